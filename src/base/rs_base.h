@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What every file of the core may use: forward types, limits, attributes. No code of its own.
+ */
+#ifndef RS_BASE_H
+#define RS_BASE_H
+
+#include <apr.h>
+#include <apr_errno.h>
+#include <apr_pools.h>
+#include <apr_time.h>
+
+/* A setting that its section did not set. */
+#define RS_UNSET (-1)
+
+/* Tenants and users: 1 to 64 of [A-Za-z0-9._@-]. */
+#define RS_NAME_MAX 64
+
+/* Streams of one endpoint: the composite cursor of so many stays below 200 bytes. */
+#define RS_STREAMS_MAX 8
+
+#define RS_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
+#define RS_ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
+
+typedef struct rs_buf_t rs_buf_t;
+typedef struct rs_client_t rs_client_t;
+typedef struct rs_cursor_t rs_cursor_t;
+typedef struct rs_engine_t rs_engine_t;
+typedef struct rs_event_t rs_event_t;
+typedef struct rs_hub_t rs_hub_t;
+typedef struct rs_topic_t rs_topic_t;
+typedef struct rs_profile_t rs_profile_t;
+typedef struct rs_source_t rs_source_t;
+typedef struct rs_streamer_t rs_streamer_t;
+
+#endif

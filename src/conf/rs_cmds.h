@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Setters that stand in another file than the table (rs_cmds.c).
+ */
+#ifndef RS_CMDS_H
+#define RS_CMDS_H
+
+#include "rs_httpd.h"
+
+/* "RaglineX: problem", or NULL when there is none. */
+const char *rs_cmd_problem(cmd_parms *cmd, const char *problem);
+
+const char *rs_cmd_redis(cmd_parms *cmd, void *dconf, const char *url);
+const char *rs_cmd_redis_auth(cmd_parms *cmd, void *dconf, const char *one, const char *two);
+const char *rs_cmd_redis_pool(cmd_parms *cmd, void *dconf, const char *arg);
+const char *rs_cmd_read(cmd_parms *cmd, void *dconf, const char *arg);
+const char *rs_cmd_stream(cmd_parms *cmd, void *dconf, int argc, char *const argv[]);
+
+#endif

@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Making and merging configurations, and reading the merged one. Main thread while httpd reads
+ * its files; workers merge per request, in the request's pool.
+ */
+#include "rs_httpd.h"
+
+#include "../http/rs_request.h"
+#include "rs_conf.h"
+
+#define UNSET(type, member, unset, value) conf->member = (type)(unset);
+#define MERGE(type, member, unset, value)                                                          \
+    conf->member = add->member == (type)(unset) ? base->member : add->member;
+#define DEFAULT(type, member, unset, value)                                                        \
+    if (conf->member == (type)(unset)) {                                                           \
+        conf->member = (type)(value);                                                              \
+    }
+
+void *rs_conf_dir_create(apr_pool_t *p, char *section)
+{
+    rs_dir_conf_t *conf = apr_pcalloc(p, sizeof(*conf));
+
+    RS_DIR_SCALARS(UNSET)
+    conf->path = section;
+    return conf;
+}
+
+void *rs_conf_dir_merge(apr_pool_t *p, void *base_conf, void *add_conf)
+{
+    const rs_dir_conf_t *base = base_conf, *add = add_conf;
+    rs_dir_conf_t *conf = apr_pcalloc(p, sizeof(*conf));
+
+    RS_DIR_SCALARS(MERGE)
+    /* An <If> or <Files> refines the section around it and does not name an endpoint. */
+    conf->path = add->refines || !add->path ? base->path : add->path;
+    conf->path_literal = add->refines || !add->path ? base->path_literal : add->path_literal;
+    return conf;
+}
+
+void *rs_conf_server_create(apr_pool_t *p, server_rec *s)
+{
+    rs_server_conf_t *conf = apr_pcalloc(p, sizeof(*conf));
+
+    RS_SERVER_SCALARS(UNSET)
+    RS_GLOBAL_SCALARS(UNSET)
+    conf->streams = apr_array_make(p, 4, sizeof(rs_stream_conf_t *));
+    conf->server = s;
+    return conf;
+}
+
+/* A host inherits RaglineRedis whole: URL, login, pool and reader settings go together. */
+static void inherit_redis(rs_server_conf_t *conf, const rs_server_conf_t *base,
+                          const rs_server_conf_t *add)
+{
+    if (add->redis_url) {
+        conf->redis_user = add->redis_user;
+        conf->redis_secret = add->redis_secret;
+    }
+    else {
+        conf->redis_url = base->redis_url;
+    }
+}
+
+void *rs_conf_server_merge(apr_pool_t *p, void *base_conf, void *add_conf)
+{
+    const rs_server_conf_t *base = base_conf, *add = add_conf;
+    rs_server_conf_t *conf = apr_pcalloc(p, sizeof(*conf));
+    int i, k;
+
+    RS_SERVER_SCALARS(MERGE)
+    RS_GLOBAL_SCALARS(MERGE)
+    inherit_redis(conf, base, add);
+    conf->server = add->server;
+    conf->streams = apr_array_copy(p, add->streams);
+    for (i = 0; i < base->streams->nelts; i++) {
+        rs_stream_conf_t *stream = APR_ARRAY_IDX(base->streams, i, rs_stream_conf_t *);
+
+        for (k = 0; k < add->streams->nelts; k++) {
+            if (!strcmp(APR_ARRAY_IDX(add->streams, k, rs_stream_conf_t *)->name, stream->name)) {
+                break;
+            }
+        }
+        if (k == add->streams->nelts) {
+            APR_ARRAY_PUSH(conf->streams, rs_stream_conf_t *) = stream;
+        }
+    }
+    return conf;
+}
+
+void rs_conf_server_defaults(rs_server_conf_t *conf)
+{
+    RS_SERVER_SCALARS(DEFAULT)
+    RS_GLOBAL_SCALARS(DEFAULT)
+}
+
+/* "/v1/events/stream/" → "stream". */
+static const char *last_segment(apr_pool_t *p, const char *path)
+{
+    apr_size_t len = strlen(path), start;
+
+    while (len > 0 && path[len - 1] == '/') {
+        len--;
+    }
+    for (start = len; start > 0 && path[start - 1] != '/'; start--) {
+    }
+    return len > start ? apr_pstrndup(p, path + start, len - start) : NULL;
+}
+
+const rs_dir_conf_t *rs_conf_dir_defaults(apr_pool_t *p, const rs_dir_conf_t *merged)
+{
+    rs_dir_conf_t *conf = apr_pmemdup(p, merged, sizeof(*merged));
+
+    if (!conf->profile && conf->path_literal) {
+        conf->profile = last_segment(p, conf->path);
+    }
+    RS_DIR_SCALARS(DEFAULT)
+    return conf;
+}
+
+const rs_dir_conf_t *rs_conf_dir(request_rec *r)
+{
+    rs_request_t *req = rs_request(r);
+
+    if (req->conf_of != r->per_dir_config) {
+        req->conf = rs_conf_dir_defaults(
+            r->pool, ap_get_module_config(r->per_dir_config, &ragline_stream_module));
+        req->conf_of = r->per_dir_config;
+    }
+    return req->conf;
+}
+
+rs_server_conf_t *rs_conf_server(server_rec *s)
+{
+    return ap_get_module_config(s->module_config, &ragline_stream_module);
+}
+
+const rs_stream_conf_t *rs_conf_stream(const rs_server_conf_t *sc, const char *name)
+{
+    int i;
+
+    for (i = 0; i < sc->streams->nelts; i++) {
+        rs_stream_conf_t *stream = APR_ARRAY_IDX(sc->streams, i, rs_stream_conf_t *);
+
+        if (!strcmp(stream->name, name)) {
+            return stream;
+        }
+    }
+    return NULL;
+}
+
+rs_kind_t rs_conf_kind_named(const char *handler)
+{
+    static const struct {
+        const char *handler;
+        rs_kind_t kind;
+    } kinds[] = {
+        {"ragline-sse", RS_KIND_SSE},
+        {"ragline-publish", RS_KIND_PUBLISH},
+        {"ragline-stats", RS_KIND_STATS},
+        {"ragline-health", RS_KIND_HEALTH},
+    };
+    apr_size_t i;
+
+    for (i = 0; handler && i < RS_ARRAY_LEN(kinds); i++) {
+        if (!strcmp(handler, kinds[i].handler)) {
+            return kinds[i].kind;
+        }
+    }
+    return RS_KIND_NONE;
+}
+
+rs_kind_t rs_conf_kind(request_rec *r)
+{
+    const core_dir_config *core = ap_get_core_module_config(r->per_dir_config);
+    const char *problem = NULL;
+
+    /* httpd keeps the argument of every SetHandler as an expression. */
+    if (core->expr_handler) {
+        return rs_conf_kind_named(ap_expr_str_exec(r, core->expr_handler, &problem));
+    }
+    return rs_conf_kind_named(core->handler);
+}

@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The configuration as the rest of the glue reads it. Written while httpd reads its files (one
+ * thread), constant from then on; per-request merges live in the request's pool.
+ *
+ * A scalar is one line in one of the lists below: the lists make the struct's member, its "unset"
+ * value, its merge and its default. A directive's setter stands in rs_cmds.c.
+ */
+#ifndef RS_CONF_H
+#define RS_CONF_H
+
+#include "rs_httpd.h"
+
+#include <apr_tables.h>
+
+#include "../auth/rs_jwt.h"
+#include "../redis/rs_redis_pool.h"
+#include "../redis/rs_redis_url.h"
+
+enum { RS_HEARTBEAT_EVENT = 0, RS_HEARTBEAT_COMMENT = 1 };
+
+/* What a location is, from SetHandler. */
+typedef enum {
+    RS_KIND_NONE = 0,
+    RS_KIND_SSE,
+    RS_KIND_PUBLISH,
+    RS_KIND_STATS,
+    RS_KIND_HEALTH
+} rs_kind_t;
+
+/* X(type, member, unset, default): directory context. */
+#define RS_DIR_SCALARS(X)                                                                          \
+    X(const char *, profile, NULL, NULL)                                                           \
+    X(int, handoff, RS_UNSET, 1)                                                                   \
+    X(apr_interval_time_t, heartbeat, RS_UNSET, apr_time_from_sec(30))                             \
+    X(int, heartbeat_style, RS_UNSET, RS_HEARTBEAT_EVENT)                                          \
+    X(apr_interval_time_t, retry, RS_UNSET, apr_time_from_sec(2))                                  \
+    X(ap_expr_info_t *, tenant, NULL, NULL)                                                        \
+    X(ap_expr_info_t *, user, NULL, NULL)                                                          \
+    X(int, user_only, RS_UNSET, 0)                                                                 \
+    X(const char *, jwt_alg, NULL, "HS256")                                                        \
+    X(apr_interval_time_t, jwt_leeway, RS_UNSET, apr_time_from_sec(30))                            \
+    X(int, publish_any_tenant, RS_UNSET, 0)                                                        \
+    /* Lists: the innermost section's replaces, so they merge like scalars. */                     \
+    X(apr_array_header_t *, subscribe, NULL, NULL)   /* const char *: stream names */              \
+    X(apr_array_header_t *, events, NULL, NULL)      /* const char *: patterns */                  \
+    X(apr_array_header_t *, jwt_keys, NULL, NULL)    /* rs_key_conf_t * */                         \
+    X(apr_array_header_t *, jwt_require, NULL, NULL) /* rs_jwt_require_t */                        \
+    X(apr_array_header_t *, token_from, NULL, NULL)  /* rs_token_from_t */                         \
+    X(apr_array_header_t *, origins, NULL, NULL)     /* const char *: origins */                   \
+    X(apr_array_header_t *, publish, NULL, NULL)     /* const char *: stream names */
+
+/* X(type, member, unset, default): server config and virtual hosts. */
+#define RS_SERVER_SCALARS(X)                                                                       \
+    X(const char *, redis_url, NULL, "redis://127.0.0.1:6379/0")                                   \
+    X(const char *, redis_user, NULL, NULL)                                                        \
+    X(const char *, redis_secret, NULL, NULL) /* file:PATH, env:NAME or exec:CMD */                \
+    X(int, pool_max, RS_UNSET, 20)                                                                 \
+    X(int, pool_min, RS_UNSET, 1)                                                                  \
+    X(apr_interval_time_t, pool_idle, RS_UNSET, apr_time_from_sec(60))                             \
+    X(apr_interval_time_t, pool_timeout, RS_UNSET, apr_time_from_sec(2))                           \
+    X(apr_interval_time_t, pool_healthcheck, RS_UNSET, apr_time_from_sec(30))                      \
+    X(int, read_batch, RS_UNSET, 512)                                                              \
+    X(apr_interval_time_t, read_block, RS_UNSET, apr_time_from_sec(2))
+
+/* X(type, member, unset, default): the whole server; 0 means "derived when the child starts". */
+#define RS_GLOBAL_SCALARS(X)                                                                       \
+    X(int, streamers, RS_UNSET, 0)                                                                 \
+    X(int, max_connections, RS_UNSET, 20000)                                                       \
+    X(int, max_pumps, RS_UNSET, 0)                                                                 \
+    X(apr_off_t, cache, RS_UNSET, (apr_off_t)256 * 1024 * 1024)                                    \
+    X(apr_off_t, max_message, RS_UNSET, (apr_off_t)1024 * 1024)                                    \
+    X(apr_off_t, send_buffer, RS_UNSET, (apr_off_t)128 * 1024)                                     \
+    X(apr_interval_time_t, drain, RS_UNSET, apr_time_from_sec(10))
+
+#define RS_CONF_MEMBER(type, member, unset, value) type member;
+
+typedef struct {
+    enum { RS_TOKEN_HEADER, RS_TOKEN_COOKIE, RS_TOKEN_QUERY } from;
+    const char *name; /* of the cookie or query parameter */
+} rs_token_from_t;
+
+/* RaglineJWTKey. `keys` is filled when the secret has been read (rs_conf_check.c). */
+typedef struct {
+    const char *spec; /* secret:TEXT, env:NAME, file:PATH or exec:CMD */
+    const char *alg;  /* NULL: RaglineJWTAlg of its section, or of the host */
+    const char *kid;
+    apr_array_header_t *keys; /* rs_jwt_key_t * */
+} rs_key_conf_t;
+
+/* RaglineStream. */
+typedef struct {
+    const char *name;
+    const char *key;
+    apr_int64_t maxlen; /* 0: none */
+    const char *tenant_field;
+    const char *tenant_literal; /* set: every entry is this tenant's */
+    const char *type_field;
+    const char *data_field;
+    const char *user_field;
+} rs_stream_conf_t;
+
+typedef struct {
+    RS_DIR_SCALARS(RS_CONF_MEMBER)
+    const char *path; /* of the innermost section with a Ragline directive */
+    int path_literal; /* a <Location> without wildcards: `path` is a URL */
+    int refines;      /* an <If>, <Files> or <Limit>: `path` is not a place */
+} rs_dir_conf_t;
+
+typedef struct {
+    RS_SERVER_SCALARS(RS_CONF_MEMBER)
+    RS_GLOBAL_SCALARS(RS_CONF_MEMBER)
+    apr_array_header_t *streams; /* rs_stream_conf_t *, this host's and, by name, inherited ones */
+    server_rec *server;
+    rs_redis_url_t *url;   /* rs_conf_check; its password: post_config, as root */
+    rs_redis_pool_t *pool; /* child_init; shared by hosts with the same URL */
+    rs_source_t *source;   /* child_init; likewise. NULL where nothing is subscribed */
+} rs_server_conf_t;
+
+void *rs_conf_dir_create(apr_pool_t *p, char *section);
+void *rs_conf_dir_merge(apr_pool_t *p, void *base, void *add);
+void *rs_conf_server_create(apr_pool_t *p, server_rec *s);
+void *rs_conf_server_merge(apr_pool_t *p, void *base, void *add);
+
+/* Fills in what was not set. Once, after all merging (rs_conf_check). */
+void rs_conf_server_defaults(rs_server_conf_t *conf);
+
+/* A copy with defaults filled in. */
+const rs_dir_conf_t *rs_conf_dir_defaults(apr_pool_t *p, const rs_dir_conf_t *merged);
+
+/* What SetHandler makes of the location: of a request, or by the handler's name. */
+rs_kind_t rs_conf_kind(request_rec *r);
+rs_kind_t rs_conf_kind_named(const char *handler);
+
+/* Merged, with defaults filled in; never NULL. The request's pool owns it. */
+const rs_dir_conf_t *rs_conf_dir(request_rec *r);
+rs_server_conf_t *rs_conf_server(server_rec *s);
+
+/* The stream called `name` in this host, or NULL. */
+const rs_stream_conf_t *rs_conf_stream(const rs_server_conf_t *sc, const char *name);
+
+/* A section that holds a Ragline directive, as it was read. */
+typedef struct {
+    server_rec *server;
+    rs_dir_conf_t *conf;
+    const ap_directive_t *directive; /* the first one: for messages */
+} rs_section_t;
+
+/* All of them, in the order of the files. Valid from one reading of the configuration to the next;
+ * main thread. */
+const apr_array_header_t *rs_conf_sections(void);
+
+/* pre_config: forgets what an earlier reading left. */
+int rs_conf_begin(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp);
+
+extern const command_rec rs_cmds[];
+
+/* check_config hook: everything that can be known to be wrong, each with a sentence (rs_conf_check.c).
+ * Also completes the server configurations: defaults, URLs. */
+int rs_conf_check(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *main_server);
+
+/* The streams that any section of hosts with this URL subscribes to, as rs_stream_conf_t *, each
+ * key once. */
+apr_array_header_t *rs_conf_subscribed(apr_pool_t *p, server_rec *main_server, const char *label);
+
+#endif

@@ -1,0 +1,324 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Start and stop: what is set up as root before children exist, in each child, and when a child
+ * ends. Main thread of the parent or of the child.
+ */
+#include "../conf/rs_httpd.h"
+#include <jansson.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "../base/rs_log.h"
+#include "../base/rs_secret.h"
+#include "../conf/rs_conf.h"
+#include "../obs/rs_board.h"
+#include "rs_child.h"
+
+/* Descriptors that a child needs beside its streams: listeners, logs, workers, Redis. */
+#define OTHER_DESCRIPTORS 500
+
+static struct {
+    rs_engine_t *engine;
+    rs_jwt_cache_t *jwt_cache;
+    int send_buffer;
+    int max_pumps;
+    int pumps;  /* atomic */
+    int broken; /* some threads of an engine that did not start completely may run */
+} child;        /* written in child_init, before any worker runs */
+
+static server_rec *log_server;
+
+rs_engine_t *rs_child_engine(void) { return child.engine; }
+rs_jwt_cache_t *rs_child_jwt_cache(void) { return child.jwt_cache; }
+int rs_child_send_buffer(void) { return child.send_buffer; }
+
+int rs_child_pump_reserve(void)
+{
+    if (__atomic_add_fetch(&child.pumps, 1, __ATOMIC_ACQ_REL) <= child.max_pumps) {
+        return 1;
+    }
+    rs_child_pump_unreserve();
+    return 0;
+}
+
+void rs_child_pump_unreserve(void) { __atomic_sub_fetch(&child.pumps, 1, __ATOMIC_ACQ_REL); }
+
+static void log_sink(const char *file, int line, int level, apr_status_t rv, const char *message)
+{
+    ap_log_error(file, line, APLOG_MODULE_INDEX, level, rv, log_server, "%s", message);
+}
+
+static void open_log(server_rec *s)
+{
+    log_server = s;
+    rs_log_sink(log_sink, ap_get_server_module_loglevel(s, APLOG_MODULE_INDEX));
+}
+
+/* --- before children exist, as root ------------------------------------------------------------------- */
+
+static int read_password(apr_pool_t *p, server_rec *s, rs_server_conf_t *conf)
+{
+    const char *password, *problem;
+    apr_size_t len;
+
+    if (!conf->redis_secret) {
+        return 1;
+    }
+    problem = rs_secret_read(&password, &len, p, conf->redis_secret, 0);
+    if (problem) {
+        ap_log_error(APLOG_MARK, APLOG_EMERG, 0, s, "RS0801: RaglineRedisAuth: %s", problem);
+        return 0;
+    }
+    conf->url->password = password;
+    conf->url->user = conf->redis_user;
+    return 1;
+}
+
+static int keys_are_there(server_rec *s)
+{
+    const apr_array_header_t *all = rs_conf_sections();
+    int i, k;
+
+    for (i = 0; i < all->nelts; i++) {
+        const apr_array_header_t *keys = APR_ARRAY_IDX(all, i, rs_section_t).conf->jwt_keys;
+
+        for (k = 0; keys && k < keys->nelts; k++) {
+            if (!APR_ARRAY_IDX(keys, k, rs_key_conf_t *)->keys) {
+                ap_log_error(APLOG_MARK, APLOG_EMERG, 0, s,
+                             "RS0802: RaglineJWTKey: %s cannot be read",
+                             APR_ARRAY_IDX(keys, k, rs_key_conf_t *)->spec);
+                return 0;
+            }
+        }
+    }
+    return 1;
+}
+
+/* A table that is full must refuse a stream, never make accept() fail. */
+static void raise_descriptor_limit(server_rec *s, rs_server_conf_t *conf)
+{
+    rlim_t wanted = (rlim_t)conf->max_connections + OTHER_DESCRIPTORS;
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0
+        || (limit.rlim_cur != RLIM_INFINITY && limit.rlim_cur >= wanted)) {
+        return;
+    }
+    if (limit.rlim_max == RLIM_INFINITY || limit.rlim_max >= wanted) {
+        limit.rlim_cur = wanted;
+        if (setrlimit(RLIMIT_NOFILE, &limit) == 0) {
+            return;
+        }
+    }
+    else {
+        struct rlimit raised = {wanted, wanted};
+
+        if (setrlimit(RLIMIT_NOFILE, &raised) == 0) {
+            return;
+        }
+        limit.rlim_cur = limit.rlim_max;
+        (void)setrlimit(RLIMIT_NOFILE, &limit);
+    }
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < wanted) {
+        int possible = limit.rlim_cur > 2 * OTHER_DESCRIPTORS
+                           ? (int)limit.rlim_cur - OTHER_DESCRIPTORS
+                           : (int)limit.rlim_cur / 2;
+
+        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s,
+                     "RS0803: RaglineMaxConnections %d needs %lu file descriptors in each child "
+                     "and only %lu "
+                     "are allowed; %d streams it is. Raise APACHE_ULIMIT_MAX_FILES (in envvars) or "
+                     "LimitNOFILE "
+                     "(in the systemd unit), or lower RaglineMaxConnections",
+                     conf->max_connections, (unsigned long)wanted, (unsigned long)limit.rlim_cur,
+                     possible);
+        conf->max_connections = possible;
+    }
+}
+
+/* httpd does not see handed-over streams: to it, a child full of them is idle. */
+static void warn_about_mpm(server_rec *s)
+{
+    int threaded = 0, max_daemons = 0, max_spare = 0, threads = 0;
+
+    ap_mpm_query(AP_MPMQ_IS_THREADED, &threaded);
+    if (threaded == AP_MPMQ_NOT_SUPPORTED) {
+        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s,
+                     "RS0804: the prefork MPM ends children as it likes, and their streams with "
+                     "them (they come "
+                     "back by themselves): use mpm_event for streams");
+        return;
+    }
+    ap_mpm_query(AP_MPMQ_MAX_DAEMONS, &max_daemons);
+    ap_mpm_query(AP_MPMQ_MAX_SPARE_THREADS, &max_spare);
+    ap_mpm_query(AP_MPMQ_MAX_THREADS, &threads);
+    if (max_daemons > 1 && max_spare > 0 && max_spare < max_daemons * threads) {
+        ap_log_error(APLOG_MARK, APLOG_NOTICE, 0, s,
+                     "RS0805: MaxSpareThreads %d lets httpd end children whose workers are idle, "
+                     "though they hold "
+                     "streams (which come back by themselves): set MaxSpareThreads to "
+                     "MaxRequestWorkers (%d)",
+                     max_spare, max_daemons * threads);
+    }
+}
+
+static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
+                       server_rec *main_server)
+{
+    server_rec *s;
+
+    if (ap_state_query(AP_SQ_MAIN_STATE) == AP_SQ_MS_CREATE_PRE_CONFIG) {
+        return OK;
+    }
+    open_log(main_server);
+    /* Before threads: jansson makes the seed of its hash tables at first use. */
+    json_object_seed(0);
+    for (s = main_server; s; s = s->next) {
+        if (!read_password(pconf, s, rs_conf_server(s))) {
+            return HTTP_INTERNAL_SERVER_ERROR;
+        }
+    }
+    if (!keys_are_there(main_server)) {
+        return HTTP_INTERNAL_SERVER_ERROR;
+    }
+    if (rs_conf_sections()->nelts > 0) {
+        raise_descriptor_limit(main_server, rs_conf_server(main_server));
+        warn_about_mpm(main_server);
+    }
+    return rs_board_open(main_server) == APR_SUCCESS ? OK : HTTP_INTERNAL_SERVER_ERROR;
+}
+
+/* --- in the child -------------------------------------------------------------------------------------- */
+
+static int same_text(const char *a, const char *b) { return a && b ? !strcmp(a, b) : a == b; }
+
+/* An earlier host with the same server, database and login. */
+static rs_server_conf_t *same_redis(server_rec *first, rs_server_conf_t *conf)
+{
+    server_rec *s;
+
+    for (s = first; s && rs_conf_server(s) != conf; s = s->next) {
+        rs_server_conf_t *other = rs_conf_server(s);
+
+        if (!strcmp(other->url->label, conf->url->label)
+            && same_text(other->url->user, conf->url->user)
+            && same_text(other->url->password, conf->url->password)) {
+            return other;
+        }
+    }
+    return NULL;
+}
+
+static apr_status_t open_source(apr_pool_t *p, server_rec *main_server, rs_server_conf_t *conf)
+{
+    apr_array_header_t *streams = rs_conf_subscribed(p, main_server, conf->url->label);
+    rs_stream_params_t *params;
+    int i;
+
+    if (streams->nelts == 0) {
+        return APR_SUCCESS;
+    }
+    params = apr_pcalloc(p, (apr_size_t)streams->nelts * sizeof(*params));
+    for (i = 0; i < streams->nelts; i++) {
+        const rs_stream_conf_t *stream = APR_ARRAY_IDX(streams, i, rs_stream_conf_t *);
+
+        params[i].key = stream->key;
+        params[i].tenant_field = stream->tenant_field;
+        params[i].tenant_literal = stream->tenant_literal;
+        params[i].type_field = stream->type_field;
+        params[i].data_field = stream->data_field;
+        params[i].user_field = stream->user_field;
+    }
+    return rs_engine_add_source(&conf->source, child.engine, p, conf->url, conf->read_batch,
+                                conf->read_block, params, streams->nelts);
+}
+
+static apr_status_t open_host(apr_pool_t *p, server_rec *main_server, rs_server_conf_t *conf)
+{
+    rs_redis_pool_conf_t pool = {conf->pool_max, conf->pool_min, conf->pool_idle,
+                                 conf->pool_timeout, conf->pool_healthcheck};
+    rs_server_conf_t *other = same_redis(main_server, conf);
+    apr_status_t rv;
+
+    if (other) {
+        conf->pool = other->pool;
+        conf->source = other->source;
+        return APR_SUCCESS;
+    }
+    rv = rs_redis_pool_create(&conf->pool, p, conf->url, &pool);
+    return rv == APR_SUCCESS ? open_source(p, main_server, conf) : rv;
+}
+
+static apr_status_t open_engine(apr_pool_t *p, server_rec *main_server)
+{
+    const rs_server_conf_t *conf = rs_conf_server(main_server);
+    rs_engine_conf_t engine = {conf->streamers, (size_t)conf->cache, (size_t)conf->max_message,
+                               conf->max_connections, conf->drain};
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    apr_status_t rv;
+    server_rec *s;
+
+    if (engine.streamers == 0) {
+        engine.streamers = cores < 1 ? 1 : cores > RS_STREAMERS_MAX ? RS_STREAMERS_MAX : (int)cores;
+    }
+    rv = rs_engine_create(&child.engine, p, &engine, rs_board_claim());
+    for (s = main_server; rv == APR_SUCCESS && s; s = s->next) {
+        rv = open_host(p, main_server, rs_conf_server(s));
+    }
+    return rv == APR_SUCCESS ? rs_engine_start(child.engine, p) : rv;
+}
+
+static apr_status_t close_engine(void *data)
+{
+    rs_engine_t *engine = child.engine;
+
+    if (child.broken || (engine && rs_engine_stop(engine) != APR_SUCCESS)) {
+        /* Threads still run on memory that is about to go: leave without tearing it down. */
+        _exit(0);
+    }
+    child.engine = NULL;
+    return APR_SUCCESS;
+}
+
+static void child_init(apr_pool_t *p, server_rec *main_server)
+{
+    const rs_server_conf_t *conf = rs_conf_server(main_server);
+    apr_status_t rv;
+    int threads = 0;
+
+    open_log(main_server);
+    if (rs_conf_sections()->nelts == 0) {
+        return;
+    }
+    ap_mpm_query(AP_MPMQ_MAX_THREADS, &threads);
+    child.max_pumps = conf->max_pumps ? conf->max_pumps : threads > 3 ? threads / 2 : 1;
+    child.send_buffer = (int)conf->send_buffer;
+    rv = rs_jwt_cache_create(&child.jwt_cache, p);
+    if (rv == APR_SUCCESS) {
+        rv = open_engine(p, main_server);
+    }
+    if (rv != APR_SUCCESS) {
+        ap_log_error(APLOG_MARK, APLOG_CRIT, rv, main_server,
+                     "RS0806: this child cannot serve streams; its endpoints answer 503");
+        child.engine = NULL;
+        child.broken = 1;
+    }
+    /* Before sub-pools go: the engine's threads use some. */
+    apr_pool_pre_cleanup_register(p, NULL, close_engine);
+}
+
+/* May run inside signal_threads() or, on prefork, in a signal handler: it only flags. */
+static void child_stopping(apr_pool_t *p, int graceful)
+{
+    if (child.engine) {
+        rs_engine_drain(child.engine, graceful);
+    }
+}
+
+void rs_child_hooks(apr_pool_t *p)
+{
+    ap_hook_post_config(post_config, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_child_init(child_init, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_child_stopping(child_stopping, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_child_status(rs_board_child_status, NULL, NULL, APR_HOOK_MIDDLE);
+}

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The hand-off: the connection leaves httpd and becomes the engine's, and the worker is free. This
+ * pair of files and rs_pump.c are the only ones that know both worlds. The worker.
+ */
+#ifndef RS_HANDOFF_H
+#define RS_HANDOFF_H
+
+#include "../conf/rs_httpd.h"
+
+#include "../hub/rs_client.h"
+
+/* Whether the connection can leave httpd: HTTP/1 on a plain socket, and no filter that we do not
+ * know. Everything else is for rs_pump(). */
+int rs_handoff_possible(request_rec *r);
+
+/* After the headers were sent. From here the engine has the connection (or, if it cannot be had,
+ * nobody: it is closed). A place was reserved in the engine; it is given back on failure. */
+int rs_handoff(request_rec *r, rs_client_params_t *params);
+
+void rs_handoff_hooks(apr_pool_t *p);
+
+#endif

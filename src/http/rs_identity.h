@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Whose request this is: tenant and user, by RaglineTenant and RaglineUser or from the token. The
+ * worker, after httpd's authentication.
+ */
+#ifndef RS_IDENTITY_H
+#define RS_IDENTITY_H
+
+#include "../conf/rs_httpd.h"
+
+typedef struct {
+    const char *tenant;
+    const char *user;        /* "" when there is none */
+    const char *tenant_json; /* as the token has it: 42 or "42" */
+    const char *user_json;   /* likewise, or null */
+    apr_time_t expires;      /* of the token; 0: never */
+} rs_identity_t;
+
+/* OK; or a status to return, its error noted, when there is no tenant or a name is not allowed. */
+int rs_identity(request_rec *r, rs_identity_t *id);
+
+#endif

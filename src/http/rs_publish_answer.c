@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What a publisher is told: the ids, or which event is why not written, or what is not known. The
+ * worker. Nothing of a body, and no more of Redis's errors than their first word, is quoted in an
+ * answer or in a log.
+ */
+#include "../conf/rs_httpd.h"
+#include <apr_atomic.h>
+
+#include "../base/rs_buf.h"
+#include "rs_error.h"
+#include "rs_publish_answer.h"
+
+/* Refusals by Redis are logged once in so many seconds and child. */
+#define LOG_EVERY 10
+
+/* Sends what was built and frees it. */
+static int send_json(request_rec *r, int status, rs_buf_t *b)
+{
+    const char *body = rs_buf_ok(b) ? apr_pstrmemdup(r->pool, b->data, b->len) : NULL;
+
+    rs_buf_free(b);
+    return body ? rs_http_json(r, status, body) : HTTP_INTERNAL_SERVER_ERROR;
+}
+
+static void put_error(rs_buf_t *b, const char **separator, int index, const char *code,
+                      const char *message)
+{
+    rs_buf_printf(b, "%s{\"index\":%d,\"code\":", *separator, index);
+    rs_buf_json(b, code, strlen(code));
+    rs_buf_puts(b, ",\"message\":");
+    rs_buf_json(b, message, strlen(message));
+    rs_buf_puts(b, "}");
+    *separator = ",";
+}
+
+int rs_publish_answer_bad(const rs_publish_t *pub, int bad)
+{
+    const char *separator = "";
+    rs_buf_t b = RS_BUF_INIT;
+    int i, forbidden = 1;
+
+    for (i = 0; i < pub->body->count; i++) {
+        const char *code = pub->body->items[i].code;
+
+        if (code && strcmp(code, "tenant") && strcmp(code, "stream")) {
+            forbidden = 0;
+        }
+    }
+    rs_buf_printf(&b,
+                  "{\"error\":\"%s\",\"message\":\"nothing was written, because %d of %d events "
+                  "cannot be published\",\"errors\":[",
+                  forbidden ? "forbidden" : "invalid_events", bad, pub->body->count);
+    for (i = 0; i < pub->body->count; i++) {
+        const rs_publish_item_t *item = &pub->body->items[i];
+
+        if (item->code) {
+            put_error(&b, &separator, i, item->code, item->reason);
+        }
+    }
+    rs_buf_puts(&b, "]}\n");
+    return send_json(pub->r, forbidden ? HTTP_FORBIDDEN : HTTP_BAD_REQUEST, &b);
+}
+
+static int answer_written(const rs_publish_t *pub)
+{
+    rs_buf_t b = RS_BUF_INIT;
+    int i;
+
+    if (!pub->body->is_array) {
+        rs_buf_printf(&b, "{\"id\":\"%s\"}\n", pub->writes[0].id);
+        return send_json(pub->r, HTTP_CREATED, &b);
+    }
+    rs_buf_puts(&b, "{\"ids\":[");
+    for (i = 0; i < pub->body->count; i++) {
+        rs_buf_printf(&b, "%s\"%s\"", i ? "," : "", pub->writes[i].id);
+    }
+    rs_buf_puts(&b, "]}\n");
+    return send_json(pub->r, HTTP_CREATED, &b);
+}
+
+/* Redis executed the transaction and refused some of its commands: it rolls nothing back. */
+static int answer_partial(const rs_publish_t *pub)
+{
+    const char *separator = "";
+    rs_buf_t b = RS_BUF_INIT;
+    int i;
+
+    rs_buf_puts(&b, "{\"error\":\"partly_written\",\"message\":\"Redis wrote the events that have "
+                    "an id and refused the others: do not publish the written ones again\","
+                    "\"ids\":[");
+    for (i = 0; i < pub->body->count; i++) {
+        const char *quote = pub->writes[i].id[0] ? "\"" : "";
+
+        rs_buf_printf(&b, "%s%s%s%s", i ? "," : "", quote, *quote ? pub->writes[i].id : "null",
+                      quote);
+    }
+    rs_buf_puts(&b, "],\"errors\":[");
+    for (i = 0; i < pub->body->count; i++) {
+        if (pub->writes[i].refused[0]) {
+            put_error(&b, &separator, i, pub->writes[i].refused, "Redis refused this event");
+        }
+    }
+    rs_buf_puts(&b, "]}\n");
+    return send_json(pub->r, HTTP_INTERNAL_SERVER_ERROR, &b);
+}
+
+int rs_publish_unavailable(request_rec *r, const char *message)
+{
+    apr_table_setn(r->err_headers_out, "Retry-After", "1");
+    return rs_http_error(r, HTTP_SERVICE_UNAVAILABLE, "redis_unavailable", message);
+}
+
+/* What passes without anybody changing a key, an ACL or a configuration. */
+static int is_temporary(const char *class)
+{
+    static const char *const words[] = {"OOM",  "READONLY", "LOADING",    "MASTERDOWN",
+                                        "BUSY", "MISCONF",  "NOREPLICAS", "CLUSTERDOWN"};
+    apr_size_t i;
+
+    for (i = 0; i < RS_ARRAY_LEN(words); i++) {
+        if (!strcmp(class, words[i])) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+static int answer_refused(request_rec *r, const char *class)
+{
+    const char *message = apr_psprintf(r->pool, "Redis refused to write (%s); nothing was written",
+                                       class);
+
+    if (!is_temporary(class)) {
+        return rs_http_error(r, HTTP_INTERNAL_SERVER_ERROR, "redis_refused", message);
+    }
+    apr_table_setn(r->err_headers_out, "Retry-After", "1");
+    return rs_http_error(r, HTTP_SERVICE_UNAVAILABLE, "redis_refused", message);
+}
+
+/* At most one line in LOG_EVERY seconds and child; the rest at debug. */
+static int log_level(void)
+{
+    static apr_uint32_t next; /* atomic */
+    apr_uint32_t now = (apr_uint32_t)apr_time_sec(apr_time_now()), due = apr_atomic_read32(&next);
+
+    return now >= due && apr_atomic_cas32(&next, now + LOG_EVERY, due) == due ? APLOG_WARNING
+                                                                              : APLOG_DEBUG;
+}
+
+int rs_publish_answer(const rs_publish_t *pub, rs_publish_outcome_t outcome, const char *class)
+{
+    const char *label = rs_redis_pool_label(pub->server->pool);
+    request_rec *r = pub->r;
+
+    switch (outcome) {
+    case RS_PUBLISH_DONE:
+        return answer_written(pub);
+    case RS_PUBLISH_NOTHING:
+        return rs_publish_unavailable(r, "the connection to Redis broke; nothing was written");
+    case RS_PUBLISH_REFUSED:
+        ap_log_rerror(APLOG_MARK, log_level(), 0, r,
+                      "RS0472: %s refused to write %d events: %s. Its own log and redis.conf tell"
+                      " why",
+                      label, pub->body->count, class);
+        return answer_refused(r, class);
+    case RS_PUBLISH_PARTIAL:
+        ap_log_rerror(APLOG_MARK, log_level(), 0, r,
+                      "RS0473: %s refused some of %d events of one request: %s. For WRONGTYPE look"
+                      " at the keys of RaglineStream, one of them is no stream",
+                      label, pub->body->count, class);
+        return answer_partial(pub);
+    case RS_PUBLISH_UNKNOWN:
+        break;
+    }
+    ap_log_rerror(APLOG_MARK, log_level(), 0, r,
+                  "RS0474: the connection to %s broke before it confirmed %d events", label,
+                  pub->body->count);
+    return rs_http_error(r, HTTP_SERVICE_UNAVAILABLE, "outcome_unknown",
+                         "the connection to Redis broke before it confirmed the events: they may "
+                         "have been written or not");
+}

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Copying. The worker, for as long as the stream lives.
+ */
+#include "../conf/rs_httpd.h"
+
+#include <apr_portable.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "rs_child.h"
+#include "rs_pump.h"
+#include "rs_request.h"
+
+/* A stream of HTTP/2 that the client cancels wakes nobody: look so often. */
+#define LOOK_MSEC 250
+
+/* The client's socket, to notice that it is gone; -1 where one connection carries many streams. */
+static int client_socket(const conn_rec *c)
+{
+    apr_os_sock_t fd;
+
+    if (c->master || apr_os_sock_get(&fd, ap_get_conn_socket((conn_rec *)c)) != APR_SUCCESS) {
+        return -1;
+    }
+    return fd;
+}
+
+static int copy_once(request_rec *r, int fd, apr_bucket_brigade *bb)
+{
+    char buf[16 * 1024];
+    ssize_t n = read(fd, buf, sizeof(buf));
+    apr_status_t rv;
+
+    if (n < 0) {
+        return errno == EINTR || errno == EAGAIN;
+    }
+    if (n == 0) {
+        return 0;
+    }
+    /* The buffer is on the stack: the flush has to be in the same brigade. */
+    APR_BRIGADE_INSERT_TAIL(bb, apr_bucket_transient_create(buf, (apr_size_t)n, bb->bucket_alloc));
+    APR_BRIGADE_INSERT_TAIL(bb, apr_bucket_flush_create(bb->bucket_alloc));
+    rv = ap_pass_brigade(r->output_filters, bb);
+    apr_brigade_cleanup(bb);
+    return rv == APR_SUCCESS;
+}
+
+static void copy(request_rec *r, int fd)
+{
+    apr_bucket_brigade *bb = apr_brigade_create(r->pool, r->connection->bucket_alloc);
+    struct pollfd fds[2] = {{fd, POLLIN, 0}, {client_socket(r->connection), 0, 0}};
+
+#ifdef POLLRDHUP
+    fds[1].events = POLLRDHUP;
+#endif
+    while (!r->connection->aborted) {
+        int n = poll(fds, fds[1].fd >= 0 ? 2 : 1, LOOK_MSEC);
+
+        if (n < 0 && errno != EINTR) {
+            return;
+        }
+        if (n > 0 && fds[1].fd >= 0 && fds[1].revents) {
+            r->connection->aborted = 1;
+            return;
+        }
+        if (n > 0 && fds[0].revents && !copy_once(r, fd, bb)) {
+            return;
+        }
+    }
+}
+
+int rs_pump(request_rec *r, rs_client_params_t *params)
+{
+    rs_engine_t *engine = rs_child_engine();
+    rs_client_t *client = NULL;
+    int pair[2];
+
+    if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0) {
+        (void)fcntl(pair[0], F_SETFD, FD_CLOEXEC);
+        (void)fcntl(pair[1], F_SETFD, FD_CLOEXEC);
+        rs_transport_socket_setup(pair[0], rs_child_send_buffer());
+        params->fd = pair[0];
+        client = rs_client_create(params);
+        if (!client) {
+            close(pair[0]);
+            close(pair[1]);
+        }
+    }
+    if (!client) {
+        ap_log_rerror(APLOG_MARK, APLOG_ERR, apr_get_os_error(), r,
+                      "RS0731: the stream cannot be started");
+        rs_engine_unreserve(engine);
+        rs_child_pump_unreserve();
+        return OK;
+    }
+    rs_engine_submit(engine, client);
+    copy(r, pair[1]);
+    close(pair[1]); /* tells the engine, if it does not know */
+    rs_child_pump_unreserve();
+    return OK;
+}

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * A configured location wins. Under `ProxyPass /` or a front controller a plain SetHandler would
+ * never be reached, so the URL is claimed from the merged per-directory configuration before
+ * anybody else translates it, is mapped to no file, and its handler runs first. The worker.
+ */
+#include "../conf/rs_httpd.h"
+
+#include "rs_cors.h"
+#include "rs_error.h"
+#include "rs_health.h"
+#include "rs_publish.h"
+#include "rs_request.h"
+#include "rs_sse_handler.h"
+#include "rs_token.h"
+#include "../obs/rs_stats_page.h"
+
+rs_request_t *rs_request(request_rec *r)
+{
+    rs_request_t *req = ap_get_module_config(r->request_config, &ragline_stream_module);
+
+    if (!req) {
+        req = apr_pcalloc(r->pool, sizeof(*req));
+        ap_set_module_config(r->request_config, &ragline_stream_module, req);
+    }
+    return req;
+}
+
+rs_kind_t rs_request_kind(request_rec *r)
+{
+    rs_request_t *req = rs_request(r);
+
+    if (r->main || r->prev) {
+        return RS_KIND_NONE;
+    }
+    if (req->kind_of != r->per_dir_config) {
+        req->kind = rs_conf_kind(r);
+        req->kind_of = r->per_dir_config;
+    }
+    return req->kind;
+}
+
+/* The URL is ours: nobody else (mod_proxy, mod_rewrite, mod_alias) translates it. */
+static int pre_translate(request_rec *r)
+{
+    if (rs_request_kind(r) == RS_KIND_NONE) {
+        return DECLINED;
+    }
+    /* Early: what other modules log of the request must not hold the token any more. */
+    rs_token_look(r);
+    return OK;
+}
+
+static int translate(request_rec *r)
+{
+    if (rs_request_kind(r) == RS_KIND_NONE) {
+        return DECLINED;
+    }
+    rs_request(r)->claimed = 1;
+    /* No file, but some modules expect a name. */
+    r->filename = apr_pstrdup(r->pool, r->uri);
+    return OK;
+}
+
+/* The per-directory configuration is the host's at this moment, so translate() has noted it. */
+static int map_to_storage(request_rec *r) { return rs_request(r)->claimed ? OK : DECLINED; }
+
+/* Once the configuration is final, and before authentication. */
+static int header_parser(request_rec *r)
+{
+    return rs_request_kind(r) == RS_KIND_NONE ? DECLINED : rs_cors(r);
+}
+
+/* A stream's location is exactly its path. */
+static int is_the_path(request_rec *r)
+{
+    const rs_dir_conf_t *conf = rs_conf_dir(r);
+    apr_size_t len;
+
+    if (!conf->path_literal) {
+        return 1;
+    }
+    len = strlen(conf->path);
+    return !strncmp(r->uri, conf->path, len)
+           && (r->uri[len] == '\0' || (r->uri[len] == '/' && r->uri[len + 1] == '\0'));
+}
+
+static int handler(request_rec *r)
+{
+    switch (rs_request_kind(r)) {
+    case RS_KIND_SSE:
+        if (!is_the_path(r)) {
+            return rs_http_error(r, HTTP_NOT_FOUND, "not_found",
+                                 "there is no endpoint with this path");
+        }
+        return rs_sse_handler(r);
+    case RS_KIND_PUBLISH:
+        return rs_publish_handler(r);
+    case RS_KIND_STATS:
+        return rs_stats_page(r);
+    case RS_KIND_HEALTH:
+        return rs_health_handler(r);
+    default:
+        return DECLINED;
+    }
+}
+
+void rs_request_hooks(apr_pool_t *p)
+{
+    ap_hook_pre_translate_name(pre_translate, NULL, NULL, APR_HOOK_REALLY_FIRST);
+    ap_hook_translate_name(translate, NULL, NULL, APR_HOOK_REALLY_FIRST);
+    ap_hook_map_to_storage(map_to_storage, NULL, NULL, APR_HOOK_REALLY_FIRST);
+    ap_hook_header_parser(header_parser, NULL, NULL, APR_HOOK_REALLY_FIRST);
+    ap_hook_handler(handler, NULL, NULL, APR_HOOK_REALLY_FIRST);
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What the module remembers of a request, and the hooks that make a configured location an
+ * endpoint. The worker's thread; everything is in the request's pool.
+ */
+#ifndef RS_REQUEST_H
+#define RS_REQUEST_H
+
+#include "../conf/rs_httpd.h"
+
+#include "../conf/rs_conf.h"
+
+typedef struct {
+    rs_kind_t kind;                  /* of the location; RS_KIND_NONE: none of ours, */
+    const ap_conf_vector_t *kind_of; /* by this configuration */
+    int claimed;                     /* the URL was mapped to nothing because it is an endpoint's */
+    const rs_dir_conf_t *conf;       /* merged, */
+    const ap_conf_vector_t *conf_of; /* of this */
+    const char *token;               /* taken out of the request, or NULL */
+    int token_looked_for;
+    int token_from_cookie;
+    rs_jwt_t *jwt;          /* verified, or NULL */
+    const char *error_code; /* set: the response is an error of ours, in JSON */
+    const char *error_message;
+} rs_request_t;
+
+/* Made at the first call. */
+rs_request_t *rs_request(request_rec *r);
+
+/* Which of our endpoints the request is for. A subrequest or an internal redirect is for none. */
+rs_kind_t rs_request_kind(request_rec *r);
+
+void rs_request_hooks(apr_pool_t *p);
+
+#endif

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * A request for a stream, up to the moment at which the engine has it. What is wrong with the
+ * request gets its honest status. What is wrong with us for now (Redis down, too many streams, a
+ * restart) gets 200, a `retry:` and an `error` event: EventSource gives up for ever on any other
+ * status, and comes back after this one. The worker.
+ */
+#include "../conf/rs_httpd.h"
+
+#include "../base/rs_buf.h"
+#include "../proto/rs_sse.h"
+#include "rs_child.h"
+#include "rs_error.h"
+#include "rs_handoff.h"
+#include "rs_identity.h"
+#include "rs_pump.h"
+#include "rs_request.h"
+#include "rs_sse_handler.h"
+
+static void set_headers(request_rec *r)
+{
+    ap_set_content_type(r, "text/event-stream");
+    apr_table_setn(r->headers_out, "Cache-Control", "no-cache, no-transform");
+    apr_table_setn(r->headers_out, "X-Accel-Buffering", "no");
+    apr_table_setn(r->subprocess_env, "no-gzip", "1");
+    apr_table_setn(r->subprocess_env, "no-brotli", "1");
+}
+
+/* Temporary trouble. */
+static int come_back(request_rec *r, const char *code, const char *error)
+{
+    const rs_dir_conf_t *conf = rs_conf_dir(r);
+    rs_buf_t b = RS_BUF_INIT;
+
+    set_headers(r);
+    r->connection->keepalive = AP_CONN_CLOSE;
+    rs_sse_error(&b, conf->profile, code, "Stream failed", error, conf->retry);
+    if (rs_buf_ok(&b)) {
+        ap_rwrite(b.data, (int)b.len, r);
+    }
+    rs_buf_free(&b);
+    return OK;
+}
+
+static const rs_profile_t *profile(request_rec *r, rs_server_conf_t *server)
+{
+    const rs_dir_conf_t *conf = rs_conf_dir(r);
+    rs_profile_t wanted;
+    int i;
+
+    memset(&wanted, 0, sizeof(wanted));
+    wanted.name = conf->profile;
+    wanted.source = server->source;
+    wanted.heartbeat = conf->heartbeat;
+    wanted.heartbeat_comment = conf->heartbeat_style == RS_HEARTBEAT_COMMENT;
+    wanted.retry = conf->retry;
+    wanted.user_only = conf->user_only;
+    for (i = 0; i < conf->subscribe->nelts; i++) {
+        const rs_stream_conf_t *stream =
+            rs_conf_stream(server, APR_ARRAY_IDX(conf->subscribe, i, const char *));
+
+        wanted.streams |= stream ? rs_source_stream_bit(server->source, stream->key) : 0;
+    }
+    if (conf->events) {
+        wanted.npatterns = conf->events->nelts;
+        wanted.patterns = (const char *const *)conf->events->elts;
+    }
+    return wanted.streams ? rs_profile_intern(&rs_child_engine()->profiles, &wanted) : NULL;
+}
+
+static int brought_cursor(request_rec *r)
+{
+    const char *header = apr_table_get(r->headers_in, "Last-Event-ID");
+
+    return (header && *header) || (r->args && ap_strstr_c(r->args, "last_event_id="));
+}
+
+/* A place in the engine and, if the connection has to stay, one for a pump. */
+static const char *reserve(rs_engine_t *engine, int handoff)
+{
+    if (!rs_engine_reserve(engine)) {
+        return rs_engine_draining(engine) ? "draining" : "over_limit";
+    }
+    if (!handoff && !rs_child_pump_reserve()) {
+        rs_engine_unreserve(engine);
+        return "over_limit";
+    }
+    return NULL;
+}
+
+static int open_stream(request_rec *r, rs_client_params_t *params, int handoff)
+{
+    set_headers(r);
+    /* Nothing may be framed: what follows the headers is the stream itself. */
+    r->connection->keepalive = AP_CONN_CLOSE;
+    if (ap_rflush(r) < 0 || r->connection->aborted) {
+        rs_engine_unreserve(rs_child_engine());
+        if (!handoff) {
+            rs_child_pump_unreserve();
+        }
+        return OK;
+    }
+    return handoff ? rs_handoff(r, params) : rs_pump(r, params);
+}
+
+int rs_sse_handler(request_rec *r)
+{
+    rs_server_conf_t *server = rs_conf_server(r->server);
+    rs_engine_t *engine = rs_child_engine();
+    rs_client_params_t params;
+    rs_identity_t id;
+    const char *refused;
+    int status, handoff;
+
+    if (r->method_number != M_GET) {
+        r->allowed = AP_METHOD_BIT << M_GET;
+        return rs_http_error(r, HTTP_METHOD_NOT_ALLOWED, "method", "a stream is read with GET");
+    }
+    status = rs_identity(r, &id);
+    if (status != OK) {
+        return status;
+    }
+    if (!engine || !server->source) {
+        return rs_http_error(r, HTTP_SERVICE_UNAVAILABLE, "unavailable",
+                             "streams are not available");
+    }
+    if (r->header_only) {
+        set_headers(r);
+        return OK;
+    }
+    status = ap_discard_request_body(r);
+    if (status != OK) {
+        return status;
+    }
+    memset(&params, 0, sizeof(params));
+    params.profile = profile(r, server);
+    if (!params.profile) {
+        return rs_http_error(r, HTTP_SERVICE_UNAVAILABLE, "unavailable",
+                             "this endpoint has no streams");
+    }
+    if (!rs_source_is_up(server->source) && !rs_engine_draining(engine)) {
+        return come_back(r, "redis_unavailable", "events cannot be read at the moment");
+    }
+    handoff = rs_handoff_possible(r);
+    refused = reserve(engine, handoff);
+    if (refused) {
+        return come_back(
+            r, refused, *refused == 'd' ? "the server is restarting" : "too many streams are open");
+    }
+    params.transport = &rs_transport_socket;
+    params.tenant = id.tenant;
+    params.user = id.user;
+    params.tenant_json = id.tenant_json;
+    params.user_json = id.user_json;
+    params.expires = id.expires;
+    params.brought_cursor = brought_cursor(r);
+    return open_stream(r, &params, handoff);
+}

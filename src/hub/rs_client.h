@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * One open stream: a position in a topic and a connection. A worker makes it, the hub gives it its
+ * topic and streamer, then the streamer alone touches it until it hands it back to the hub.
+ *
+ *   LIVE     has everything its feed has sent; the feed writes to it with all the others
+ *   BEHIND   its socket is full, or it is new: goes on by itself from `seq`
+ *   CLOSING  a last frame is on its way
+ *   LINGER   everything is written, waits for the peer to close, at most two seconds
+ */
+#ifndef RS_CLIENT_H
+#define RS_CLIENT_H
+
+#include "rs_inbox.h"
+#include "rs_topic.h"
+#include "rs_transport.h"
+#include "rs_wheel.h"
+
+typedef enum { RS_NEW, RS_LIVE, RS_BEHIND, RS_CLOSING, RS_LINGER } rs_client_state_t;
+
+struct rs_client_t {
+    rs_msg_t msg; /* first */
+    rs_timer_t timer;
+    const rs_transport_t *transport;
+    void *session; /* the transport's own */
+    int fd;
+    rs_client_state_t state;
+    const rs_profile_t *profile;
+    rs_follow_t *follow;
+    rs_feed_t *feed;
+    int slot;           /* in the feed, while LIVE */
+    int wants_out;      /* the poller reports room to write */
+    apr_uint64_t seq;   /* unless LIVE: the number to be sent next */
+    rs_event_t *pinned; /* begun and not finished: nothing else may be written before */
+    size_t pinned_off;
+    apr_time_t last_out; /* unless LIVE and the feed wrote later */
+    apr_time_t deadline; /* CLOSING, LINGER */
+    apr_time_t expires;  /* of the token, on the monotonic clock; 0: never */
+    int brought_cursor;  /* the request named a position */
+    const char *tenant;
+    const char *user; /* "" when there is none */
+    const char *tenant_json;
+    const char *user_json;
+    char text[]; /* those four */
+};
+
+typedef struct {
+    int fd;
+    const rs_transport_t *transport;
+    void *session;
+    const rs_profile_t *profile;
+    const char *tenant, *user, *tenant_json, *user_json;
+    apr_time_t expires; /* wall clock; 0: never */
+    int brought_cursor;
+} rs_client_params_t;
+
+/* On failure (NULL) the descriptor is still the caller's. Any thread. */
+rs_client_t *rs_client_create(const rs_client_params_t *params);
+
+/* Closes the connection and frees everything. Whoever owns it at that moment. */
+void rs_client_destroy(rs_client_t *client);
+
+/* The rest is the streamer's. */
+
+/* Writes a frame of its own (not from the topic). 0: the peer is gone. */
+int rs_client_own(rs_client_t *client, const char *data, size_t len);
+
+/* Writes what is pinned. 1: nothing is pinned any more, 0: no room, -1: the peer is gone. */
+int rs_client_flush(rs_client_t *client);
+
+/* Sends from the topic until the number `upto`, the socket is full, or a fair share is done.
+ * 1: arrived or paused, 0: no room, -1: the peer is gone, -2: the topic no longer has `seq`. */
+int rs_client_catch_up(rs_client_t *client, apr_uint64_t upto);
+
+/* Whether the event is for this client's endpoint, and, when the endpoint asks, for its user. */
+int rs_client_wants(const rs_client_t *client, const rs_event_t *event);
+
+/* Notes that only `written` bytes of these n frames were taken. */
+void rs_client_pin(rs_client_t *client, rs_event_t *const *events, int n, size_t written,
+                   int *complete);
+
+#endif

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * An event as it goes out: framed once, never changed, shared by all its readers. One allocation,
+ * an atomic count of references. The hub makes them, any thread takes and drops.
+ */
+#ifndef RS_EVENT_H
+#define RS_EVENT_H
+
+#include "../proto/rs_id.h"
+
+struct rs_event_t {
+    unsigned refs;       /* atomic */
+    apr_uint16_t stream; /* index in its source */
+    apr_uint16_t type_len;
+    apr_uint16_t user_len; /* 0: for all users of the tenant */
+    apr_uint32_t head;     /* where the id line starts in `frame` */
+    apr_uint32_t tail;     /* and where it ends */
+    apr_uint32_t appended; /* the topic's: milliseconds, wraps */
+    apr_uint32_t len;      /* of the frame; the user's name follows it */
+    rs_id_t id;
+    char frame[];
+};
+
+/* The event type stands in the frame, after "event: ". */
+#define RS_EVENT_TYPE(e) ((e)->frame + 7)
+#define RS_EVENT_USER(e) ((e)->frame + (e)->len)
+
+/* With one reference, or NULL when memory is short. */
+rs_event_t *rs_event_create(apr_uint16_t stream, rs_id_t id, const char *frame, size_t len,
+                            const char *user, size_t user_len);
+
+static inline rs_event_t *rs_event_take(rs_event_t *e)
+{
+    __atomic_fetch_add(&e->refs, 1, __ATOMIC_RELAXED);
+    return e;
+}
+
+void rs_event_drop(rs_event_t *e);
+
+/* What it counts for against RaglineCache. */
+static inline size_t rs_event_cost(const rs_event_t *e)
+{
+    return sizeof(*e) + e->len + e->user_len + 2 * sizeof(void *);
+}
+
+#endif

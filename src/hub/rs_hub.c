@@ -1,0 +1,519 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The hub's thread, and what makes it one.
+ *
+ *      Redis A   Redis B                 workers                    streamers
+ *         │         │                       │ a new client              ▲   │ an ended one
+ *      reader    reader                     ▼                           │   ▼
+ *         └────┬────┘                  ┌──────────────────── inbox ─────┼──────┐
+ *              │ entries               │                                │      │
+ *              ▼                       ▼                                │
+ *        rs_assign: tenant ──► rs_tenants: (URL, tenant) ──► topic ─────┘ "dirty"
+ *
+ * One thread, because then the map from tenants to topics, the order of events and the moment at
+ * which a client joins need no locks: a client is attached between two entries, so the number it
+ * starts from is exact. What streamers read meanwhile (a topic's ring, a source's positions) is
+ * behind locks that are held for the copy of a few pointers.
+ *
+ * What it does per entry that nobody waits for is one hash miss. What it does per event is one
+ * framing and one append; streamers hear of a topic once per batch, however many events it got.
+ *
+ * It never writes to a client and never waits for anything but its poller.
+ */
+#include <apr_thread_proc.h>
+#include <stdlib.h>
+
+#include "../base/rs_buf.h"
+#include "../base/rs_clock.h"
+#include "../base/rs_log.h"
+#include "../redis/rs_reader.h"
+#include "rs_engine.h"
+
+/* A topic without clients stays for a while: somebody whose connection broke is back by then. */
+#define TOPIC_IDLE apr_time_from_sec(30)
+#define SWEEP apr_time_from_sec(1)
+/* A tenant's clients share a streamer until there are so many of them; then the next one has its
+ * turn. Small tenants wake one thread per event, large ones use all. */
+#define CLIENTS_PER_STREAMER 64
+
+struct rs_hub_t {
+    rs_engine_t *engine;
+    rs_poll_t *poll;
+    rs_inbox_t inbox;
+    apr_thread_t *thread;
+    apr_pool_t *p;
+
+    /* The hub's thread. */
+    rs_source_t *sources[RS_STATS_SOURCES];
+    int nsources;
+    rs_buf_t scratch;
+    rs_topic_t **dirty; /* appended to in this batch */
+    int ndirty, dirty_size;
+    size_t bytes;                /* of all topics */
+    rs_topic_t *oldest, *newest; /* by last append */
+    apr_time_t now;              /* of this turn */
+    apr_time_t next_sweep;
+    int draining;
+    rs_msg_t stop_msg;
+    int stopped;
+};
+
+#define FOLLOW_OF_UNFOLLOW(m) ((rs_follow_t *)((char *)(m)-offsetof(rs_follow_t, unfollow)))
+
+rs_buf_t *rs_hub_scratch(rs_hub_t *hub) { return &hub->scratch; }
+
+size_t rs_hub_max_message(const rs_hub_t *hub) { return hub->engine->conf.max_message; }
+
+/* --- the memory of topics -------------------------------------------------------------------------- */
+
+static void unlist(rs_hub_t *hub, rs_topic_t *topic)
+{
+    *(topic->older ? &topic->older->newer : &hub->oldest) = topic->newer;
+    *(topic->newer ? &topic->newer->older : &hub->newest) = topic->older;
+    topic->older = topic->newer = NULL;
+}
+
+static void list_newest(rs_hub_t *hub, rs_topic_t *topic)
+{
+    topic->older = hub->newest;
+    topic->newer = NULL;
+    *(hub->newest ? &hub->newest->newer : &hub->oldest) = topic;
+    hub->newest = topic;
+}
+
+static void note_dirty(rs_hub_t *hub, rs_topic_t *topic)
+{
+    if (topic->dirty) {
+        return;
+    }
+    if (hub->ndirty == hub->dirty_size) {
+        int size = hub->dirty_size ? hub->dirty_size * 2 : 64;
+        rs_topic_t **list = realloc(hub->dirty, (size_t)size * sizeof(*list));
+
+        if (!list) {
+            return; /* its readers will see the event with the next one */
+        }
+        hub->dirty = list;
+        hub->dirty_size = size;
+    }
+    topic->dirty = 1;
+    hub->dirty[hub->ndirty++] = topic;
+}
+
+void rs_hub_append(rs_hub_t *hub, rs_topic_t *topic, rs_event_t *event)
+{
+    rs_topic_t *victim;
+
+    hub->bytes = (size_t)((apr_int64_t)hub->bytes + rs_topic_append(topic, event, hub->now));
+    if (topic != hub->newest) {
+        unlist(hub, topic);
+        list_newest(hub, topic);
+    }
+    /* Over RaglineCache: the topics that have been quiet longest lose what they keep. */
+    for (victim = hub->oldest; hub->bytes > hub->engine->conf.cache && victim && victim != topic;
+         victim = victim->newer) {
+        hub->bytes -= rs_topic_clear(victim);
+    }
+    note_dirty(hub, topic);
+}
+
+static void tell_streamers(rs_hub_t *hub)
+{
+    int i, k;
+
+    for (i = 0; i < hub->ndirty; i++) {
+        rs_topic_t *topic = hub->dirty[i];
+
+        topic->dirty = 0;
+        for (k = 0; k < hub->engine->conf.streamers; k++) {
+            rs_follow_t *follow = topic->follows[k];
+
+            if (follow && follow->clients
+                && !__atomic_exchange_n(&follow->queued, 1, __ATOMIC_SEQ_CST)) {
+                rs_streamer_post(follow->streamer, &follow->dirty, RS_MSG_DIRTY);
+            }
+        }
+    }
+    hub->ndirty = 0;
+}
+
+/* --- what readers say ------------------------------------------------------------------------------- */
+
+typedef struct {
+    rs_hub_t *hub;
+    rs_source_t *source;
+    int behind; /* some stream holds more than was read */
+} reader_baton_t;
+
+/* What the readers of these topics have is not what the stream holds now: end them all. */
+static void break_topics(rs_hub_t *hub, rs_source_t *source, int stream)
+{
+    rs_topic_t *topic;
+
+    for (topic = hub->oldest; topic; topic = topic->newer) {
+        if (topic->source == source && (topic->streams & ((apr_uint64_t)1 << stream))) {
+            hub->bytes -= rs_topic_break(topic);
+            note_dirty(hub, topic);
+        }
+    }
+}
+
+static rs_id_t on_position(void *data, int stream, rs_id_t newest)
+{
+    reader_baton_t *baton = data;
+    rs_source_t *source = baton->source;
+
+    if (source->known[stream] && rs_id_cmp(newest, source->at[stream]) >= 0) {
+        baton->behind |= rs_id_cmp(newest, source->at[stream]) > 0;
+        return source->at[stream];
+    }
+    if (source->known[stream]) {
+        rs_log(
+            RS_LOG_WARNING, 0,
+            RSLOGNO(0501) "%s: ids of %s went backwards (data was lost or replaced); its readers "
+                          "are told to start again",
+            source->url->label, source->streams[stream].key);
+        break_topics(baton->hub, source, stream);
+    }
+    source->known[stream] = 1;
+    source->at[stream] = newest;
+    return newest;
+}
+
+static void on_entry(void *data, int stream, rs_id_t id, const redisReply *fields)
+{
+    reader_baton_t *baton = data;
+
+    rs_assign_entry(baton->hub, baton->source, stream, id, fields);
+}
+
+static void publish_positions(rs_source_t *source)
+{
+    int i;
+
+    pthread_mutex_lock(&source->lock);
+    for (i = 0; i < source->nstreams; i++) {
+        source->pos[i] = source->at[i];
+    }
+    pthread_mutex_unlock(&source->lock);
+    for (i = 0; i < source->nstreams; i++) {
+        RS_STAT_SET(source->streams[i].stats->last_ms, source->at[i].ms);
+        RS_STAT_SET(source->streams[i].stats->last_seq, source->at[i].seq);
+    }
+}
+
+static void set_caught_up(rs_source_t *source, int caught_up)
+{
+    __atomic_store_n(&source->caught_up, caught_up, __ATOMIC_RELEASE);
+    RS_STAT_SET(source->stats->caught_up, (apr_uint32_t)caught_up);
+}
+
+static void on_batch_end(void *data, int caught_up)
+{
+    reader_baton_t *baton = data;
+
+    /* In this order: who reads a position and finds its topic unchanged has everything up to it. */
+    publish_positions(baton->source);
+    tell_streamers(baton->hub);
+    set_caught_up(baton->source, caught_up);
+}
+
+static void on_up(void *data, int up)
+{
+    reader_baton_t *baton = data;
+    rs_source_t *source = baton->source;
+
+    if (up && !source->up) {
+        RS_STAT_ADD(source->stats->connects, 1);
+        publish_positions(source);
+        tell_streamers(baton->hub);
+    }
+    __atomic_store_n(&source->up, up, __ATOMIC_RELEASE);
+    RS_STAT_SET(source->stats->up, (apr_uint32_t)up);
+    set_caught_up(source, up && !baton->behind);
+    baton->behind = 0;
+}
+
+/* --- what workers and streamers say ------------------------------------------------------------------ */
+
+static void destroy_client(rs_engine_t *engine, rs_client_t *client)
+{
+    rs_client_destroy(client);
+    rs_engine_unreserve(engine);
+}
+
+static int pick_streamer(const rs_hub_t *hub, const rs_client_t *client, const rs_topic_t *topic)
+{
+    apr_ssize_t len = APR_HASH_KEY_STRING;
+    unsigned first = apr_hashfunc_default(client->tenant, &len);
+
+    return (int)((first + (unsigned)topic->clients / CLIENTS_PER_STREAMER)
+                 % (unsigned)hub->engine->conf.streamers);
+}
+
+static void on_submit(rs_hub_t *hub, rs_client_t *client)
+{
+    rs_source_t *source = client->profile->source;
+    rs_topic_t *topic = rs_tenants_topic(source, client->tenant, client->profile->streams);
+    rs_follow_t *follow;
+    int index;
+
+    if (!topic) {
+        rs_log(RS_LOG_ERR, APR_ENOMEM, RSLOGNO(0502) "a stream is closed");
+        destroy_client(hub->engine, client);
+        return;
+    }
+    if (!topic->listed) {
+        topic->listed = 1;
+        list_newest(hub, topic);
+    }
+    index = pick_streamer(hub, client, topic);
+    follow = rs_tenants_follow(topic, hub->engine->streamers[index], index);
+    if (!follow) {
+        rs_log(RS_LOG_ERR, APR_ENOMEM, RSLOGNO(0503) "a stream is closed");
+        topic->idle_since = rs_clock_now();
+        destroy_client(hub->engine, client);
+        return;
+    }
+    topic->clients++;
+    follow->clients++;
+    client->follow = follow;
+    client->seq = rs_topic_next(topic);
+    if (!rs_streamer_post(follow->streamer, &client->msg, RS_MSG_ATTACH)) {
+        topic->clients--;
+        follow->clients--;
+        topic->idle_since = rs_clock_now();
+        destroy_client(hub->engine, client);
+    }
+}
+
+static void on_release(rs_hub_t *hub, rs_client_t *client)
+{
+    rs_follow_t *follow = client->follow;
+
+    follow->clients--;
+    if (--follow->topic->clients == 0) {
+        follow->topic->idle_since = rs_clock_now();
+    }
+    destroy_client(hub->engine, client);
+}
+
+static void on_unfollowed(rs_hub_t *hub, rs_follow_t *follow)
+{
+    rs_topic_t *topic = follow->topic;
+    int i;
+
+    follow->leaving = 0;
+    for (i = 0; i < RS_STREAMERS_MAX; i++) {
+        if (topic->follows[i] && topic->follows[i]->leaving) {
+            return;
+        }
+    }
+    /* Somebody may have come meanwhile. */
+    if (topic->clients == 0) {
+        unlist(hub, topic);
+        hub->bytes -= rs_topic_clear(topic);
+        rs_tenants_remove(topic);
+    }
+}
+
+/* Asks the streamers to forget topics that nobody has been reading for a while. */
+static void sweep(rs_hub_t *hub, apr_time_t now)
+{
+    rs_topic_t *topic, *next;
+
+    for (topic = hub->oldest; topic; topic = next) {
+        rs_follow_t *last = NULL;
+        int i, busy = 0;
+
+        next = topic->newer;
+        for (i = 0; i < RS_STREAMERS_MAX; i++) {
+            busy |= topic->follows[i] && topic->follows[i]->leaving;
+        }
+        if (topic->clients || busy || now < topic->idle_since + TOPIC_IDLE) {
+            continue;
+        }
+        for (i = 0; i < RS_STREAMERS_MAX; i++) {
+            rs_follow_t *follow = topic->follows[i];
+
+            if (follow && rs_streamer_post(follow->streamer, &follow->unfollow, RS_MSG_UNFOLLOW)) {
+                follow->leaving = 1;
+                last = follow;
+            }
+        }
+        if (!last) {
+            unlist(hub, topic);
+            hub->bytes -= rs_topic_clear(topic);
+            rs_tenants_remove(topic);
+        }
+    }
+    hub->next_sweep = now + SWEEP;
+}
+
+static void on_message(rs_hub_t *hub, rs_msg_t *msg)
+{
+    switch (msg->kind) {
+    case RS_MSG_SUBMIT:
+        on_submit(hub, (rs_client_t *)msg);
+        break;
+    case RS_MSG_RELEASE:
+        on_release(hub, (rs_client_t *)msg);
+        break;
+    case RS_MSG_UNFOLLOWED:
+        on_unfollowed(hub, FOLLOW_OF_UNFOLLOW(msg));
+        break;
+    case RS_MSG_STOP:
+        hub->stopped = 1;
+        break;
+    default:
+        break;
+    }
+}
+
+void rs_hub_post(rs_hub_t *hub, rs_msg_t *msg, int kind)
+{
+    if (!rs_inbox_post(&hub->inbox, msg, kind)
+        && (kind == RS_MSG_SUBMIT || kind == RS_MSG_RELEASE)) {
+        destroy_client(hub->engine, (rs_client_t *)msg);
+    }
+}
+
+void rs_hub_wake(rs_hub_t *hub) { rs_poll_wake(hub->poll); }
+
+/* --- the loop ------------------------------------------------------------------------------------------ */
+
+static void start_drain(rs_hub_t *hub)
+{
+    rs_engine_t *engine = hub->engine;
+    int i, graceful = __atomic_load_n(&engine->graceful, __ATOMIC_ACQUIRE);
+
+    hub->draining = 1;
+    for (i = 0; i < engine->conf.streamers; i++) {
+        rs_streamer_drain(engine->streamers[i], engine->conf.drain,
+                          graceful ? rs_engine_drain_limit(engine) : RS_ENGINE_HARD_STOP);
+    }
+}
+
+static apr_time_t turn(rs_hub_t *hub, apr_time_t now)
+{
+    apr_time_t next = hub->next_sweep;
+    int i;
+
+    for (i = 0; i < hub->nsources; i++) {
+        apr_time_t due = rs_reader_turn(hub->sources[i]->reader, now);
+
+        next = due < next ? due : next;
+    }
+    if (now >= hub->next_sweep) {
+        sweep(hub, now);
+    }
+    if (!hub->draining && rs_engine_draining(hub->engine)) {
+        start_drain(hub);
+    }
+    return next;
+}
+
+static void *APR_THREAD_FUNC run(apr_thread_t *thread, void *data)
+{
+    rs_hub_t *hub = data;
+    rs_poll_event_t events[RS_STATS_SOURCES];
+    rs_msg_t *msg, *next_msg;
+    int i, n;
+
+    while (!hub->stopped) {
+        apr_time_t now = rs_clock_now();
+        apr_time_t next = turn(hub, now);
+
+        n = rs_poll_wait(hub->poll, events, RS_STATS_SOURCES, next > now ? next - now : 0);
+        hub->now = rs_clock_now();
+        for (i = 0; i < n; i++) {
+            rs_reader_io(((rs_source_t *)events[i].data)->reader, events[i].events);
+        }
+        for (msg = rs_inbox_drain(&hub->inbox); msg; msg = next_msg) {
+            next_msg = msg->next;
+            on_message(hub, msg);
+        }
+    }
+    for (msg = rs_inbox_close(&hub->inbox); msg; msg = next_msg) {
+        next_msg = msg->next;
+        if (msg->kind == RS_MSG_SUBMIT || msg->kind == RS_MSG_RELEASE) {
+            destroy_client(hub->engine, (rs_client_t *)msg);
+        }
+    }
+    while (hub->oldest) {
+        rs_topic_t *topic = hub->oldest;
+
+        unlist(hub, topic);
+        rs_tenants_remove(topic);
+    }
+    rs_buf_free(&hub->scratch);
+    free(hub->dirty);
+    apr_thread_exit(thread, APR_SUCCESS);
+    return NULL;
+}
+
+apr_status_t rs_hub_create(rs_hub_t **out, apr_pool_t *pchild, rs_engine_t *engine)
+{
+    rs_hub_t *hub = apr_pcalloc(pchild, sizeof(*hub));
+    apr_status_t rv;
+
+    hub->engine = engine;
+    hub->p = pchild;
+    rv = rs_poll_create(&hub->poll, pchild);
+    if (rv == APR_SUCCESS) {
+        rs_inbox_open(&hub->inbox, hub->poll);
+    }
+    *out = hub;
+    return rv;
+}
+
+apr_status_t rs_hub_add_source(rs_hub_t *hub, rs_source_t *source)
+{
+    rs_reader_calls_t calls = {on_position, on_entry, on_batch_end, on_up, NULL};
+    reader_baton_t *baton = apr_palloc(hub->p, sizeof(*baton));
+    const char **keys = apr_palloc(hub->p, (apr_size_t)source->nstreams * sizeof(*keys));
+    apr_allocator_t *allocator;
+    apr_pool_t *p;
+    apr_status_t rv;
+    int i;
+
+    for (i = 0; i < source->nstreams; i++) {
+        keys[i] = source->streams[i].key;
+    }
+    baton->hub = hub;
+    baton->source = source;
+    baton->behind = 0;
+    calls.baton = baton;
+    /* The hash grows with the number of tenants, in the hub's thread: a pool of its own. */
+    rv = apr_allocator_create(&allocator);
+    if (rv == APR_SUCCESS) {
+        rv = apr_pool_create_ex(&p, hub->p, NULL, allocator);
+    }
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
+    apr_allocator_owner_set(allocator, p);
+    apr_pool_tag(p, "ragline_tenants");
+    source->tenants = apr_hash_make(p);
+    rv = rs_reader_create(&source->reader, hub->p, hub->poll, source, source->url, keys,
+                          source->nstreams, source->batch, source->block, &calls);
+    if (rv == APR_SUCCESS) {
+        hub->sources[hub->nsources++] = source;
+    }
+    return rv;
+}
+
+apr_status_t rs_hub_start(rs_hub_t *hub)
+{
+    return apr_thread_create(&hub->thread, NULL, run, hub, hub->p);
+}
+
+void rs_hub_stop(rs_hub_t *hub)
+{
+    apr_status_t ignored;
+
+    if (hub->thread) {
+        rs_inbox_post(&hub->inbox, &hub->stop_msg, RS_MSG_STOP);
+        apr_thread_join(&ignored, hub->thread);
+    }
+}

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The hub: one thread of a child through which everything that comes from Redis goes. It owns the
+ * readers, the map from tenants to topics, and the memory of all topics; it gives new clients
+ * their topic and their streamer. See rs_hub.c.
+ */
+#ifndef RS_HUB_H
+#define RS_HUB_H
+
+#include "rs_inbox.h"
+#include "rs_source.h"
+#include "rs_topic.h"
+
+struct redisReply;
+
+/* A tenant that has topics. */
+typedef struct {
+    rs_source_t *source;
+    rs_topic_t *topics; /* one for each set of streams that somebody subscribed to */
+    char name[RS_NAME_MAX + 1];
+} rs_tenant_t;
+
+apr_status_t rs_hub_create(rs_hub_t **hub, apr_pool_t *pchild, rs_engine_t *engine);
+
+/* Before rs_hub_start(). The source is complete but for what the hub owns. */
+apr_status_t rs_hub_add_source(rs_hub_t *hub, rs_source_t *source);
+apr_status_t rs_hub_start(rs_hub_t *hub);
+
+/* RS_MSG_SUBMIT, _RELEASE, _UNFOLLOWED, _STOP. Any thread; never fails: after the hub has ended,
+ * clients are destroyed on the spot. */
+void rs_hub_post(rs_hub_t *hub, rs_msg_t *msg, int kind);
+
+/* Makes the hub look whether the engine drains. Safe in a signal handler. */
+void rs_hub_wake(rs_hub_t *hub);
+
+/* After every streamer is joined. */
+void rs_hub_stop(rs_hub_t *hub);
+
+/* The rest is for the hub's own files. */
+
+/* rs_assign.c: one entry of a stream goes to the topics of its tenant. */
+void rs_assign_entry(rs_hub_t *hub, rs_source_t *source, int stream, rs_id_t id,
+                     const struct redisReply *fields);
+
+/* rs_hub.c: the topic takes over the event; its streamers hear of it at the batch's end. */
+void rs_hub_append(rs_hub_t *hub, rs_topic_t *topic, rs_event_t *event);
+rs_buf_t *rs_hub_scratch(rs_hub_t *hub);
+size_t rs_hub_max_message(const rs_hub_t *hub);
+
+/* rs_tenants.c: tenants, topics and who follows them. */
+rs_topic_t *rs_tenants_topic(rs_source_t *source, const char *tenant, apr_uint64_t streams);
+rs_tenant_t *rs_tenants_find(rs_source_t *source, const char *name, size_t len);
+rs_follow_t *rs_tenants_follow(rs_topic_t *topic, rs_streamer_t *streamer, int index);
+void rs_tenants_remove(rs_topic_t *topic);
+
+#endif

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * One Redis URL of a child and the streams that are read from it. Made while the child starts;
+ * the hub owns what changes, and publishes positions for streamers.
+ */
+#ifndef RS_SOURCE_H
+#define RS_SOURCE_H
+
+#include <pthread.h>
+#include <apr_hash.h>
+
+#include "../proto/rs_cursor.h"
+#include "../redis/rs_redis_url.h"
+#include "rs_stats.h"
+
+#define RS_SOURCE_STREAMS_MAX 64 /* a set of streams is a 64-bit mask */
+
+typedef struct {
+    const char *key;
+    const char *tenant_field;
+    const char *tenant_literal; /* set: the field is not read */
+    const char *type_field;
+    const char *data_field;
+    const char *user_field;
+    rs_stream_stats_t *stats;
+    apr_uint32_t warned; /* hub: a bit for each rs_skip_t that was logged */
+} rs_stream_t;
+
+struct rs_source_t {
+    /* Constant once the hub runs. */
+    const rs_redis_url_t *url;
+    rs_stream_t *streams; /* by key, so that a cursor means the same on every node */
+    int nstreams;
+    int batch;                 /* XREAD COUNT */
+    apr_interval_time_t block; /* XREAD BLOCK */
+    rs_source_stats_t *stats;
+
+    /* Hub. */
+    apr_hash_t *tenants; /* name → rs_tenant_t; entries are recycled by the hash */
+    struct rs_reader_t *reader;
+    int known[RS_SOURCE_STREAMS_MAX];  /* whether `at` means anything yet */
+    rs_id_t at[RS_SOURCE_STREAMS_MAX]; /* as `pos`, entry by entry */
+
+    int up;        /* atomic: positions are known and streams are being read */
+    int caught_up; /* atomic */
+
+    pthread_mutex_t lock;
+    rs_id_t pos[RS_SOURCE_STREAMS_MAX]; /* lock: everything up to here is in the topics */
+};
+
+/* The position in each of the topic's streams. Any thread. */
+void rs_source_cursor(rs_source_t *source, const rs_topic_t *topic, rs_cursor_t *cursor);
+
+static inline int rs_source_is_up(rs_source_t *source)
+{
+    return __atomic_load_n(&source->up, __ATOMIC_ACQUIRE);
+}
+
+#endif

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Counters of one child. The glue places the struct in memory that all children share; only the
+ * child that owns it writes, from several threads, readers of any process add the children up.
+ * Plain 64-bit relaxed atomics: a reader may see one counter a moment before another.
+ */
+#ifndef RS_STATS_H
+#define RS_STATS_H
+
+#include "../base/rs_base.h"
+
+#define RS_STATS_STREAMS 64 /* streams of one child over all Redis URLs */
+#define RS_STATS_SOURCES 16
+#define RS_STATS_LABEL 160
+
+/* Why an entry reached nobody. The names, for people, are in rs_skip_names[]. */
+typedef enum {
+    RS_SKIP_NO_TENANT,     /* neither the tenant field nor payload.tenant_id */
+    RS_SKIP_BAD_TENANT,    /* not 1 to 64 of [A-Za-z0-9._@-] */
+    RS_SKIP_BAD_TYPE,      /* an event type with a space or control character, or too long */
+    RS_SKIP_TOO_BIG,       /* over RaglineMaxMessage */
+    RS_SKIP_MALFORMED,     /* not an entry with fields */
+    RS_SKIP_NO_SUBSCRIBER, /* nobody of that tenant is connected: nothing is wrong */
+    RS_SKIP_MAX
+} rs_skip_t;
+
+extern const char *const rs_skip_names[RS_SKIP_MAX];
+
+typedef struct {
+    char key[RS_STATS_LABEL];
+    apr_uint32_t source;
+    apr_uint64_t read;      /* entries */
+    apr_uint64_t delivered; /* an entry sent to N connections counts N */
+    apr_uint64_t filtered;  /* likewise, held back by RaglineEvents or RaglineUserOnly */
+    apr_uint64_t skipped[RS_SKIP_MAX];
+    apr_uint64_t last_ms; /* the id read last */
+    apr_uint64_t last_seq;
+} rs_stream_stats_t;
+
+typedef struct {
+    char label[RS_STATS_LABEL]; /* the URL without its password */
+    apr_uint32_t up;            /* streams are being read */
+    apr_uint32_t caught_up;     /* and the last read found nothing left */
+    apr_uint64_t connects;      /* successful ones: above 1 there were interruptions */
+} rs_source_stats_t;
+
+typedef struct {
+    apr_uint64_t accepted;    /* connections taken over */
+    apr_uint64_t connections; /* open now */
+    apr_uint64_t lost_slow;   /* ended because the reader fell behind what is kept */
+    apr_uint32_t draining;
+    apr_uint32_t nsources;
+    apr_uint32_t nstreams;
+    rs_source_stats_t sources[RS_STATS_SOURCES];
+    rs_stream_stats_t streams[RS_STATS_STREAMS];
+} rs_stats_t;
+
+#define RS_STAT_ADD(field, n) __atomic_fetch_add(&(field), (n), __ATOMIC_RELAXED)
+#define RS_STAT_SUB(field, n) __atomic_fetch_sub(&(field), (n), __ATOMIC_RELAXED)
+#define RS_STAT_SET(field, n) __atomic_store_n(&(field), (n), __ATOMIC_RELAXED)
+#define RS_STAT_GET(field) __atomic_load_n(&(field), __ATOMIC_RELAXED)
+
+#endif

@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The topic log: a ring of references under a lock that is held for a copy of pointers only.
+ */
+#include <stdlib.h>
+
+#include "rs_source.h"
+#include "rs_topic.h"
+
+rs_topic_t *rs_topic_create(rs_source_t *source, apr_uint64_t streams)
+{
+    rs_topic_t *topic = calloc(1, sizeof(*topic));
+    int i;
+
+    if (!topic) {
+        return NULL;
+    }
+    topic->source = source;
+    topic->streams = streams;
+    topic->fingerprint = RS_CURSOR_KEYS_INIT;
+    topic->next_seq = topic->first = 1;
+    for (i = 0; i < source->nstreams && topic->nstreams < RS_STREAMS_MAX; i++) {
+        if (streams & ((apr_uint64_t)1 << i)) {
+            topic->stream[topic->nstreams++] = (apr_uint16_t)i;
+            topic->fingerprint = rs_cursor_keys_add(topic->fingerprint, source->streams[i].key);
+        }
+    }
+    pthread_mutex_init(&topic->lock, NULL);
+    return topic;
+}
+
+static void trim_one(rs_topic_t *topic)
+{
+    rs_event_t *event = topic->ring[topic->first & (topic->size - 1)];
+
+    topic->first++;
+    topic->bytes -= rs_event_cost(event);
+    rs_event_drop(event);
+}
+
+static size_t clear(rs_topic_t *topic, int leave_out)
+{
+    size_t freed;
+
+    pthread_mutex_lock(&topic->lock);
+    freed = topic->bytes;
+    while (topic->first < topic->next_seq) {
+        trim_one(topic);
+    }
+    topic->next_seq += (apr_uint64_t)leave_out;
+    topic->first = topic->next_seq;
+    free(topic->ring);
+    topic->ring = NULL;
+    topic->size = 0;
+    pthread_mutex_unlock(&topic->lock);
+    return freed;
+}
+
+size_t rs_topic_clear(rs_topic_t *topic) { return clear(topic, 0); }
+
+size_t rs_topic_break(rs_topic_t *topic) { return clear(topic, 1); }
+
+void rs_topic_free(rs_topic_t *topic)
+{
+    int i;
+
+    rs_topic_clear(topic);
+    for (i = 0; i < RS_STREAMERS_MAX; i++) {
+        free(topic->follows[i]);
+    }
+    pthread_mutex_destroy(&topic->lock);
+    free(topic);
+}
+
+/* Called with the lock held. */
+static int grow(rs_topic_t *topic)
+{
+    size_t size = topic->size ? topic->size * 2 : 16;
+    rs_event_t **ring = malloc(size * sizeof(*ring));
+    apr_uint64_t seq;
+
+    if (!ring) {
+        return 0;
+    }
+    for (seq = topic->first; seq < topic->next_seq; seq++) {
+        ring[seq & (size - 1)] = topic->ring[seq & (topic->size - 1)];
+    }
+    free(topic->ring);
+    topic->ring = ring;
+    topic->size = size;
+    return 1;
+}
+
+/* Whether the oldest event has had its time and stands in the way of a new one. */
+static int may_trim(const rs_topic_t *topic, const rs_event_t *incoming)
+{
+    const rs_event_t *oldest = topic->ring[topic->first & (topic->size - 1)];
+
+    return topic->bytes + rs_event_cost(incoming) > RS_TOPIC_BYTES_MAX
+           && incoming->appended - oldest->appended > RS_TOPIC_KEEP_MSEC;
+}
+
+apr_int64_t rs_topic_append(rs_topic_t *topic, rs_event_t *event, apr_time_t now)
+{
+    size_t before;
+    apr_int64_t change;
+
+    event->appended = (apr_uint32_t)(now / 1000);
+    pthread_mutex_lock(&topic->lock);
+    before = topic->bytes;
+    while (topic->first < topic->next_seq && may_trim(topic, event)) {
+        trim_one(topic);
+    }
+    if (topic->next_seq - topic->first == topic->size && !grow(topic)) {
+        /* Short of memory: lose the oldest rather than the newest, or this one if there is none. */
+        if (topic->size == 0) {
+            topic->first = ++topic->next_seq;
+            pthread_mutex_unlock(&topic->lock);
+            rs_event_drop(event);
+            return 0;
+        }
+        trim_one(topic);
+    }
+    topic->ring[topic->next_seq & (topic->size - 1)] = event;
+    topic->next_seq++;
+    topic->bytes += rs_event_cost(event);
+    change = (apr_int64_t)topic->bytes - (apr_int64_t)before;
+    pthread_mutex_unlock(&topic->lock);
+    return change;
+}
+
+apr_uint64_t rs_topic_next(rs_topic_t *topic)
+{
+    apr_uint64_t next;
+
+    pthread_mutex_lock(&topic->lock);
+    next = topic->next_seq;
+    pthread_mutex_unlock(&topic->lock);
+    return next;
+}
+
+int rs_topic_read(rs_topic_t *topic, apr_uint64_t seq, rs_event_t **events, int max)
+{
+    int n = -1;
+
+    pthread_mutex_lock(&topic->lock);
+    if (seq >= topic->first) {
+        for (n = 0; n < max && seq < topic->next_seq; n++, seq++) {
+            events[n] = rs_event_take(topic->ring[seq & (topic->size - 1)]);
+        }
+    }
+    pthread_mutex_unlock(&topic->lock);
+    return n;
+}

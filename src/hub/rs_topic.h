@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The log of one (Redis URL, set of keys, tenant): the newest events of that tenant in arrival
+ * order, numbered without gaps. The hub appends and trims; streamers read from any number that is
+ * still there. A subscriber is a number in a topic, never a queue.
+ *
+ * Life: the hub makes a topic at the tenant's first connection and frees it some time after the
+ * last one ended. A streamer knows a topic only through its rs_follow_t, and only while the hub
+ * counts at least one client there or has not had the answer to RS_MSG_UNFOLLOW.
+ */
+#ifndef RS_TOPIC_H
+#define RS_TOPIC_H
+
+#include "rs_event.h"
+#include "rs_inbox.h"
+#include "rs_streamer.h"
+
+typedef struct rs_feed_t rs_feed_t;
+
+/* A topic on one streamer. */
+typedef struct {
+    rs_msg_t dirty;    /* first: RS_MSG_DIRTY in the streamer's inbox */
+    rs_msg_t unfollow; /* RS_MSG_UNFOLLOW there, RS_MSG_UNFOLLOWED back in the hub's */
+    int queued;        /* atomic: `dirty` is in the inbox */
+    int clients;       /* hub */
+    int leaving;       /* hub: `unfollow` is under way */
+    rs_topic_t *topic;
+    rs_streamer_t *streamer;
+    rs_feed_t *feeds; /* streamer */
+} rs_follow_t;
+
+struct rs_topic_t {
+    /* Constant. */
+    rs_source_t *source;
+    apr_uint64_t streams; /* a bit for each stream of the source */
+    int nstreams;
+    apr_uint16_t stream[RS_STREAMS_MAX]; /* their indices, ascending */
+    apr_uint32_t fingerprint;            /* of the keys, for cursors */
+
+    /* Hub. */
+    rs_topic_t *next; /* of the same tenant */
+    void *owner;      /* the tenant */
+    int clients;
+    apr_time_t idle_since;     /* when the last client left */
+    rs_topic_t *older, *newer; /* by last append: who loses its log first */
+    int listed;                /* in that list */
+    int dirty;                 /* appended to since streamers were told */
+    rs_follow_t *follows[RS_STREAMERS_MAX];
+
+    pthread_mutex_t lock;
+    rs_event_t **ring;            /* lock */
+    size_t size;                  /* lock: a power of two, or 0 */
+    apr_uint64_t first, next_seq; /* lock: what the ring holds is [first, next_seq) */
+    size_t bytes;                 /* lock */
+};
+
+/* What a topic keeps: everything of the last two seconds, so that a burst is there when its
+ * streamers come to it, and older events up to this much. A reader that stops therefore costs what
+ * Redis keeps, not what we keep. */
+#define RS_TOPIC_BYTES_MAX ((size_t)1024 * 1024)
+#define RS_TOPIC_KEEP_MSEC 2000
+
+rs_topic_t *rs_topic_create(rs_source_t *source, apr_uint64_t streams);
+void rs_topic_free(rs_topic_t *topic);
+
+/* Hub. Takes over the reference. Returns by how much the memory of all topics changed. */
+apr_int64_t rs_topic_append(rs_topic_t *topic, rs_event_t *event, apr_time_t now);
+
+/* Hub. Forgets everything kept; returns the bytes given back. */
+size_t rs_topic_clear(rs_topic_t *topic);
+
+/* Hub. Clears it and leaves out a number: every reader finds that its next event is not kept. */
+size_t rs_topic_break(rs_topic_t *topic);
+
+/* The number that the next event will have. */
+apr_uint64_t rs_topic_next(rs_topic_t *topic);
+
+/* Copies up to max events from number seq on, with a reference each. Returns how many, or -1 when
+ * seq is no longer kept. Any thread. */
+int rs_topic_read(rs_topic_t *topic, apr_uint64_t seq, rs_event_t **events, int max);
+
+#endif

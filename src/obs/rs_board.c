@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The board of counters. Parent and children; atomics only.
+ */
+#include "../conf/rs_httpd.h"
+
+#include <apr_shm.h>
+#include <unistd.h>
+
+#include "rs_board.h"
+
+#define KEY "ragline_board"
+
+typedef struct {
+    pid_t pid; /* atomic: 0 when the place is free */
+    rs_stats_t stats;
+} place_t;
+
+typedef struct {
+    place_t *places;
+    int n;
+} board_t;
+
+static board_t *board;
+
+apr_status_t rs_board_open(server_rec *s)
+{
+    apr_pool_t *p = s->process->pool;
+    void *kept = NULL;
+    apr_shm_t *shm;
+    apr_status_t rv;
+    int daemons = 0;
+
+    apr_pool_userdata_get(&kept, KEY, p);
+    if (kept) {
+        board = kept;
+        return APR_SUCCESS;
+    }
+    ap_mpm_query(AP_MPMQ_HARD_LIMIT_DAEMONS, &daemons);
+    board = apr_pcalloc(p, sizeof(*board));
+    /* Twice: during a restart old and new children live side by side. */
+    board->n = daemons > 0 ? daemons * 2 : 2;
+    rv = apr_shm_create(&shm, (apr_size_t)board->n * sizeof(place_t), NULL, p);
+    if (rv != APR_SUCCESS) {
+        ap_log_error(APLOG_MARK, APLOG_EMERG, rv, s, "RS0901: no shared memory for %d children",
+                     board->n);
+        return rv;
+    }
+    board->places = apr_shm_baseaddr_get(shm);
+    memset(board->places, 0, (apr_size_t)board->n * sizeof(place_t));
+    return apr_pool_userdata_set(board, KEY, apr_pool_cleanup_null, p);
+}
+
+rs_stats_t *rs_board_claim(void)
+{
+    static rs_stats_t nowhere;
+    int i;
+
+    for (i = 0; board && i < board->n; i++) {
+        pid_t free_place = 0;
+
+        if (__atomic_compare_exchange_n(&board->places[i].pid, &free_place, getpid(), 0,
+                                        __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) {
+            memset(&board->places[i].stats, 0, sizeof(rs_stats_t));
+            return &board->places[i].stats;
+        }
+    }
+    return &nowhere;
+}
+
+void rs_board_child_status(server_rec *s, pid_t pid, ap_generation_t generation, int slot,
+                           mpm_child_status status)
+{
+    int i;
+
+    for (i = 0; board && status == MPM_CHILD_EXITED && i < board->n; i++) {
+        if (__atomic_load_n(&board->places[i].pid, __ATOMIC_ACQUIRE) == pid) {
+            __atomic_store_n(&board->places[i].pid, 0, __ATOMIC_RELEASE);
+        }
+    }
+}
+
+const rs_stats_t *rs_board_next(int *place, pid_t *pid)
+{
+    while (board && *place < board->n) {
+        place_t *here = &board->places[(*place)++];
+
+        *pid = __atomic_load_n(&here->pid, __ATOMIC_ACQUIRE);
+        if (*pid) {
+            return &here->stats;
+        }
+    }
+    return NULL;
+}

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The counters of all children in shared memory: each child writes only its own place, any child
+ * reads all. The memory hangs on the process, so that children of an older configuration that
+ * still drain are counted too.
+ */
+#ifndef RS_BOARD_H
+#define RS_BOARD_H
+
+#include "../conf/rs_httpd.h"
+
+#include "../hub/rs_stats.h"
+
+/* post_config. Made once, kept over restarts. */
+apr_status_t rs_board_open(server_rec *s);
+
+/* child_init: this child's place, zeroed. If there is none left, memory that nobody else sees. */
+rs_stats_t *rs_board_claim(void);
+
+/* child_status hook, parent: a child that is gone gives its place back. */
+void rs_board_child_status(server_rec *s, pid_t pid, ap_generation_t generation, int slot,
+                           mpm_child_status status);
+
+/* The n-th place that is in use, or NULL after the last. Any thread. */
+const rs_stats_t *rs_board_next(int *place, pid_t *pid);
+
+#endif

@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The statistics page. Every child reads every stream, so `read` and what is skipped are those of
+ * the child that has read most; what is delivered is the sum. The worker.
+ */
+#include "../conf/rs_httpd.h"
+#include <jansson.h>
+
+#include "../http/rs_error.h"
+#include "../http/rs_request.h"
+#include "../proto/rs_id.h"
+#include "rs_board.h"
+#include "rs_stats_page.h"
+
+#define NUMBER(n) json_integer((json_int_t)(n))
+
+/* obj[name] = max(obj[name], n) or += n. */
+static void raise_to(json_t *obj, const char *name, apr_uint64_t n)
+{
+    if (n >= (apr_uint64_t)json_integer_value(json_object_get(obj, name))) {
+        json_object_set_new(obj, name, NUMBER(n));
+    }
+}
+
+static void add(json_t *obj, const char *name, apr_uint64_t n)
+{
+    json_object_set_new(obj, name,
+                        NUMBER((apr_uint64_t)json_integer_value(json_object_get(obj, name)) + n));
+}
+
+static void last_id(json_t *obj, const rs_stream_stats_t *s)
+{
+    rs_id_t id = {RS_STAT_GET(s->last_ms), RS_STAT_GET(s->last_seq)}, known = {0, 0};
+    const char *text = json_string_value(json_object_get(obj, "last_id"));
+    char buf[RS_ID_LEN];
+
+    if (text && rs_id_parse(&known, text, strlen(text)) && rs_id_cmp(known, id) >= 0) {
+        return;
+    }
+    rs_id_format(buf, id);
+    json_object_set_new(obj, "last_id", json_string(buf));
+}
+
+static json_t *find(json_t *list, const char *name, const char *value, const char *name2,
+                    const char *value2)
+{
+    json_t *item;
+    size_t i;
+
+    json_array_foreach(list, i, item)
+    {
+        if (!strcmp(json_string_value(json_object_get(item, name)), value)
+            && (!name2 || !strcmp(json_string_value(json_object_get(item, name2)), value2))) {
+            return item;
+        }
+    }
+    item = json_pack("{s:s}", name, value);
+    if (name2) {
+        json_object_set_new(item, name2, json_string(value2));
+    }
+    json_array_append_new(list, item);
+    return item;
+}
+
+static void add_stream(json_t *streams, const rs_stats_t *stats, const rs_stream_stats_t *s)
+{
+    json_t *item, *skipped;
+    int i;
+
+    if (s->source >= RS_STATS_SOURCES) {
+        return;
+    }
+    item = find(streams, "key", s->key, "redis", stats->sources[s->source].label);
+    raise_to(item, "read", RS_STAT_GET(s->read));
+    add(item, "delivered", RS_STAT_GET(s->delivered));
+    add(item, "filtered", RS_STAT_GET(s->filtered));
+    last_id(item, s);
+    skipped = json_object_get(item, "skipped");
+    if (!skipped) {
+        skipped = json_object();
+        json_object_set_new(item, "skipped", skipped);
+    }
+    for (i = 0; i < RS_SKIP_MAX; i++) {
+        raise_to(skipped, rs_skip_names[i], RS_STAT_GET(s->skipped[i]));
+    }
+}
+
+static void add_source(json_t *sources, const rs_source_stats_t *s, int draining)
+{
+    json_t *item = find(sources, "url", s->label, NULL, NULL);
+
+    if (draining) {
+        return;
+    }
+    add(item, "children", 1);
+    add(item, "children_reading", RS_STAT_GET(s->up));
+    add(item, "children_caught_up", RS_STAT_GET(s->caught_up));
+    raise_to(item, "connects", RS_STAT_GET(s->connects));
+}
+
+static void add_states(json_t *sources)
+{
+    json_t *item;
+    size_t i;
+
+    json_array_foreach(sources, i, item)
+    {
+        json_int_t all = json_integer_value(json_object_get(item, "children"));
+        json_int_t up = json_integer_value(json_object_get(item, "children_reading"));
+
+        json_object_set_new(item, "state",
+                            json_string(up == 0    ? "down"
+                                        : up < all ? "partly"
+                                                   : "up"));
+    }
+}
+
+static json_t *collect(void)
+{
+    json_t *page = json_pack("{s:i,s:i,s:i,s:[],s:[],s:[]}", "connections", 0, "accepted", 0,
+                             "lost_slow", 0, "children", "redis", "streams");
+    const rs_stats_t *stats;
+    apr_uint32_t i, n;
+    int place = 0;
+    pid_t pid;
+
+    while ((stats = rs_board_next(&place, &pid))) {
+        int draining = (int)RS_STAT_GET(stats->draining);
+
+        add(page, "connections", RS_STAT_GET(stats->connections));
+        add(page, "accepted", RS_STAT_GET(stats->accepted));
+        add(page, "lost_slow", RS_STAT_GET(stats->lost_slow));
+        json_array_append_new(json_object_get(page, "children"),
+                              json_pack("{s:I,s:I,s:b}", "pid", (json_int_t)pid, "connections",
+                                        (json_int_t)RS_STAT_GET(stats->connections), "draining",
+                                        draining));
+        n = RS_STAT_GET(stats->nsources);
+        for (i = 0; i < n && i < RS_STATS_SOURCES; i++) {
+            add_source(json_object_get(page, "redis"), &stats->sources[i], draining);
+        }
+        n = RS_STAT_GET(stats->nstreams);
+        for (i = 0; i < n && i < RS_STATS_STREAMS; i++) {
+            add_stream(json_object_get(page, "streams"), stats, &stats->streams[i]);
+        }
+    }
+    add_states(json_object_get(page, "redis"));
+    return page;
+}
+
+int rs_stats_page(request_rec *r)
+{
+    json_t *page;
+    char *text;
+    int rv;
+
+    if (r->method_number != M_GET) {
+        r->allowed = AP_METHOD_BIT << M_GET;
+        return rs_http_error(r, HTTP_METHOD_NOT_ALLOWED, "method", "statistics are read with GET");
+    }
+    page = collect();
+    text = json_dumps(page, JSON_INDENT(2));
+    json_decref(page);
+    if (!text) {
+        return rs_http_error(r, HTTP_INTERNAL_SERVER_ERROR, "memory", "out of memory");
+    }
+    rv = rs_http_json(r, HTTP_OK, apr_pstrcat(r->pool, text, "\n", NULL));
+    free(text);
+    return rv;
+}

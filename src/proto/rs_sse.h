@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Server-Sent Events as bytes (WHATWG HTML, 9.2). Everything is appended to the caller's buffer;
+ * nothing here knows sockets or threads. Whatever the payload holds, what is written is one event:
+ * CR, LF and CRLF each start a new `data:` line, NUL and bytes that are not UTF-8 become U+FFFD.
+ */
+#ifndef RS_SSE_H
+#define RS_SSE_H
+
+#include "../base/rs_buf.h"
+
+/* One event. `type` must be rs_event_type_valid(). *head and *tail are the offsets, in what was
+ * appended, of the start and the end of the `id:` line: a reader with a cursor of its own sends
+ * other bytes between them. */
+void rs_sse_event(rs_buf_t *b, const char *type, size_t type_len, const char *id, size_t id_len,
+                  const char *data, size_t data_len, size_t *head, size_t *tail);
+
+/* What the module itself tells the reader: the parts that are the same for the connection's whole
+ * life. The JSON texts are ready-made values. */
+typedef struct {
+    const char *profile;
+    const char *tenant_json;
+    const char *user_json;
+} rs_sse_who_t;
+
+/* `retry:` and the `connected` event. `reason` and `first` only with the verdict "reset". */
+void rs_sse_connected(rs_buf_t *b, const rs_sse_who_t *who, apr_interval_time_t retry,
+                      const char *id, apr_time_t wall, const char *recovery, const char *reason);
+
+void rs_sse_heartbeat(rs_buf_t *b, const rs_sse_who_t *who, const char *id, apr_time_t wall,
+                      int comment);
+
+/* The `error` event, preceded by `retry:` when retry is not negative. */
+void rs_sse_error(rs_buf_t *b, const char *profile, const char *code, const char *message,
+                  const char *error, apr_interval_time_t retry);
+
+#endif

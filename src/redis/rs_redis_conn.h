@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * A blocking command connection to Redis for worker threads, and the login that the hub's reader
+ * shares with it. A connection belongs to one thread at a time. It never reconnects by itself: the
+ * pool decides that.
+ */
+#ifndef RS_REDIS_CONN_H
+#define RS_REDIS_CONN_H
+
+#include "rs_redis_url.h"
+
+struct redisContext;
+struct redisReply;
+
+typedef struct rs_redis_conn_t rs_redis_conn_t;
+
+/* Room for the first word of a Redis error (`WRONGTYPE`), with its NUL. */
+#define RS_REDIS_CLASS_LEN 24
+
+/* On the heap, not connected. NULL: no memory. `url` must live as long as the connection.
+ * `timeout` is for connecting, for logging in, and for each command or pipeline. */
+rs_redis_conn_t *rs_redis_conn_create(const rs_redis_url_t *url, apr_interval_time_t timeout);
+
+/* Connects and logs in. On failure the reason is in rs_redis_conn_why(). */
+apr_status_t rs_redis_conn_open(rs_redis_conn_t *conn);
+void rs_redis_conn_close(rs_redis_conn_t *conn);
+void rs_redis_conn_free(rs_redis_conn_t *conn);
+
+/* Connected and without an error so far. */
+int rs_redis_conn_usable(const rs_redis_conn_t *conn);
+
+/* Why the last operation failed, as a few words without secrets and without Redis's own text. */
+const char *rs_redis_conn_why(const rs_redis_conn_t *conn);
+
+/* Whether an idle connection has something to read or was hung up: either way it is useless. */
+int rs_redis_conn_stale(const rs_redis_conn_t *conn);
+
+/* A pipeline: append commands, flush once, read as many replies. All of it has `timeout` from the
+ * flush on (APR_TIMEUP). After any failure the connection is not usable any more. When flush
+ * fails, the last appended command did not reach Redis whole. */
+apr_status_t rs_redis_conn_append(rs_redis_conn_t *conn, int argc, const char **argv,
+                                  const apr_size_t *lens);
+apr_status_t rs_redis_conn_flush(rs_redis_conn_t *conn);
+
+/* The caller frees the reply with freeReplyObject(). An error reply of Redis is a success here. */
+apr_status_t rs_redis_conn_reply(rs_redis_conn_t *conn, struct redisReply **reply);
+
+/* Append, flush and reply in one. `lens` may be NULL: the arguments are strings. */
+apr_status_t rs_redis_conn_command(rs_redis_conn_t *conn, struct redisReply **reply, int argc,
+                                   const char **argv, const apr_size_t *lens);
+
+/* When it last was sent or answered something, by rs_clock_now(). */
+apr_time_t rs_redis_conn_used(const rs_redis_conn_t *conn);
+
+/* Marks a connection whose state is in doubt, so that the pool closes it. */
+void rs_redis_conn_spoil(rs_redis_conn_t *conn, const char *why);
+
+/* Appends AUTH, SELECT (unless it is database 0) and CLIENT SETNAME to the output buffer of any
+ * context. Returns how many replies will come, or -1 without memory. The last reply is SETNAME's
+ * and may be an error: a Redis user need not be allowed CLIENT. */
+int rs_redis_login_append(struct redisContext *c, const rs_redis_url_t *url, const char *name);
+
+/* Starts TLS on a connected context and has OpenSSL verify the server's certificate and name; does
+ * nothing for a URL without TLS. In a context without REDIS_BLOCK the handshake goes on in the
+ * reads and writes that follow. Returns 0, or -1 with the reason in c->errstr. */
+int rs_redis_tls_start(struct redisContext *c, const rs_redis_url_t *url);
+
+/* The first word of an error reply if it is a word in capitals, else "ERR". Never more: the rest of
+ * the text may quote keys, payloads or users. */
+void rs_redis_error_class(char out[RS_REDIS_CLASS_LEN], const struct redisReply *reply);
+
+#endif

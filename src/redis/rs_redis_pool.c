@@ -1,0 +1,330 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The connection pool: an apr_reslist of connections, behind a gate. Any worker thread.
+ *
+ * The reslist keeps the idle connections and ages them. What it cannot do is done around it:
+ *
+ * - It makes its resources under its lock. So they are made unconnected (a calloc), and the thread
+ *   that acquired one connects it without any lock. Only connected ones are ever given back. For
+ *   the same reason its own `min`, which it would make at once, is 0; ours is its `smax`.
+ * - It starts its timeout anew whenever another thread was faster. So threads wait at the gate,
+ *   which counts what is in use against one deadline; the reslist itself never waits.
+ *
+ * Down and back. After a failure to connect, nobody tries again for RETRY_AFTER; then one thread
+ * tries, and until it knows, the others go on failing at once. So a Redis that swallows packets
+ * costs one worker `timeout` per attempt, not every worker. Connections that still live are used
+ * all the while: Redis may merely be full.
+ *
+ * Trouble is logged when it starts and when it ends. "Down" ends with the next connection;
+ * "exhausted" ends when half of the connections are free again, so that it does not flap.
+ */
+#include <errno.h>
+
+#include <apr_allocator.h>
+#include <apr_reslist.h>
+#include <apr_thread_cond.h>
+#include <apr_thread_mutex.h>
+#include <hiredis/hiredis.h>
+
+#include "../base/rs_clock.h"
+#include "../base/rs_log.h"
+#include "rs_redis_pool.h"
+
+#define RETRY_AFTER apr_time_from_sec(1)
+
+struct rs_redis_pool_t {
+    const rs_redis_url_t *url;
+    rs_redis_pool_conf_t conf;
+    apr_pool_t *own;
+    apr_reslist_t *list;
+
+    apr_thread_mutex_t *lock;
+    apr_thread_cond_t *turn;
+    /* All below: lock. */
+    int busy;
+    int exhausted;
+    int down;
+    int probing;
+    apr_time_t retry_at;
+    apr_status_t down_rv;
+};
+
+static apr_status_t construct(void **resource, void *params, apr_pool_t *p)
+{
+    rs_redis_pool_t *pool = params;
+
+    (void)p; /* the heap, since a pool never gives back */
+    *resource = rs_redis_conn_create(pool->url, pool->conf.timeout);
+    return *resource ? APR_SUCCESS : APR_ENOMEM;
+}
+
+static apr_status_t destruct(void *resource, void *params, apr_pool_t *p)
+{
+    (void)params;
+    (void)p;
+    rs_redis_conn_free(resource);
+    return APR_SUCCESS;
+}
+
+/* A connection may still be out when httpd's prefork child is stopped in the middle of a request,
+ * in a signal handler: then nothing may be locked, and the reslist's assertions would fail. */
+static apr_status_t cleanup(void *data)
+{
+    rs_redis_pool_t *pool = data;
+
+    if (pool->busy == 0) {
+        apr_pool_destroy(pool->own);
+    }
+    return APR_SUCCESS;
+}
+
+static apr_status_t init(rs_redis_pool_t *pool)
+{
+    int keep = pool->conf.min < pool->conf.max ? pool->conf.min : pool->conf.max;
+    apr_status_t rv;
+
+    if ((rv = apr_thread_mutex_create(&pool->lock, APR_THREAD_MUTEX_DEFAULT, pool->own))
+            != APR_SUCCESS
+        || (rv = apr_thread_cond_create(&pool->turn, pool->own)) != APR_SUCCESS) {
+        return rv;
+    }
+    return apr_reslist_create(&pool->list, 0, keep, pool->conf.max, pool->conf.idle, construct,
+                              destruct, pool, pool->own);
+}
+
+apr_status_t rs_redis_pool_create(rs_redis_pool_t **out, apr_pool_t *p, const rs_redis_url_t *url,
+                                  const rs_redis_pool_conf_t *conf)
+{
+    apr_allocator_t *allocator;
+    rs_redis_pool_t *pool;
+    apr_pool_t *own;
+    apr_status_t rv;
+
+    *out = NULL;
+    if (conf->max < 1 || conf->min < 0 || conf->idle < 0 || conf->timeout <= 0) {
+        return APR_EINVAL;
+    }
+    /* The reslist allocates (at most `max` small containers) in whichever thread calls it, so
+     * neither its pool nor the allocator below that may be anybody else's. Unmanaged: see
+     * cleanup(). */
+    if ((rv = apr_allocator_create(&allocator)) != APR_SUCCESS) {
+        return rv;
+    }
+    rv = apr_pool_create_unmanaged_ex(&own, NULL, allocator);
+    if (rv != APR_SUCCESS) {
+        apr_allocator_destroy(allocator);
+        return rv;
+    }
+    apr_allocator_owner_set(allocator, own);
+    apr_pool_tag(own, "rs_redis_pool");
+    pool = apr_pcalloc(own, sizeof(*pool));
+    pool->own = own;
+    pool->url = url;
+    pool->conf = *conf;
+    if ((rv = init(pool)) != APR_SUCCESS) {
+        apr_pool_destroy(own);
+        return rv;
+    }
+    apr_pool_cleanup_register(p, pool, cleanup, apr_pool_cleanup_null);
+    *out = pool;
+    return APR_SUCCESS;
+}
+
+static void log_exhausted(const rs_redis_pool_t *pool)
+{
+    rs_log(RS_LOG_WARNING, APR_TIMEUP,
+           RSLOGNO(0451) "all %d command connections to %s were in use for %" APR_TIME_T_FMT
+                         " ms; what waited for one was refused. Raise max= in RaglineRedisPool, or"
+                         " look why Redis is slow (SLOWLOG GET)",
+           pool->conf.max, pool->url->label, apr_time_as_msec(pool->conf.timeout));
+}
+
+static void log_down(const rs_redis_pool_t *pool, apr_status_t rv, const char *why)
+{
+    rs_log(RS_LOG_WARNING, rv,
+           RSLOGNO(0452) "Redis at %s cannot be used: %s. What needs it is refused until it is"
+                         " back; it is tried once a second. Check that it runs, and RaglineRedis",
+           pool->url->label, why);
+}
+
+/* Waits for one of the `max` places. */
+static apr_status_t gate_enter(rs_redis_pool_t *pool)
+{
+    apr_time_t deadline = rs_clock_now() + pool->conf.timeout, left;
+    apr_status_t rv = APR_SUCCESS;
+    int first = 0;
+
+    apr_thread_mutex_lock(pool->lock);
+    while (pool->busy >= pool->conf.max) {
+        left = deadline - rs_clock_now();
+        if (left <= 0) {
+            rv = pool->down ? pool->down_rv : APR_TIMEUP;
+            break;
+        }
+        apr_thread_cond_timedwait(pool->turn, pool->lock, left);
+    }
+    if (rv == APR_SUCCESS) {
+        pool->busy++;
+    }
+    else if (rv == APR_TIMEUP) {
+        first = !pool->exhausted;
+        pool->exhausted = 1;
+    }
+    apr_thread_mutex_unlock(pool->lock);
+    if (first) {
+        log_exhausted(pool);
+    }
+    return rv;
+}
+
+static void gate_leave(rs_redis_pool_t *pool)
+{
+    int ended;
+
+    apr_thread_mutex_lock(pool->lock);
+    pool->busy--;
+    ended = pool->exhausted && pool->busy <= pool->conf.max / 2;
+    if (ended) {
+        pool->exhausted = 0;
+    }
+    apr_thread_cond_signal(pool->turn);
+    apr_thread_mutex_unlock(pool->lock);
+    if (ended) {
+        rs_log(RS_LOG_NOTICE, APR_SUCCESS,
+               RSLOGNO(0453) "command connections to %s are free again", pool->url->label);
+    }
+}
+
+/* Takes note of whether connecting worked. `probe`: this thread was the one that tried. */
+static apr_status_t judge(rs_redis_pool_t *pool, apr_status_t rv, const char *why, int probe)
+{
+    int was_down;
+
+    if (rv == APR_TIMEUP) {
+        rv = APR_FROM_OS_ERROR(ETIMEDOUT); /* APR_TIMEUP says "exhausted" to our caller */
+    }
+    apr_thread_mutex_lock(pool->lock);
+    was_down = pool->down;
+    pool->down = rv != APR_SUCCESS;
+    pool->down_rv = rv;
+    pool->retry_at = rs_clock_now() + RETRY_AFTER;
+    if (probe) {
+        pool->probing = 0;
+    }
+    apr_thread_mutex_unlock(pool->lock);
+    if (rv != APR_SUCCESS && !was_down) {
+        log_down(pool, rv, why);
+    }
+    else if (rv == APR_SUCCESS && was_down) {
+        rs_log(RS_LOG_NOTICE, APR_SUCCESS, RSLOGNO(0454) "Redis at %s is back", pool->url->label);
+    }
+    return rv;
+}
+
+static apr_status_t connect_now(rs_redis_pool_t *pool, rs_redis_conn_t *conn)
+{
+    apr_status_t rv = APR_SUCCESS;
+    int probe = 0;
+
+    apr_thread_mutex_lock(pool->lock);
+    if (pool->down) {
+        if (pool->probing || rs_clock_now() < pool->retry_at) {
+            rv = pool->down_rv;
+        }
+        else {
+            probe = pool->probing = 1;
+        }
+    }
+    apr_thread_mutex_unlock(pool->lock);
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
+    rv = rs_redis_conn_open(conn);
+    return judge(pool, rv, rs_redis_conn_why(conn), probe);
+}
+
+/* APR_SUCCESS: alive. APR_TIMEUP: Redis accepts but does not answer, which the next connection
+ * would not do either. Else this one connection is dead. */
+static apr_status_t check_idle(rs_redis_pool_t *pool, rs_redis_conn_t *conn)
+{
+    const char *ping[] = {"PING"};
+    redisReply *reply;
+    apr_status_t rv;
+
+    if (rs_redis_conn_stale(conn)) {
+        return APR_EOF;
+    }
+    if (rs_clock_now() - rs_redis_conn_used(conn) < pool->conf.healthcheck) {
+        return APR_SUCCESS;
+    }
+    rv = rs_redis_conn_command(conn, &reply, 1, ping, NULL);
+    if (rv == APR_SUCCESS) {
+        rv = reply->type == REDIS_REPLY_STATUS ? APR_SUCCESS : APR_EGENERAL;
+        freeReplyObject(reply);
+    }
+    return rv;
+}
+
+apr_status_t rs_redis_pool_acquire(rs_redis_conn_t **out, rs_redis_pool_t *pool)
+{
+    rs_redis_conn_t *conn = NULL;
+    void *resource = NULL;
+    apr_status_t rv;
+    int fresh = 0;
+
+    *out = NULL;
+    if ((rv = gate_enter(pool)) != APR_SUCCESS) {
+        return rv;
+    }
+    for (;;) {
+        if ((rv = apr_reslist_acquire(pool->list, &resource)) != APR_SUCCESS) {
+            break;
+        }
+        conn = resource;
+        fresh = !rs_redis_conn_usable(conn);
+        rv = fresh ? connect_now(pool, conn) : check_idle(pool, conn);
+        if (rv == APR_SUCCESS) {
+            *out = conn;
+            return APR_SUCCESS;
+        }
+        if (rv == APR_TIMEUP) {
+            rv = judge(pool, rv, rs_redis_conn_why(conn), 0);
+            fresh = 1;
+        }
+        apr_reslist_invalidate(pool->list, conn);
+        if (fresh) {
+            break;
+        }
+    }
+    gate_leave(pool);
+    return rv;
+}
+
+void rs_redis_pool_release(rs_redis_pool_t *pool, rs_redis_conn_t *conn)
+{
+    if (!conn) {
+        return;
+    }
+    if (rs_redis_conn_usable(conn)) {
+        apr_reslist_release(pool->list, conn);
+    }
+    else {
+        apr_reslist_invalidate(pool->list, conn);
+    }
+    gate_leave(pool);
+}
+
+int rs_redis_pool_down(rs_redis_pool_t *pool)
+{
+    int down;
+
+    apr_thread_mutex_lock(pool->lock);
+    down = pool->down;
+    apr_thread_mutex_unlock(pool->lock);
+    return down;
+}
+
+const char *rs_redis_pool_label(const rs_redis_pool_t *pool)
+{
+    return pool->url->label;
+}

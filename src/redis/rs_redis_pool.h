@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The command connections of one child to one Redis server: bounded, opened when first needed,
+ * shared by httpd's worker threads. Everything here may be called from any thread. Streamers and
+ * the hub must not: acquiring may block.
+ */
+#ifndef RS_REDIS_POOL_H
+#define RS_REDIS_POOL_H
+
+#include "rs_redis_conn.h"
+#include "rs_redis_url.h"
+
+typedef struct rs_redis_pool_t rs_redis_pool_t;
+
+typedef struct {
+    int max;                         /* connections at most */
+    int min;                         /* idle ones kept when the load falls */
+    apr_interval_time_t idle;        /* one that lay idle so long is closed instead of used */
+    apr_interval_time_t timeout;     /* of connecting, of a command, and of waiting for a turn */
+    apr_interval_time_t healthcheck; /* one that lay idle so long is sent a PING before its use */
+} rs_redis_pool_conf_t;
+
+/* Connects to nothing: Redis may be down now. `url` must live as long as `p`. When p is cleaned
+ * up every connection must have been released. */
+apr_status_t rs_redis_pool_create(rs_redis_pool_t **pool, apr_pool_t *p, const rs_redis_url_t *url,
+                                  const rs_redis_pool_conf_t *conf);
+
+/* A connection that is logged in and was alive a moment ago. APR_TIMEUP: all were in use for
+ * `timeout`. Any other failure: Redis is down or refuses us (never APR_TIMEUP). After a failure to
+ * connect only one caller a second tries again; the others are told at once. */
+apr_status_t rs_redis_pool_acquire(rs_redis_conn_t **conn, rs_redis_pool_t *pool);
+
+/* Every acquired connection comes back here; one with an error is closed. */
+void rs_redis_pool_release(rs_redis_pool_t *pool, rs_redis_conn_t *conn);
+
+/* Whether the last attempt to connect failed. */
+int rs_redis_pool_down(rs_redis_pool_t *pool);
+
+const char *rs_redis_pool_label(const rs_redis_pool_t *pool);
+
+#endif

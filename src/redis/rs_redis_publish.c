@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * XADD, alone or several in one transaction. A worker thread, over a connection it has acquired.
+ *
+ * A transaction is sent in three parts: MULTI, the commands, EXEC, and each waits for the answers
+ * to the one before. Sent at once, a MULTI that Redis refuses (an ACL without it) would leave
+ * commands that write one by one. The round trips buy a clear answer: whatever fails before EXEC
+ * has left this machine has written nothing.
+ */
+#include <string.h>
+
+#include <apr_strings.h>
+#include <hiredis/hiredis.h>
+
+#include "../base/rs_name.h"
+#include "rs_redis_publish.h"
+
+/* XADD key MAXLEN ~ n * and the fields. */
+#define ARGS_MAX (6 + 2 * RS_XADD_FIELDS_MAX)
+
+static const char tenant_mark[] = "{tenant}";
+
+static apr_status_t append_word(rs_redis_conn_t *conn, const char *word)
+{
+    return rs_redis_conn_append(conn, 1, &word, NULL);
+}
+
+static apr_status_t append_xadd(rs_redis_conn_t *conn, const rs_xadd_t *item)
+{
+    const char *argv[ARGS_MAX];
+    apr_size_t lens[ARGS_MAX];
+    char maxlen[24];
+    int i, n = 0;
+
+    argv[n++] = "XADD";
+    argv[n++] = item->key;
+    if (item->maxlen > 0) {
+        apr_snprintf(maxlen, sizeof(maxlen), "%" APR_INT64_T_FMT, item->maxlen);
+        argv[n++] = "MAXLEN";
+        argv[n++] = "~";
+        argv[n++] = maxlen;
+    }
+    argv[n++] = "*";
+    for (i = 0; i < n; i++) {
+        lens[i] = strlen(argv[i]);
+    }
+    for (i = 0; i < item->nfields; i++) {
+        argv[n] = item->fields[i].name;
+        lens[n++] = strlen(item->fields[i].name);
+        argv[n] = item->fields[i].value;
+        lens[n++] = item->fields[i].len;
+    }
+    return rs_redis_conn_append(conn, n, argv, lens);
+}
+
+/* One answer to XADD. Returns 0 when it is neither an id nor an error. */
+static int take_id(rs_xadd_t *item, const redisReply *reply)
+{
+    rs_id_t id;
+
+    if (reply->type == REDIS_REPLY_ERROR) {
+        rs_redis_error_class(item->refused, reply);
+        return 1;
+    }
+    if (reply->type != REDIS_REPLY_STRING || !rs_id_parse(&id, reply->str, reply->len)) {
+        return 0;
+    }
+    rs_id_format(item->id, id);
+    return 1;
+}
+
+static rs_publish_outcome_t confused(rs_redis_conn_t *conn)
+{
+    rs_redis_conn_spoil(conn, "an answer that Redis does not give");
+    return RS_PUBLISH_UNKNOWN;
+}
+
+static rs_publish_outcome_t publish_one(rs_redis_conn_t *conn, rs_xadd_t *item)
+{
+    rs_publish_outcome_t outcome;
+    redisReply *reply;
+
+    if (append_xadd(conn, item) != APR_SUCCESS || rs_redis_conn_flush(conn) != APR_SUCCESS) {
+        return RS_PUBLISH_NOTHING;
+    }
+    if (rs_redis_conn_reply(conn, &reply) != APR_SUCCESS) {
+        return RS_PUBLISH_UNKNOWN;
+    }
+    if (!take_id(item, reply)) {
+        outcome = confused(conn);
+    }
+    else {
+        outcome = item->id[0] ? RS_PUBLISH_DONE : RS_PUBLISH_REFUSED;
+    }
+    freeReplyObject(reply);
+    return outcome;
+}
+
+/* Takes one +OK or +QUEUED off; an error's class goes to `refused` unless one is there already. */
+static apr_status_t expect_status(rs_redis_conn_t *conn, char *refused)
+{
+    redisReply *reply;
+    apr_status_t rv = rs_redis_conn_reply(conn, &reply);
+
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
+    if (reply->type == REDIS_REPLY_ERROR) {
+        if (!*refused) {
+            rs_redis_error_class(refused, reply);
+        }
+    }
+    else if (reply->type != REDIS_REPLY_STATUS) {
+        rs_redis_conn_spoil(conn, "an answer that Redis does not give");
+        rv = APR_EGENERAL;
+    }
+    freeReplyObject(reply);
+    return rv;
+}
+
+/* Leaves the transaction. If that fails the connection is closed, which leaves it as well. */
+static void discard(rs_redis_conn_t *conn)
+{
+    char refused[RS_REDIS_CLASS_LEN] = "";
+
+    if (append_word(conn, "DISCARD") != APR_SUCCESS || rs_redis_conn_flush(conn) != APR_SUCCESS
+        || expect_status(conn, refused) != APR_SUCCESS || *refused) {
+        rs_redis_conn_spoil(conn, "DISCARD failed");
+    }
+}
+
+static rs_publish_outcome_t begin(rs_redis_conn_t *conn, rs_xadd_t *first)
+{
+    if (append_word(conn, "MULTI") != APR_SUCCESS || rs_redis_conn_flush(conn) != APR_SUCCESS
+        || expect_status(conn, first->refused) != APR_SUCCESS) {
+        return RS_PUBLISH_NOTHING;
+    }
+    return first->refused[0] ? RS_PUBLISH_REFUSED : RS_PUBLISH_DONE;
+}
+
+static rs_publish_outcome_t queue_all(rs_redis_conn_t *conn, rs_xadd_t *items, int n)
+{
+    int i, refused = 0;
+
+    for (i = 0; i < n; i++) {
+        if (append_xadd(conn, &items[i]) != APR_SUCCESS) {
+            return RS_PUBLISH_NOTHING;
+        }
+    }
+    if (rs_redis_conn_flush(conn) != APR_SUCCESS) {
+        return RS_PUBLISH_NOTHING;
+    }
+    for (i = 0; i < n; i++) {
+        if (expect_status(conn, items[i].refused) != APR_SUCCESS) {
+            return RS_PUBLISH_NOTHING;
+        }
+        refused |= items[i].refused[0] != '\0';
+    }
+    if (refused) {
+        discard(conn);
+        return RS_PUBLISH_REFUSED;
+    }
+    return RS_PUBLISH_DONE;
+}
+
+/* The reason for EXECABORT, where Redis tells it, says more than the word itself. */
+static void exec_error_class(char out[RS_REDIS_CLASS_LEN], const redisReply *reply)
+{
+    static const char because[] = "EXECABORT Transaction discarded because of: ";
+    redisReply reason = *reply;
+
+    if (reply->len > sizeof(because) - 1
+        && strncmp(reply->str, because, sizeof(because) - 1) == 0) {
+        reason.str += sizeof(because) - 1;
+        reason.len -= sizeof(because) - 1;
+    }
+    rs_redis_error_class(out, &reason);
+}
+
+/* What EXEC answered. */
+static rs_publish_outcome_t take_all(rs_redis_conn_t *conn, rs_xadd_t *items, int n,
+                                     const redisReply *reply)
+{
+    int i, written = 0;
+
+    if (reply->type == REDIS_REPLY_ERROR) {
+        exec_error_class(items[0].refused, reply);
+        rs_redis_conn_spoil(conn, "EXEC was refused"); /* it may still be in the transaction */
+        return RS_PUBLISH_REFUSED;
+    }
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != (size_t)n) {
+        return confused(conn);
+    }
+    for (i = 0; i < n; i++) {
+        if (!take_id(&items[i], reply->element[i])) {
+            return confused(conn);
+        }
+        written += items[i].id[0] != '\0';
+    }
+    if (written == n) {
+        return RS_PUBLISH_DONE;
+    }
+    return written ? RS_PUBLISH_PARTIAL : RS_PUBLISH_REFUSED;
+}
+
+static rs_publish_outcome_t publish_many(rs_redis_conn_t *conn, rs_xadd_t *items, int n)
+{
+    rs_publish_outcome_t outcome = begin(conn, &items[0]);
+    redisReply *reply;
+
+    if (outcome == RS_PUBLISH_DONE) {
+        outcome = queue_all(conn, items, n);
+    }
+    if (outcome != RS_PUBLISH_DONE) {
+        return outcome;
+    }
+    if (append_word(conn, "EXEC") != APR_SUCCESS || rs_redis_conn_flush(conn) != APR_SUCCESS) {
+        return RS_PUBLISH_NOTHING;
+    }
+    if (rs_redis_conn_reply(conn, &reply) != APR_SUCCESS) {
+        return RS_PUBLISH_UNKNOWN;
+    }
+    outcome = take_all(conn, items, n, reply);
+    freeReplyObject(reply);
+    return outcome;
+}
+
+rs_publish_outcome_t rs_redis_publish(rs_redis_conn_t *conn, rs_xadd_t *items, int n,
+                                      char refused[RS_REDIS_CLASS_LEN])
+{
+    rs_publish_outcome_t outcome;
+    int i;
+
+    refused[0] = '\0';
+    for (i = 0; i < n; i++) {
+        items[i].id[0] = '\0';
+        items[i].refused[0] = '\0';
+    }
+    outcome = n == 1 ? publish_one(conn, items) : publish_many(conn, items, n);
+    for (i = 0; i < n; i++) {
+        if (outcome == RS_PUBLISH_UNKNOWN) {
+            items[i].id[0] = '\0';
+        }
+        if (!refused[0]) {
+            memcpy(refused, items[i].refused, RS_REDIS_CLASS_LEN);
+        }
+    }
+    return outcome;
+}
+
+int rs_stream_key_per_tenant(const char *key)
+{
+    return strstr(key, tenant_mark) != NULL;
+}
+
+const char *rs_stream_key(apr_pool_t *p, const char *key, const char *tenant)
+{
+    const char *mark = strstr(key, tenant_mark);
+    const char *out = "";
+
+    if (!mark) {
+        return key;
+    }
+    if (!tenant || !rs_name_valid(tenant, strlen(tenant))) {
+        return NULL;
+    }
+    for (; mark; mark = strstr(key, tenant_mark)) {
+        out = apr_pstrcat(p, out, apr_pstrmemdup(p, key, (apr_size_t)(mark - key)), tenant, NULL);
+        key = mark + sizeof(tenant_mark) - 1;
+    }
+    return apr_pstrcat(p, out, key, NULL);
+}

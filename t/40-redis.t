@@ -1,0 +1,197 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# Redis goes and comes back; how many connections it sees; how we log in to it.
+use strict;
+use warnings;
+
+use FindBin ();
+use lib "$FindBin::Bin/lib";
+
+use Test::More;
+
+use Ragline::Httpd ();
+use Ragline::Proc qw(spew);
+use Ragline::Redis ();
+use Ragline::Test;
+
+my $key = 'ragline:stream:orders';
+my $redis = Ragline::Redis->start(name => 'private');
+
+sub conf
+{
+    my ($of, @more) = @_;
+    return join("\n", "RaglineRedis @{[ $of->url ]}", @more, <<"EOF") . bearer_location('/stream', 'RaglineSubscribe orders', 'RaglineHeartbeat off');
+RaglineStream orders $key
+RaglineDrain 1s
+<Location /publish>
+    SetHandler ragline-publish
+@{[ jwt_conf() ]}
+    RaglinePublish orders
+</Location>
+<Location /ragline-health>
+    SetHandler ragline-health
+</Location>
+EOF
+}
+
+my $httpd = Ragline::Httpd->new(conf => conf($redis, 'RaglineRedisPool max=3 timeout=1s'),
+    loglevel => 'warn ragline_stream:info')->start;
+
+sub open_stream
+{
+    my ($tenant) = @_;
+    my $stream = Ragline::SSE->open(port => $httpd->port, path => '/stream', token => token($tenant, 1));
+    return $stream->connected && $stream;
+}
+
+sub add
+{
+    my ($tenant, $type) = @_;
+    return $redis->xadd($key, tenant_id => $tenant, event_type => $type, payload => '{}');
+}
+
+sub publish
+{
+    my ($type) = @_;
+    return $httpd->request(method => 'POST', path => '/publish', token => token('a', 1),
+        headers => ['Content-Type' => 'application/json'],
+        body => qq({"stream":"orders","event_type":"$type","payload":{}}));
+}
+
+# Lines of the module's that a person should see.
+sub log_lines { return scalar(() = $httpd->error_log =~ /\[ragline_stream:(?:notice|warn|error|crit)\]/g) }
+
+# --- connections --------------------------------------------------------------------------------
+
+my $one = open_stream('a');
+sub readers { return grep { $_->{cmd} =~ /^xread/ } $redis->clients }
+my $children = vars('mpm') eq 'prefork' ? $httpd->children : 1;
+ok(wait_until(sub { my $n = readers(); $n >= 1 && $n <= $children }), 'one connection reads for a child')
+    or diag(join "\n", map { $_->{cmd} } $redis->clients);
+my $connections = $redis->clients;
+my @many = map { open_stream('tenant' . $_ % 20) } 1 .. 60;
+is(scalar(@many), 60, '60 streams of 20 tenants that nobody knew before');
+SKIP: {
+    skip 'prefork has a reader in each process', 1 if $children > 1;
+    is(scalar(() = $redis->clients), $connections, 'are no connections more');
+}
+add("tenant$_", 'hello') for 0 .. 19;
+ok(Ragline::SSE->wait_all(\@many, sub { grep { $_->{event} eq 'hello' } $_[0]->events }),
+    'each tenant gets its event');
+Ragline::SSE->close_all(@many);
+
+# --- the connections are cut --------------------------------------------------------------------
+
+my @want = map { add('a', 'count') } 1 .. 10;
+for my $round (1 .. 5) {
+    $redis->client->client('kill', 'type', 'normal', 'skipme', 'yes');
+    push @want, map { add('a', 'count') } 1 .. 20;
+}
+$one->wait(sub { (grep { $_->{event} eq 'count' } $_[0]->events) >= @want });
+is(has_ids(grep { $_->{event} eq 'count' } $one->events), "@want",
+    'connections to Redis cut five times: nothing is lost or doubled');
+
+# --- Redis stops --------------------------------------------------------------------------------
+
+is(publish('before')->status, 201, 'publishing works');
+ok($one->take('before'), 'and is delivered');
+ok(wait_until(sub { $httpd->request(path => '/ragline-health')->status == 200 }), 'ready');
+
+my $quiet_lines = log_lines();
+$redis->stop;
+my $refused = publish('down');
+is($refused->status, 503, 'Redis is down: publishing is 503');
+like($refused->header('content-type') // '', qr{^application/json}, 'as JSON');
+ok(ref $refused->json, 'that can be read');
+ok(wait_until(sub { $httpd->request(path => '/ragline-health')->status == 503 }), 'not ready any more');
+is($httpd->request(path => '/ragline-health/live')->status, 200, 'but alive');
+ok(wait_until(sub { log_lines() > $quiet_lines }), 'the log says so');
+publish('down') for 1 .. 3;
+my $down_lines = log_lines();
+is(publish('down')->status, 503, 'it stays so') for 1 .. 20;
+is(log_lines(), $down_lines, 'and is not logged again');
+is($one->ended, '', 'the open stream stays open');
+
+my $late = Ragline::SSE->open(port => $httpd->port, path => '/stream', token => token('late', 1));
+$late->wait(sub { $_[0]->ended || $_[0]->events });
+is($late->status, 200, 'a new stream is 200, so that EventSource comes back');
+if ($late->wait(sub { $_[0]->ended }, 5)) {
+    ok(defined $late->retry, 'refused with retry:');
+    like($late->body, qr/^event: error\n/m, 'and an error event');
+}
+else {
+    ok(($late->events)[0]{event} eq 'connected', 'or open, to be served later');
+    $late->close;
+}
+
+# --- and comes back -----------------------------------------------------------------------------
+
+$redis->start_again;
+my $back = add('a', 'back');
+my $event = $one->take('back');
+is($event && $event->{id}, $back, 'Redis is back: delivery goes on');
+ok(wait_until(sub { publish('again')->status == 201 }), 'and publishing');
+ok($one->take('again'), 'which is delivered');
+ok(wait_until(sub { $httpd->request(path => '/ragline-health')->status == 200 }), 'ready again');
+my $up_lines = log_lines();
+cmp_ok($up_lines, '>', $down_lines, 'the log says so');
+cmp_ok($up_lines - $quiet_lines, '<=', 4 * $children,
+    'two lines for the end and two for the start, for commands and for streams');
+publish('again') for 1 .. 10;
+is(log_lines(), $up_lines, 'and no more');
+ok(open_stream('fresh'), 'new streams open');
+
+# --- the pool is bounded ------------------------------------------------------------------------
+
+{
+    my $before = $redis->clients;
+    my @posts = map { my $n = $_; Ragline::SSE->open(port => $httpd->port, path => '/publish', method => 'POST',
+        token => token('a', 1), headers => ['Content-Type' => 'application/json', Connection => 'close'],
+        body => qq({"stream":"orders","event_type":"parallel","payload":$n})) } 1 .. 100;
+    my ($looked, $most) = (0, 0);
+    Ragline::SSE->wait_all(\@posts, sub {
+        if (++$looked % 20 == 0) {
+            my $now = $redis->clients;
+            $most = $now if $now > $most;
+        }
+        return $_[0]->ended;
+    });
+    is(scalar(grep { $_->status == 201 } @posts), 100, 'a hundred publishers at once are served');
+    cmp_ok($most, '<=', $before + 3 * $children, 'over no more than max=3 connections');
+    $one->wait(sub { (grep { $_->{event} eq 'parallel' } $_[0]->events) >= 100 });
+    is(scalar(grep { $_->{event} eq 'parallel' } $one->events), 100, 'each event once');
+}
+
+# --- a password ---------------------------------------------------------------------------------
+
+{
+    my $password = 'pass-word-' . unique();
+    my $locked = Ragline::Redis->start(name => 'locked', password => $password, tcp => 1);
+    my $file = spew(vars('run_dir') . '/redis-password', "$password\n");
+    chmod(0600, $file);
+    my $with = Ragline::Httpd->new(name => 'password', loglevel => 'warn ragline_stream:debug',
+        conf => conf($locked, "RaglineRedisAuth file:$file"))->start;
+    ok(wait_until(sub { $with->request(path => '/ragline-health')->status == 200 }),
+        'RaglineRedisAuth file: logs in');
+    my $stream = Ragline::SSE->open(port => $with->port, path => '/stream', token => token('a', 1));
+    $stream->connected;
+    $locked->xadd($key, tenant_id => 'a', event_type => 'locked', payload => '{}');
+    ok($stream->take('locked'), 'and reads');
+    unlike($with->error_log, qr/\Q$password/, 'the password is in no log');
+
+    spew($file, "wrong-$password\n");
+    my $wrong = Ragline::Httpd->new(name => 'wrong-password', loglevel => 'warn ragline_stream:debug',
+        conf => conf($locked, "RaglineRedisAuth file:$file"))->start;
+    ok(wait_until(sub { $wrong->error_log =~ /WRONGPASS|NOAUTH|password|refus/i }), 'a wrong one is logged');
+    is($wrong->request(path => '/ragline-health')->status, 503, 'and nothing is ready');
+    unlike($wrong->error_log, qr/\Q$password/, 'the password is in no log');
+
+    # The same server by TCP.
+    (my $tcp = conf($locked, "RaglineRedisAuth env:RAGLINE_TEST_PASSWORD")) =~ s/unix:\S+/$locked->tcp_url/e;
+    local $ENV{RAGLINE_TEST_PASSWORD} = $password;
+    my $over_tcp = Ragline::Httpd->new(name => 'tcp', conf => $tcp)->start;
+    ok(wait_until(sub { $over_tcp->request(path => '/ragline-health')->status == 200 }),
+        'over TCP, with a password from the environment');
+}
+
+done_testing();

@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# An endpoint is an endpoint, whatever else the site does with its URLs; and what is no endpoint
+# is none.
+use strict;
+use warnings;
+
+use FindBin ();
+use lib "$FindBin::Bin/lib";
+
+use File::Path ();
+use Test::More;
+
+use Ragline::Httpd ();
+use Ragline::Proc qw(spew free_port);
+use Ragline::Test;
+
+my $dead = free_port(); # nothing listens there
+my $endpoints = bearer_location('/stream', 'RaglineSubscribe orders', 'RaglineOrigins https://app.example')
+    . <<"EOF" . jwt_conf() . "</Location>\n";
+<Location /stream/orders>
+    RaglineEvents order*
+</Location>
+<Location /publish>
+    SetHandler ragline-publish
+    RaglinePublish orders
+EOF
+my $health = "<Location /health>\nSetHandler ragline-health\n</Location>\n";
+
+# Each of these answers, or fails, for every URL that is not the module's.
+my %site = (
+    'proxy' => "ProxyPass / http://127.0.0.1:$dead/\n",
+    'proxy-location' => "<Location />\nProxyPass http://127.0.0.1:$dead/\n</Location>\n",
+    'proxy-rewrite' => "RewriteEngine on\nRewriteRule ^/(.*) http://127.0.0.1:$dead/\$1 [P]\n",
+    'rewrite' => "RewriteEngine on\nRewriteRule ^ /index.html [L]\n",
+    'rewrite-directory' => "<Directory \"\@DOCROOT\@\">\nRewriteEngine on\nRewriteRule ^ index.html [L]\n</Directory>\n",
+    'redirect' => "RedirectMatch ^/(?!index) /index.html\n",
+    'fallback' => "FallbackResource /index.html\n",
+    'htaccess' => "DocumentRoot \"\@DOCROOT\@/front\"\n<Directory \"\@DOCROOT\@/front\">\nAllowOverride All\n</Directory>\n",
+    'alias' => "Alias / \@DOCROOT\@/front/\n",
+    'directories' => "DocumentRoot \"\@DOCROOT\@/dirs\"\n",
+    'denied' => "<Directory \"\@DOCROOT\@\">\nRequire all denied\n</Directory>\n",
+    'no-docroot' => "DocumentRoot \"\@DOCROOT\@/missing\"\n",
+);
+my $hosts = join '', map { "<VirtualHost *:\@PORT\@>\nServerName $_.test\n$site{$_}$endpoints$health</VirtualHost>\n" }
+    sort keys %site;
+my $httpd = Ragline::Httpd->new(threads => 16, conf => <<"EOF" . $hosts);
+RaglineRedis @{[ redis_a()->url ]}
+RaglineStream orders ragline:stream:orders
+RaglineDrain 1s
+<VirtualHost *:\@PORT\@>
+    ServerName plain.test
+$endpoints
+$health
+    <Location /errors>
+        SetHandler ragline-sse
+        RaglineSubscribe orders
+        @{[ jwt_conf() ]}
+        ErrorDocument 401 "please log in"
+        ErrorDocument 403 /forbidden.html
+    </Location>
+</VirtualHost>
+EOF
+my $root = $httpd->docroot;
+File::Path::make_path("$root/front", "$root/dirs/stream/orders", "$root/dirs/publish");
+spew("$root/front/.htaccess", "RewriteEngine on\nRewriteCond %{REQUEST_FILENAME} !-f\nRewriteRule ^ index.html [L]\n");
+spew("$root/front/index.html", "front controller\n");
+spew("$root/dirs/stream/index.html", "a real directory\n");
+spew("$root/forbidden.html", "go away\n");
+system('chmod', '-R', 'a+rX', $root);
+$httpd->start;
+
+my $token = token('site', 1);
+
+for my $site ('plain', sort keys %site) {
+    my $host = "$site.test";
+    for my $path ('/stream', '/stream/orders') {
+        my $stream = Ragline::SSE->open(port => $httpd->port, host => $host, path => $path, token => $token);
+        my $connected = $stream->connected(10);
+        ok($connected, "$site: $path is a stream") or diag($stream->head . $stream->body);
+        is($connected && $connected->{json}{stream}, (split m{/}, $path)[-1], "$site: with its profile");
+        $stream->close;
+    }
+    is($httpd->request(host => $host, path => '/stream')->status, 401, "$site: guarded by its own rules");
+    my $published = $httpd->request(host => $host, path => '/publish', method => 'POST', token => $token,
+        headers => ['Content-Type' => 'application/json'],
+        body => '{"stream":"orders","event_type":"order_created","payload":{}}');
+    is($published->status, 201, "$site: publishing works") or diag($published->head . $published->body);
+    ok(ref $httpd->request(host => $host, path => '/health')->json, "$site: and the health check");
+}
+
+# The rest of each site is left to it.
+my %status = (proxy => 503, 'proxy-location' => 503, 'proxy-rewrite' => 503, rewrite => 200,
+    'rewrite-directory' => 200, redirect => 302, fallback => 200, htaccess => 200, alias => 404,
+    directories => 404, denied => 403, 'no-docroot' => 404, plain => 404);
+for my $site (sort keys %status) {
+    is($httpd->request(host => "$site.test", path => '/elsewhere')->status, $status{$site},
+        "$site: a URL that is not ours is the site's");
+    is($httpd->request(host => "$site.test", path => '/streaming')->status, $status{$site},
+        "$site: also one that only begins like ours");
+}
+
+# --- below an endpoint --------------------------------------------------------------------------
+
+for my $path ('/stream/typo', '/stream/orders/typo', '/stream/orders.json', '/stream/typo/orders') {
+    my $response = $httpd->request(host => 'plain.test', path => $path, token => $token);
+    is($response->status, 404, "$path is 404");
+    like($response->header('content-type') // '', qr{^application/json}, 'as JSON');
+}
+is($httpd->request(host => 'proxy.test', path => '/stream/typo', token => $token)->status, 404,
+    'also where everything else is proxied');
+
+# --- CORS ---------------------------------------------------------------------------------------
+
+sub preflight
+{
+    my ($origin, $path) = @_;
+    return $httpd->request(host => 'plain.test', path => $path // '/stream', method => 'OPTIONS', headers => [
+        Origin => $origin, 'Access-Control-Request-Method' => 'GET',
+        'Access-Control-Request-Headers' => 'authorization, last-event-id']);
+}
+
+{
+    my $response = preflight('https://app.example');
+    is($response->status, 204, 'a preflight needs no token');
+    is($response->header('access-control-allow-origin'), 'https://app.example', 'its origin is allowed');
+    like(lc($response->header('access-control-allow-headers') // ''), qr/authorization/, 'with Authorization');
+    like(lc($response->header('access-control-allow-headers') // ''), qr/last-event-id/, 'and Last-Event-ID');
+    like($response->header('access-control-allow-methods') // '', qr/\bGET\b/, 'for GET');
+    like($response->header('vary') // '', qr/\bOrigin\b/i, 'and caches know');
+    is(preflight($_)->header('access-control-allow-origin'), undef, "$_ is not")
+        for 'https://evil.example', 'null', 'https://app.example.evil.example', 'http://app.example';
+
+    my $stream = Ragline::SSE->open(port => $httpd->port, host => 'plain.test', path => '/stream',
+        token => $token, headers => [Origin => 'https://app.example']);
+    $stream->connected;
+    is($stream->header('access-control-allow-origin'), 'https://app.example', 'the stream says so, too');
+    like($stream->header('vary') // '', qr/\bOrigin\b/i, 'with Vary');
+    my $other = Ragline::SSE->open(port => $httpd->port, host => 'plain.test', path => '/stream',
+        token => $token, headers => [Origin => 'https://evil.example']);
+    $other->wait(sub { $_[0]->status });
+    is($other->header('access-control-allow-origin'), undef, 'but to nobody else');
+    my $denied = $httpd->request(host => 'plain.test', path => '/stream', headers => [Origin => 'https://app.example']);
+    is($denied->status, 401, 'a refusal');
+    is($denied->header('access-control-allow-origin'), 'https://app.example', 'can be read by the page');
+    is(preflight('https://app.example', '/elsewhere')->header('access-control-allow-origin'), undef,
+        'other URLs are not ours to answer for');
+}
+
+# --- the administrator's own error pages --------------------------------------------------------
+
+{
+    my $login = $httpd->request(host => 'plain.test', path => '/errors');
+    is($login->status, 401, 'ErrorDocument: the status stays');
+    is($login->body, 'please log in', 'the body is the text');
+    like($login->header('www-authenticate') // '', qr/^Bearer/, 'WWW-Authenticate stays');
+    my $forbidden = $httpd->request(host => 'plain.test', path => '/errors', token => token('bad name', 1));
+    is($forbidden->status, 403, 'ErrorDocument with a page: the status stays');
+    is($forbidden->body, "go away\n", 'the body is the page');
+}
+
+done_testing();

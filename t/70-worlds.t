@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# Two virtual hosts, two Redis servers, the same stream names, the same keys, the same tenants:
+# nothing crosses, and what happens to one does not happen to the other.
+use strict;
+use warnings;
+
+use FindBin ();
+use lib "$FindBin::Bin/lib";
+
+use Test::More;
+
+use Ragline::Httpd ();
+use Ragline::Redis ();
+use Ragline::Test;
+
+my $key = 'ragline:stream:orders';
+my %host = (a => 'localhost', b => 'world-b.test');
+my %redis = (a => redis_a(), b => redis_b());
+
+# --- the main server's two hosts ----------------------------------------------------------------
+
+{
+    my $tenant = unique();
+    my (%stream, %want);
+    for my $world ('a', 'b') {
+        $stream{$world} = [map { stream('/stream', host => $host{$world}, token => token($tenant, 1)) } 1 .. 4];
+        $_->connected for @{ $stream{$world} };
+    }
+    for my $i (1 .. 200) {
+        my $world = $i % 3 ? 'a' : 'b';
+        push @{ $want{$world} }, $redis{$world}->xadd($key, tenant_id => $tenant,
+            event_type => "in_$world", payload => "{\"n\":$i}");
+    }
+    for my $world ('a', 'b') {
+        push @{ $want{$world} }, $redis{$world}->xadd($key, tenant_id => $tenant, event_type => 'end',
+            payload => '{}');
+    }
+    for my $world ('a', 'b') {
+        for my $stream (@{ $stream{$world} }) {
+            $stream->take('end');
+            my (undef, @events) = $stream->events;
+            is(has_ids(@events), "@{ $want{$world} }", "world $world: its own events and no others");
+            is(scalar(grep { $_->{event} !~ /^(?:in_$world|end)$/ } @events), 0, 'by their types, too');
+        }
+    }
+    for my $world ('a', 'b') {
+        my $response = fetch('/publish', host => $host{$world}, method => 'POST', token => token($tenant, 1),
+            headers => ['Content-Type' => 'application/json'],
+            body => qq({"stream":"orders","event_type":"published_$world","payload":{}}));
+        is($response->status, 201, "world $world: publishing");
+        my ($entry) = @{ $redis{$world}->client->xrevrange($key, '+', '-', 'COUNT', 1) };
+        is($entry->[0], $response->json->{id}, "goes to its Redis");
+        ok($stream{$world}[0]->take("published_$world"), 'and reaches its streams');
+    }
+    # One more in each, so that whatever crosses has had time to.
+    $redis{$_}->xadd($key, tenant_id => $tenant, event_type => 'last', payload => '{}') for 'a', 'b';
+    for my $world ('a', 'b') {
+        my $other = $world eq 'a' ? 'b' : 'a';
+        $stream{$world}[0]->take('last');
+        is(scalar(grep { $_->{event} eq "published_$other" } $stream{$world}[0]->events), 0,
+            "world $world: nothing of the other");
+    }
+    Ragline::SSE->close_all(map { @$_ } values %stream);
+}
+
+# --- one of them dies ---------------------------------------------------------------------------
+
+{
+    my %own = map { $_ => Ragline::Redis->start(name => "world-$_") } 'a', 'b';
+    my $endpoints = bearer_location('/stream', 'RaglineSubscribe orders', 'RaglineHeartbeat off') . <<"EOF";
+<Location /publish>
+    SetHandler ragline-publish
+@{[ jwt_conf() ]}
+    RaglinePublish orders
+</Location>
+<Location /health>
+    SetHandler ragline-health
+</Location>
+EOF
+    my $httpd = Ragline::Httpd->new(conf => join '', "RaglineDrain 1s\n", map { <<"EOF" } 'a', 'b')->start;
+<VirtualHost *:\@PORT\@>
+    ServerName $_.test
+    RaglineRedis @{[ $own{$_}->url ]}
+    RaglineRedisPool timeout=1s
+    RaglineStream orders $key
+$endpoints
+</VirtualHost>
+EOF
+    my %stream;
+    for my $world ('a', 'b') {
+        $stream{$world} = Ragline::SSE->open(port => $httpd->port, host => "$world.test", path => '/stream',
+            token => token('same', 1));
+        ok($stream{$world}->connected, "world $world is served");
+    }
+    my $publish = sub {
+        my ($world, $type) = @_;
+        return $httpd->request(host => "$world.test", path => '/publish', method => 'POST',
+            token => token('same', 1), headers => ['Content-Type' => 'application/json'],
+            body => qq({"stream":"orders","event_type":"$type","payload":{}}))->status;
+    };
+    my $health = sub { return $httpd->request(host => "$_[0].test", path => '/health')->status };
+
+    $own{a}->stop('KILL');
+    is($publish->('a', 'lost'), 503, 'world a has no Redis: publishing is 503');
+    for my $i (1 .. 20) {
+        is($publish->('b', "still$i"), 201, 'world b goes on');
+        ok($stream{b}->take("still$i"), 'and delivers');
+    }
+    ok(wait_until(sub { $health->('a') == 503 }), 'world a is not ready');
+    is($health->('b'), 200, 'world b is') if vars('mpm') ne 'prefork';
+    my $new = Ragline::SSE->open(port => $httpd->port, host => 'b.test', path => '/stream', token => token('new', 1));
+    ok($new->connected, 'world b takes new streams');
+    is($stream{b}->ended, '', 'and keeps the old ones');
+
+    $own{a}->start_again;
+    ok(wait_until(sub { $publish->('a', 'back') == 201 }), 'world a is back');
+    my $back = $stream{a}->ended
+        ? Ragline::SSE->open(port => $httpd->port, host => 'a.test', path => '/stream', token => token('same', 1))
+        : $stream{a};
+    $back->connected if $back != $stream{a};
+    $publish->('a', 'again');
+    ok($back->take('again'), 'and delivers');
+    is(scalar(grep { $_->{event} =~ /^(?:back|again|lost)$/ } $stream{b}->events), 0,
+        'of which world b knows nothing');
+}
+
+done_testing();

@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Hostile tokens, headers, claims, keys, JWK sets and claim paths. The first byte of an input
+ * chooses what the rest is; headers and claims are signed here, so that the fuzzer gets behind the
+ * signature. Besides crashes it looks for a token that is accepted without the right key.
+ */
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <apr_general.h>
+#include <apr_strings.h>
+#include <apr_tables.h>
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+
+#include "../../src/auth/rs_claims.h"
+#include "../../src/auth/rs_jwt.h"
+
+#define SECRET "k7Jq2m-Zx0vTr9LwP4sNe8HdYb6UcGfA1oXi3KtQzMlRjV5nSuBpWyEhDgCa_I0O"
+#define NOW apr_time_from_sec(1700000000)
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/* Nobody has the private halves. */
+static const char *const public_keys[] = {
+    "{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU\","
+    "\"y\":\"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0\"}",
+    "{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"kid\":\"ed\","
+    "\"x\":\"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo\"}",
+    "{\"kty\":\"RSA\",\"kid\":\"rsa\",\"e\":\"AQAB\",\"n\":\""
+    "0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_B"
+    "JECPebWKRXjBZCiFV4n3oknjhMstn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_F"
+    "DW2QvzqY368QQMicAtaSqzs8KJZgnYb9c7d0zgdAZHzu6qMQvRL5hajrn1n91CbOpbISD08qNLyrdkt-bFTWhAI4"
+    "vMQFh6WeZu0fM4lFd2NcRwr3XPksINHaQ-G_xBniIqbw0Ls1jF44-csFCur-kEgU8awapJzKnqDKgw\"}",
+};
+
+static apr_pool_t *all, *pool;
+static rs_jwt_policy_t policy;
+
+static void teardown(void)
+{
+    apr_pool_destroy(all);
+    apr_terminate();
+}
+
+static void setup(void)
+{
+    apr_array_header_t *keys;
+    const char *why = NULL;
+    size_t i;
+
+    apr_initialize();
+    apr_pool_create(&all, NULL);
+    apr_pool_create(&pool, all);
+    keys = apr_array_make(all, 4, sizeof(rs_jwt_key_t *));
+    why = rs_jwt_keys_add(keys, all, "HS256", NULL, "hs", SECRET, strlen(SECRET));
+    for (i = 0; !why && i < RS_ARRAY_LEN(public_keys); i++) {
+        why = rs_jwt_keys_add(keys, all, NULL, NULL, NULL, public_keys[i], strlen(public_keys[i]));
+    }
+    if (why) {
+        abort();
+    }
+    atexit(teardown); /* a leak checker does not look into APR's pools */
+    policy.keys = keys;
+    policy.leeway = apr_time_from_sec(30);
+    rs_jwt_cache_create(&policy.cache, all);
+}
+
+static char *b64url(const void *data, size_t len)
+{
+    char *out = apr_palloc(pool, len * 4 / 3 + 8);
+    int n = EVP_EncodeBlock((unsigned char *)out, data, (int)len), i;
+
+    for (i = 0; i < n; i++) {
+        out[i] = out[i] == '+' ? '-' : out[i] == '/' ? '_' : out[i];
+    }
+    while (n > 0 && out[n - 1] == '=') {
+        n--;
+    }
+    out[n] = '\0';
+    return out;
+}
+
+static int verify(const char *token, size_t len)
+{
+    const char *reason = NULL;
+    rs_jwt_t *jwt = NULL;
+    apr_status_t rv = rs_jwt_verify(&jwt, pool, &policy, token, len, NOW, &reason);
+
+    if ((rv == APR_SUCCESS) != (jwt != NULL) || (rv == APR_SUCCESS) == (reason != NULL)) {
+        abort();
+    }
+    if (jwt && (!json_is_object(jwt->claims) || (jwt->expires && jwt->expires <= NOW))) {
+        abort();
+    }
+    return rv == APR_SUCCESS;
+}
+
+static int verify_signed(const uint8_t *header, size_t header_len, const uint8_t *claims,
+                         size_t claims_len)
+{
+    char *text = apr_pstrcat(pool, b64url(header, header_len), ".", b64url(claims, claims_len),
+                             NULL);
+    unsigned char mac[EVP_MAX_MD_SIZE];
+    unsigned int mac_len;
+    char *token;
+
+    HMAC(EVP_sha256(), SECRET, (int)strlen(SECRET), (unsigned char *)text, strlen(text), mac,
+         &mac_len);
+    token = apr_pstrcat(pool, text, ".", b64url(mac, mac_len), NULL);
+    return verify(token, strlen(token));
+}
+
+static void with_claims(const uint8_t *data, size_t size)
+{
+    static const char header[] = "{\"alg\":\"HS256\"}";
+    json_error_t error;
+    json_t *claims;
+
+    /* What jansson's own strict parser refuses must not come through. */
+    if (verify_signed((const uint8_t *)header, sizeof(header) - 1, data, size)) {
+        claims = json_loadb((const char *)data, size, JSON_REJECT_DUPLICATES, &error);
+        if (!json_is_object(claims)) {
+            abort();
+        }
+        json_decref(claims);
+    }
+}
+
+/* The path is the input up to its first newline. */
+static void with_path(const uint8_t *data, size_t size)
+{
+    const uint8_t *end = size ? memchr(data, '\n', size) : NULL;
+    size_t n = end ? (size_t)(end - data) : size;
+    char *path = apr_pstrmemdup(pool, (const char *)data, n);
+    json_error_t error;
+    json_t *claims = end ? json_loadb((const char *)end + 1, size - n - 1, 0, &error) : NULL;
+    json_t *found = rs_claim_find(claims, path);
+
+    rs_claim_text(pool, found);
+    rs_claim_has(found, path);
+    json_decref(claims);
+}
+
+static void with_key(const uint8_t *data, size_t size)
+{
+    static const char *const algs[] = {NULL, "HS256", "RS256", "PS512", "ES256", "ES512", "EdDSA"};
+    apr_array_header_t *keys = apr_array_make(pool, 4, sizeof(rs_jwt_key_t *));
+    const char *alg = size ? algs[data[0] % RS_ARRAY_LEN(algs)] : NULL;
+    const char *why;
+
+    if (size == 0) {
+        return;
+    }
+    why = rs_jwt_keys_add(keys, pool, alg, "HS256", NULL, (const char *)data + 1, size - 1);
+    if ((why == NULL) != (keys->nelts > 0)) {
+        abort();
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    apr_array_header_t *keys;
+
+    if (!pool) {
+        setup();
+    }
+    if (size == 0 || size > 20000) {
+        return 0;
+    }
+    switch (data[0]) {
+    case 't':
+        verify((const char *)data + 1, size - 1);
+        break;
+    case 'h':
+        verify_signed(data + 1, size - 1, (const uint8_t *)"{}", 2);
+        break;
+    case 'c':
+        with_claims(data + 1, size - 1);
+        break;
+    case 'p':
+        with_path(data + 1, size - 1);
+        break;
+    case 'k':
+        with_key(data + 1, size - 1);
+        break;
+    case 'j':
+        keys = apr_array_make(pool, 4, sizeof(rs_jwt_key_t *));
+        rs_jwt_jwks_load(keys, pool, "RS256", (const char *)data + 1, size - 1);
+        break;
+    default:
+        break;
+    }
+    apr_pool_clear(pool);
+    return 0;
+}

@@ -1,0 +1,267 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# A Server-Sent Events client that follows the WHATWG parsing rules to the letter and keeps every
+# byte: many streams in one process, each read whenever any of them is waited for.
+package Ragline::SSE;
+
+use strict;
+use warnings;
+
+use IO::Handle ();
+use JSON::PP ();
+use Scalar::Util ();
+use Socket ();
+use Time::HiRes ();
+
+use Ragline::HTTP ();
+use Ragline::Proc ();
+
+# Open streams by descriptor.
+my %open;
+
+$SIG{PIPE} = 'IGNORE';
+
+# open(port => ..., path => ..., token, headers, last_event_id, host, method, tls, extra, body,
+# bulk). With `bulk` the body is only collected: for streams of very many events.
+sub open
+{
+    my ($class, %r) = @_;
+    my @headers = (Accept => 'text/event-stream', @{ $r{headers} // [] });
+    push @headers, 'Last-Event-ID' => $r{last_event_id} if defined $r{last_event_id};
+    my $socket = Ragline::HTTP::connect_to(%r);
+    my $self = bless {
+        socket => $socket,
+        fd => fileno($socket),
+        tls => $r{tls},
+        bulk => $r{bulk},
+        http => Ragline::HTTP->new(method => $r{method} // 'GET'),
+        received => '', buffer => '', blocks => [], events => [], comments => [],
+        taken => 0, ended => '', last_event_id => '',
+    }, $class;
+    my $bytes = Ragline::HTTP::request_bytes(%r, headers => \@headers);
+    my $written = syswrite($socket, $bytes);
+    die "the request was not taken: $!\n" if ($written // 0) != length($bytes);
+    $socket->blocking(0);
+    $open{ $self->{fd} } = $self;
+    return $self;
+}
+
+# $n streams; $arguments->($i) gives those of each. Waits for each hundred's headers, so that no
+# listen queue overflows.
+sub open_many
+{
+    my ($class, $n, $arguments) = @_;
+    my @streams;
+    while (@streams < $n) {
+        push @streams, $class->open($arguments->(scalar @streams));
+        next if @streams % 100 && @streams < $n;
+        $class->wait_all(\@streams, sub { $_[0]->status }) or last;
+    }
+    return @streams;
+}
+
+sub status { return $_[0]{http}->status }
+sub header { return $_[0]{http}->header($_[1]) }
+sub head { return $_[0]{http}->head }
+sub body { return $_[0]{bulk} ? $_[0]{http}{body} : $_[0]{received} }
+sub json { return scalar eval { JSON::PP->new->utf8->decode($_[0]->body) } }
+sub events { return @{ $_[0]{events} } }
+sub blocks { return @{ $_[0]{blocks} } }
+sub comments { return @{ $_[0]{comments} } }
+sub retry { return $_[0]{retry} }
+sub last_event_id { return $_[0]{last_event_id} }
+
+# '' while open; 'eof' after a clean end, 'reset' after a broken one.
+sub ended { return $_[0]{ended} }
+
+# Whether we closed it, or it has ended.
+sub closed { return !$_[0]{socket} }
+
+# Reads all open streams until the condition, called with this stream, is true; returns its value.
+sub wait
+{
+    my ($self, $condition, $seconds) = @_;
+    my $deadline = Time::HiRes::time() + Ragline::Proc::limit($seconds);
+    while (1) {
+        my $value = $condition->($self);
+        return $value if $value;
+        return if Time::HiRes::time() > $deadline;
+        pump(0.25);
+    }
+}
+
+# The same for several streams: true when the condition was true for each of them once.
+sub wait_all
+{
+    my ($class, $streams, $condition, $seconds) = @_;
+    my $deadline = Time::HiRes::time() + Ragline::Proc::limit($seconds);
+    my @waiting = @$streams;
+    while (1) {
+        @waiting = grep { !$condition->($_) } @waiting;
+        return 1 if !@waiting;
+        return if Time::HiRes::time() > $deadline;
+        pump(0.25);
+    }
+}
+
+# The next event not taken yet that matches: a type, or a condition on the event; any without one.
+# Those before it are passed over. undef when it did not come in time or the stream ended.
+sub take
+{
+    my ($self, $what, $seconds) = @_;
+    my $match = ref($what) ? $what : defined($what) ? sub { $_[0]{event} eq $what } : sub { 1 };
+    my $found;
+    $self->wait(sub {
+        while ($self->{taken} < @{ $self->{events} }) {
+            my $event = $self->{events}[$self->{taken}++];
+            return $found = $event if $match->($event);
+        }
+        return $self->{ended};
+    }, $seconds);
+    return $found;
+}
+
+# Waits for `connected` and returns its event, with its JSON decoded as {json}.
+sub connected
+{
+    my ($self, $seconds) = @_;
+    my $event = $self->take('connected', $seconds) or return;
+    $event->{json} = eval { JSON::PP->new->utf8->decode($event->{data}) };
+    return $event;
+}
+
+# Waits for the end and says which it was; '' if it did not end in time.
+sub wait_end
+{
+    my ($self, $seconds) = @_;
+    $self->wait(sub { $_[0]{ended} }, $seconds);
+    return $self->{ended};
+}
+
+sub close
+{
+    my ($self, $how) = @_;
+    my $socket = delete $self->{socket} or return;
+    delete $open{ $self->{fd} };
+    if (($how // '') eq 'reset') {
+        setsockopt($socket, Socket::SOL_SOCKET(), Socket::SO_LINGER(), pack('ii', 1, 0));
+    }
+    close($socket);
+    return;
+}
+
+sub close_all
+{
+    my ($class, @streams) = @_;
+    $_->close for @streams;
+    return;
+}
+
+# Sends our FIN and stays open for reading.
+sub half_close
+{
+    my ($self) = @_;
+    return shutdown($self->{socket}, 1);
+}
+
+sub write_bytes
+{
+    my ($self, $bytes) = @_;
+    return syswrite($self->{socket}, $bytes);
+}
+
+# Reads once from every stream that has something, waiting up to $seconds for the first.
+sub pump
+{
+    my ($seconds) = @_;
+    my ($in, $pending) = ('', 0);
+    for my $stream (values %open) {
+        vec($in, $stream->{fd}, 1) = 1;
+        $pending ||= $stream->{tls} && $stream->{socket}->pending;
+    }
+    my $ready = select($in, undef, undef, $pending ? 0 : $seconds);
+    return if !$pending && $ready <= 0;
+    for my $stream (values %open) {
+        $stream->read_some
+            if vec($in, $stream->{fd}, 1) || $stream->{tls} && $stream->{socket}->pending;
+    }
+    return;
+}
+
+sub read_some
+{
+    my ($self) = @_;
+    while (1) {
+        my $n = sysread($self->{socket}, my $bytes, 262_144);
+        if ($n) {
+            $self->{http}->feed($bytes);
+            $self->parse if !$self->{bulk};
+            $self->end('eof') if $self->{http}->done;
+            return if !$self->{tls} || $self->{ended};
+            next;
+        }
+        return if !defined($n) && ($!{EAGAIN} || $!{EINTR} || $!{EWOULDBLOCK});
+        return $self->end(defined($n) ? 'eof' : 'reset');
+    }
+}
+
+# A chunked body that stops without its last chunk was cut off, whatever the socket says.
+sub end
+{
+    my ($self, $how) = @_;
+    $how = 'reset' if $self->{http}{state} =~ /^(chunked|length)$/;
+    $self->parse(1) if !$self->{bulk};
+    $self->{ended} = $how;
+    $self->close;
+    return;
+}
+
+my $EOL = qr/(?>\r\n|\n|\r)/;
+
+sub parse
+{
+    my ($self, $final) = @_;
+    my $new = $self->{http}{body};
+    $self->{http}{body} = '';
+    $self->{received} .= $new;
+    return if ($self->{http}->header('content-type') // '') !~ m{^text/event-stream};
+    $self->{buffer} .= $new;
+    # A CR at the very end may be half of a CRLF.
+    return if !$final && substr($self->{buffer}, -1) eq "\r";
+    while ($self->{buffer} =~ /\G$EOL*(.*?$EOL)$EOL/gcs) {
+        $self->add_block($1);
+    }
+    substr($self->{buffer}, 0, pos($self->{buffer}) // 0, '');
+    return;
+}
+
+sub add_block
+{
+    my ($self, $text) = @_;
+    my %block = (raw => $text, event => '', data => '', fields => [], at => Time::HiRes::time());
+    for my $line (split /$EOL/, $text) {
+        if (substr($line, 0, 1) eq ':') {
+            push @{ $self->{comments} }, $line;
+            $block{comment} = $line;
+            next;
+        }
+        my ($name, $value) = split /:/, $line, 2;
+        $value //= '';
+        substr($value, 0, 1, '') if substr($value, 0, 1) eq ' ';
+        push @{ $block{fields} }, $name;
+        if ($name eq 'event') { $block{event} = $value }
+        elsif ($name eq 'data') { $block{data} .= "$value\n" }
+        elsif ($name eq 'id' && index($value, "\0") < 0) { $block{id} = $value }
+        elsif ($name eq 'retry' && $value =~ /^[0-9]+$/) { $block{retry} = $value }
+    }
+    $self->{last_event_id} = $block{id} if defined $block{id};
+    $self->{retry} = $block{retry} if defined $block{retry};
+    push @{ $self->{blocks} }, \%block;
+    return if $block{data} eq '';
+    chop $block{data};
+    $block{event} = 'message' if $block{event} eq '';
+    push @{ $self->{events} }, \%block;
+    return;
+}
+
+1;

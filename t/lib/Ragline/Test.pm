@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# What each .t file starts with: the suite's settings (written by t/TEST), shortcuts to its main
+# server and its two Redis servers, and the one place that knows the shape of ragline-stats.
+package Ragline::Test;
+
+use strict;
+use warnings;
+
+use Exporter 'import';
+use JSON::PP ();
+use Test::More ();
+
+use Ragline::HTTP ();
+use Ragline::Httpd ();
+use Ragline::Proc qw(raise_descriptor_limit wait_until);
+use Ragline::Redis ();
+use Ragline::SSE ();
+use Ragline::Token ();
+
+our @EXPORT = qw(vars redis_a redis_b fetch stream token full wait_until json_of unique
+    stats stats_connections stats_stream jwt_conf bearer_location has_ids);
+
+my $vars;
+
+# The settings of the running suite: port, httpd, mpm, redis_a, redis_b, ...
+sub vars
+{
+    my ($name) = @_;
+    if (!$vars) {
+        require Apache::TestConfig;
+        $vars = Apache::TestConfig->thaw->{vars};
+        die "the suite is not running: start t/TEST (make check)\n" if !$vars->{run_dir};
+        $ENV{RAGLINE_TEST_RUN} = $vars->{run_dir};
+        %Ragline::Httpd::suite = (
+            httpd => $vars->{httpd}, modules => $vars->{httpd_conf}, mpm => $vars->{mpm},
+            libexecdir => $vars->{libexecdir}, logs => $vars->{t_logs},
+            user => $vars->{user}, group => $vars->{group},
+        );
+    }
+    return defined $name ? $vars->{$name} : $vars;
+}
+
+sub import_settings
+{
+    vars();
+    raise_descriptor_limit(65536);
+    # A test that hangs is a failure with its name on it, not a hanging suite.
+    my $limit = ($ENV{RAGLINE_TEST_FULL} ? 1800 : 240) * ($ENV{RAGLINE_TEST_SLOW} || 1);
+    $SIG{ALRM} = sub { die "$0 is still not done after $limit s\n" };
+    $SIG{TERM} = $SIG{INT} = sub { exit(1) };
+    alarm($limit);
+    return;
+}
+import_settings();
+
+sub full { return $ENV{RAGLINE_TEST_FULL} }
+
+my %redis;
+sub redis_a { return $redis{a} //= Ragline::Redis->attach(vars('redis_a')) }
+sub redis_b { return $redis{b} //= Ragline::Redis->attach(vars('redis_b')) }
+
+# One request to the main server: fetch('/path', method => ..., token => ...).
+sub fetch
+{
+    my ($path, %r) = @_;
+    return Ragline::HTTP::request(port => vars('port'), path => $path, %r);
+}
+
+# A stream of the main server.
+sub stream
+{
+    my ($path, %r) = @_;
+    return Ragline::SSE->open(port => vars('port'), path => $path, %r);
+}
+
+sub token { return Ragline::Token::access(@_) }
+sub json_of { return scalar eval { JSON::PP->new->utf8->allow_nonref->decode($_[0]) } }
+
+# A name no other test and no earlier run used: tenants of one test are its own.
+my $serial = 0;
+sub unique { return join '-', $_[0] // 't', $$, ++$serial }
+
+# Directives of a location guarded by tokens of Ragline::Token.
+sub jwt_conf
+{
+    return <<"EOF";
+    AuthType RaglineJWT
+    RaglineJWTKey secret:$Ragline::Token::SECRET
+    RaglineJWTRequire type access
+    Require valid-user
+EOF
+}
+
+# A whole SSE location: bearer_location('/stream', 'RaglineSubscribe orders', ...).
+sub bearer_location
+{
+    my ($path, @directives) = @_;
+    return join("\n", "<Location $path>", '    SetHandler ragline-sse', jwt_conf(),
+        (map { "    $_" } @directives), "</Location>") . "\n";
+}
+
+# Everything said about the JSON of ragline-stats is said here.
+
+# The statistics of an httpd of ours, or of the main server.
+sub stats
+{
+    my ($httpd, $path) = @_;
+    my $port = $httpd ? $httpd->port : vars('port');
+    my $response = Ragline::HTTP::request(port => $port, path => $path // '/ragline-stats');
+    return $response->json // {};
+}
+
+# Open streams over all children; -1 where the answer does not say.
+sub stats_connections
+{
+    my ($stats) = @_;
+    my $n = $stats->{connections};
+    $n = $n->{open} // $n->{total} // $n->{current} if ref($n) eq 'HASH';
+    return $n // -1;
+}
+
+# {read, delivered, skipped => {reason => n}, last_id} of one stream, by its name.
+sub stats_stream
+{
+    my ($stats, $name) = @_;
+    my $streams = $stats->{streams};
+    return $streams->{$name} if ref($streams) eq 'HASH';
+    my ($stream) = grep { ($_->{name} // $_->{stream} // '') eq $name } @{ $streams // [] };
+    return $stream;
+}
+
+# The part of a list of events with ids of ours, as a string to compare with.
+sub has_ids { return join ' ', map { $_->{id} // '-' } @_ }
+
+1;

@@ -1,0 +1,42 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+#
+# The served tests, run in a build directory: served.sh --srcdir=DIR [--apxs=PATH] [--httpd=PATH]
+# [--] [FILE.t ...] [options of t/TEST]. `make check` calls it. With RAGLINE_SERVED=no it does
+# nothing: ./check calls make check and the served tests one after the other.
+set -eu
+
+srcdir=.
+while [ $# -gt 0 ]; do
+    case $1 in
+        --srcdir=*) srcdir=${1#*=} ;;
+        --apxs=*) APXS=${1#*=}; export APXS ;;
+        --httpd=*) HTTPD=${1#*=}; export HTTPD ;;
+        --) shift; break ;;
+        *) break ;;
+    esac
+    shift
+done
+
+if [ "${RAGLINE_SERVED:-yes}" = no ]; then
+    exit 0
+fi
+for module in Apache::TestRun:libapache2-mod-perl2 Redis:libredis-perl IO::Socket::SSL:libio-socket-ssl-perl; do
+    perl -M"${module%:*}" -e 1 2>/dev/null || {
+        echo "The served tests need the Perl module ${module%:*}: install ${module##*:} (Debian), or run ./check." >&2
+        missing=1
+    }
+done
+[ -z "${missing:-}" ] || exit 1
+
+# Apache::Test finds everything by its place below the directory it runs in, so a build elsewhere
+# needs the tests there, too.
+if [ "$(cd "$srcdir" && pwd -P)" != "$(pwd -P)" ]; then
+    mkdir -p t/conf t/lib
+    rm -rf t/*.t t/lib/Ragline t/conf/*.in t/conf/*.inc
+    cp -p "$srcdir"/t/*.t "$srcdir"/t/TEST t/
+    cp -pR "$srcdir"/t/lib/Ragline t/lib/
+    cp -p "$srcdir"/t/conf/*.in "$srcdir"/t/conf/*.inc t/conf/
+    chmod -R u+w t
+fi
+exec perl t/TEST "$@"

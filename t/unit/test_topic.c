@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The topic log: numbers without gaps, bounded memory, and never another event than asked for.
+ */
+#include <stdlib.h>
+
+#include "hub/rs_source.h"
+#include "hub/rs_topic.h"
+#include "tap.h"
+
+#define SECOND apr_time_from_sec(1)
+
+static rs_event_t *make(apr_uint64_t n, size_t size)
+{
+    char *text = calloc(1, size);
+    rs_event_t *event = rs_event_create(0, (rs_id_t){n, 0}, text, size, "", 0);
+
+    free(text);
+    return event;
+}
+
+static int holds(rs_topic_t *topic, apr_uint64_t seq, apr_uint64_t id)
+{
+    rs_event_t *event;
+    int good = rs_topic_read(topic, seq, &event, 1) == 1 && event->id.ms == id;
+
+    if (good) {
+        rs_event_drop(event);
+    }
+    return good;
+}
+
+int main(void)
+{
+    rs_stream_t streams[3] = {{.key = "a"}, {.key = "b"}, {.key = "c"}};
+    rs_source_t source = {.streams = streams, .nstreams = 3};
+    rs_topic_t *topic = rs_topic_create(&source, 5);
+    rs_event_t *events[64];
+    apr_int64_t bytes = 0;
+    apr_uint64_t i, start = rs_topic_next(topic);
+    int good = 1, n;
+
+    ok(topic->nstreams == 2 && topic->stream[0] == 0 && topic->stream[1] == 2,
+       "the streams of the mask");
+    is_int(rs_topic_read(topic, start, events, 64), 0, "nothing yet");
+    for (i = 0; i < 1000; i++) {
+        bytes += rs_topic_append(topic, make(i, 100), SECOND);
+    }
+    for (i = 0; i < 1000; i++) {
+        good &= holds(topic, start + i, i);
+    }
+    ok(good, "a thousand events by their numbers");
+    is_int(bytes, (long long)topic->bytes, "the change of memory adds up");
+    n = rs_topic_read(topic, start + 990, events, 64);
+    is_int(n, 10, "a read ends at the newest");
+    while (n) {
+        rs_event_drop(events[--n]);
+    }
+    is_int(rs_topic_read(topic, start + 1000, events, 64), 0, "the next number is not there yet");
+
+    for (i = 0; i < 100; i++) {
+        bytes += rs_topic_append(topic, make(5000 + i, 20000), SECOND + i);
+    }
+    ok(holds(topic, start, 0), "a burst loses nothing, whatever it weighs");
+    for (i = 0; i < 100; i++) {
+        bytes += rs_topic_append(topic, make(6000 + i, 20000), 10 * SECOND);
+    }
+    is_int(rs_topic_read(topic, start, events, 64), -1, "seconds later the oldest have gone");
+    ok(holds(topic, start + 1100, 6000), "and the newest are there");
+    bytes += rs_topic_append(topic, make(7000, 100), 20 * SECOND);
+    ok(topic->bytes <= RS_TOPIC_BYTES_MAX, "what is older is bounded");
+    is_int(bytes, (long long)topic->bytes, "the change of memory still adds up");
+
+    i = rs_topic_next(topic);
+    is_int((long long)rs_topic_clear(topic), bytes, "clearing gives all of it back");
+    is_int(rs_topic_read(topic, i, events, 64), 0, "a reader that had everything goes on");
+    is_int(rs_topic_read(topic, i - 1, events, 64), -1,
+           "another one finds that it missed something");
+    rs_topic_break(topic);
+    is_int(rs_topic_read(topic, i, events, 64), -1, "after a break nobody goes on");
+    ok(rs_topic_next(topic) == i + 1, "but a new reader does");
+    rs_topic_free(topic);
+    return done_testing();
+}
