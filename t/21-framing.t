@@ -150,7 +150,7 @@ for my $name ('', '*', "$tenant\n", "$tenant\0", " $tenant", uc $tenant, "$tenan
         add(event_type => 'inside', payload => "{\"tenant_id\":\"$tenant\",\"a\":1}") });
     is($event && $event->{event}, 'inside', 'the tenant may stand in the payload');
     @events = events_of('two tenants', sub {
-        add(tenant_id => $other, event_type => 'evil', payload => "{\"tenant_id\":\"$tenant\"}") });
+        add(tenant_id => $other, event_type => 'theirs', payload => "{\"tenant_id\":\"$tenant\"}") });
     is(scalar(@events), 0, "the entry's own field comes before the payload's");
     for my $payload ("{\"tenant_id\":[\"$tenant\"]}", "{\"tenant_id\":{\"$tenant\":1}}",
         "{\"tenant_id\":null}", "[\"tenant_id\",\"$tenant\"]", "{\"x\":{\"tenant_id\":\"$tenant\"}}",

@@ -56,7 +56,7 @@ sub health
 }
 
 SKIP: {
-    skip 'prefork reads streams only in children that have one', 8 if vars('mpm') eq 'prefork';
+    skip 'prefork reads streams only in children that have one', 9 if vars('mpm') eq 'prefork';
     health('/health', 200, 1);
     health('/health/live', 200);
     is($httpd->request(path => '/health', method => 'HEAD')->status, 200, 'HEAD works');
@@ -66,6 +66,7 @@ is($httpd->request(path => '/health', method => 'POST', body => 'x')->status, 40
 # --- statistics ---------------------------------------------------------------------------------
 
 my $first = stats($httpd);
+is_deeply([sort keys %$first], [qw(accepted children connections lost_slow redis streams)], 'the statistics');
 is(stats_connections($first), 0, 'no stream is open');
 ok(stats_stream($first, 'orders'), 'the stream is there by its name');
 ok(stats_stream($first, 'idle'), 'also one without traffic');
@@ -117,8 +118,12 @@ $redis->stop;
 ok(wait_until(sub { $httpd->request(path => '/health')->status == 503 }), 'Redis is down: not ready');
 health('/health', 503, 0);
 health('/health/live', 200);
-like($httpd->request(path => '/ragline-stats')->body, qr/"redis/, 'the statistics name Redis');
+my ($state) = @{ stats($httpd)->{redis} };
+is($state->{state}, 'down', 'the statistics say so, too');
+is($state->{url}, $redis->url . '?db=0', 'and of which Redis');
 $redis->start_again;
+ok(wait_until(sub { stats($httpd)->{redis}[0]{state} eq 'up' }), 'Redis is back: the statistics know')
+    if vars('mpm') ne 'prefork';
 ok(wait_until(sub { $httpd->request(path => '/health')->status == 200 }), 'and ready again')
     if vars('mpm') ne 'prefork';
 

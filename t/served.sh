@@ -21,6 +21,9 @@ done
 if [ "${RAGLINE_SERVED:-yes}" = no ]; then
     exit 0
 fi
+# Where ./check unpacks Apache::Test.
+[ ! -d perl5 ] || PERL5LIB=$PWD/perl5${PERL5LIB:+:$PERL5LIB}
+export PERL5LIB="${PERL5LIB:-}"
 for module in Apache::TestRun:libapache2-mod-perl2 Redis:libredis-perl IO::Socket::SSL:libio-socket-ssl-perl; do
     perl -M"${module%:*}" -e 1 2>/dev/null || {
         echo "The served tests need the Perl module ${module%:*}: install ${module##*:} (Debian), or run ./check." >&2

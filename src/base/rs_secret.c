@@ -317,7 +317,7 @@ static const char *read_exec(const char **value, apr_size_t *len, apr_pool_t *p,
 const char *rs_secret_read(const char **value, apr_size_t *len, apr_pool_t *p, const char *spec,
                            int allow_text)
 {
-    const char *rest = NULL, *err = rs_secret_check(p, spec, allow_text);
+    const char *rest = "", *err = rs_secret_check(p, spec, allow_text);
     secret_kind_t kind = split(spec, &rest);
     char *buf;
 

@@ -106,15 +106,41 @@ static const char *last_segment(apr_pool_t *p, const char *path)
     return len > start ? apr_pstrndup(p, path + start, len - start) : NULL;
 }
 
-const rs_dir_conf_t *rs_conf_dir_defaults(apr_pool_t *p, const rs_dir_conf_t *merged)
+const rs_dir_conf_t *rs_conf_dir_defaults(apr_pool_t *p, const rs_dir_conf_t *merged,
+                                          const char *location)
 {
-    rs_dir_conf_t *conf = apr_pmemdup(p, merged, sizeof(*merged));
+    rs_dir_conf_t *conf =
+        merged ? apr_pmemdup(p, merged, sizeof(*merged)) : rs_conf_dir_create(p, NULL);
 
-    if (!conf->profile && conf->path_literal) {
-        conf->profile = last_segment(p, conf->path);
+    if (!location && conf->path_literal) {
+        location = conf->path;
+    }
+    if (!conf->profile && location) {
+        conf->profile = last_segment(p, location);
     }
     RS_DIR_SCALARS(DEFAULT)
     return conf;
+}
+
+const char *rs_conf_location(request_rec *r)
+{
+    const core_server_config *core = ap_get_core_module_config(r->server->module_config);
+    int i;
+
+    for (i = 0; i < core->sec_url->nelts; i++) {
+        const core_dir_config *section =
+            ap_get_core_module_config(APR_ARRAY_IDX(core->sec_url, i, ap_conf_vector_t *));
+        apr_size_t len = section->d ? strlen(section->d) : 0;
+
+        while (len > 1 && section->d[len - 1] == '/') {
+            len--;
+        }
+        if (len && !section->r && !section->d_is_fnmatch && !strncmp(section->d, r->uri, len)
+            && (r->uri[len] == '\0' || (r->uri[len] == '/' && r->uri[len + 1] == '\0'))) {
+            return section->d;
+        }
+    }
+    return NULL;
 }
 
 const rs_dir_conf_t *rs_conf_dir(request_rec *r)
@@ -123,7 +149,8 @@ const rs_dir_conf_t *rs_conf_dir(request_rec *r)
 
     if (req->conf_of != r->per_dir_config) {
         req->conf = rs_conf_dir_defaults(
-            r->pool, ap_get_module_config(r->per_dir_config, &ragline_stream_module));
+            r->pool, ap_get_module_config(r->per_dir_config, &ragline_stream_module),
+            rs_conf_location(r));
         req->conf_of = r->per_dir_config;
     }
     return req->conf;

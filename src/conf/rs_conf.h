@@ -125,8 +125,14 @@ void *rs_conf_server_merge(apr_pool_t *p, void *base, void *add);
 /* Fills in what was not set. Once, after all merging (rs_conf_check). */
 void rs_conf_server_defaults(rs_server_conf_t *conf);
 
-/* A copy with defaults filled in. */
-const rs_dir_conf_t *rs_conf_dir_defaults(apr_pool_t *p, const rs_dir_conf_t *merged);
+/* A copy with defaults filled in. location: the <Location> with exactly the URL's path; NULL: there
+ * is none. merged NULL: no section holds a Ragline directive. */
+const rs_dir_conf_t *rs_conf_dir_defaults(apr_pool_t *p, const rs_dir_conf_t *merged,
+                                          const char *location);
+
+/* The path of the <Location> that is exactly the request's path (a slash at the end aside), NULL
+ * if there is none. */
+const char *rs_conf_location(request_rec *r);
 
 /* What SetHandler makes of the location: of a request, or by the handler's name. */
 rs_kind_t rs_conf_kind(request_rec *r);

@@ -254,9 +254,22 @@ static rs_kind_t kind_of(apr_pool_t *p, const ap_conf_vector_t *section)
     return rs_conf_kind_named(ap_getword_conf(p, &args));
 }
 
-static void check_endpoints(apr_pool_t *p, server_rec *s)
+static int contains(const apr_array_header_t *sections, const ap_conf_vector_t *section)
+{
+    int i;
+
+    for (i = 0; i < sections->nelts; i++) {
+        if (APR_ARRAY_IDX(sections, i, ap_conf_vector_t *) == section) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+static void check_endpoints(apr_pool_t *p, server_rec *main_server, server_rec *s)
 {
     const core_server_config *core = ap_get_core_module_config(s->module_config);
+    const core_server_config *main_core = ap_get_core_module_config(main_server->module_config);
     int i;
 
     for (i = 0; i < core->sec_url->nelts; i++) {
@@ -271,8 +284,11 @@ static void check_endpoints(apr_pool_t *p, server_rec *s)
         if (kind == RS_KIND_NONE || kind_of(p, section) == RS_KIND_NONE) {
             continue;
         }
-        conf = conf ? rs_conf_dir_defaults(p, conf)
-                    : rs_conf_dir_defaults(p, rs_conf_dir_create(p, NULL));
+        /* Hosts inherit the main server's sections: one sentence is enough. */
+        if (s != main_server && contains(main_core->sec_url, section)) {
+            continue;
+        }
+        conf = rs_conf_dir_defaults(p, conf, dir->r || dir->d_is_fnmatch ? NULL : dir->d);
         if (kind == RS_KIND_SSE) {
             check_sse(p, s, where, conf);
         }
@@ -326,7 +342,7 @@ int rs_conf_check(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server
         load_keys(pconf, section);
     }
     for (s = main_server; s; s = s->next) {
-        check_endpoints(ptemp, s);
+        check_endpoints(ptemp, main_server, s);
     }
     check_auth_types(ap_conftree, main_server);
     return problems ? HTTP_INTERNAL_SERVER_ERROR : OK;

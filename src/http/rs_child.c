@@ -222,6 +222,7 @@ static apr_status_t open_source(apr_pool_t *p, server_rec *main_server, rs_serve
     for (i = 0; i < streams->nelts; i++) {
         const rs_stream_conf_t *stream = APR_ARRAY_IDX(streams, i, rs_stream_conf_t *);
 
+        params[i].name = stream->name;
         params[i].key = stream->key;
         params[i].tenant_field = stream->tenant_field;
         params[i].tenant_literal = stream->tenant_literal;

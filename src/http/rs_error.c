@@ -22,6 +22,13 @@ int rs_http_error(request_rec *r, int status, const char *code, const char *mess
     return status;
 }
 
+int rs_http_method_error(request_rec *r, const char *method)
+{
+    ap_allow_methods(r, REPLACE_ALLOW, method, NULL);
+    return rs_http_error(r, HTTP_METHOD_NOT_ALLOWED, "method_not_allowed",
+                         apr_pstrcat(r->pool, "the method here is ", method, NULL));
+}
+
 int rs_http_json(request_rec *r, int status, const char *body)
 {
     r->status = status;

@@ -12,6 +12,9 @@
  * constants or in the request's pool, and hold nothing of the request. */
 int rs_http_error(request_rec *r, int status, const char *code, const char *message);
 
+/* 405: the location knows only this method. */
+int rs_http_method_error(request_rec *r, const char *method);
+
 /* A JSON response, done here and now. Returns OK. */
 int rs_http_json(request_rec *r, int status, const char *body);
 

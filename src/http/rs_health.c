@@ -45,8 +45,7 @@ int rs_health_handler(request_rec *r)
     int answers, reading, caught_up, draining, ready;
 
     if (r->method_number != M_GET) {
-        r->allowed = AP_METHOD_BIT << M_GET;
-        return rs_http_error(r, HTTP_METHOD_NOT_ALLOWED, "method", "health is read with GET");
+        return rs_http_method_error(r, "GET");
     }
     if (ends_with(r->uri, "/live")) {
         return rs_http_json(r, HTTP_OK, "{\"status\":\"alive\",\"alive\":true}\n");

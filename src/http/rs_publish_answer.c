@@ -138,7 +138,8 @@ static int answer_refused(request_rec *r, const char *class)
     return rs_http_error(r, HTTP_SERVICE_UNAVAILABLE, "redis_refused", message);
 }
 
-/* At most one line in LOG_EVERY seconds and child; the rest at debug. */
+/* At most one line in LOG_EVERY seconds and child; the rest at debug. Not to be called inside of
+ * ap_log_rerror(), a macro that looks at its level twice. */
 static int log_level(void)
 {
     static apr_uint32_t next; /* atomic */
@@ -151,6 +152,7 @@ static int log_level(void)
 int rs_publish_answer(const rs_publish_t *pub, rs_publish_outcome_t outcome, const char *class)
 {
     const char *label = rs_redis_pool_label(pub->server->pool);
+    int level = outcome >= RS_PUBLISH_REFUSED ? log_level() : APLOG_DEBUG;
     request_rec *r = pub->r;
 
     switch (outcome) {
@@ -159,13 +161,13 @@ int rs_publish_answer(const rs_publish_t *pub, rs_publish_outcome_t outcome, con
     case RS_PUBLISH_NOTHING:
         return rs_publish_unavailable(r, "the connection to Redis broke; nothing was written");
     case RS_PUBLISH_REFUSED:
-        ap_log_rerror(APLOG_MARK, log_level(), 0, r,
+        ap_log_rerror(APLOG_MARK, level, 0, r,
                       "RS0472: %s refused to write %d events: %s. Its own log and redis.conf tell"
                       " why",
                       label, pub->body->count, class);
         return answer_refused(r, class);
     case RS_PUBLISH_PARTIAL:
-        ap_log_rerror(APLOG_MARK, log_level(), 0, r,
+        ap_log_rerror(APLOG_MARK, level, 0, r,
                       "RS0473: %s refused some of %d events of one request: %s. For WRONGTYPE look"
                       " at the keys of RaglineStream, one of them is no stream",
                       label, pub->body->count, class);
@@ -173,7 +175,7 @@ int rs_publish_answer(const rs_publish_t *pub, rs_publish_outcome_t outcome, con
     case RS_PUBLISH_UNKNOWN:
         break;
     }
-    ap_log_rerror(APLOG_MARK, log_level(), 0, r,
+    ap_log_rerror(APLOG_MARK, level, 0, r,
                   "RS0474: the connection to %s broke before it confirmed %d events", label,
                   pub->body->count);
     return rs_http_error(r, HTTP_SERVICE_UNAVAILABLE, "outcome_unknown",

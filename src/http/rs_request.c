@@ -71,25 +71,18 @@ static int header_parser(request_rec *r)
     return rs_request_kind(r) == RS_KIND_NONE ? DECLINED : rs_cors(r);
 }
 
-/* A stream's location is exactly its path. */
-static int is_the_path(request_rec *r)
+/* A URL below a stream's location that is no location itself is not there. Where the location is a
+ * pattern, the pattern says what is. */
+static int is_a_location(request_rec *r)
 {
-    const rs_dir_conf_t *conf = rs_conf_dir(r);
-    apr_size_t len;
-
-    if (!conf->path_literal) {
-        return 1;
-    }
-    len = strlen(conf->path);
-    return !strncmp(r->uri, conf->path, len)
-           && (r->uri[len] == '\0' || (r->uri[len] == '/' && r->uri[len + 1] == '\0'));
+    return !rs_conf_dir(r)->path_literal || rs_conf_location(r);
 }
 
 static int handler(request_rec *r)
 {
     switch (rs_request_kind(r)) {
     case RS_KIND_SSE:
-        if (!is_the_path(r)) {
+        if (!is_a_location(r)) {
             return rs_http_error(r, HTTP_NOT_FOUND, "not_found",
                                  "there is no endpoint with this path");
         }

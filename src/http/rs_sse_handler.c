@@ -113,8 +113,7 @@ int rs_sse_handler(request_rec *r)
     int status, handoff;
 
     if (r->method_number != M_GET) {
-        r->allowed = AP_METHOD_BIT << M_GET;
-        return rs_http_error(r, HTTP_METHOD_NOT_ALLOWED, "method", "a stream is read with GET");
+        return rs_http_method_error(r, "GET");
     }
     status = rs_identity(r, &id);
     if (status != OK) {

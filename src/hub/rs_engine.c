@@ -51,6 +51,7 @@ static apr_status_t claim_stats(rs_engine_t *engine, rs_source_t *source)
 
         source->streams[i].stats = s;
         s->source = index;
+        apr_cpystrn(s->name, source->streams[i].name, sizeof(s->name));
         apr_cpystrn(s->key, source->streams[i].key, sizeof(s->key));
     }
     /* Readers of the shared memory trust the counts, so these come last. */
@@ -77,6 +78,7 @@ apr_status_t rs_engine_add_source(rs_source_t **out, rs_engine_t *engine, apr_po
     source->nstreams = nstreams;
     source->streams = apr_pcalloc(pchild, (apr_size_t)nstreams * sizeof(rs_stream_t));
     for (i = 0; i < nstreams; i++) {
+        source->streams[i].name = streams[i].name;
         source->streams[i].key = streams[i].key;
         source->streams[i].tenant_field = streams[i].tenant_field;
         source->streams[i].tenant_literal = streams[i].tenant_literal;

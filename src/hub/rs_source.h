@@ -16,6 +16,7 @@
 #define RS_SOURCE_STREAMS_MAX 64 /* a set of streams is a 64-bit mask */
 
 typedef struct {
+    const char *name; /* for people */
     const char *key;
     const char *tenant_field;
     const char *tenant_literal; /* set: the field is not read */

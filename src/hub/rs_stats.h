@@ -27,6 +27,7 @@ typedef enum {
 extern const char *const rs_skip_names[RS_SKIP_MAX];
 
 typedef struct {
+    char name[RS_NAME_MAX + 1]; /* as RaglineStream calls it */
     char key[RS_STATS_LABEL];
     apr_uint32_t source;
     apr_uint64_t read;      /* entries */

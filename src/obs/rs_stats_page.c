@@ -71,6 +71,9 @@ static void add_stream(json_t *streams, const rs_stats_t *stats, const rs_stream
         return;
     }
     item = find(streams, "key", s->key, "redis", stats->sources[s->source].label);
+    if (!json_object_get(item, "name")) {
+        json_object_set_new(item, "name", json_string(s->name));
+    }
     raise_to(item, "read", RS_STAT_GET(s->read));
     add(item, "delivered", RS_STAT_GET(s->delivered));
     add(item, "filtered", RS_STAT_GET(s->filtered));
@@ -154,8 +157,7 @@ int rs_stats_page(request_rec *r)
     int rv;
 
     if (r->method_number != M_GET) {
-        r->allowed = AP_METHOD_BIT << M_GET;
-        return rs_http_error(r, HTTP_METHOD_NOT_ALLOWED, "method", "statistics are read with GET");
+        return rs_http_method_error(r, "GET");
     }
     page = collect();
     text = json_dumps(page, JSON_INDENT(2));

@@ -37,18 +37,22 @@ static void skip_space(text_t *t)
 static void skip_string(text_t *t)
 {
     for (t->s++; t->s < t->end && *t->s != '"'; t->s++) {
-        if (*t->s == '\\') {
+        if (*t->s == '\\' && t->end - t->s > 1) {
             t->s++;
         }
     }
     t->s = t->s < t->end ? t->s + 1 : t->end;
 }
 
+static int is_one_of(char c, const char *set)
+{
+    return c && strchr(set, c);
+}
+
 /* A number or a word; inside of brackets also what stands between two values. */
 static void skip_scalar(text_t *t, int inside)
 {
-    while (t->s < t->end && !strchr("\"{}[]", *t->s)
-           && (inside || (*t->s != ',' && !is_space(*t->s)))) {
+    while (t->s < t->end && !is_one_of(*t->s, inside ? "\"{}[]" : ",]} \t\r\n")) {
         t->s++;
     }
 }
@@ -88,6 +92,9 @@ static const char *prescan(const char *data, apr_size_t len)
     text_t t = {data, data + len};
     int depth = 0, values = 0;
 
+    if (memchr(data, '\0', len)) {
+        return "the body holds a NUL byte"; /* jansson overlooks one behind a number */
+    }
     while (t.s < t.end) {
         switch (*t.s) {
         case '"':

@@ -20,8 +20,8 @@ typedef struct {
     apr_interval_time_t healthcheck; /* one that lay idle so long is sent a PING before its use */
 } rs_redis_pool_conf_t;
 
-/* Connects to nothing: Redis may be down now. `url` must live as long as `p`. When p is cleaned
- * up every connection must have been released. */
+/* Connects to nothing: Redis may be down now. `url` must live as long as `p`. If a connection is
+ * in use when p is cleaned up, the pool and its connections stay until the process ends. */
 apr_status_t rs_redis_pool_create(rs_redis_pool_t **pool, apr_pool_t *p, const rs_redis_url_t *url,
                                   const rs_redis_pool_conf_t *conf);
 

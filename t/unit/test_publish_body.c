@@ -213,7 +213,8 @@ static void test_whole(void)
     whole("{\"a\":\"\xed\xa0\x80\"}", "not UTF-8");
     whole("{\"a\":\"\\ud800\"}", "not a well-formed");
     whole("{\"a\":\"\\u0000\"}", "NUL");
-    whole_n("{\"a\":1}\0", 8, "something follows", "a NUL behind the end");
+    whole_n("{\"a\":1}\0", 8, "NUL byte", "a NUL behind the end");
+    whole_n("{\"a\":[1\0]}", 10, "NUL byte", "a NUL behind a number");
     whole("{\"a\":\"x\ny\"}", "not a well-formed");
     whole("{\"a\":99999999999999999999}", "write it as a string");
     whole("{\"a\":1e999}", "write it as a string");

@@ -66,6 +66,7 @@ Listen 127.0.0.1:\@PORT\@
 PidFile "\@ROOT\@/httpd.pid"
 DefaultRuntimeDir "\@ROOT\@"
 DocumentRoot "\@DOCROOT\@"
+TypesConfig /dev/null
 LogLevel $self->{loglevel}
 ErrorLog "$self->{error_log}"
 LogFormat "%h %l %u %t \\"%r\\" %>s %b" test

@@ -39,6 +39,7 @@ sub wait_until
 }
 
 # Starts a command that gets SIGTERM when this process dies, however it dies. Output goes to $log.
+# It leads a process group of its own: a stopping httpd signals its whole group.
 sub spawn
 {
     my ($log, @command) = @_;
@@ -48,6 +49,7 @@ sub spawn
     open(STDIN, '<', '/dev/null');
     open(STDOUT, '>>', $log) or POSIX::_exit(126);
     open(STDERR, '>&', \*STDOUT);
+    POSIX::setsid();
     { no warnings 'exec'; exec('setpriv', '--pdeathsig', 'TERM', '--', @command); }
     print STDERR "cannot run setpriv: $!\n";
     POSIX::_exit(127);

@@ -112,25 +112,17 @@ sub stats
 }
 
 # Open streams over all children; -1 where the answer does not say.
-sub stats_connections
-{
-    my ($stats) = @_;
-    my $n = $stats->{connections};
-    $n = $n->{open} // $n->{total} // $n->{current} if ref($n) eq 'HASH';
-    return $n // -1;
-}
+sub stats_connections { return $_[0]{connections} // -1 }
 
-# {read, delivered, skipped => {reason => n}, last_id} of one stream, by its name.
+# {read, delivered, filtered, skipped => {reason => n}, last_id} of one stream, by its name.
 sub stats_stream
 {
     my ($stats, $name) = @_;
-    my $streams = $stats->{streams};
-    return $streams->{$name} if ref($streams) eq 'HASH';
-    my ($stream) = grep { ($_->{name} // $_->{stream} // '') eq $name } @{ $streams // [] };
+    my ($stream) = grep { $_->{name} eq $name } @{ $stats->{streams} // [] };
     return $stream;
 }
 
-# The part of a list of events with ids of ours, as a string to compare with.
+# The ids of a list of events, as a string to compare with.
 sub has_ids { return join ' ', map { $_->{id} // '-' } @_ }
 
 1;
