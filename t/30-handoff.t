@@ -220,7 +220,7 @@ EOF
 
     my $plain = Ragline::SSE->open(port => $httpd->port, path => '/stream', token => $token,
         headers => ['Accept-Encoding' => 'gzip']);
-    $plain->connected;
+    ok($plain->connected, 'a plain stream') or diag($plain->body);
     is($plain->header('x-site'), 'yes', 'mod_headers works on a stream');
     is($plain->header('x-always'), 'yes', 'also its always table');
     is($plain->header('content-encoding'), undef, 'mod_deflate leaves it alone');
@@ -232,7 +232,8 @@ EOF
     ok($limited->connected, 'a stream behind a filter of httpd');
     for my $round (1 .. 3) {
         publish('t', "round$round");
-        ok($_->[0]->take("round$round"), "$_->[1]: event $round") for
+        ok($_->[0]->take("round$round"), "$_->[1]: event $round")
+            or diag("ended: '" . $_->[0]->ended . "'", $_->[0]->body) for
             [$plain, 'plain'], [$tls, 'TLS'], [$limited, 'mod_ratelimit'];
     }
     my @tls = map { Ragline::SSE->open(port => $tls_port, path => '/stream', token => token("tls$_", 1),

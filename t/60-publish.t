@@ -82,7 +82,7 @@ for my $case (['a string', '"text"'], ['a number', '12.50'], ['null', 'null'], [
 }
 
 {
-    my $response = post('{"stream":"orders","event_type":"spaced","payload":{ "a" : [ 1,\n2 ] }}');
+    my $response = post(qq({"stream":"orders","event_type":"spaced","payload":{ "a" : [ 1,\n2 ] }}));
     is($response->status, 201, 'white space');
     is($stream->take('spaced')->{data}, '{"a":[1,2]}', 'between the parts of a payload is not kept');
     # A number that no C type holds must not come out as another one.

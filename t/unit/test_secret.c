@@ -98,7 +98,7 @@ static void test_forms(void)
 static void test_text_env(void)
 {
     good("secret:s3cret", "s3cret");
-    good("secret:s3cret\n", "s3cret\n");
+    good("secret:s3cret ", "s3cret ");
     setenv("RAGLINE_TEST_SECRET", "s3cret\n", 1);
     good("env:RAGLINE_TEST_SECRET", "s3cret");
     setenv("RAGLINE_TEST_SECRET", "", 1);
