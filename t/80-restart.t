@@ -175,6 +175,10 @@ for my $how ('stop', 'restart', 'graceful-stop') {
         ok($status == 0 && $done, "reload $reload: old children gone, every reader served again")
             or last;
     }
+    # New children are not ready at once, but a client that comes early waits, it is not sent away.
+    my @sent_away = grep { (json_of($_->{data})->{code} // '') eq 'redis_unavailable' }
+        map { grep { $_->{event} eq 'error' } $_->events } map { @{ $_->{connections} } } @readers;
+    is(scalar(@sent_away), 0, 'no reader came too early');
     my $gaps = 0;
     for my $reader (@readers) {
         my $last;

@@ -102,7 +102,7 @@ static const char *set_drain(cmd_parms *cmd, void *dconf, const char *arg)
                                                       cmd->pool, arg, 0, apr_time_from_sec(600)));
 }
 
-/* --- endpoints -------------------------------------------------------------------------------------- */
+/* --- endpoints --- */
 
 static const char *set_handoff(cmd_parms *cmd, void *dconf, const char *arg)
 {
@@ -208,7 +208,7 @@ static const char *add_word(cmd_parms *cmd, void *dconf, const char *arg)
     return NULL;
 }
 
-/* --- tokens ------------------------------------------------------------------------------------------- */
+/* --- tokens --- */
 
 static const char *add_key(cmd_parms *cmd, void *dconf, int argc, char *const argv[])
 {

@@ -31,6 +31,10 @@ void *rs_conf_dir_merge(apr_pool_t *p, void *base_conf, void *add_conf)
     rs_dir_conf_t *conf = apr_pcalloc(p, sizeof(*conf));
 
     RS_DIR_SCALARS(MERGE)
+    /* any-tenant is a word of the list, and the list is replaced as a whole. */
+    if (add->publish) {
+        conf->publish_any_tenant = add->publish_any_tenant;
+    }
     /* An <If> or <Files> refines the section around it and does not name an endpoint. */
     conf->path = add->refines || !add->path ? base->path : add->path;
     conf->path_literal = add->refines || !add->path ? base->path_literal : add->path_literal;

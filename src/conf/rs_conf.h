@@ -161,8 +161,8 @@ int rs_conf_begin(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp);
 
 extern const command_rec rs_cmds[];
 
-/* check_config hook: everything that can be known to be wrong, each with a sentence (rs_conf_check.c).
- * Also completes the server configurations: defaults, URLs. */
+/* check_config hook: everything that can be known to be wrong, each with a sentence
+ * (rs_conf_check.c). Also completes the server configurations: defaults, URLs. */
 int rs_conf_check(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *main_server);
 
 /* The streams that any section of hosts with this URL subscribes to, as rs_stream_conf_t *, each

@@ -24,7 +24,7 @@ static void complain(server_rec *s, const ap_directive_t *at, const char *senten
     }
 }
 
-/* --- hosts ----------------------------------------------------------------------------------------- */
+/* --- hosts --- */
 
 static void check_server(apr_pool_t *p, server_rec *s)
 {
@@ -95,7 +95,7 @@ static void check_streams(apr_pool_t *p, server_rec *first, server_rec *s)
     }
 }
 
-/* --- sections ---------------------------------------------------------------------------------------- */
+/* --- sections --- */
 
 static void check_names(apr_pool_t *p, const rs_section_t *section, const apr_array_header_t *names,
                         const char *directive)
@@ -170,7 +170,7 @@ static void load_keys(apr_pool_t *p, const rs_section_t *section)
     }
 }
 
-/* --- endpoints: what a URL of a <Location> really gets ------------------------------------------------- */
+/* --- endpoints: what a URL of a <Location> really gets --- */
 
 static int location_matches(const core_dir_config *entry, const char *url)
 {

@@ -54,7 +54,7 @@ static void open_log(server_rec *s)
     rs_log_sink(log_sink, ap_get_server_module_loglevel(s, APLOG_MODULE_INDEX));
 }
 
-/* --- before children exist, as root ------------------------------------------------------------------- */
+/* --- before children exist, as root --- */
 
 static int read_password(apr_pool_t *p, server_rec *s, rs_server_conf_t *conf)
 {
@@ -188,7 +188,7 @@ static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
     return rs_board_open(main_server) == APR_SUCCESS ? OK : HTTP_INTERNAL_SERVER_ERROR;
 }
 
-/* --- in the child -------------------------------------------------------------------------------------- */
+/* --- in the child --- */
 
 static int same_text(const char *a, const char *b) { return a && b ? !strcmp(a, b) : a == b; }
 

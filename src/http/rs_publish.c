@@ -20,7 +20,7 @@
 
 #define EVENT_ID_FIELD "event_id"
 
-/* --- reading ---------------------------------------------------------------------------------- */
+/* --- reading --- */
 
 static apr_off_t body_limit(request_rec *r, const rs_server_conf_t *server)
 {
@@ -32,9 +32,9 @@ static apr_off_t body_limit(request_rec *r, const rs_server_conf_t *server)
 
 static int too_large(request_rec *r, apr_off_t limit)
 {
-    return rs_http_error(r, HTTP_REQUEST_ENTITY_TOO_LARGE, "body_too_large",
-                         apr_psprintf(r->pool, "the body is larger than %" APR_OFF_T_FMT " bytes",
-                                      limit));
+    return rs_http_error(
+        r, HTTP_REQUEST_ENTITY_TOO_LARGE, "body_too_large",
+        apr_psprintf(r->pool, "the body is larger than %" APR_OFF_T_FMT " bytes", limit));
 }
 
 static int is_json(const char *type)
@@ -56,8 +56,7 @@ static int check_head(request_rec *r, apr_off_t limit)
     if (r->method_number != M_POST) {
         ap_allow_methods(r, REPLACE_ALLOW, "POST", NULL);
         apr_table_setn(r->err_headers_out, "Allow", "POST");
-        return rs_http_error(r, HTTP_METHOD_NOT_ALLOWED, "method_not_allowed",
-                             "publish with POST");
+        return rs_http_error(r, HTTP_METHOD_NOT_ALLOWED, "method_not_allowed", "publish with POST");
     }
     if (!is_json(apr_table_get(r->headers_in, "Content-Type"))) {
         return rs_http_error(r, HTTP_UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type",
@@ -139,7 +138,7 @@ static int read_body(request_rec *r, rs_buf_t *out, apr_off_t limit)
     return OK;
 }
 
-/* --- what may be written ---------------------------------------------------------------------- */
+/* --- what may be written --- */
 
 static void refuse(rs_publish_item_t *item, const char *code, const char *reason)
 {
@@ -160,8 +159,7 @@ static int listed(const apr_array_header_t *names, const char *name)
 }
 
 /* Whose event it is. Returns a status when the caller's own tenant is needed and not there. */
-static int settle_tenant(rs_publish_t *pub, rs_publish_item_t *item,
-                         const rs_stream_conf_t *stream)
+static int settle_tenant(rs_publish_t *pub, rs_publish_item_t *item, const rs_stream_conf_t *stream)
 {
     const char *literal = stream->tenant_literal;
     rs_identity_t id;
@@ -251,7 +249,7 @@ static int check_item(rs_publish_t *pub, rs_publish_item_t *item, rs_xadd_t *wri
     return OK;
 }
 
-/* --- the request ------------------------------------------------------------------------------ */
+/* --- the request --- */
 
 static int write_all(rs_publish_t *pub)
 {

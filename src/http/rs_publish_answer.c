@@ -128,8 +128,8 @@ static int is_temporary(const char *class)
 
 static int answer_refused(request_rec *r, const char *class)
 {
-    const char *message = apr_psprintf(r->pool, "Redis refused to write (%s); nothing was written",
-                                       class);
+    const char *message =
+        apr_psprintf(r->pool, "Redis refused to write (%s); nothing was written", class);
 
     if (!is_temporary(class)) {
         return rs_http_error(r, HTTP_INTERNAL_SERVER_ERROR, "redis_refused", message);

@@ -17,6 +17,9 @@
 #include "rs_request.h"
 #include "rs_sse_handler.h"
 
+/* How long a request that comes while the child starts waits for the first words of Redis. */
+#define START_LIMIT apr_time_from_sec(2)
+
 static void set_headers(request_rec *r)
 {
     ap_set_content_type(r, "text/event-stream");
@@ -137,7 +140,7 @@ int rs_sse_handler(request_rec *r)
         return rs_http_error(r, HTTP_SERVICE_UNAVAILABLE, "unavailable",
                              "this endpoint has no streams");
     }
-    if (!rs_source_is_up(server->source) && !rs_engine_draining(engine)) {
+    if (!rs_source_wait(server->source, START_LIMIT) && !rs_engine_draining(engine)) {
         return come_back(r, "redis_unavailable", "events cannot be read at the moment");
     }
     handoff = rs_handoff_possible(r);

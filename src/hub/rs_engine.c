@@ -88,6 +88,7 @@ apr_status_t rs_engine_add_source(rs_source_t **out, rs_engine_t *engine, apr_po
     }
     qsort(source->streams, (size_t)nstreams, sizeof(rs_stream_t), by_key);
     pthread_mutex_init(&source->lock, NULL);
+    pthread_cond_init(&source->settling, NULL);
     rv = claim_stats(engine, source);
     if (rv == APR_SUCCESS) {
         rv = rs_hub_add_source(engine->hub, source);

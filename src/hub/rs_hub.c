@@ -10,6 +10,8 @@
  *              ▼                       ▼                                │
  *        rs_assign: tenant ──► rs_tenants: (URL, tenant) ──► topic ─────┘ "dirty"
  *
+ * What readers say is in rs_ingest.c, what an entry is in rs_assign.c.
+ *
  * One thread, because then the map from tenants to topics, the order of events and the moment at
  * which a client joins need no locks: a client is attached between two entries, so the number it
  * starts from is exact. What streamers read meanwhile (a topic's ring, a source's positions) is
@@ -64,7 +66,7 @@ rs_buf_t *rs_hub_scratch(rs_hub_t *hub) { return &hub->scratch; }
 
 size_t rs_hub_max_message(const rs_hub_t *hub) { return hub->engine->conf.max_message; }
 
-/* --- the memory of topics -------------------------------------------------------------------------- */
+/* --- the memory of topics --- */
 
 static void unlist(rs_hub_t *hub, rs_topic_t *topic)
 {
@@ -117,7 +119,7 @@ void rs_hub_append(rs_hub_t *hub, rs_topic_t *topic, rs_event_t *event)
     note_dirty(hub, topic);
 }
 
-static void tell_streamers(rs_hub_t *hub)
+void rs_hub_batch_end(rs_hub_t *hub)
 {
     int i, k;
 
@@ -137,16 +139,8 @@ static void tell_streamers(rs_hub_t *hub)
     hub->ndirty = 0;
 }
 
-/* --- what readers say ------------------------------------------------------------------------------- */
-
-typedef struct {
-    rs_hub_t *hub;
-    rs_source_t *source;
-    int behind; /* some stream holds more than was read */
-} reader_baton_t;
-
 /* What the readers of these topics have is not what the stream holds now: end them all. */
-static void break_topics(rs_hub_t *hub, rs_source_t *source, int stream)
+void rs_hub_break(rs_hub_t *hub, const rs_source_t *source, int stream)
 {
     rs_topic_t *topic;
 
@@ -158,83 +152,7 @@ static void break_topics(rs_hub_t *hub, rs_source_t *source, int stream)
     }
 }
 
-static rs_id_t on_position(void *data, int stream, rs_id_t newest)
-{
-    reader_baton_t *baton = data;
-    rs_source_t *source = baton->source;
-
-    if (source->known[stream] && rs_id_cmp(newest, source->at[stream]) >= 0) {
-        baton->behind |= rs_id_cmp(newest, source->at[stream]) > 0;
-        return source->at[stream];
-    }
-    if (source->known[stream]) {
-        rs_log(
-            RS_LOG_WARNING, 0,
-            RSLOGNO(0501) "%s: ids of %s went backwards (data was lost or replaced); its readers "
-                          "are told to start again",
-            source->url->label, source->streams[stream].key);
-        break_topics(baton->hub, source, stream);
-    }
-    source->known[stream] = 1;
-    source->at[stream] = newest;
-    return newest;
-}
-
-static void on_entry(void *data, int stream, rs_id_t id, const redisReply *fields)
-{
-    reader_baton_t *baton = data;
-
-    rs_assign_entry(baton->hub, baton->source, stream, id, fields);
-}
-
-static void publish_positions(rs_source_t *source)
-{
-    int i;
-
-    pthread_mutex_lock(&source->lock);
-    for (i = 0; i < source->nstreams; i++) {
-        source->pos[i] = source->at[i];
-    }
-    pthread_mutex_unlock(&source->lock);
-    for (i = 0; i < source->nstreams; i++) {
-        RS_STAT_SET(source->streams[i].stats->last_ms, source->at[i].ms);
-        RS_STAT_SET(source->streams[i].stats->last_seq, source->at[i].seq);
-    }
-}
-
-static void set_caught_up(rs_source_t *source, int caught_up)
-{
-    __atomic_store_n(&source->caught_up, caught_up, __ATOMIC_RELEASE);
-    RS_STAT_SET(source->stats->caught_up, (apr_uint32_t)caught_up);
-}
-
-static void on_batch_end(void *data, int caught_up)
-{
-    reader_baton_t *baton = data;
-
-    /* In this order: who reads a position and finds its topic unchanged has everything up to it. */
-    publish_positions(baton->source);
-    tell_streamers(baton->hub);
-    set_caught_up(baton->source, caught_up);
-}
-
-static void on_up(void *data, int up)
-{
-    reader_baton_t *baton = data;
-    rs_source_t *source = baton->source;
-
-    if (up && !source->up) {
-        RS_STAT_ADD(source->stats->connects, 1);
-        publish_positions(source);
-        tell_streamers(baton->hub);
-    }
-    __atomic_store_n(&source->up, up, __ATOMIC_RELEASE);
-    RS_STAT_SET(source->stats->up, (apr_uint32_t)up);
-    set_caught_up(source, up && !baton->behind);
-    baton->behind = 0;
-}
-
-/* --- what workers and streamers say ------------------------------------------------------------------ */
+/* --- what workers and streamers say --- */
 
 static void destroy_client(rs_engine_t *engine, rs_client_t *client)
 {
@@ -380,7 +298,7 @@ void rs_hub_post(rs_hub_t *hub, rs_msg_t *msg, int kind)
 
 void rs_hub_wake(rs_hub_t *hub) { rs_poll_wake(hub->poll); }
 
-/* --- the loop ------------------------------------------------------------------------------------------ */
+/* --- the loop --- */
 
 static void start_drain(rs_hub_t *hub)
 {
@@ -469,34 +387,8 @@ apr_status_t rs_hub_create(rs_hub_t **out, apr_pool_t *pchild, rs_engine_t *engi
 
 apr_status_t rs_hub_add_source(rs_hub_t *hub, rs_source_t *source)
 {
-    rs_reader_calls_t calls = {on_position, on_entry, on_batch_end, on_up, NULL};
-    reader_baton_t *baton = apr_palloc(hub->p, sizeof(*baton));
-    const char **keys = apr_palloc(hub->p, (apr_size_t)source->nstreams * sizeof(*keys));
-    apr_allocator_t *allocator;
-    apr_pool_t *p;
-    apr_status_t rv;
-    int i;
+    apr_status_t rv = rs_ingest_open(hub, source, hub->p, hub->poll);
 
-    for (i = 0; i < source->nstreams; i++) {
-        keys[i] = source->streams[i].key;
-    }
-    baton->hub = hub;
-    baton->source = source;
-    baton->behind = 0;
-    calls.baton = baton;
-    /* The hash grows with the number of tenants, in the hub's thread: a pool of its own. */
-    rv = apr_allocator_create(&allocator);
-    if (rv == APR_SUCCESS) {
-        rv = apr_pool_create_ex(&p, hub->p, NULL, allocator);
-    }
-    if (rv != APR_SUCCESS) {
-        return rv;
-    }
-    apr_allocator_owner_set(allocator, p);
-    apr_pool_tag(p, "ragline_tenants");
-    source->tenants = apr_hash_make(p);
-    rv = rs_reader_create(&source->reader, hub->p, hub->poll, source, source->url, keys,
-                          source->nstreams, source->batch, source->block, &calls);
     if (rv == APR_SUCCESS) {
         hub->sources[hub->nsources++] = source;
     }

@@ -42,8 +42,15 @@ void rs_hub_stop(rs_hub_t *hub);
 void rs_assign_entry(rs_hub_t *hub, rs_source_t *source, int stream, rs_id_t id,
                      const struct redisReply *fields);
 
+/* rs_ingest.c: makes the source's reader. */
+apr_status_t rs_ingest_open(rs_hub_t *hub, rs_source_t *source, apr_pool_t *p, rs_poll_t *poll);
+
 /* rs_hub.c: the topic takes over the event; its streamers hear of it at the batch's end. */
 void rs_hub_append(rs_hub_t *hub, rs_topic_t *topic, rs_event_t *event);
+void rs_hub_batch_end(rs_hub_t *hub);
+
+/* Ids of this stream went backwards: nobody who reads it goes on as if nothing had happened. */
+void rs_hub_break(rs_hub_t *hub, const rs_source_t *source, int stream);
 rs_buf_t *rs_hub_scratch(rs_hub_t *hub);
 size_t rs_hub_max_message(const rs_hub_t *hub);
 

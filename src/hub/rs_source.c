@@ -2,6 +2,8 @@
  *
  * What any thread may ask a source.
  */
+#include <time.h>
+
 #include "rs_source.h"
 #include "rs_topic.h"
 
@@ -20,4 +22,21 @@ void rs_source_cursor(rs_source_t *source, const rs_topic_t *topic, rs_cursor_t 
         cursor->pos[i] = source->pos[topic->stream[i]];
     }
     pthread_mutex_unlock(&source->lock);
+}
+
+int rs_source_wait(rs_source_t *source, apr_interval_time_t limit)
+{
+    struct timespec until;
+
+    if (rs_source_is_up(source)) {
+        return 1;
+    }
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += (time_t)apr_time_sec(limit);
+    pthread_mutex_lock(&source->lock);
+    while (!source->settled
+           && pthread_cond_timedwait(&source->settling, &source->lock, &until) == 0) {
+    }
+    pthread_mutex_unlock(&source->lock);
+    return rs_source_is_up(source);
 }

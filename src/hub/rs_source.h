@@ -46,11 +46,17 @@ struct rs_source_t {
     int caught_up; /* atomic */
 
     pthread_mutex_t lock;
+    pthread_cond_t settling;
+    int settled; /* lock: the first attempt to read has succeeded or failed */
     rs_id_t pos[RS_SOURCE_STREAMS_MAX]; /* lock: everything up to here is in the topics */
 };
 
 /* The position in each of the topic's streams. Any thread. */
 void rs_source_cursor(rs_source_t *source, const rs_topic_t *topic, rs_cursor_t *cursor);
+
+/* Whether the source is being read. Just after the child started that is not known yet: then waits
+ * for the first attempt, up to `limit`. Any thread that may wait. */
+int rs_source_wait(rs_source_t *source, apr_interval_time_t limit);
 
 static inline int rs_source_is_up(rs_source_t *source)
 {

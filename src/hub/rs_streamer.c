@@ -46,7 +46,7 @@ struct rs_streamer_t {
 
 #define CLIENT_OF_TIMER(t) ((rs_client_t *)((char *)(t)-offsetof(rs_client_t, timer)))
 
-/* --- the end of a client ----------------------------------------------------------------------- */
+/* --- the end of a client --- */
 
 /* The client is closed now and given to the hub at the end of the turn: the poller may have
  * reported it twice. */
@@ -142,7 +142,7 @@ static void on_lost(void *baton, rs_client_t *client)
         client->profile->retry);
 }
 
-/* --- deadlines ---------------------------------------------------------------------------------- */
+/* --- deadlines --- */
 
 /* When the client was written to last. */
 static apr_time_t last_out(const rs_client_t *client)
@@ -240,7 +240,7 @@ static void on_deadline(rs_streamer_t *s, rs_client_t *client)
     set_deadline(s, client);
 }
 
-/* --- attach and go on ---------------------------------------------------------------------------- */
+/* --- attach and go on --- */
 
 /* Moves a client that is BEHIND on towards the others. */
 static void go_on(rs_streamer_t *s, rs_client_t *client)
@@ -352,7 +352,7 @@ static void on_event(rs_streamer_t *s, const rs_poll_event_t *event)
     }
 }
 
-/* --- the inbox and the loop ----------------------------------------------------------------------- */
+/* --- the inbox and the loop --- */
 
 static void on_dirty(rs_streamer_t *s, rs_follow_t *follow)
 {

@@ -25,7 +25,8 @@ apr_uint32_t rs_cursor_keys_add(apr_uint32_t fingerprint, const char *key);
 /* Returns the length written, without the NUL. */
 size_t rs_cursor_format(char buf[RS_CURSOR_LEN], const rs_cursor_t *cursor);
 
-/* n and keys of `cursor` say what is expected; pos is filled in. Returns 0 when text is not that. */
+/* n and keys of `cursor` say what is expected; pos is filled in. Returns 0 when text is not that.
+ */
 int rs_cursor_parse(rs_cursor_t *cursor, const char *text, size_t len);
 
 #endif

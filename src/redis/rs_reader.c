@@ -73,8 +73,6 @@ static void disconnect(rs_reader_t *r)
 /* The one way down. Logged once per interruption, with the reason. */
 static void fail(rs_reader_t *r, const char *why)
 {
-    int was_up = r->state == READING;
-
     disconnect(r);
     r->state = DOWN;
     if (!r->told_down) {
@@ -86,9 +84,7 @@ static void fail(rs_reader_t *r, const char *why)
     r->deadline =
         rs_clock_now() + r->backoff / 2 + rs_jitter(&r->jitter, (apr_uint32_t)(r->backoff / 2) + 1);
     r->backoff = r->backoff * 2 > BACKOFF_MAX ? BACKOFF_MAX : r->backoff * 2;
-    if (was_up) {
-        r->calls.up(r->calls.baton, 0);
-    }
+    r->calls.up(r->calls.baton, 0);
 }
 
 static void watch(rs_reader_t *r)
@@ -204,7 +200,7 @@ static void start(rs_reader_t *r)
     r->deadline = rs_clock_now() + TIMEOUT;
 }
 
-/* --- replies ------------------------------------------------------------------------------------ */
+/* --- replies --- */
 
 static int is_error(const redisReply *reply, const char *word)
 {

@@ -24,6 +24,7 @@ typedef struct {
     void (*entry)(void *baton, int stream, rs_id_t id, const redisReply *fields);
     /* A reply was worked off. caught_up: it did not hold as many entries as were asked for. */
     void (*batch_end)(void *baton, int caught_up);
+    /* 1: reading begins. 0: it cannot, now (said at each failure). */
     void (*up)(void *baton, int up);
     void *baton;
 } rs_reader_calls_t;

@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Between a reader and the hub: where a stream is read on from, what is known to have been read,
+ * and when streamers and health checks hear of it. The hub's thread.
+ */
+#include "../base/rs_log.h"
+#include "../redis/rs_reader.h"
+#include "rs_engine.h"
+
+typedef struct {
+    rs_hub_t *hub;
+    rs_source_t *source;
+    int behind; /* some stream holds more than was read */
+} baton_t;
+
+static rs_id_t on_position(void *data, int stream, rs_id_t newest)
+{
+    baton_t *baton = data;
+    rs_source_t *source = baton->source;
+
+    if (source->known[stream] && rs_id_cmp(newest, source->at[stream]) >= 0) {
+        baton->behind |= rs_id_cmp(newest, source->at[stream]) > 0;
+        return source->at[stream];
+    }
+    if (source->known[stream]) {
+        rs_log(
+            RS_LOG_WARNING, 0,
+            RSLOGNO(0501) "%s: ids of %s went backwards (data was lost or replaced); its readers "
+                          "are told to start again",
+            source->url->label, source->streams[stream].key);
+        rs_hub_break(baton->hub, source, stream);
+    }
+    source->known[stream] = 1;
+    source->at[stream] = newest;
+    return newest;
+}
+
+static void on_entry(void *data, int stream, rs_id_t id, const redisReply *fields)
+{
+    baton_t *baton = data;
+
+    rs_assign_entry(baton->hub, baton->source, stream, id, fields);
+}
+
+static void publish_positions(rs_source_t *source)
+{
+    int i;
+
+    pthread_mutex_lock(&source->lock);
+    for (i = 0; i < source->nstreams; i++) {
+        source->pos[i] = source->at[i];
+    }
+    pthread_mutex_unlock(&source->lock);
+    for (i = 0; i < source->nstreams; i++) {
+        RS_STAT_SET(source->streams[i].stats->last_ms, source->at[i].ms);
+        RS_STAT_SET(source->streams[i].stats->last_seq, source->at[i].seq);
+    }
+}
+
+static void set_caught_up(rs_source_t *source, int caught_up)
+{
+    __atomic_store_n(&source->caught_up, caught_up, __ATOMIC_RELEASE);
+    RS_STAT_SET(source->stats->caught_up, (apr_uint32_t)caught_up);
+}
+
+static void on_batch_end(void *data, int caught_up)
+{
+    baton_t *baton = data;
+
+    /* In this order: who reads a position and finds its topic unchanged has everything up to it. */
+    publish_positions(baton->source);
+    rs_hub_batch_end(baton->hub);
+    set_caught_up(baton->source, caught_up);
+}
+
+static void on_up(void *data, int up)
+{
+    baton_t *baton = data;
+    rs_source_t *source = baton->source;
+
+    if (up && !source->up) {
+        RS_STAT_ADD(source->stats->connects, 1);
+        publish_positions(source);
+    }
+    rs_hub_batch_end(baton->hub);
+    __atomic_store_n(&source->up, up, __ATOMIC_RELEASE);
+    RS_STAT_SET(source->stats->up, (apr_uint32_t)up);
+    set_caught_up(source, up && !baton->behind);
+    baton->behind = 0;
+    pthread_mutex_lock(&source->lock);
+    source->settled = 1;
+    pthread_cond_broadcast(&source->settling);
+    pthread_mutex_unlock(&source->lock);
+}
+
+apr_status_t rs_ingest_open(rs_hub_t *hub, rs_source_t *source, apr_pool_t *p, rs_poll_t *poll)
+{
+    rs_reader_calls_t calls = {on_position, on_entry, on_batch_end, on_up, NULL};
+    baton_t *baton = apr_palloc(p, sizeof(*baton));
+    const char **keys = apr_palloc(p, (apr_size_t)source->nstreams * sizeof(*keys));
+    apr_allocator_t *allocator;
+    apr_pool_t *own;
+    apr_status_t rv;
+    int i;
+
+    for (i = 0; i < source->nstreams; i++) {
+        keys[i] = source->streams[i].key;
+    }
+    baton->hub = hub;
+    baton->source = source;
+    baton->behind = 0;
+    calls.baton = baton;
+    /* The hash grows with the number of tenants, in the hub's thread: a pool of its own. */
+    rv = apr_allocator_create(&allocator);
+    if (rv == APR_SUCCESS) {
+        rv = apr_pool_create_ex(&own, p, NULL, allocator);
+    }
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
+    apr_allocator_owner_set(allocator, own);
+    apr_pool_tag(own, "ragline_tenants");
+    source->tenants = apr_hash_make(own);
+    return rs_reader_create(&source->reader, p, poll, source, source->url, keys, source->nstreams,
+                            source->batch, source->block, &calls);
+}
