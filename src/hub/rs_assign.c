@@ -102,8 +102,8 @@ static void tenant_from_payload(entry_t *e)
     payload = json_loadb(e->data.data, e->data.len, JSON_REJECT_DUPLICATES, NULL);
     tenant = json_object_get(payload, "tenant_id");
     if (json_is_integer(tenant)) {
-        e->tenant.len = (size_t)apr_snprintf(e->number, sizeof(e->number), "%" JSON_INTEGER_FORMAT,
-                                             json_integer_value(tenant));
+        e->tenant.len = (size_t)apr_snprintf(e->number, sizeof(e->number), "%" APR_INT64_T_FMT,
+                                             (apr_int64_t)json_integer_value(tenant));
         e->tenant.data = e->number;
     }
     else if (json_is_string(tenant) && json_string_length(tenant) <= RS_NAME_MAX) {

@@ -331,7 +331,7 @@ static apr_time_t turn(rs_hub_t *hub, apr_time_t now)
     return next;
 }
 
-static void *APR_THREAD_FUNC run(apr_thread_t *thread, void *data)
+static void *APR_THREAD_FUNC run(apr_thread_t *thread __attribute__((unused)), void *data)
 {
     rs_hub_t *hub = data;
     rs_poll_event_t events[RS_STATS_SOURCES];
@@ -366,7 +366,6 @@ static void *APR_THREAD_FUNC run(apr_thread_t *thread, void *data)
     }
     rs_buf_free(&hub->scratch);
     free(hub->dirty);
-    apr_thread_exit(thread, APR_SUCCESS);
     return NULL;
 }
 

@@ -415,7 +415,7 @@ static int over(const rs_streamer_t *s)
     return s->drain_until && (s->clients == 0 || s->now >= s->drain_until);
 }
 
-static void *APR_THREAD_FUNC run(apr_thread_t *thread, void *data)
+static void *APR_THREAD_FUNC run(apr_thread_t *thread __attribute__((unused)), void *data)
 {
     rs_streamer_t *s = data;
     rs_poll_event_t events[256];
@@ -453,7 +453,6 @@ static void *APR_THREAD_FUNC run(apr_thread_t *thread, void *data)
     give_back_released(s);
     rs_buf_free(&s->buf);
     __atomic_store_n(&s->ended, 1, __ATOMIC_RELEASE);
-    apr_thread_exit(thread, APR_SUCCESS);
     return NULL;
 }
 
