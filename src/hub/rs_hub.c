@@ -28,6 +28,7 @@
 #include "../base/rs_buf.h"
 #include "../base/rs_clock.h"
 #include "../base/rs_log.h"
+#include "../redis/rs_link.h"
 #include "../redis/rs_reader.h"
 #include "rs_engine.h"
 
@@ -345,7 +346,7 @@ static void *APR_THREAD_FUNC run(apr_thread_t *thread __attribute__((unused)), v
         n = rs_poll_wait(hub->poll, events, RS_STATS_SOURCES, next > now ? next - now : 0);
         hub->now = rs_clock_now();
         for (i = 0; i < n; i++) {
-            rs_reader_io(((rs_source_t *)events[i].data)->reader, events[i].events);
+            rs_link_io(events[i].data, events[i].events);
         }
         for (msg = rs_inbox_drain(&hub->inbox); msg; msg = next_msg) {
             next_msg = msg->next;

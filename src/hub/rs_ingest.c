@@ -121,6 +121,6 @@ apr_status_t rs_ingest_open(rs_hub_t *hub, rs_source_t *source, apr_pool_t *p, r
     apr_allocator_owner_set(allocator, own);
     apr_pool_tag(own, "ragline_tenants");
     source->tenants = apr_hash_make(own);
-    return rs_reader_create(&source->reader, p, poll, source, source->url, keys, source->nstreams,
+    return rs_reader_create(&source->reader, p, poll, source->url, keys, source->nstreams,
                             source->batch, source->block, &calls);
 }

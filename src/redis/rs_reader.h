@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Follows the streams of one Redis URL over one non-blocking connection: connects, learns where
- * each stream stands, then reads with XREAD BLOCK for ever; reconnects by itself. The hub's
- * thread drives it and gets what it reads by callbacks. RESP2 only (hiredis 0.14 ends a
- * connection at the first RESP3 byte).
+ * Follows the streams of one Redis URL over one connection (rs_link): learns where each stream
+ * stands, then reads with XREAD BLOCK for ever. The hub's thread drives it and gets what it reads by
+ * callbacks.
  */
 #ifndef RS_READER_H
 #define RS_READER_H
@@ -29,13 +28,11 @@ typedef struct {
     void *baton;
 } rs_reader_calls_t;
 
-/* Closed when p is cleaned up; connects at the first rs_reader_turn(). keys: n of them. */
-apr_status_t rs_reader_create(rs_reader_t **reader, apr_pool_t *p, rs_poll_t *poll, void *poll_data,
+/* Closed when p is cleaned up; connects at the first rs_reader_turn(). keys: n of them. The poller
+ * reports its connection with an rs_link_t as data. */
+apr_status_t rs_reader_create(rs_reader_t **reader, apr_pool_t *p, rs_poll_t *poll,
                               const rs_redis_url_t *url, const char *const *keys, int n, int batch,
                               apr_interval_time_t block, const rs_reader_calls_t *calls);
-
-/* The poller reported the connection. */
-void rs_reader_io(rs_reader_t *reader, int events);
 
 /* Does what is due and returns when to be called again. */
 apr_time_t rs_reader_turn(rs_reader_t *reader, apr_time_t now);

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * A connection to Redis that never blocks: connects, logs in, sends what is appended, gives back
+ * replies in their order, and comes back by itself when it breaks (50 ms, doubling to 1 s, with
+ * jitter). One thread drives it from its poller; callbacks come from rs_link_io() and
+ * rs_link_turn(). RESP2 only: hiredis 0.14 ends a connection at the first RESP3 byte.
+ */
+#ifndef RS_LINK_H
+#define RS_LINK_H
+
+#include <hiredis/hiredis.h>
+
+#include "../base/rs_poll.h"
+#include "rs_redis_url.h"
+
+typedef struct rs_link_t rs_link_t;
+
+typedef struct {
+    /* Logged in: commands may be appended. */
+    void (*ready)(void *baton);
+    /* One reply. It is freed afterwards. rs_link_fail() may be called. */
+    void (*reply)(void *baton, const redisReply *reply);
+    /* The connection, or an attempt, has failed; what was under way is lost. */
+    void (*down)(void *baton, const char *why);
+    void *baton;
+} rs_link_calls_t;
+
+/* Closed when p is cleaned up; connects at the first rs_link_turn(). The poller must report the
+ * connection with the link as its data. `name` is for CLIENT LIST. */
+apr_status_t rs_link_create(rs_link_t **link, apr_pool_t *p, rs_poll_t *poll,
+                            const rs_redis_url_t *url, const char *name,
+                            const rs_link_calls_t *calls);
+
+int rs_link_is_ready(const rs_link_t *link);
+
+/* Appends a command; sent by rs_link_send(). 0 when memory is short (the link has failed then). */
+int rs_link_append(rs_link_t *link, int argc, const char **argv);
+
+/* Sends what was appended; the next reply must come within `limit`. */
+void rs_link_send(rs_link_t *link, apr_interval_time_t limit);
+
+/* The next reply has this much time from now; 0: none is expected. */
+void rs_link_limit(rs_link_t *link, apr_interval_time_t limit);
+
+/* Gives the connection up and starts again later. */
+void rs_link_fail(rs_link_t *link, const char *why);
+
+void rs_link_io(rs_link_t *link, int events);
+
+/* Does what is due and returns when to be called again. */
+apr_time_t rs_link_turn(rs_link_t *link, apr_time_t now);
+
+#endif
