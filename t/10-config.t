@@ -22,7 +22,8 @@ sub configtest
 my $streams = "RaglineStream orders ragline:stream:orders\n";
 
 {
-    my ($status, $output) = configtest($streams . bearer_location('/stream', 'RaglineSubscribe orders'));
+    my ($status, $output) = configtest($streams
+        . bearer_location('/stream', 'RaglineSubscribe orders'));
     is($status, 0, 'a small endpoint is fine') or diag($output);
     like($output, qr/Syntax OK/, 'and httpd says so');
     unlike($output, qr/\Q$Ragline::Token::SECRET/, 'without showing the secret');

@@ -18,7 +18,8 @@ my $ISO = qr/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|\+00:00)/;
 sub add
 {
     my ($tenant, $type, $payload, @more) = @_;
-    return $redis->xadd($key, tenant_id => $tenant, event_type => $type, payload => $payload, @more);
+    return $redis->xadd($key, tenant_id => $tenant, event_type => $type, payload => $payload,
+        @more);
 }
 
 # --- headers and the first event --------------------------------------------------------------
@@ -197,7 +198,8 @@ is(stream('/t/named', token => token(1, 1))->connected->{json}{stream}, 'another
         }
         else {
             is($verdict->{recovery}, 'reset', "$path: told that something may be missing");
-            like($verdict->{reason}, qr/^(?:trimmed|unknown|redis_reset|limit|too_big)$/, 'and why');
+            like($verdict->{reason}, qr/^(?:trimmed|unknown|redis_reset|limit|too_big)$/,
+                'and why');
         }
         my $garbage = stream($path, token => token($tenant, 1), last_event_id => "no-cursor");
         is($garbage->status || $garbage->wait(sub { $_[0]->status }), 200,

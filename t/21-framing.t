@@ -70,7 +70,8 @@ for my $case (
     ['a field after a line end', $inject, $inject],
     ['a comment after a line end', "a\n: evil\n\n:evil", "a\n: evil\n\n:evil"],
     ['leading spaces', "  a\n  b", "  a\n  b"],
-    ['U+2028, U+2029 and U+0085', "a\xe2\x80\xa8b\xe2\x80\xa9c\xc2\x85d", "a\xe2\x80\xa8b\xe2\x80\xa9c\xc2\x85d"],
+    ['U+2028, U+2029 and U+0085', "a\xe2\x80\xa8b\xe2\x80\xa9c\xc2\x85d",
+        "a\xe2\x80\xa8b\xe2\x80\xa9c\xc2\x85d"],
     ['a byte order mark', "\xef\xbb\xbf{}", "\xef\xbb\xbf{}"],
 ) {
     my ($name, $payload, $want) = @$case;
@@ -124,7 +125,8 @@ for my $case (
 
 # --- the type ---------------------------------------------------------------------------------
 
-for my $type ("a\nid: 666-0", "a\rid: 666-0", "a\r\n\r\ndata: evil", "\nevent: evil", "a\0b", "\xff\xfe",
+for my $type ("a\nid: 666-0", "a\rid: 666-0", "a\r\n\r\ndata: evil", "\nevent: evil", "a\0b",
+    "\xff\xfe",
     "K\xc3\xb6ln", ' ', 'a b', ':', "\t", 'x' x 100_000, '') {
     (my $name = substr($type, 0, 20)) =~ s/([^!-~])/sprintf '%%%02x', ord $1/ge;
     my $event = one("the type '$name'", event_type => $type, payload => '"typed"');
@@ -150,17 +152,20 @@ for my $name ('', '*', "$tenant\n", "$tenant\0", " $tenant", uc $tenant, "$tenan
         add(event_type => 'inside', payload => "{\"tenant_id\":\"$tenant\",\"a\":1}") });
     is($event && $event->{event}, 'inside', 'the tenant may stand in the payload');
     @events = events_of('two tenants', sub {
-        add(tenant_id => $other, event_type => 'theirs', payload => "{\"tenant_id\":\"$tenant\"}") });
+        add(tenant_id => $other, event_type => 'theirs',
+            payload => "{\"tenant_id\":\"$tenant\"}") });
     is(scalar(@events), 0, "the entry's own field comes before the payload's");
     for my $payload ("{\"tenant_id\":[\"$tenant\"]}", "{\"tenant_id\":{\"$tenant\":1}}",
-        "{\"tenant_id\":null}", "[\"tenant_id\",\"$tenant\"]", "{\"x\":{\"tenant_id\":\"$tenant\"}}",
+        "{\"tenant_id\":null}", "[\"tenant_id\",\"$tenant\"]",
+        "{\"x\":{\"tenant_id\":\"$tenant\"}}",
         "{\"tenant_id\":\"$tenant\\u0000\"}", "{\"tenant_id\":\"$tenant\"", '[' x 100_000) {
         @events = events_of('a payload ' . substr($payload, 0, 30), sub {
             add(event_type => 'evil', payload => $payload) });
         is(scalar(@events), 0, 'names no tenant');
     }
     @events = events_of('two tenants in one payload', sub {
-        add(event_type => 'twice', payload => "{\"tenant_id\":\"$other\",\"tenant_id\":\"$tenant\"}") });
+        add(event_type => 'twice',
+            payload => "{\"tenant_id\":\"$other\",\"tenant_id\":\"$tenant\"}") });
     my $reached = @events;
     @events = events_of('the tenant field twice', sub {
         add(tenant_id => $other, tenant_id => $tenant, event_type => 'twice', payload => '{}') });
@@ -181,7 +186,8 @@ ok(eval { Encode::decode('UTF-8', my $copy = $body, Encode::FB_CROAK()); 1 }, 'a
 is(scalar(grep { $_->{event} eq 'evil' } $stream->events, $stranger->events), 0,
     'nothing was smuggled in');
 my ($connected, @rest) = $stream->blocks;
-is(join(' ', grep { !defined || !$known{$_} } map { $_->{id} } @rest), '', 'every id is one of Redis');
+is(join(' ', grep { !defined || !$known{$_} } map { $_->{id} } @rest), '',
+    'every id is one of Redis');
 is(scalar(grep { join(' ', @{ $_->{fields} }) !~ /^event id data(?: data)*$/ } @rest), 0,
     'every event is event, id, data');
 is($stream->ended, '', 'the stream is still open');

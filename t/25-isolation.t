@@ -19,7 +19,8 @@ my $redis = redis_a();
 my @tenants = (unique('left'), unique('right'));
 my @streams = Ragline::SSE->open_many($connections, sub {
     my ($i) = @_;
-    return (port => vars('port'), path => '/t/quiet', bulk => 1, token => token($tenants[$i % 2], $i));
+    return (port => vars('port'), path => '/t/quiet', bulk => 1,
+        token => token($tenants[$i % 2], $i));
 });
 ok(Ragline::SSE->wait_all(\@streams, sub { $_[0]->body =~ /^event: connected\n.*?\n\n/ms }),
     "$connections streams are open");
@@ -32,7 +33,7 @@ for my $batch (1 .. $events / 1000) {
     for my $i (1 .. 1000) {
         $seed = ($seed * 1103515245 + 12345) % 2147483648;
         push @entries, [tenant_id => $tenants[$seed >> 16 & 1], event_type => 'counted',
-            payload => '{"n":' . (($batch - 1) * 1000 + $i) . ',"pad":"' . 'x' x ($seed % 200) . '"}'];
+            payload => sprintf('{"n":%d,"pad":"%s"}', $batch * 1000 + $i, 'x' x ($seed % 200))];
     }
     my @ids = $redis->xadd_many('ragline:stream:orders', @entries);
     for my $i (0 .. $#ids) {
@@ -43,8 +44,8 @@ for my $batch (1 .. $events / 1000) {
 }
 my %end = map { $_ => $redis->xadd('ragline:stream:orders', tenant_id => $_, event_type => 'end',
     payload => '{}') } @tenants;
-ok(Ragline::SSE->wait_all(\@streams, sub { substr($_[0]->body, -200) =~ /event: end\n.*\n\n\z/s }, 120),
-    'each has its last event');
+ok(Ragline::SSE->wait_all(\@streams,
+    sub { substr($_[0]->body, -200) =~ /event: end\n.*\n\n\z/s }, 120), 'each has its last event');
 
 my $wrong = 0;
 for my $i (0 .. $#streams) {

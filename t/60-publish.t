@@ -57,13 +57,15 @@ $stream->connected;
     is($written, $id, 'which is the entry in Redis');
     is($fields->{tenant_id}, $tenant, "the tenant is the caller's");
     is($fields->{event_type}, 'order_created', 'the type');
-    is_deeply($json->decode($fields->{payload}), { order => 7, note => "K\x{f6}ln" }, 'the payload');
+    is_deeply($json->decode($fields->{payload}), { order => 7, note => "K\x{f6}ln" },
+        'the payload');
     my $event = $stream->take('order_created');
     ok($event, 'the subscriber gets it');
     is_deeply($json->decode($event->{data}), { order => 7, note => "K\x{f6}ln" }, 'whole');
 }
 
-for my $case (['a string', '"text"'], ['a number', '12.50'], ['null', 'null'], ['a list', '[1,"2",null]'],
+for my $case (['a string', '"text"'], ['a number', '12.50'], ['null', 'null'],
+    ['a list', '[1,"2",null]'],
     ['the largest integer of many', '9223372036854775807'], ['an empty object', '{}'],
     ['nested', '{"b":[{"a":1.50e3}],"a":""}']) {
     my ($name, $text) = @$case;
@@ -82,9 +84,11 @@ for my $case (['a string', '"text"'], ['a number', '12.50'], ['null', 'null'], [
 }
 
 {
-    my $response = post(qq({"stream":"orders","event_type":"spaced","payload":{ "a" : [ 1,\n2 ] }}));
+    my $response = post(
+        qq({"stream":"orders","event_type":"spaced","payload":{ "a" : [ 1,\n2 ] }}));
     is($response->status, 201, 'white space');
-    is($stream->take('spaced')->{data}, '{"a":[1,2]}', 'between the parts of a payload is not kept');
+    is($stream->take('spaced')->{data}, '{"a":[1,2]}',
+        'between the parts of a payload is not kept');
     # A number that no C type holds must not come out as another one.
     my $big = '12345678901234567890123';
     $response = post(qq({"stream":"orders","event_type":"big","payload":$big}));
@@ -146,14 +150,16 @@ refused_body('cut JSON', '{"stream":"orders","event_type":"x","payload":');
 refused_body('two values', $json->encode(event()) . $json->encode(event()));
 refused_body('a number', '12');
 refused_body('bytes that are not UTF-8', qq({"stream":"orders","event_type":"x","payload":"\xff"}));
-refused_body('a deep payload', '{"stream":"orders","event_type":"x","payload":' . '[' x 50_000 . ']' x 50_000 . '}');
+refused_body('a deep payload', '{"stream":"orders","event_type":"x","payload":'
+    . '[' x 50_000 . ']' x 50_000 . '}');
 refused_body('an empty list', '[]');
 refused_body('1001 events', [map { event() } 1 .. 1001]);
 refused_event('no stream', 400, 'invalid_stream', { event_type => 'x', payload => {} });
 refused_event('no type', 400, 'invalid_event_type', { stream => 'orders', payload => {} });
 refused_event('no payload', 400, 'missing_payload', { stream => 'orders', event_type => 'x' });
 refused_event('a type of two words', 400, 'invalid_event_type', event(event_type => 'two words'));
-refused_event('a type with a line feed', 400, 'invalid_event_type', event(event_type => "a\nid: 1"));
+refused_event('a type with a line feed', 400, 'invalid_event_type',
+    event(event_type => "a\nid: 1"));
 refused_event('a type that is no string', 400, 'invalid_event_type', event(event_type => ['x']));
 refused_event('an unknown member', 400, 'unknown_member', event(colour => 'red'));
 refused_event('an unknown stream', 403, 'stream', event(stream => 'nowhere'));
@@ -162,7 +168,8 @@ refused_event('a key instead of a name', 403, 'stream', event(stream => 'ragline
 refused_event("another's tenant", 403, 'tenant', event(tenant_id => 'another'));
 refused_event('a bad tenant', 400, 'invalid_tenant_id', event(tenant_id => 'a b'));
 refused_event('a bad user', 400, 'invalid_user_id', event(user_id => 'a b'));
-refused_event('a payload over RaglineMaxMessage', 400, 'too_big', event(payload => 'x' x 3_000_000));
+refused_event('a payload over RaglineMaxMessage', 400, 'too_big',
+    event(payload => 'x' x 3_000_000));
 refused("another's tenant in a list", 403, [event(), event(tenant_id => 'another')]);
 refused('a body over the limit', 413, '"' . 'x' x 9_000_000 . '"');
 refused('another type of body', 415, event(), headers => ['Content-Type' => 'text/plain']);
@@ -170,7 +177,8 @@ refused('another type of body', 415, event(), headers => ['Content-Type' => 'tex
 {
     my $response = refused('bad events in a list', 400, [event(), event(event_type => 'two words'),
         event(stream => 'nowhere'), event()]);
-    is_deeply([map { $_->{index} } @{ $response->json->{errors} }], [1, 2], 'the answer names them');
+    is_deeply([map { $_->{index} } @{ $response->json->{errors} }], [1, 2],
+        'the answer names them');
     ok(!(grep { !$_->{message} } @{ $response->json->{errors} }), 'each with a sentence');
 }
 
@@ -213,7 +221,7 @@ refused('another type of body', 415, event(), headers => ['Content-Type' => 'tex
 {
     my $before = length_of('orders');
     my @posts = map {
-        Ragline::SSE->open(port => vars('port'), path => '/publish', method => 'POST', token => $token,
+        stream('/publish', method => 'POST', token => $token,
             headers => ['Content-Type' => 'application/json', Connection => 'close'],
             body => $json->encode([map { event(event_type => 'load') } 1 .. 10]))
     } 1 .. 100;

@@ -24,7 +24,8 @@ my %redis = (a => redis_a(), b => redis_b());
     my $tenant = unique();
     my (%stream, %want);
     for my $world ('a', 'b') {
-        $stream{$world} = [map { stream('/stream', host => $host{$world}, token => token($tenant, 1)) } 1 .. 4];
+        $stream{$world} = [map { stream('/stream', host => $host{$world},
+            token => token($tenant, 1)) } 1 .. 4];
         $_->connected for @{ $stream{$world} };
     }
     for my $i (1 .. 200) {
@@ -33,20 +34,22 @@ my %redis = (a => redis_a(), b => redis_b());
             event_type => "in_$world", payload => "{\"n\":$i}");
     }
     for my $world ('a', 'b') {
-        push @{ $want{$world} }, $redis{$world}->xadd($key, tenant_id => $tenant, event_type => 'end',
-            payload => '{}');
+        push @{ $want{$world} }, $redis{$world}->xadd($key, tenant_id => $tenant,
+            event_type => 'end', payload => '{}');
     }
     for my $world ('a', 'b') {
         for my $stream (@{ $stream{$world} }) {
             $stream->take('end');
             my (undef, @events) = $stream->events;
-            is(has_ids(@events), "@{ $want{$world} }", "world $world: its own events and no others");
-            is(scalar(grep { $_->{event} !~ /^(?:in_$world|end)$/ } @events), 0, 'by their types, too');
+            is(has_ids(@events), "@{ $want{$world} }",
+                "world $world: its own events and no others");
+            is(scalar(grep { $_->{event} !~ /^(?:in_$world|end)$/ } @events), 0,
+                'by their types, too');
         }
     }
     for my $world ('a', 'b') {
-        my $response = fetch('/publish', host => $host{$world}, method => 'POST', token => token($tenant, 1),
-            headers => ['Content-Type' => 'application/json'],
+        my $response = fetch('/publish', host => $host{$world}, method => 'POST',
+            token => token($tenant, 1), headers => ['Content-Type' => 'application/json'],
             body => qq({"stream":"orders","event_type":"published_$world","payload":{}}));
         is($response->status, 201, "world $world: publishing");
         my ($entry) = @{ $redis{$world}->client->xrevrange($key, '+', '-', 'COUNT', 1) };
@@ -54,7 +57,8 @@ my %redis = (a => redis_a(), b => redis_b());
         ok($stream{$world}[0]->take("published_$world"), 'and reaches its streams');
     }
     # One more in each, so that whatever crosses has had time to.
-    $redis{$_}->xadd($key, tenant_id => $tenant, event_type => 'last', payload => '{}') for 'a', 'b';
+    $redis{$_}->xadd($key, tenant_id => $tenant, event_type => 'last', payload => '{}')
+        for 'a', 'b';
     for my $world ('a', 'b') {
         my $other = $world eq 'a' ? 'b' : 'a';
         $stream{$world}[0]->take('last');
@@ -68,7 +72,8 @@ my %redis = (a => redis_a(), b => redis_b());
 
 {
     my %own = map { $_ => Ragline::Redis->start(name => "world-$_") } 'a', 'b';
-    my $endpoints = bearer_location('/stream', 'RaglineSubscribe orders', 'RaglineHeartbeat off') . <<"EOF";
+    my $endpoints = bearer_location('/stream', 'RaglineSubscribe orders', 'RaglineHeartbeat off')
+        . <<"EOF";
 <Location /publish>
     SetHandler ragline-publish
 @{[ jwt_conf() ]}
@@ -78,7 +83,8 @@ my %redis = (a => redis_a(), b => redis_b());
     SetHandler ragline-health
 </Location>
 EOF
-    my $httpd = Ragline::Httpd->new(conf => join '', "RaglineDrain 1s\n", map { <<"EOF" } 'a', 'b')->start;
+    my $httpd = Ragline::Httpd->new(conf => join '', "RaglineDrain 1s\n",
+        map { <<"EOF" } 'a', 'b')->start;
 <VirtualHost *:\@PORT\@>
     ServerName $_.test
     RaglineRedis @{[ $own{$_}->url ]}
@@ -89,7 +95,7 @@ $endpoints
 EOF
     my %stream;
     for my $world ('a', 'b') {
-        $stream{$world} = Ragline::SSE->open(port => $httpd->port, host => "$world.test", path => '/stream',
+        $stream{$world} = $httpd->stream('/stream', host => "$world.test",
             token => token('same', 1));
         ok($stream{$world}->connected, "world $world is served");
     }
@@ -109,14 +115,14 @@ EOF
     }
     ok(wait_until(sub { $health->('a') == 503 }), 'world a is not ready');
     is($health->('b'), 200, 'world b is') if vars('mpm') ne 'prefork';
-    my $new = Ragline::SSE->open(port => $httpd->port, host => 'b.test', path => '/stream', token => token('new', 1));
+    my $new = $httpd->stream('/stream', host => 'b.test', token => token('new', 1));
     ok($new->connected, 'world b takes new streams');
     is($stream{b}->ended, '', 'and keeps the old ones');
 
     $own{a}->start_again;
     ok(wait_until(sub { $publish->('a', 'back') == 201 }), 'world a is back');
     my $back = $stream{a}->ended
-        ? Ragline::SSE->open(port => $httpd->port, host => 'a.test', path => '/stream', token => token('same', 1))
+        ? $httpd->stream('/stream', host => 'a.test', token => token('same', 1))
         : $stream{a};
     $back->connected if $back != $stream{a};
     $publish->('a', 'again');

@@ -21,9 +21,11 @@ my $drain = 2;
 
 sub conf
 {
-    my (@more) = @_;
-    return join("\n", "RaglineRedis @{[ $redis->url ]}", "RaglineStream orders $key", "RaglineDrain ${drain}s",
-        @more, <<"EOF") . bearer_location('/stream', 'RaglineSubscribe orders', 'RaglineRetry 1s')
+    my @retry = ('RaglineSubscribe orders', 'RaglineRetry 1s');
+    return <<"EOF" . bearer_location('/stream', @retry)
+RaglineRedis @{[ $redis->url ]}
+RaglineStream orders $key
+RaglineDrain ${drain}s
 <Location /ragline-stats>
     SetHandler ragline-stats
     Require local
@@ -34,7 +36,7 @@ sub conf
     RaglinePublish orders
 </Location>
 EOF
-        . bearer_location('/off', 'RaglineSubscribe orders', 'RaglineRetry 1s', 'RaglineHandoff off');
+        . bearer_location('/off', @retry, 'RaglineHandoff off');
 }
 
 sub open_streams
@@ -52,11 +54,15 @@ sub told_to_come_back
     my ($name, @streams) = @_;
     ok(Ragline::SSE->wait_all(\@streams, sub { $_[0]->ended }, 60), "$name: every stream ends");
     is(scalar(grep { $_->ended eq 'eof' } @streams), scalar(@streams), "$name: cleanly");
-    my @retry = map { my ($last) = reverse grep { defined } map { $_->{retry} } $_->blocks; $last // -1 } @streams;
+    my @retry = map {
+        my ($last) = reverse grep { defined } map { $_->{retry} } $_->blocks;
+        $last // -1
+    } @streams;
     is(scalar(grep { $_ < 0 || $_ > 1000 + 1000 * $drain } @retry), 0,
         "$name: with retry: within RaglineRetry and RaglineDrain");
     my %different = map { $_ => 1 } @retry;
-    cmp_ok(scalar(keys %different), '>', @streams / 20, "$name: spread, so that they do not come at once")
+    cmp_ok(scalar(keys %different), '>', @streams / 20,
+        "$name: spread, so that they do not come at once")
         if @streams >= 100;
     my @why = map { my ($last) = reverse $_->events; $last ? $last->{data} : '' } @streams;
     my ($other) = grep { (json_of($_)->{code} // '') ne 'draining' } @why;
@@ -64,6 +70,14 @@ sub told_to_come_back
     is(scalar(grep { ($_->blocks)[-1]{raw} !~ /\n\z/ } @streams), 0, "$name: no frame is cut");
     is(scalar(grep { $_->{buffer} ne '' } @streams), 0, "$name: nothing follows the last frame");
     return;
+}
+
+# Which of these pids are still children.
+sub still_there
+{
+    my ($httpd, @pids) = @_;
+    my %now = map { $_ => 1 } $httpd->children;
+    return grep { $now{$_} } @pids;
 }
 
 sub nothing_left
@@ -82,16 +96,17 @@ sub nothing_left
     my $parent_fds = fd_count($httpd->pid);
 
     my @streams = open_streams($httpd, 1000);
-    my @held = map { Ragline::SSE->open(port => $httpd->port, path => '/off', token => token('off', $_)) } 1 .. 3;
+    my @held = map { $httpd->stream('/off', token => token('off', $_)) } 1 .. 3;
     $_->connected for @held;
     my @old = $httpd->children;
     my ($status, $output) = $httpd->control('graceful');
     is($status, 0, 'graceful with 1,000 streams') or diag($output);
     told_to_come_back('graceful', @streams, @held);
-    ok(wait_until(sub { my %now = map { $_ => 1 } $httpd->children; !grep { $now{$_} } @old }, 60),
+    ok(wait_until(sub { !still_there($httpd, @old) }, 60),
         'the children of before are gone');
     is(scalar($httpd->zombies), 0, 'without a zombie');
-    ok(wait_until(sub { fd_count($httpd->pid) <= $parent_fds }), 'the parent has no descriptor more')
+    ok(wait_until(sub { fd_count($httpd->pid) <= $parent_fds }),
+        'the parent has no descriptor more')
         or diag(fd_count($httpd->pid) . ", $parent_fds before");
     ok(wait_until(sub { stats_connections(stats($httpd)) == 0 }), 'and no stream is counted');
 
@@ -114,7 +129,7 @@ for my $how ('stop', 'restart', 'graceful-stop') {
     is($status, 0, "$how with $n streams") or diag($output);
     told_to_come_back($how, @streams);
     if ($how eq 'restart') {
-        ok(wait_until(sub { my %now = map { $_ => 1 } $httpd->children; !grep { $now{$_} } @pids }, 60),
+        ok(wait_until(sub { !still_there($httpd, @pids) }, 60),
             "$how: the children of before are gone");
         open_streams($httpd, 5);
         $httpd->stop;
@@ -142,19 +157,21 @@ for my $how ('stop', 'restart', 'graceful-stop') {
     my $connect = sub {
         my ($reader) = @_;
         my $last = $reader->{stream} && $reader->{stream}->last_event_id;
-        $reader->{stream} = Ragline::SSE->open(port => $httpd->port, path => '/stream',
-            token => token($reader->{tenant}, 1), length($last // '') ? (last_event_id => $last) : ());
+        $reader->{stream} = $httpd->stream('/stream',
+            token => token($reader->{tenant}, 1),
+            length($last // '') ? (last_event_id => $last) : ());
         push @{ $reader->{connections} }, $reader->{stream};
     };
     my $step = sub {
         $n++;
-        $redis->xadd_many($key, map { [tenant_id => $_->{tenant}, event_type => 'n', payload => $n] } @readers);
+        $redis->xadd_many($key,
+            map { [tenant_id => $_->{tenant}, event_type => 'n', payload => $n] } @readers);
         for my $reader (@readers) {
             $connect->($reader) if !$reader->{stream} || $reader->{stream}->ended;
         }
         if ($n % 10 == 0) {
-            my $status = eval { $httpd->request(path => '/publish', method => 'POST', token => token('r0', 1),
-                headers => ['Content-Type' => 'application/json'],
+            my $status = eval { $httpd->request(path => '/publish', method => 'POST',
+                token => token('r0', 1), headers => ['Content-Type' => 'application/json'],
                 body => '{"stream":"orders","event_type":"p","payload":{}}')->status };
             $refused++ if ($status // 0) != 201;
         }
@@ -165,12 +182,12 @@ for my $how ('stop', 'restart', 'graceful-stop') {
     $step->();
     ok(wait_until(sub { $step->(); $delivering->() }), 'twenty readers under load');
     for my $reload (1 .. $reloads) {
-        my %old = map { $_ => 1 } $httpd->children;
+        my @old = $httpd->children;
         my @before = map { $_->{stream} } @readers;
         my ($status) = $httpd->control('graceful');
         my $done = wait_until(sub {
             $step->();
-            !(grep { !$_->ended } @before) && !(grep { $old{$_} } $httpd->children) && $delivering->()
+            !(grep { !$_->ended } @before) && !still_there($httpd, @old) && $delivering->()
         }, 60);
         ok($status == 0 && $done, "reload $reload: old children gone, every reader served again")
             or last;
@@ -183,7 +200,8 @@ for my $how ('stop', 'restart', 'graceful-stop') {
     for my $reader (@readers) {
         my $last;
         for my $stream (@{ $reader->{connections} }) {
-            my $recovery = json_of(($stream->events)[0] ? ($stream->events)[0]{data} : '{}')->{recovery} // '';
+            my ($first) = $stream->events;
+            my $recovery = $first ? json_of($first->{data})->{recovery} // '' : '';
             undef $last if $recovery ne 'resumed';
             for my $event (grep { $_->{event} eq 'n' } $stream->events) {
                 $gaps++ if defined $last && $event->{data} != $last + 1;
@@ -194,7 +212,8 @@ for my $how ('stop', 'restart', 'graceful-stop') {
     is($gaps, 0, 'no reader saw a gap, a repetition or another order within what it was promised');
     is($refused, 0, 'no publisher was refused');
     is(scalar($httpd->zombies), 0, 'no zombie');
-    ok(wait_until(sub { fd_count($httpd->pid) <= $parent_fds }), 'the parent has no descriptor more')
+    ok(wait_until(sub { fd_count($httpd->pid) <= $parent_fds }),
+        'the parent has no descriptor more')
         or diag(fd_count($httpd->pid) . ", $parent_fds before");
     $_->{stream}->close for @readers;
     ok(wait_until(sub { stats_connections(stats($httpd)) == 0 }), 'no stream is counted');

@@ -21,6 +21,10 @@ done
 if [ "${RAGLINE_SERVED:-yes}" = no ]; then
     exit 0
 fi
+if [ ! -f t/modules.conf ]; then
+    echo "t/modules.conf is missing: run this in a build directory that is configured." >&2
+    exit 1
+fi
 # Where ./check unpacks Apache::Test.
 [ ! -d perl5 ] || PERL5LIB=$PWD/perl5${PERL5LIB:+:$PERL5LIB}
 export PERL5LIB="${PERL5LIB:-}"

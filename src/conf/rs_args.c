@@ -80,6 +80,39 @@ const char *rs_args_number(int *out, apr_pool_t *p, const char *text, int min, i
     return NULL;
 }
 
+/* What would never be equal to a browser's Origin is an error, not a rule that nobody meets. */
+const char *rs_args_origin(apr_pool_t *p, const char *text)
+{
+    int tls = !ap_cstr_casecmpn(text, "https://", 8);
+    const char *host = tls ? text + 8 : !ap_cstr_casecmpn(text, "http://", 7) ? text + 7 : NULL;
+    const char *port = host ? strrchr(host, ':') : NULL;
+
+    if (!strcmp(text, "*")) {
+        return NULL;
+    }
+    if (!host || !*host || *host == ':' || strpbrk(host, "@ \"\\")) {
+        return apr_psprintf(p, "\"%s\" is not an origin: write https://HOST or https://HOST:PORT",
+                            text);
+    }
+    if (strpbrk(host, "/?#")) {
+        return apr_psprintf(
+            p, "\"%s\" is not an origin: leave out the path and the slash at the end", text);
+    }
+    if (strchr(host, '*')) {
+        return apr_psprintf(p, "\"%s\": a part of an origin cannot be *: write each origin", text);
+    }
+    if (port && !strchr(port, ']') && !strcmp(port, tls ? ":443" : ":80")) {
+        return apr_psprintf(p,
+                            "\"%s\": browsers leave out the port that is the usual one: leave "
+                            "out %s",
+                            text, port);
+    }
+    if (port && !strchr(port, ']') && (!port[1] || port[1 + strspn(port + 1, "0123456789")])) {
+        return apr_psprintf(p, "\"%s\" is not an origin: the port is not a number", text);
+    }
+    return NULL;
+}
+
 const char *rs_args_pair(const char **name, apr_pool_t *p, const char *text)
 {
     const char *equals = strchr(text, '=');

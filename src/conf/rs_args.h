@@ -17,6 +17,9 @@ const char *rs_args_size(apr_off_t *out, apr_pool_t *p, const char *text, apr_of
                          apr_off_t max);
 const char *rs_args_number(int *out, apr_pool_t *p, const char *text, int min, int max);
 
+/* "*", or an origin as browsers write it: "https://app.example", "http://localhost:8080". */
+const char *rs_args_origin(apr_pool_t *p, const char *text);
+
 /* Splits "name=value": returns the value and sets *name, or NULL when there is no '='. */
 const char *rs_args_pair(const char **name, apr_pool_t *p, const char *text);
 

@@ -21,24 +21,31 @@ int rs_conf_begin(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp)
     return OK;
 }
 
-/* Every setter of a directory directive calls this first: it remembers the section, and whether
- * its path is a URL that names an endpoint. */
-static rs_dir_conf_t *dir(cmd_parms *cmd, void *dconf)
+static rs_section_t *section_of(cmd_parms *cmd, rs_dir_conf_t *conf)
 {
-    rs_dir_conf_t *conf = dconf;
-    const ap_directive_t *parent = cmd->directive->parent;
     rs_section_t *section;
     int i;
 
-    for (i = 0; i < sections->nelts; i++) {
+    /* Most often it is the one of the directive before. */
+    for (i = sections->nelts - 1; i >= 0; i--) {
         if (APR_ARRAY_IDX(sections, i, rs_section_t).conf == conf) {
-            return conf;
+            return &APR_ARRAY_IDX(sections, i, rs_section_t);
         }
     }
     section = apr_array_push(sections);
     section->server = cmd->server;
     section->conf = conf;
     section->directive = cmd->directive;
+    return section;
+}
+
+/* Every setter of a directory directive calls this first: it remembers the section, and whether
+ * its path is a URL that names an endpoint. Returns NULL, or why the directive may not stand here:
+ * within <Limit> it would count for all methods. */
+static const char *enter(cmd_parms *cmd, rs_dir_conf_t *conf)
+{
+    const ap_directive_t *parent = section_of(cmd, conf)->directive->parent;
+
     if (parent && conf->path) {
         conf->path_literal = !ap_cstr_casecmp(parent->directive, "<Location")
                              && conf->path[0] == '/' && !ap_is_matchexp(conf->path);
@@ -46,7 +53,7 @@ static rs_dir_conf_t *dir(cmd_parms *cmd, void *dconf)
                         || !ap_cstr_casecmpn(parent->directive, "<Else", 5)
                         || !ap_cstr_casecmpn(parent->directive, "<Files", 6);
     }
-    return conf;
+    return ap_check_cmd_context(cmd, NOT_IN_LIMIT);
 }
 
 const char *rs_cmd_problem(cmd_parms *cmd, const char *problem)
@@ -106,8 +113,12 @@ static const char *set_drain(cmd_parms *cmd, void *dconf, const char *arg)
 
 static const char *set_handoff(cmd_parms *cmd, void *dconf, const char *arg)
 {
-    rs_dir_conf_t *conf = dir(cmd, dconf);
+    rs_dir_conf_t *conf = dconf;
+    const char *problem = enter(cmd, conf);
 
+    if (problem) {
+        return problem;
+    }
     if (ap_cstr_casecmp(arg, "auto") && ap_cstr_casecmp(arg, "off")) {
         return rs_cmd_problem(cmd, "write auto or off");
     }
@@ -117,19 +128,25 @@ static const char *set_handoff(cmd_parms *cmd, void *dconf, const char *arg)
 
 static const char *set_profile(cmd_parms *cmd, void *dconf, const char *arg)
 {
-    rs_dir_conf_t *conf = dir(cmd, dconf);
+    rs_dir_conf_t *conf = dconf;
+    const char *problem = enter(cmd, conf);
 
     conf->profile = arg;
-    return rs_name_valid(arg, strlen(arg))
-               ? NULL
-               : rs_cmd_problem(cmd, "write 1 to 64 of A-Z a-z 0-9 . _ @ -");
+    if (!problem && !rs_name_valid(arg, strlen(arg))) {
+        problem = rs_cmd_problem(cmd, "write 1 to 64 of A-Z a-z 0-9 . _ @ -");
+    }
+    return problem;
 }
 
 static const char *set_heartbeat(cmd_parms *cmd, void *dconf, const char *interval,
                                  const char *style)
 {
-    rs_dir_conf_t *conf = dir(cmd, dconf);
+    rs_dir_conf_t *conf = dconf;
+    const char *problem = enter(cmd, conf);
 
+    if (problem) {
+        return problem;
+    }
     if (style && ap_cstr_casecmp(style, "event") && ap_cstr_casecmp(style, "comment")) {
         return rs_cmd_problem(cmd, "the second argument is event or comment");
     }
@@ -147,56 +164,71 @@ static const char *set_heartbeat(cmd_parms *cmd, void *dconf, const char *interv
 
 static const char *set_retry(cmd_parms *cmd, void *dconf, const char *arg)
 {
-    rs_dir_conf_t *conf = dir(cmd, dconf);
+    rs_dir_conf_t *conf = dconf;
+    const char *problem = enter(cmd, conf);
 
-    return rs_cmd_problem(cmd, rs_args_duration(&conf->retry, cmd->pool, arg,
-                                                apr_time_from_msec(100), apr_time_from_sec(3600)));
+    return problem ? problem
+                   : rs_cmd_problem(cmd, rs_args_duration(&conf->retry, cmd->pool, arg,
+                                                          apr_time_from_msec(100),
+                                                          apr_time_from_sec(3600)));
+}
+
+/* A literal can be judged now: a request would only ever be refused with it. */
+static int wrong_literal(const char *text)
+{
+    return !ap_strstr_c(text, "%{") && !strchr(text, '$') && !rs_name_valid(text, strlen(text));
 }
 
 static const char *set_expr(cmd_parms *cmd, void *dconf, const char *arg)
 {
-    rs_dir_conf_t *conf = dir(cmd, dconf);
-    const char *problem = NULL;
-    ap_expr_info_t *expr = ap_expr_parse_cmd(cmd, arg, AP_EXPR_FLAG_STRING_RESULT, &problem, NULL);
+    rs_dir_conf_t *conf = dconf;
+    const char *problem = enter(cmd, conf), *wrong = NULL;
+    int tenant = *(const char *)cmd->info == 't';
+    ap_expr_info_t *expr;
 
-    *(*(const char *)cmd->info == 't' ? &conf->tenant : &conf->user) = expr;
-    return rs_cmd_problem(cmd, problem);
+    if (problem) {
+        return problem;
+    }
+    expr = ap_expr_parse_cmd(cmd, arg, AP_EXPR_FLAG_STRING_RESULT, &wrong, NULL);
+    *(tenant ? &conf->tenant : &conf->user) = expr;
+    /* Without a user is fine, without a tenant is not. */
+    if (!wrong && wrong_literal(arg) && (tenant || *arg)) {
+        wrong = apr_psprintf(cmd->pool,
+                             "\"%s\" is neither a name (1 to 64 of A-Z a-z 0-9 . _ @ -) nor an "
+                             "expression such as %%{REMOTE_USER}",
+                             arg);
+    }
+    return rs_cmd_problem(cmd, wrong);
 }
 
 static const char *set_user_only(cmd_parms *cmd, void *dconf, int on)
 {
-    dir(cmd, dconf)->user_only = on;
-    return NULL;
+    rs_dir_conf_t *conf = dconf;
+
+    conf->user_only = on;
+    return enter(cmd, conf);
 }
 
 /* RaglineSubscribe, RaglineEvents, RaglineOrigins, RaglinePublish: each line of a section adds to
  * that section's list. */
 static const char *add_word(cmd_parms *cmd, void *dconf, const char *arg)
 {
-    rs_dir_conf_t *conf = dir(cmd, dconf);
-    const char *which = cmd->info;
+    rs_dir_conf_t *conf = dconf;
+    const char *which = cmd->info, *problem = enter(cmd, conf);
     apr_array_header_t **list = *which == 's'   ? &conf->subscribe
                                 : *which == 'e' ? &conf->events
                                 : *which == 'o' ? &conf->origins
                                                 : &conf->publish;
 
+    if (problem) {
+        return problem;
+    }
     if (*which == 'p' && !strcmp(arg, "any-tenant")) {
         conf->publish_any_tenant = 1;
         return NULL;
     }
-    if (*which == 'o' && strcmp(arg, "*") && strncmp(arg, "http://", 7)
-        && strncmp(arg, "https://", 8)) {
-        return rs_cmd_problem(cmd, apr_psprintf(cmd->pool,
-                                                "\"%s\" is not an origin: write https://HOST or "
-                                                "https://HOST:PORT",
-                                                arg));
-    }
-    if (*which == 'o' && strlen(arg) > 8 && strchr(arg + 8, '/')) {
-        return rs_cmd_problem(cmd,
-                              apr_psprintf(cmd->pool,
-                                           "\"%s\" is not an origin: leave out the path and the "
-                                           "slash at the end",
-                                           arg));
+    if (*which == 'o' && (problem = rs_args_origin(cmd->pool, arg)) != NULL) {
+        return rs_cmd_problem(cmd, problem);
     }
     if (!*list) {
         *list = apr_array_make(cmd->pool, 4, sizeof(const char *));
@@ -210,50 +242,68 @@ static const char *add_word(cmd_parms *cmd, void *dconf, const char *arg)
 
 /* --- tokens --- */
 
+/* alg=ALG and kid=ID, which may be shown; the secret before them may not. */
+static const char *set_key_option(cmd_parms *cmd, rs_key_conf_t *key, const char *arg)
+{
+    const char *name, *value = rs_args_pair(&name, cmd->pool, arg);
+
+    if (value && *value && !strcmp(name, "alg") && rs_jwt_alg_known(value)) {
+        key->alg = value;
+        return NULL;
+    }
+    if (value && *value && !strcmp(name, "kid")) {
+        key->kid = value;
+        return NULL;
+    }
+    return "after the key, only alg=ALG (such as HS256, RS256, ES256) and kid=ID are known";
+}
+
+static void show_key(cmd_parms *cmd, const rs_key_conf_t *key)
+{
+    rs_conf_show(cmd, apr_pstrcat(cmd->pool, rs_conf_masked(cmd->pool, key->spec),
+                                  key->alg ? " alg=" : "", key->alg ? key->alg : "",
+                                  key->kid ? " kid=" : "", key->kid ? key->kid : "", NULL));
+}
+
 static const char *add_key(cmd_parms *cmd, void *dconf, int argc, char *const argv[])
 {
-    rs_dir_conf_t *conf = dir(cmd, dconf);
+    rs_dir_conf_t *conf = dconf;
     rs_key_conf_t *key = apr_pcalloc(cmd->pool, sizeof(*key));
-    const char *problem;
+    const char *misplaced = enter(cmd, conf), *problem;
     int i;
 
     if (argc < 1) {
         return rs_cmd_problem(cmd, "write secret:TEXT, env:NAME, file:PATH or exec:CMD");
     }
     key->spec = argv[0];
+    key->directive = cmd->directive;
     problem = rs_secret_check(cmd->pool, key->spec, 1);
     for (i = 1; !problem && i < argc; i++) {
-        const char *name, *value = rs_args_pair(&name, cmd->pool, argv[i]);
-
-        if (value && *value && !strcmp(name, "alg") && rs_jwt_alg_known(value)) {
-            key->alg = value;
-        }
-        else if (value && *value && !strcmp(name, "kid")) {
-            key->kid = value;
-        }
-        else {
-            problem =
-                "after the key, only alg=ALG (such as HS256, RS256, ES256) and kid=ID are known";
-        }
+        problem = set_key_option(cmd, key, argv[i]);
     }
+    show_key(cmd, key);
     if (!conf->jwt_keys) {
         conf->jwt_keys = apr_array_make(cmd->pool, 2, sizeof(rs_key_conf_t *));
     }
     APR_ARRAY_PUSH(conf->jwt_keys, rs_key_conf_t *) = key;
-    return rs_cmd_problem(cmd, problem);
+    return misplaced ? misplaced : rs_cmd_problem(cmd, problem);
 }
 
 static const char *set_alg(cmd_parms *cmd, void *dconf, const char *arg)
 {
-    dir(cmd, dconf)->jwt_alg = arg;
-    return rs_jwt_alg_known(arg)
-               ? NULL
-               : rs_cmd_problem(cmd, "write an algorithm such as HS256, RS256 or ES256");
+    rs_dir_conf_t *conf = dconf;
+    const char *problem = enter(cmd, conf);
+
+    conf->jwt_alg = arg;
+    if (!problem && !rs_jwt_alg_known(arg)) {
+        problem = rs_cmd_problem(cmd, "write an algorithm such as HS256, RS256 or ES256");
+    }
+    return problem;
 }
 
 static const char *add_require(cmd_parms *cmd, void *dconf, const char *claim, const char *value)
 {
-    rs_dir_conf_t *conf = dir(cmd, dconf);
+    rs_dir_conf_t *conf = dconf;
     rs_jwt_require_t *require;
 
     if (!conf->jwt_require) {
@@ -262,43 +312,54 @@ static const char *add_require(cmd_parms *cmd, void *dconf, const char *claim, c
     require = apr_array_push(conf->jwt_require);
     require->claim = claim;
     require->value = value;
-    return NULL;
+    return enter(cmd, conf);
 }
 
 static const char *set_leeway(cmd_parms *cmd, void *dconf, const char *arg)
 {
-    rs_dir_conf_t *conf = dir(cmd, dconf);
+    rs_dir_conf_t *conf = dconf;
+    const char *problem = enter(cmd, conf);
 
-    return rs_cmd_problem(
-        cmd, rs_args_duration(&conf->jwt_leeway, cmd->pool, arg, 0, apr_time_from_sec(600)));
+    return problem ? problem
+                   : rs_cmd_problem(cmd, rs_args_duration(&conf->jwt_leeway, cmd->pool, arg, 0,
+                                                          apr_time_from_sec(600)));
+}
+
+/* "cookie:NAME" with a name that a cookie or a parameter can have, or NULL. */
+static const char *name_after(const char *arg, const char *prefix)
+{
+    apr_size_t len = strlen(prefix);
+
+    return !strncmp(arg, prefix, len) && arg[len] && !arg[len + strcspn(arg + len, " \t=;,&?#%\"")]
+               ? arg + len
+               : NULL;
 }
 
 static const char *add_token_from(cmd_parms *cmd, void *dconf, const char *arg)
 {
-    rs_dir_conf_t *conf = dir(cmd, dconf);
-    rs_token_from_t *from;
+    rs_dir_conf_t *conf = dconf;
+    rs_token_from_t from = {RS_TOKEN_HEADER, NULL};
+    const char *problem = enter(cmd, conf);
 
-    if (!conf->token_from) {
-        conf->token_from = apr_array_make(cmd->pool, 3, sizeof(rs_token_from_t));
+    if (problem) {
+        return problem;
     }
-    from = apr_array_push(conf->token_from);
-    if (!strcmp(arg, "header")) {
-        from->from = RS_TOKEN_HEADER;
+    if ((from.name = name_after(arg, "cookie:")) != NULL) {
+        from.from = RS_TOKEN_COOKIE;
     }
-    else if (!strncmp(arg, "cookie:", 7) && arg[7]) {
-        from->from = RS_TOKEN_COOKIE;
-        from->name = arg + 7;
+    else if ((from.name = name_after(arg, "query:")) != NULL) {
+        from.from = RS_TOKEN_QUERY;
     }
-    else if (!strncmp(arg, "query:", 6) && arg[6]) {
-        from->from = RS_TOKEN_QUERY;
-        from->name = arg + 6;
-    }
-    else {
+    else if (strcmp(arg, "header")) {
         return rs_cmd_problem(cmd, apr_psprintf(cmd->pool,
                                                 "\"%s\" is not known: write header, cookie:NAME or "
                                                 "query:NAME",
                                                 arg));
     }
+    if (!conf->token_from) {
+        conf->token_from = apr_array_make(cmd->pool, 3, sizeof(rs_token_from_t));
+    }
+    APR_ARRAY_PUSH(conf->token_from, rs_token_from_t) = from;
     return NULL;
 }
 

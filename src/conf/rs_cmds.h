@@ -10,6 +10,12 @@
 /* "RaglineX: problem", or NULL when there is none. */
 const char *rs_cmd_problem(cmd_parms *cmd, const char *problem);
 
+/* What mod_info and -D DUMP_CONFIG show as the directive's arguments from now on. */
+void rs_conf_show(cmd_parms *cmd, const char *args);
+
+/* The URL without its password. */
+const char *rs_conf_masked_url(apr_pool_t *p, const char *url);
+
 const char *rs_cmd_redis(cmd_parms *cmd, void *dconf, const char *url);
 const char *rs_cmd_redis_auth(cmd_parms *cmd, void *dconf, const char *one, const char *two);
 const char *rs_cmd_redis_pool(cmd_parms *cmd, void *dconf, const char *arg);

@@ -15,6 +15,7 @@ const char *rs_cmd_redis(cmd_parms *cmd, void *dconf, const char *url)
     rs_server_conf_t *conf = rs_conf_server(cmd->server);
     rs_redis_url_t *ignored;
 
+    rs_conf_show(cmd, rs_conf_masked_url(cmd->pool, url));
     conf->redis_url = url;
     return rs_cmd_problem(cmd, rs_redis_url_parse(&ignored, cmd->pool, url));
 }
@@ -25,6 +26,8 @@ const char *rs_cmd_redis_auth(cmd_parms *cmd, void *dconf, const char *one, cons
 
     conf->redis_user = two ? one : NULL;
     conf->redis_secret = two ? two : one;
+    rs_conf_show(cmd, apr_pstrcat(cmd->pool, two ? one : "", two ? " " : "",
+                                  rs_conf_masked(cmd->pool, conf->redis_secret), NULL));
     return rs_cmd_problem(cmd, rs_secret_check(cmd->pool, conf->redis_secret, 0));
 }
 

@@ -52,16 +52,13 @@ void *rs_conf_server_create(apr_pool_t *p, server_rec *s)
     return conf;
 }
 
-/* A host inherits RaglineRedis whole: URL, login, pool and reader settings go together. */
-static void inherit_redis(rs_server_conf_t *conf, const rs_server_conf_t *base,
-                          const rs_server_conf_t *add)
+/* A host inherits RaglineRedis whole: another server has another login, and user and password are
+ * one thing. */
+static void inherit_redis(rs_server_conf_t *conf, const rs_server_conf_t *add)
 {
-    if (add->redis_url) {
+    if (add->redis_url || add->redis_secret) {
         conf->redis_user = add->redis_user;
         conf->redis_secret = add->redis_secret;
-    }
-    else {
-        conf->redis_url = base->redis_url;
     }
 }
 
@@ -73,7 +70,7 @@ void *rs_conf_server_merge(apr_pool_t *p, void *base_conf, void *add_conf)
 
     RS_SERVER_SCALARS(MERGE)
     RS_GLOBAL_SCALARS(MERGE)
-    inherit_redis(conf, base, add);
+    inherit_redis(conf, add);
     conf->server = add->server;
     conf->streams = apr_array_copy(p, add->streams);
     for (i = 0; i < base->streams->nelts; i++) {
@@ -110,8 +107,8 @@ static const char *last_segment(apr_pool_t *p, const char *path)
     return len > start ? apr_pstrndup(p, path + start, len - start) : NULL;
 }
 
-const rs_dir_conf_t *rs_conf_dir_defaults(apr_pool_t *p, const rs_dir_conf_t *merged,
-                                          const char *location)
+rs_dir_conf_t *rs_conf_dir_defaults(apr_pool_t *p, const rs_dir_conf_t *merged,
+                                    const char *location)
 {
     rs_dir_conf_t *conf =
         merged ? apr_pmemdup(p, merged, sizeof(*merged)) : rs_conf_dir_create(p, NULL);
@@ -152,9 +149,15 @@ const rs_dir_conf_t *rs_conf_dir(request_rec *r)
     rs_request_t *req = rs_request(r);
 
     if (req->conf_of != r->per_dir_config) {
-        req->conf = rs_conf_dir_defaults(
+        rs_dir_conf_t *conf = rs_conf_dir_defaults(
             r->pool, ap_get_module_config(r->per_dir_config, &ragline_stream_module),
             rs_conf_location(r));
+
+        /* Only where SetHandler is an expression: configtest refuses the others. */
+        if (!conf->profile) {
+            conf->profile = "stream";
+        }
+        req->conf = conf;
         req->conf_of = r->per_dir_config;
     }
     return req->conf;
@@ -210,4 +213,40 @@ rs_kind_t rs_conf_kind(request_rec *r)
         return rs_conf_kind_named(ap_expr_str_exec(r, core->expr_handler, &problem));
     }
     return rs_conf_kind_named(core->handler);
+}
+
+apr_array_header_t *rs_conf_subscribed(apr_pool_t *p, server_rec *main_server, const char *label)
+{
+    apr_array_header_t *streams = apr_array_make(p, 8, sizeof(rs_stream_conf_t *));
+    const apr_array_header_t *all = rs_conf_sections();
+    server_rec *s;
+    int i, k, n;
+
+    for (s = main_server; s; s = s->next) {
+        const rs_server_conf_t *conf = rs_conf_server(s);
+
+        for (i = 0; !strcmp(conf->url->label, label) && i < all->nelts; i++) {
+            const rs_section_t *section = &APR_ARRAY_IDX(all, i, rs_section_t);
+            const apr_array_header_t *names = section->conf->subscribe;
+
+            /* Hosts inherit the sections of the main server. */
+            if (!names || (section->server != s && section->server != main_server)) {
+                continue;
+            }
+            for (k = 0; k < names->nelts; k++) {
+                const rs_stream_conf_t *stream =
+                    rs_conf_stream(conf, APR_ARRAY_IDX(names, k, const char *));
+
+                for (n = 0;
+                     stream && n < streams->nelts
+                     && strcmp(APR_ARRAY_IDX(streams, n, rs_stream_conf_t *)->key, stream->key);
+                     n++) {
+                }
+                if (stream && n == streams->nelts) {
+                    APR_ARRAY_PUSH(streams, const rs_stream_conf_t *) = stream;
+                }
+            }
+        }
+    }
+    return streams;
 }

@@ -38,6 +38,8 @@ typedef enum {
     X(ap_expr_info_t *, tenant, NULL, NULL)                                                        \
     X(ap_expr_info_t *, user, NULL, NULL)                                                          \
     X(int, user_only, RS_UNSET, 0)                                                                 \
+    X(int, start_last, RS_UNSET, 0) /* of RaglineStart; 0: new */                                  \
+    X(int, replay_limit, RS_UNSET, 10000)                                                          \
     X(const char *, jwt_alg, NULL, "HS256")                                                        \
     X(apr_interval_time_t, jwt_leeway, RS_UNSET, apr_time_from_sec(30))                            \
     X(int, publish_any_tenant, RS_UNSET, 0)                                                        \
@@ -80,12 +82,13 @@ typedef struct {
     const char *name; /* of the cookie or query parameter */
 } rs_token_from_t;
 
-/* RaglineJWTKey. `keys` is filled when the secret has been read (rs_conf_check.c). */
+/* RaglineJWTKey. `keys` is filled when the secret has been read (rs_conf_secrets.c). */
 typedef struct {
     const char *spec; /* secret:TEXT, env:NAME, file:PATH or exec:CMD */
     const char *alg;  /* NULL: RaglineJWTAlg of its section, or of the host */
     const char *kid;
-    apr_array_header_t *keys; /* rs_jwt_key_t * */
+    apr_array_header_t *keys; /* rs_jwt_key_t *; NULL: it could not be read by this user */
+    const ap_directive_t *directive;
 } rs_key_conf_t;
 
 /* RaglineStream. */
@@ -112,7 +115,7 @@ typedef struct {
     RS_GLOBAL_SCALARS(RS_CONF_MEMBER)
     apr_array_header_t *streams; /* rs_stream_conf_t *, this host's and, by name, inherited ones */
     server_rec *server;
-    rs_redis_url_t *url;   /* rs_conf_check; its password: post_config, as root */
+    rs_redis_url_t *url;   /* rs_conf_check, with its password */
     rs_redis_pool_t *pool; /* child_init; shared by hosts with the same URL */
     rs_source_t *source;   /* child_init; likewise. NULL where nothing is subscribed */
 } rs_server_conf_t;
@@ -127,8 +130,8 @@ void rs_conf_server_defaults(rs_server_conf_t *conf);
 
 /* A copy with defaults filled in. location: the <Location> with exactly the URL's path; NULL: there
  * is none. merged NULL: no section holds a Ragline directive. */
-const rs_dir_conf_t *rs_conf_dir_defaults(apr_pool_t *p, const rs_dir_conf_t *merged,
-                                          const char *location);
+rs_dir_conf_t *rs_conf_dir_defaults(apr_pool_t *p, const rs_dir_conf_t *merged,
+                                    const char *location);
 
 /* The path of the <Location> that is exactly the request's path (a slash at the end aside), NULL
  * if there is none. */
@@ -155,6 +158,9 @@ typedef struct {
 /* All of them, in the order of the files. Valid from one reading of the configuration to the next;
  * main thread. */
 const apr_array_header_t *rs_conf_sections(void);
+
+/* What may be shown of where a secret is: secret:TEXT without the text, exec: without arguments. */
+const char *rs_conf_masked(apr_pool_t *p, const char *spec);
 
 /* pre_config: forgets what an earlier reading left. */
 int rs_conf_begin(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp);

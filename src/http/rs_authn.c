@@ -81,6 +81,12 @@ static int check_authn(request_rec *r)
             "a token in a cookie counts only for pages of this host or of RaglineOrigins");
     }
     policy.keys = all_keys(r, conf->jwt_keys);
+    if (!policy.keys->nelts) {
+        /* configtest sees this, except for an AuthType in .htaccess or behind a condition. */
+        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
+                      "RS0702: AuthType RaglineJWT without a RaglineJWTKey for this URL");
+        return HTTP_INTERNAL_SERVER_ERROR;
+    }
     if (rs_jwt_verify(&req->jwt, r->pool, &policy, req->token, strlen(req->token), apr_time_now(),
                       &reason)
         != APR_SUCCESS) {

@@ -9,7 +9,6 @@
 #include <unistd.h>
 
 #include "../base/rs_log.h"
-#include "../base/rs_secret.h"
 #include "../conf/rs_conf.h"
 #include "../obs/rs_board.h"
 #include "rs_child.h"
@@ -56,25 +55,25 @@ static void open_log(server_rec *s)
 
 /* --- before children exist, as root --- */
 
-static int read_password(apr_pool_t *p, server_rec *s, rs_server_conf_t *conf)
+/* check_config reads them; a user who may only check the configuration gets so far and no further. */
+static int passwords_are_there(apr_pool_t *p, server_rec *main_server)
 {
-    const char *password, *problem;
-    apr_size_t len;
+    server_rec *s;
 
-    if (!conf->redis_secret) {
-        return 1;
+    for (s = main_server; s; s = s->next) {
+        const rs_server_conf_t *conf = rs_conf_server(s);
+
+        if (conf->redis_secret && !conf->url->password) {
+            ap_log_error(APLOG_MARK, APLOG_EMERG, 0, s,
+                         "RS0801: RaglineRedisAuth: %s cannot be read by this user",
+                         rs_conf_masked(p, conf->redis_secret));
+            return 0;
+        }
     }
-    problem = rs_secret_read(&password, &len, p, conf->redis_secret, 0);
-    if (problem) {
-        ap_log_error(APLOG_MARK, APLOG_EMERG, 0, s, "RS0801: RaglineRedisAuth: %s", problem);
-        return 0;
-    }
-    conf->url->password = password;
-    conf->url->user = conf->redis_user;
     return 1;
 }
 
-static int keys_are_there(server_rec *s)
+static int keys_are_there(apr_pool_t *p, server_rec *s)
 {
     const apr_array_header_t *all = rs_conf_sections();
     int i, k;
@@ -83,10 +82,12 @@ static int keys_are_there(server_rec *s)
         const apr_array_header_t *keys = APR_ARRAY_IDX(all, i, rs_section_t).conf->jwt_keys;
 
         for (k = 0; keys && k < keys->nelts; k++) {
-            if (!APR_ARRAY_IDX(keys, k, rs_key_conf_t *)->keys) {
+            const rs_key_conf_t *key = APR_ARRAY_IDX(keys, k, rs_key_conf_t *);
+
+            if (!key->keys) {
                 ap_log_error(APLOG_MARK, APLOG_EMERG, 0, s,
-                             "RS0802: RaglineJWTKey: %s cannot be read",
-                             APR_ARRAY_IDX(keys, k, rs_key_conf_t *)->spec);
+                             "RS0802: RaglineJWTKey: %s cannot be read by this user",
+                             rs_conf_masked(p, key->spec));
                 return 0;
             }
         }
@@ -165,20 +166,13 @@ static void warn_about_mpm(server_rec *s)
 static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
                        server_rec *main_server)
 {
-    server_rec *s;
-
     if (ap_state_query(AP_SQ_MAIN_STATE) == AP_SQ_MS_CREATE_PRE_CONFIG) {
         return OK;
     }
     open_log(main_server);
     /* Before threads: jansson makes the seed of its hash tables at first use. */
     json_object_seed(0);
-    for (s = main_server; s; s = s->next) {
-        if (!read_password(pconf, s, rs_conf_server(s))) {
-            return HTTP_INTERNAL_SERVER_ERROR;
-        }
-    }
-    if (!keys_are_there(main_server)) {
+    if (!passwords_are_there(ptemp, main_server) || !keys_are_there(ptemp, main_server)) {
         return HTTP_INTERNAL_SERVER_ERROR;
     }
     if (rs_conf_sections()->nelts > 0) {

@@ -34,23 +34,36 @@ static void put_error(rs_buf_t *b, const char **separator, int index, const char
     *separator = ",";
 }
 
-int rs_publish_answer_bad(const rs_publish_t *pub, int bad)
+/* Whether each of the bad events has one of the two codes. */
+static int all_are(const rs_publish_body_t *body, const char *code, const char *or_code)
 {
-    const char *separator = "";
-    rs_buf_t b = RS_BUF_INIT;
-    int i, forbidden = 1;
+    int i;
 
-    for (i = 0; i < pub->body->count; i++) {
-        const char *code = pub->body->items[i].code;
+    for (i = 0; i < body->count; i++) {
+        const char *found = body->items[i].code;
 
-        if (code && strcmp(code, "tenant") && strcmp(code, "stream")) {
-            forbidden = 0;
+        if (found && strcmp(found, code) && strcmp(found, or_code)) {
+            return 0;
         }
     }
+    return 1;
+}
+
+int rs_publish_answer_bad(const rs_publish_t *pub, int bad)
+{
+    int forbidden = all_are(pub->body, "tenant", "stream");
+    int too_big = all_are(pub->body, "too_big", "too_big");
+    const char *separator = "";
+    rs_buf_t b = RS_BUF_INIT;
+    int i;
+
     rs_buf_printf(&b,
                   "{\"error\":\"%s\",\"message\":\"nothing was written, because %d of %d events "
                   "cannot be published\",\"errors\":[",
-                  forbidden ? "forbidden" : "invalid_events", bad, pub->body->count);
+                  forbidden ? "forbidden"
+                  : too_big ? "too_big"
+                            : "invalid_events",
+                  bad, pub->body->count);
     for (i = 0; i < pub->body->count; i++) {
         const rs_publish_item_t *item = &pub->body->items[i];
 
@@ -59,7 +72,26 @@ int rs_publish_answer_bad(const rs_publish_t *pub, int bad)
         }
     }
     rs_buf_puts(&b, "]}\n");
-    return send_json(pub->r, forbidden ? HTTP_FORBIDDEN : HTTP_BAD_REQUEST, &b);
+    return send_json(pub->r,
+                     forbidden ? HTTP_FORBIDDEN
+                     : too_big ? HTTP_REQUEST_ENTITY_TOO_LARGE
+                               : HTTP_BAD_REQUEST,
+                     &b);
+}
+
+/* The indices of those that had been written before; nothing where there are none. */
+static void put_duplicates(rs_buf_t *b, const rs_publish_t *pub)
+{
+    int i, found = 0;
+
+    for (i = 0; i < pub->body->count; i++) {
+        if (pub->writes[i].duplicate) {
+            rs_buf_printf(b, "%s%d", found++ ? "," : ",\"duplicates\":[", i);
+        }
+    }
+    if (found) {
+        rs_buf_puts(b, "]");
+    }
 }
 
 static int answer_written(const rs_publish_t *pub)
@@ -68,14 +100,17 @@ static int answer_written(const rs_publish_t *pub)
     int i;
 
     if (!pub->body->is_array) {
-        rs_buf_printf(&b, "{\"id\":\"%s\"}\n", pub->writes[0].id);
+        rs_buf_printf(&b, "{\"id\":\"%s\"%s}\n", pub->writes[0].id,
+                      pub->writes[0].duplicate ? ",\"duplicate\":true" : "");
         return send_json(pub->r, HTTP_CREATED, &b);
     }
     rs_buf_puts(&b, "{\"ids\":[");
     for (i = 0; i < pub->body->count; i++) {
         rs_buf_printf(&b, "%s\"%s\"", i ? "," : "", pub->writes[i].id);
     }
-    rs_buf_puts(&b, "]}\n");
+    rs_buf_puts(&b, "]");
+    put_duplicates(&b, pub);
+    rs_buf_puts(&b, "}\n");
     return send_json(pub->r, HTTP_CREATED, &b);
 }
 
@@ -95,7 +130,9 @@ static int answer_partial(const rs_publish_t *pub)
         rs_buf_printf(&b, "%s%s%s%s", i ? "," : "", quote, *quote ? pub->writes[i].id : "null",
                       quote);
     }
-    rs_buf_puts(&b, "],\"errors\":[");
+    rs_buf_puts(&b, "]");
+    put_duplicates(&b, pub);
+    rs_buf_puts(&b, ",\"errors\":[");
     for (i = 0; i < pub->body->count; i++) {
         if (pub->writes[i].refused[0]) {
             put_error(&b, &separator, i, pub->writes[i].refused, "Redis refused this event");
@@ -180,5 +217,5 @@ int rs_publish_answer(const rs_publish_t *pub, rs_publish_outcome_t outcome, con
                   pub->body->count);
     return rs_http_error(r, HTTP_SERVICE_UNAVAILABLE, "outcome_unknown",
                          "the connection to Redis broke before it confirmed the events: they may "
-                         "have been written or not");
+                         "have been written or not; those with an event_id can be published again");
 }

@@ -58,6 +58,8 @@ static const rs_profile_t *profile(request_rec *r, rs_server_conf_t *server)
     wanted.heartbeat_comment = conf->heartbeat_style == RS_HEARTBEAT_COMMENT;
     wanted.retry = conf->retry;
     wanted.user_only = conf->user_only;
+    wanted.start_last = conf->start_last;
+    wanted.replay_limit = conf->replay_limit;
     for (i = 0; i < conf->subscribe->nelts; i++) {
         const rs_stream_conf_t *stream =
             rs_conf_stream(server, APR_ARRAY_IDX(conf->subscribe, i, const char *));
@@ -71,11 +73,31 @@ static const rs_profile_t *profile(request_rec *r, rs_server_conf_t *server)
     return wanted.streams ? rs_profile_intern(&rs_child_engine()->profiles, &wanted) : NULL;
 }
 
-static int brought_cursor(request_rec *r)
+/* Where the client says it is: the header that EventSource sends when it comes back, or a query
+ * parameter, which is all that a first connect can have. A longer one than any of ours is as unknown
+ * as a malformed one. */
+static const char *brought_cursor(request_rec *r)
 {
-    const char *header = apr_table_get(r->headers_in, "Last-Event-ID");
+    static const char name[] = "last_event_id=";
+    const char *cursor = apr_table_get(r->headers_in, "Last-Event-ID");
+    const char *arg = cursor && *cursor ? NULL : r->args;
 
-    return (header && *header) || (r->args && ap_strstr_c(r->args, "last_event_id="));
+    while (arg && *arg) {
+        const char *end = strchr(arg, '&');
+        apr_size_t len = end ? (apr_size_t)(end - arg) : strlen(arg);
+
+        if (len > sizeof(name) - 1 && !strncmp(arg, name, sizeof(name) - 1)) {
+            char *value = apr_pstrmemdup(r->pool, arg + sizeof(name) - 1, len - (sizeof(name) - 1));
+
+            cursor = ap_unescape_urlencoded(value) == OK ? value : "?";
+            break;
+        }
+        arg = end ? end + 1 : NULL;
+    }
+    if (!cursor) {
+        return "";
+    }
+    return strlen(cursor) < RS_CURSOR_LEN ? cursor : "?";
 }
 
 /* A place in the engine and, if the connection has to stay, one for a pump. */
@@ -155,6 +177,6 @@ int rs_sse_handler(request_rec *r)
     params.tenant_json = id.tenant_json;
     params.user_json = id.user_json;
     params.expires = id.expires;
-    params.brought_cursor = brought_cursor(r);
+    params.cursor = brought_cursor(r);
     return open_stream(r, &params, handoff);
 }

@@ -30,16 +30,21 @@ rs_client_t *rs_client_create(const rs_client_params_t *params)
     char *text;
 
     client = malloc(sizeof(*client) + strlen(params->tenant) + strlen(params->user)
-                    + strlen(params->tenant_json) + strlen(params->user_json) + 4);
+                    + strlen(params->cursor) + strlen(params->tenant_json)
+                    + strlen(params->user_json) + 5);
     if (!client) {
         return NULL;
     }
     memset(client, 0, sizeof(*client));
+    client->resume = calloc(1, sizeof(*client->resume));
+    if (!client->resume) {
+        free(client);
+        return NULL;
+    }
     client->fd = params->fd;
     client->transport = params->transport;
     client->session = params->session;
     client->profile = params->profile;
-    client->brought_cursor = params->brought_cursor;
     if (params->expires) {
         client->expires = rs_clock_now() + (params->expires - apr_time_now());
         if (client->expires <= 0) {
@@ -47,6 +52,7 @@ rs_client_t *rs_client_create(const rs_client_params_t *params)
         }
     }
     text = client->text;
+    client->cursor = put(&text, params->cursor);
     client->tenant = put(&text, params->tenant);
     client->user = put(&text, params->user);
     client->tenant_json = put(&text, params->tenant_json);
@@ -57,6 +63,7 @@ rs_client_t *rs_client_create(const rs_client_params_t *params)
 void rs_client_destroy(rs_client_t *client)
 {
     rs_event_drop(client->pinned);
+    free(client->resume);
     if (client->fd >= 0) {
         client->transport->close(client);
     }
@@ -126,80 +133,128 @@ void rs_client_pin(rs_client_t *client, rs_event_t *const *events, int n, size_t
     }
 }
 
-/* What became of the first n events: sent, or held back by the endpoint's filters. */
-static void count(const rs_client_t *client, rs_event_t *const *events, const char *wanted, int n)
+static void count(const rs_client_t *client, const rs_event_t *event, int sent)
 {
-    rs_stream_t *streams = client->follow->topic->source->streams;
-    int i;
+    rs_stream_stats_t *stats = client->topic->source->streams[event->stream].stats;
 
-    for (i = 0; i < n; i++) {
-        rs_stream_stats_t *stats = streams[events[i]->stream].stats;
+    if (sent) {
+        RS_STAT_ADD(stats->delivered, 1);
+    }
+    else {
+        RS_STAT_ADD(stats->filtered, 1);
+    }
+}
 
-        if (wanted[i]) {
-            RS_STAT_ADD(stats->delivered, 1);
-        }
-        else {
-            RS_STAT_ADD(stats->filtered, 1);
+/* The cursor that stands in the event's frame: the topic's position after it. */
+static int frame_cursor(const rs_client_t *client, const rs_event_t *event, rs_cursor_t *cursor)
+{
+    cursor->n = client->topic->nstreams;
+    cursor->keys = client->topic->fingerprint;
+    return rs_cursor_parse(cursor, event->frame + event->head + 4, event->tail - event->head - 5);
+}
+
+/* Takes the event's position into the client's own: in no stream does it ever go back. */
+static void advance(rs_client_t *client, const rs_event_t *event)
+{
+    rs_cursor_t *own = &client->resume->own, after;
+    int k;
+
+    if (own->n == 1) {
+        own->pos[0] = event->id;
+        return;
+    }
+    if (frame_cursor(client, event, &after)) {
+        for (k = 0; k < own->n; k++) {
+            if (rs_id_cmp(after.pos[k], own->pos[k]) > 0) {
+                own->pos[k] = after.pos[k];
+            }
         }
     }
 }
 
-/* Sends the wanted ones of n events from client->seq on; like rs_client_catch_up(). */
-static int send_batch(rs_client_t *client, rs_event_t **events, int n)
+/* The same event with the client's own position as its id. */
+static rs_event_t *with_own_id(const rs_client_t *client, const rs_event_t *event)
 {
-    rs_event_t *chosen[CATCH_UP_BATCH];
-    int index[CATCH_UP_BATCH];
-    char wanted[CATCH_UP_BATCH];
-    struct iovec iov[CATCH_UP_BATCH];
-    size_t total = 0;
-    ssize_t written = 0;
-    int i, k = 0, complete, done = n;
+    char id[RS_CURSOR_LEN + 8];
+    size_t len, head = event->head, rest = event->len - event->tail;
+    rs_event_t *mine;
 
-    for (i = 0; i < n; i++) {
-        wanted[i] = (char)rs_client_wants(client, events[i]);
-        if (wanted[i]) {
-            chosen[k] = events[i];
-            index[k] = i;
-            iov[k].iov_base = events[i]->frame;
-            iov[k++].iov_len = events[i]->len;
-            total += events[i]->len;
-        }
+    memcpy(id, "id: ", 4);
+    len = 4 + rs_cursor_format(id + 4, &client->resume->own);
+    id[len++] = '\n';
+    mine = rs_event_create(event->stream, event->id, NULL, head + len + rest, "", 0);
+    if (mine) {
+        memcpy(mine->frame, event->frame, head);
+        memcpy(mine->frame + head, id, len);
+        memcpy(mine->frame + head + len, event->frame + event->tail, rest);
     }
-    if (k > 0) {
-        written = client->transport->writev(client, iov, k);
-        if (written < 0) {
+    return mine;
+}
+
+static int has(const rs_client_t *client, const rs_event_t *event)
+{
+    const rs_cursor_t *own = &client->resume->own;
+
+    return rs_id_cmp(event->id, own->pos[rs_topic_k(client->topic, event->stream)]) <= 0;
+}
+
+int rs_client_send(rs_client_t *client, rs_event_t *const *events, int n)
+{
+    int i;
+
+    for (i = 0; i < n && !client->pinned; i++) {
+        rs_event_t *event = events[i];
+        int rv;
+
+        if (has(client, event)) {
+            continue;
+        }
+        advance(client, event);
+        if (!rs_client_wants(client, event)) {
+            count(client, event, 0);
+            continue;
+        }
+        client->pinned =
+            client->resume->own.n == 1 ? rs_event_take(event) : with_own_id(client, event);
+        client->pinned_off = 0;
+        if (!client->pinned) {
             return -1;
         }
-        client->last_out = written > 0 ? rs_clock_now() : client->last_out;
+        count(client, event, 1);
+        client->resume->replayed++;
+        rv = rs_client_flush(client);
+        if (rv < 0) {
+            return -1;
+        }
     }
-    if ((size_t)written < total) {
-        rs_client_pin(client, chosen, k, (size_t)written, &complete);
-        /* A pinned frame will be finished whatever comes, so the next number is the one after. */
-        done = index[complete] + (client->pinned != NULL);
-    }
-    count(client, events, wanted, done);
-    client->seq += (apr_uint64_t)done;
-    return (size_t)written == total;
+    return i;
 }
 
 int rs_client_catch_up(rs_client_t *client, apr_uint64_t upto)
 {
     rs_event_t *events[CATCH_UP_BATCH];
-    int round, rv = 1;
+    int round;
 
-    for (round = 0; rv == 1 && client->seq < upto && round < CATCH_UP_ROUNDS; round++) {
+    for (round = 0; client->seq < upto && round < CATCH_UP_ROUNDS; round++) {
         apr_uint64_t left = upto - client->seq;
-        int i, n;
+        int i, n, done;
 
-        n = rs_topic_read(client->follow->topic, client->seq, events,
+        n = rs_topic_read(client->topic, client->seq, events,
                           left < CATCH_UP_BATCH ? (int)left : CATCH_UP_BATCH);
         if (n < 0) {
             return -2;
         }
-        rv = send_batch(client, events, n);
+        done = rs_client_send(client, events, n);
         for (i = 0; i < n; i++) {
             rs_event_drop(events[i]);
         }
+        if (done < 0) {
+            return -1;
+        }
+        client->seq += (apr_uint64_t)done;
+        if (client->pinned) {
+            return 0;
+        }
     }
-    return rv;
+    return 1;
 }

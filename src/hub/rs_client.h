@@ -18,6 +18,13 @@
 
 typedef enum { RS_NEW, RS_LIVE, RS_BEHIND, RS_CLOSING, RS_LINGER } rs_client_state_t;
 
+/* Of a client that is not LIVE: a LIVE one's position is its feed's. */
+typedef struct {
+    rs_cursor_t own; /* what it has accepted: its next id is never below */
+    apr_uint64_t replayed;
+    int announce; /* a caught_up event is owed */
+} rs_resume_t;
+
 struct rs_client_t {
     rs_msg_t msg; /* first */
     rs_timer_t timer;
@@ -26,22 +33,29 @@ struct rs_client_t {
     int fd;
     rs_client_state_t state;
     const rs_profile_t *profile;
+    rs_topic_t *topic; /* from the hub on */
     rs_follow_t *follow;
     rs_feed_t *feed;
-    int slot;           /* in the feed, while LIVE */
-    int wants_out;      /* the poller reports room to write */
-    apr_uint64_t seq;   /* unless LIVE: the number to be sent next */
-    rs_event_t *pinned; /* begun and not finished: nothing else may be written before */
+    rs_resume_t *resume; /* NULL while LIVE */
+    rs_fetch_t *fetch;   /* events that the topic does not hold, or that are on their way */
+    int slot;            /* in the feed, while LIVE */
+    int wants_out;       /* the poller reports room to write */
+    apr_uint64_t seq;    /* unless LIVE: the number to be sent next */
+    rs_event_t *pinned;  /* begun and not finished: nothing else may be written before */
     size_t pinned_off;
-    apr_time_t last_out; /* unless LIVE and the feed wrote later */
-    apr_time_t deadline; /* CLOSING, LINGER */
-    apr_time_t expires;  /* of the token, on the monotonic clock; 0: never */
-    int brought_cursor;  /* the request named a position */
+    apr_time_t last_out;  /* unless LIVE and the feed wrote later */
+    apr_time_t deadline;  /* CLOSING, LINGER; or when a fetch is tried again */
+    apr_time_t expires;   /* of the token, on the monotonic clock; 0: never */
+    const char *recovery; /* the verdict, and why */
+    const char *reason;
+    rs_id_t first;       /* with "reset", if there is one stream: its oldest id */
+    const char *refused; /* instead of all that: why the stream cannot start */
+    const char *cursor;  /* as the request brought it; "": none */
     const char *tenant;
     const char *user; /* "" when there is none */
     const char *tenant_json;
     const char *user_json;
-    char text[]; /* those four */
+    char text[]; /* those five */
 };
 
 typedef struct {
@@ -51,7 +65,7 @@ typedef struct {
     const rs_profile_t *profile;
     const char *tenant, *user, *tenant_json, *user_json;
     apr_time_t expires; /* wall clock; 0: never */
-    int brought_cursor;
+    const char *cursor; /* "": none */
 } rs_client_params_t;
 
 /* On failure (NULL) the descriptor is still the caller's. Any thread. */
@@ -71,6 +85,10 @@ int rs_client_flush(rs_client_t *client);
 /* Sends from the topic until the number `upto`, the socket is full, or a fair share is done.
  * 1: arrived or paused, 0: no room, -1: the peer is gone, -2: the topic no longer has `seq`. */
 int rs_client_catch_up(rs_client_t *client, apr_uint64_t upto);
+
+/* Sends some of these events, from the n-th on, to a client with a position of its own: those it
+ * has are left out. Returns how many are done with; -1: the peer is gone. */
+int rs_client_send(rs_client_t *client, rs_event_t *const *events, int n);
 
 /* Whether the event is for this client's endpoint, and, when the endpoint asks, for its user. */
 int rs_client_wants(const rs_client_t *client, const rs_event_t *event);

@@ -21,7 +21,9 @@ rs_event_t *rs_event_create(apr_uint16_t stream, rs_id_t id, const char *frame, 
     e->id = id;
     e->len = (apr_uint32_t)len;
     e->user_len = (apr_uint16_t)user_len;
-    memcpy(e->frame, frame, len);
+    if (frame) {
+        memcpy(e->frame, frame, len);
+    }
     if (user_len) {
         memcpy(e->frame + len, user, user_len);
     }

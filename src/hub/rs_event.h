@@ -25,7 +25,7 @@ struct rs_event_t {
 #define RS_EVENT_TYPE(e) ((e)->frame + 7)
 #define RS_EVENT_USER(e) ((e)->frame + (e)->len)
 
-/* With one reference, or NULL when memory is short. */
+/* With one reference, or NULL when memory is short. frame NULL: the caller fills it in. */
 rs_event_t *rs_event_create(apr_uint16_t stream, rs_id_t id, const char *frame, size_t len,
                             const char *user, size_t user_len);
 

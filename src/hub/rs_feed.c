@@ -35,6 +35,7 @@ rs_feed_t *rs_feed_join(rs_follow_t *follow, rs_client_t *client)
         feed->follow = follow;
         feed->profile = client->profile;
         feed->seq = client->seq;
+        feed->pos = client->resume->own;
         feed->next = follow->feeds;
         follow->feeds = feed;
     }
@@ -86,12 +87,14 @@ int rs_feed_enter(rs_client_t *client)
     }
     client->slot = feed->live++;
     client->state = RS_LIVE;
+    free(client->resume);
+    client->resume = NULL;
     feed->slots[client->slot].client = client;
     feed->slots[client->slot].fd = client->transport == &rs_transport_socket ? client->fd : -1;
     return 1;
 }
 
-void rs_feed_exit(rs_client_t *client)
+int rs_feed_exit(rs_client_t *client)
 {
     rs_feed_t *feed = client->feed;
     rs_slot_t *last = &feed->slots[--feed->live];
@@ -103,6 +106,12 @@ void rs_feed_exit(rs_client_t *client)
     if (feed->last_out > client->last_out) {
         client->last_out = feed->last_out;
     }
+    client->resume = calloc(1, sizeof(*client->resume));
+    if (!client->resume) {
+        return 0;
+    }
+    client->resume->own = feed->pos;
+    return 1;
 }
 
 static ssize_t write_slot(const rs_slot_t *slot, const struct iovec *iov, int n)
@@ -120,19 +129,37 @@ static ssize_t write_slot(const rs_slot_t *slot, const struct iovec *iov, int n)
     return written < 0 ? slot->client->transport->writev(slot->client, iov, n) : written;
 }
 
-/* The client took only part of the batch (or nothing): from here it goes on by itself. */
-static void fall_behind(rs_client_t *client, const batch_t *batch, ssize_t written,
-                        rs_stream_t *streams)
+/* Takes over the position that stands in the event's frame. */
+static void position_after(const rs_feed_t *feed, const rs_event_t *event, rs_cursor_t *pos)
 {
+    rs_cursor_t after = feed->pos;
+
+    if (rs_cursor_parse(&after, event->frame + event->head + 4, event->tail - event->head - 5)) {
+        *pos = after;
+    }
+}
+
+/* The client took only part of the batch (or nothing): from here it goes on by itself. 0 when memory
+ * is short. */
+static int fall_behind(rs_client_t *client, const batch_t *batch, ssize_t written)
+{
+    rs_stream_t *streams = client->topic->source->streams;
+    rs_feed_t *feed = client->feed;
     int i, complete, sent;
 
-    rs_feed_exit(client);
+    if (!rs_feed_exit(client)) {
+        return 0;
+    }
     rs_client_pin(client, batch->events, batch->n, (size_t)written, &complete);
     sent = complete + (client->pinned != NULL);
-    client->seq += (apr_uint64_t)(batch->index[complete] + (client->pinned != NULL));
+    if (sent) {
+        client->seq += (apr_uint64_t)batch->index[sent - 1] + 1;
+        position_after(feed, batch->events[sent - 1], &client->resume->own);
+    }
     for (i = 0; i < sent; i++) {
         RS_STAT_ADD(streams[batch->events[i]->stream].stats->delivered, 1);
     }
+    return 1;
 }
 
 static void send_to_all(rs_feed_t *feed, const batch_t *batch, const rs_feed_calls_t *calls)
@@ -155,12 +182,10 @@ static void send_to_all(rs_feed_t *feed, const batch_t *batch, const rs_feed_cal
             delivered++;
             i++;
         }
-        else if (written < 0) {
-            rs_feed_exit(client);
+        else if (written < 0 || !fall_behind(client, batch, written)) {
             calls->gone(calls->baton, client);
         }
         else {
-            fall_behind(client, batch, written, streams);
             calls->behind(calls->baton, client);
         }
     }
@@ -219,6 +244,7 @@ void rs_feed_flush(rs_feed_t *feed, const rs_feed_calls_t *calls, apr_time_t now
             }
             feed->seq += (apr_uint64_t)covered;
             done += covered;
+            position_after(feed, events[done - 1], &feed->pos);
         }
         for (i = 0; i < n; i++) {
             rs_event_drop(events[i]);
@@ -228,8 +254,12 @@ void rs_feed_flush(rs_feed_t *feed, const rs_feed_calls_t *calls, apr_time_t now
         while (feed->live) {
             rs_client_t *client = feed->slots[feed->live - 1].client;
 
-            rs_feed_exit(client);
-            calls->lost(calls->baton, client);
+            if (rs_feed_exit(client)) {
+                calls->lost(calls->baton, client);
+            }
+            else {
+                calls->gone(calls->baton, client);
+            }
         }
         feed->seq = rs_topic_next(feed->follow->topic);
     }

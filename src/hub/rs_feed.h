@@ -20,6 +20,7 @@ struct rs_feed_t {
     rs_follow_t *follow;
     const rs_profile_t *profile;
     apr_uint64_t seq; /* every LIVE client has everything below */
+    rs_cursor_t pos;  /* the position after the event before that */
     apr_time_t last_out;
     int live, size;
     int members; /* LIVE and others */
@@ -32,11 +33,12 @@ rs_feed_t *rs_feed_join(rs_follow_t *follow, rs_client_t *client);
 /* Frees the feed with its last member. */
 void rs_feed_leave(rs_client_t *client);
 
-/* Makes the client LIVE: client->seq must be feed->seq. 0 when memory is short. */
+/* Makes the client LIVE: it must have what the feed has. 0 when memory is short. */
 int rs_feed_enter(rs_client_t *client);
 
-/* Takes it out of the LIVE ones; its position is the feed's. */
-void rs_feed_exit(rs_client_t *client);
+/* Takes it out of the LIVE ones; its position is the feed's. 0 when memory is short: it is out, but
+ * has no position, and can only be ended. */
+int rs_feed_exit(rs_client_t *client);
 
 /* Sends what the topic has to all LIVE clients. Those that are gone or cannot take all of it are
  * taken out and given to the callbacks, which may end them. */

@@ -29,8 +29,11 @@
 #include "../base/rs_clock.h"
 #include "../base/rs_log.h"
 #include "../redis/rs_link.h"
+#include "../redis/rs_loader.h"
 #include "../redis/rs_reader.h"
+#include "rs_backfill.h"
 #include "rs_engine.h"
+#include "rs_fetch.h"
 
 /* A topic without clients stays for a while: somebody whose connection broke is back by then. */
 #define TOPIC_IDLE apr_time_from_sec(30)
@@ -120,6 +123,29 @@ void rs_hub_append(rs_hub_t *hub, rs_topic_t *topic, rs_event_t *event)
     note_dirty(hub, topic);
 }
 
+void rs_hub_prepend(rs_hub_t *hub, rs_topic_t *topic, rs_event_t *event)
+{
+    hub->bytes = (size_t)((apr_int64_t)hub->bytes + rs_topic_prepend(topic, event, hub->now));
+}
+
+int rs_hub_is_full(const rs_hub_t *hub) { return hub->bytes >= hub->engine->conf.cache; }
+
+rs_topic_t *rs_hub_topics(rs_hub_t *hub) { return hub->oldest; }
+
+rs_topic_t *rs_hub_topic(rs_hub_t *hub, rs_source_t *source, const char *tenant,
+                         apr_uint64_t streams)
+{
+    rs_topic_t *topic = rs_tenants_topic(source, tenant, streams);
+
+    if (topic && !topic->listed) {
+        topic->listed = 1;
+        topic->idle_since = rs_clock_now();
+        list_newest(hub, topic);
+        rs_backfill_made(topic);
+    }
+    return topic;
+}
+
 void rs_hub_batch_end(rs_hub_t *hub)
 {
     int i, k;
@@ -140,6 +166,12 @@ void rs_hub_batch_end(rs_hub_t *hub)
     hub->ndirty = 0;
 }
 
+void rs_hub_break_topic(rs_hub_t *hub, rs_topic_t *topic)
+{
+    hub->bytes -= rs_topic_break(topic);
+    note_dirty(hub, topic);
+}
+
 /* What the readers of these topics have is not what the stream holds now: end them all. */
 void rs_hub_break(rs_hub_t *hub, const rs_source_t *source, int stream)
 {
@@ -147,8 +179,7 @@ void rs_hub_break(rs_hub_t *hub, const rs_source_t *source, int stream)
 
     for (topic = hub->oldest; topic; topic = topic->newer) {
         if (topic->source == source && (topic->streams & ((apr_uint64_t)1 << stream))) {
-            hub->bytes -= rs_topic_break(topic);
-            note_dirty(hub, topic);
+            rs_hub_break_topic(hub, topic);
         }
     }
 }
@@ -161,6 +192,22 @@ static void destroy_client(rs_engine_t *engine, rs_client_t *client)
     rs_engine_unreserve(engine);
 }
 
+static void leave_topic(rs_topic_t *topic)
+{
+    if (--topic->clients == 0) {
+        topic->idle_since = rs_clock_now();
+    }
+}
+
+static void on_release(rs_hub_t *hub, rs_client_t *client)
+{
+    if (client->follow) {
+        client->follow->clients--;
+    }
+    leave_topic(client->topic);
+    destroy_client(hub->engine, client);
+}
+
 static int pick_streamer(const rs_hub_t *hub, const rs_client_t *client, const rs_topic_t *topic)
 {
     apr_ssize_t len = APR_HASH_KEY_STRING;
@@ -170,51 +217,58 @@ static int pick_streamer(const rs_hub_t *hub, const rs_client_t *client, const r
                  % (unsigned)hub->engine->conf.streamers);
 }
 
+void rs_hub_attach(rs_hub_t *hub, rs_client_t *client)
+{
+    rs_topic_t *topic = client->topic;
+    int index = pick_streamer(hub, client, topic);
+    rs_follow_t *follow = rs_tenants_follow(topic, hub->engine->streamers[index], index);
+
+    client->follow = follow;
+    if (follow) {
+        follow->clients++;
+    }
+    if (!follow || !rs_streamer_post(follow->streamer, &client->msg, RS_MSG_ATTACH)) {
+        on_release(hub, client);
+    }
+}
+
 static void on_submit(rs_hub_t *hub, rs_client_t *client)
 {
-    rs_source_t *source = client->profile->source;
-    rs_topic_t *topic = rs_tenants_topic(source, client->tenant, client->profile->streams);
-    rs_follow_t *follow;
-    int index;
-
-    if (!topic) {
+    client->topic =
+        rs_hub_topic(hub, client->profile->source, client->tenant, client->profile->streams);
+    if (!client->topic) {
         rs_log(RS_LOG_ERR, APR_ENOMEM, RSLOGNO(0502) "a stream is closed");
         destroy_client(hub->engine, client);
         return;
     }
-    if (!topic->listed) {
-        topic->listed = 1;
-        list_newest(hub, topic);
-    }
-    index = pick_streamer(hub, client, topic);
-    follow = rs_tenants_follow(topic, hub->engine->streamers[index], index);
-    if (!follow) {
-        rs_log(RS_LOG_ERR, APR_ENOMEM, RSLOGNO(0503) "a stream is closed");
-        topic->idle_since = rs_clock_now();
-        destroy_client(hub->engine, client);
-        return;
-    }
-    topic->clients++;
-    follow->clients++;
-    client->follow = follow;
-    client->seq = rs_topic_next(topic);
-    if (!rs_streamer_post(follow->streamer, &client->msg, RS_MSG_ATTACH)) {
-        topic->clients--;
-        follow->clients--;
-        topic->idle_since = rs_clock_now();
-        destroy_client(hub->engine, client);
+    client->topic->clients++;
+    if (rs_backfill_place(hub, client)) {
+        rs_hub_attach(hub, client);
     }
 }
 
-static void on_release(rs_hub_t *hub, rs_client_t *client)
+static void on_fetch(rs_hub_t *hub, rs_fetch_t *fetch)
 {
-    rs_follow_t *follow = client->follow;
+    (void)hub;
+    fetch->topic->clients++;
+    rs_fetch_run(fetch);
+}
 
-    follow->clients--;
-    if (--follow->topic->clients == 0) {
-        follow->topic->idle_since = rs_clock_now();
+void rs_hub_fetched(rs_hub_t *hub, rs_fetch_t *fetch)
+{
+    leave_topic(fetch->topic);
+    if (!rs_streamer_post(fetch->streamer, &fetch->msg, RS_MSG_FETCHED)) {
+        rs_fetch_free(fetch);
     }
-    destroy_client(hub->engine, client);
+    (void)hub;
+}
+
+static void forget(rs_hub_t *hub, rs_topic_t *topic)
+{
+    rs_backfill_forgot(topic);
+    unlist(hub, topic);
+    hub->bytes -= rs_topic_clear(topic);
+    rs_tenants_remove(topic);
 }
 
 static void on_unfollowed(rs_hub_t *hub, rs_follow_t *follow)
@@ -230,9 +284,7 @@ static void on_unfollowed(rs_hub_t *hub, rs_follow_t *follow)
     }
     /* Somebody may have come meanwhile. */
     if (topic->clients == 0) {
-        unlist(hub, topic);
-        hub->bytes -= rs_topic_clear(topic);
-        rs_tenants_remove(topic);
+        forget(hub, topic);
     }
 }
 
@@ -261,9 +313,7 @@ static void sweep(rs_hub_t *hub, apr_time_t now)
             }
         }
         if (!last) {
-            unlist(hub, topic);
-            hub->bytes -= rs_topic_clear(topic);
-            rs_tenants_remove(topic);
+            forget(hub, topic);
         }
     }
     hub->next_sweep = now + SWEEP;
@@ -277,6 +327,9 @@ static void on_message(rs_hub_t *hub, rs_msg_t *msg)
         break;
     case RS_MSG_RELEASE:
         on_release(hub, (rs_client_t *)msg);
+        break;
+    case RS_MSG_FETCH:
+        on_fetch(hub, (rs_fetch_t *)msg);
         break;
     case RS_MSG_UNFOLLOWED:
         on_unfollowed(hub, FOLLOW_OF_UNFOLLOW(msg));
@@ -320,8 +373,10 @@ static apr_time_t turn(rs_hub_t *hub, apr_time_t now)
 
     for (i = 0; i < hub->nsources; i++) {
         apr_time_t due = rs_reader_turn(hub->sources[i]->reader, now);
+        apr_time_t history = rs_loader_turn(hub->sources[i]->loader, now);
 
         next = due < next ? due : next;
+        next = history < next ? history : next;
     }
     if (now >= hub->next_sweep) {
         sweep(hub, now);
@@ -335,7 +390,7 @@ static apr_time_t turn(rs_hub_t *hub, apr_time_t now)
 static void *APR_THREAD_FUNC run(apr_thread_t *thread __attribute__((unused)), void *data)
 {
     rs_hub_t *hub = data;
-    rs_poll_event_t events[RS_STATS_SOURCES];
+    rs_poll_event_t events[2 * RS_STATS_SOURCES];
     rs_msg_t *msg, *next_msg;
     int i, n;
 
@@ -343,7 +398,7 @@ static void *APR_THREAD_FUNC run(apr_thread_t *thread __attribute__((unused)), v
         apr_time_t now = rs_clock_now();
         apr_time_t next = turn(hub, now);
 
-        n = rs_poll_wait(hub->poll, events, RS_STATS_SOURCES, next > now ? next - now : 0);
+        n = rs_poll_wait(hub->poll, events, 2 * RS_STATS_SOURCES, next > now ? next - now : 0);
         hub->now = rs_clock_now();
         for (i = 0; i < n; i++) {
             rs_link_io(events[i].data, events[i].events);
@@ -358,6 +413,10 @@ static void *APR_THREAD_FUNC run(apr_thread_t *thread __attribute__((unused)), v
         if (msg->kind == RS_MSG_SUBMIT || msg->kind == RS_MSG_RELEASE) {
             destroy_client(hub->engine, (rs_client_t *)msg);
         }
+    }
+    for (i = 0; i < hub->nsources; i++) {
+        rs_loader_abort(hub->sources[i]->loader);
+        rs_backfill_close(hub->sources[i]);
     }
     while (hub->oldest) {
         rs_topic_t *topic = hub->oldest;

@@ -26,8 +26,8 @@ apr_status_t rs_hub_create(rs_hub_t **hub, apr_pool_t *pchild, rs_engine_t *engi
 apr_status_t rs_hub_add_source(rs_hub_t *hub, rs_source_t *source);
 apr_status_t rs_hub_start(rs_hub_t *hub);
 
-/* RS_MSG_SUBMIT, _RELEASE, _UNFOLLOWED, _STOP. Any thread; never fails: after the hub has ended,
- * clients are destroyed on the spot. */
+/* RS_MSG_SUBMIT, _RELEASE, _FETCH, _UNFOLLOWED, _STOP. Any thread; never fails: after the hub has
+ * ended, clients are destroyed on the spot. */
 void rs_hub_post(rs_hub_t *hub, rs_msg_t *msg, int kind);
 
 /* Makes the hub look whether the engine drains. Safe in a signal handler. */
@@ -48,6 +48,24 @@ apr_status_t rs_ingest_open(rs_hub_t *hub, rs_source_t *source, apr_pool_t *p, r
 /* rs_hub.c: the topic takes over the event; its streamers hear of it at the batch's end. */
 void rs_hub_append(rs_hub_t *hub, rs_topic_t *topic, rs_event_t *event);
 void rs_hub_batch_end(rs_hub_t *hub);
+
+/* The tenant's topic for this set of streams, made if it is new; NULL when memory is short. */
+rs_topic_t *rs_hub_topic(rs_hub_t *hub, rs_source_t *source, const char *tenant,
+                         apr_uint64_t streams);
+
+/* All topics, linked by `newer`. */
+rs_topic_t *rs_hub_topics(rs_hub_t *hub);
+void rs_hub_prepend(rs_hub_t *hub, rs_topic_t *topic, rs_event_t *event);
+
+/* RaglineCache is used up. */
+int rs_hub_is_full(const rs_hub_t *hub);
+
+/* Gives a client that has its number, or a reason to be refused, to a streamer. */
+void rs_hub_attach(rs_hub_t *hub, rs_client_t *client);
+void rs_hub_fetched(rs_hub_t *hub, rs_fetch_t *fetch);
+
+/* The topic has lost something: its readers get it from Redis. */
+void rs_hub_break_topic(rs_hub_t *hub, rs_topic_t *topic);
 
 /* Ids of this stream went backwards: nobody who reads it goes on as if nothing had happened. */
 void rs_hub_break(rs_hub_t *hub, const rs_source_t *source, int stream);

@@ -4,6 +4,7 @@
  * and when streamers and health checks hear of it. The hub's thread.
  */
 #include "../base/rs_log.h"
+#include "../redis/rs_loader.h"
 #include "../redis/rs_reader.h"
 #include "rs_engine.h"
 
@@ -121,6 +122,10 @@ apr_status_t rs_ingest_open(rs_hub_t *hub, rs_source_t *source, apr_pool_t *p, r
     apr_allocator_owner_set(allocator, own);
     apr_pool_tag(own, "ragline_tenants");
     source->tenants = apr_hash_make(own);
+    rv = rs_loader_create(&source->loader, p, poll, source->url);
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
     return rs_reader_create(&source->reader, p, poll, source->url, keys, source->nstreams,
                             source->batch, source->block, &calls);
 }

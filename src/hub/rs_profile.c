@@ -31,7 +31,8 @@ static int same(const rs_profile_t *a, const rs_profile_t *b)
 
     if (a->source != b->source || a->streams != b->streams || a->heartbeat != b->heartbeat
         || a->heartbeat_comment != b->heartbeat_comment || a->retry != b->retry
-        || a->user_only != b->user_only || a->npatterns != b->npatterns
+        || a->user_only != b->user_only || a->start_last != b->start_last
+        || a->replay_limit != b->replay_limit || a->npatterns != b->npatterns
         || strcmp(a->name, b->name) != 0) {
         return 0;
     }

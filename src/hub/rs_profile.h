@@ -19,6 +19,8 @@ struct rs_profile_t {
     int heartbeat_comment;
     apr_interval_time_t retry;
     int user_only;
+    int start_last;   /* without a cursor: the newest so many; 0: only new ones */
+    int replay_limit; /* entries of the stream that a replay may scan */
     const char *name;
     int npatterns; /* 0: every type */
     const char *const *patterns;

@@ -48,7 +48,7 @@ typedef struct {
 typedef struct {
     apr_uint64_t accepted;    /* connections taken over */
     apr_uint64_t connections; /* open now */
-    apr_uint64_t lost_slow;   /* ended because the reader fell behind what is kept */
+    apr_uint64_t fetches;     /* a reader was behind what is kept and got it from Redis */
     apr_uint32_t draining;
     apr_uint32_t nsources;
     apr_uint32_t nstreams;

@@ -16,10 +16,11 @@ enum {
     RS_MSG_ATTACH,     /* hub → streamer: a client, with its follow and number */
     RS_MSG_DIRTY,      /* hub → streamer: a follow whose topic has news */
     RS_MSG_UNFOLLOW,   /* hub → streamer: forget this follow */
-    RS_MSG_RESET,      /* hub → streamer: ids of the follow's topic went backwards */
     RS_MSG_DRAIN,      /* engine → streamer: end every client */
     RS_MSG_SUBMIT,     /* worker → hub: a new client */
     RS_MSG_RELEASE,    /* streamer → hub: a client that has ended */
+    RS_MSG_FETCH,      /* streamer → hub: what a reader misses */
+    RS_MSG_FETCHED,    /* hub → streamer */
     RS_MSG_UNFOLLOWED, /* streamer → hub */
     RS_MSG_STOP        /* engine → hub */
 };

@@ -18,9 +18,11 @@ rs_topic_t *rs_topic_create(rs_source_t *source, apr_uint64_t streams)
     topic->source = source;
     topic->streams = streams;
     topic->fingerprint = RS_CURSOR_KEYS_INIT;
-    topic->next_seq = topic->first = 1;
+    /* There is room below for older events that are put in front. */
+    topic->next_seq = topic->first = (apr_uint64_t)1 << 40;
     for (i = 0; i < source->nstreams && topic->nstreams < RS_STREAMS_MAX; i++) {
         if (streams & ((apr_uint64_t)1 << i)) {
+            topic->start[topic->nstreams] = source->at[i];
             topic->stream[topic->nstreams++] = (apr_uint16_t)i;
             topic->fingerprint = rs_cursor_keys_add(topic->fingerprint, source->streams[i].key);
         }
@@ -34,6 +36,8 @@ static void trim_one(rs_topic_t *topic)
     rs_event_t *event = topic->ring[topic->first & (topic->size - 1)];
 
     topic->first++;
+    topic->start[rs_topic_k(topic, event->stream)] = event->id;
+    topic->trimmed = 1;
     topic->bytes -= rs_event_cost(event);
     rs_event_drop(event);
 }
@@ -41,6 +45,7 @@ static void trim_one(rs_topic_t *topic)
 static size_t clear(rs_topic_t *topic, int leave_out)
 {
     size_t freed;
+    int i;
 
     pthread_mutex_lock(&topic->lock);
     freed = topic->bytes;
@@ -49,6 +54,10 @@ static size_t clear(rs_topic_t *topic, int leave_out)
     }
     topic->next_seq += (apr_uint64_t)leave_out;
     topic->first = topic->next_seq;
+    topic->trimmed = 1;
+    for (i = 0; i < topic->nstreams; i++) {
+        topic->start[i] = topic->source->at[topic->stream[i]];
+    }
     free(topic->ring);
     topic->ring = NULL;
     topic->size = 0;
@@ -127,6 +136,68 @@ apr_int64_t rs_topic_append(rs_topic_t *topic, rs_event_t *event, apr_time_t now
     change = (apr_int64_t)topic->bytes - (apr_int64_t)before;
     pthread_mutex_unlock(&topic->lock);
     return change;
+}
+
+apr_int64_t rs_topic_prepend(rs_topic_t *topic, rs_event_t *event, apr_time_t now)
+{
+    apr_int64_t change = (apr_int64_t)rs_event_cost(event);
+
+    event->appended = (apr_uint32_t)(now / 1000);
+    pthread_mutex_lock(&topic->lock);
+    if (topic->next_seq - topic->first == topic->size && !grow(topic)) {
+        pthread_mutex_unlock(&topic->lock);
+        rs_event_drop(event);
+        return 0;
+    }
+    topic->first--;
+    topic->ring[topic->first & (topic->size - 1)] = event;
+    topic->bytes += rs_event_cost(event);
+    topic->start[rs_topic_k(topic, event->stream)] = rs_id_before(event->id);
+    pthread_mutex_unlock(&topic->lock);
+    return change;
+}
+
+void rs_topic_complete_from(rs_topic_t *topic, int k, rs_id_t start)
+{
+    pthread_mutex_lock(&topic->lock);
+    if (rs_id_cmp(start, topic->start[k]) < 0) {
+        topic->start[k] = start;
+    }
+    pthread_mutex_unlock(&topic->lock);
+}
+
+/* Called with the lock held. The first of one stream's events that comes after the id. */
+static apr_uint64_t first_after(const rs_topic_t *topic, rs_id_t id)
+{
+    apr_uint64_t low = topic->first, high = topic->next_seq;
+
+    while (low < high) {
+        apr_uint64_t middle = low + (high - low) / 2;
+
+        if (rs_id_cmp(topic->ring[middle & (topic->size - 1)]->id, id) > 0) {
+            high = middle;
+        }
+        else {
+            low = middle + 1;
+        }
+    }
+    return low;
+}
+
+apr_uint64_t rs_topic_seek(rs_topic_t *topic, const rs_cursor_t *cursor)
+{
+    apr_uint64_t seq;
+    int k;
+
+    pthread_mutex_lock(&topic->lock);
+    seq = topic->nstreams == 1 ? first_after(topic, cursor->pos[0]) : topic->first;
+    for (k = 0; k < topic->nstreams; k++) {
+        if (rs_id_cmp(cursor->pos[k], topic->start[k]) < 0) {
+            seq = 0;
+        }
+    }
+    pthread_mutex_unlock(&topic->lock);
+    return seq;
 }
 
 apr_uint64_t rs_topic_next(rs_topic_t *topic)

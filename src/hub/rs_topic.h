@@ -11,6 +11,7 @@
 #ifndef RS_TOPIC_H
 #define RS_TOPIC_H
 
+#include "../proto/rs_cursor.h"
 #include "rs_event.h"
 #include "rs_inbox.h"
 #include "rs_streamer.h"
@@ -48,10 +49,12 @@ struct rs_topic_t {
     rs_follow_t *follows[RS_STREAMERS_MAX];
 
     pthread_mutex_t lock;
-    rs_event_t **ring;            /* lock */
-    size_t size;                  /* lock: a power of two, or 0 */
-    apr_uint64_t first, next_seq; /* lock: what the ring holds is [first, next_seq) */
-    size_t bytes;                 /* lock */
+    rs_event_t **ring;             /* lock */
+    size_t size;                   /* lock: a power of two, or 0 */
+    apr_uint64_t first, next_seq;  /* lock: what the ring holds is [first, next_seq) */
+    rs_id_t start[RS_STREAMS_MAX]; /* lock: nothing after these positions is missing */
+    int trimmed;                   /* lock: `start` moved on since somebody set this to 0 */
+    size_t bytes;                  /* lock */
 };
 
 /* What a topic keeps: everything of the last two seconds, so that a burst is there when its
@@ -60,11 +63,34 @@ struct rs_topic_t {
 #define RS_TOPIC_BYTES_MAX ((size_t)1024 * 1024)
 #define RS_TOPIC_KEEP_MSEC 2000
 
+/* Complete from the source's present position on. */
 rs_topic_t *rs_topic_create(rs_source_t *source, apr_uint64_t streams);
 void rs_topic_free(rs_topic_t *topic);
 
 /* Hub. Takes over the reference. Returns by how much the memory of all topics changed. */
 apr_int64_t rs_topic_append(rs_topic_t *topic, rs_event_t *event, apr_time_t now);
+
+/* Hub. Puts an older event in front of all others: everything between it and the present start of
+ * its stream is here, or was put here before. Takes over the reference; returns as append. */
+apr_int64_t rs_topic_prepend(rs_topic_t *topic, rs_event_t *event, apr_time_t now);
+
+/* Hub. Nothing after this position is missing in the topic's k-th stream. */
+void rs_topic_complete_from(rs_topic_t *topic, int k, rs_id_t start);
+
+/* From which number on a reader at this position has to read; those of its streams that it already
+ * has may be among them if there are several streams. 0: what it misses is not all here. */
+apr_uint64_t rs_topic_seek(rs_topic_t *topic, const rs_cursor_t *cursor);
+
+/* The k of a stream of the source. */
+static inline int rs_topic_k(const rs_topic_t *topic, int stream)
+{
+    int k = 0;
+
+    while (topic->stream[k] != stream) {
+        k++;
+    }
+    return k;
+}
 
 /* Hub. Forgets everything kept; returns the bytes given back. */
 size_t rs_topic_clear(rs_topic_t *topic);

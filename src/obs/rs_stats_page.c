@@ -121,7 +121,7 @@ static void add_states(json_t *sources)
 static json_t *collect(void)
 {
     json_t *page = json_pack("{s:i,s:i,s:i,s:[],s:[],s:[]}", "connections", 0, "accepted", 0,
-                             "lost_slow", 0, "children", "redis", "streams");
+                             "fetches", 0, "children", "redis", "streams");
     const rs_stats_t *stats;
     apr_uint32_t i, n;
     int place = 0;
@@ -132,7 +132,7 @@ static json_t *collect(void)
 
         add(page, "connections", RS_STAT_GET(stats->connections));
         add(page, "accepted", RS_STAT_GET(stats->accepted));
-        add(page, "lost_slow", RS_STAT_GET(stats->lost_slow));
+        add(page, "fetches", RS_STAT_GET(stats->fetches));
         json_array_append_new(json_object_get(page, "children"),
                               json_pack("{s:I,s:I,s:b}", "pid", (json_int_t)pid, "connections",
                                         (json_int_t)RS_STAT_GET(stats->connections), "draining",

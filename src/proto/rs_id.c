@@ -67,3 +67,27 @@ size_t rs_id_format(char buf[RS_ID_LEN], rs_id_t id)
     *to = '\0';
     return (size_t)(to - buf);
 }
+
+rs_id_t rs_id_before(rs_id_t id)
+{
+    if (id.seq > 0) {
+        id.seq--;
+    }
+    else if (id.ms > 0) {
+        id.ms--;
+        id.seq = ~(apr_uint64_t)0;
+    }
+    return id;
+}
+
+rs_id_t rs_id_after(rs_id_t id)
+{
+    if (id.seq < ~(apr_uint64_t)0) {
+        id.seq++;
+    }
+    else if (id.ms < ~(apr_uint64_t)0) {
+        id.ms++;
+        id.seq = 0;
+    }
+    return id;
+}

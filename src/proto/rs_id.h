@@ -20,6 +20,11 @@ int rs_id_parse(rs_id_t *id, const char *s, size_t n);
 /* Returns the length written, without the NUL. */
 size_t rs_id_format(char buf[RS_ID_LEN], rs_id_t id);
 
+/* The id right before and right after. 0-0 has none before it, the largest none after it: they
+ * are returned as they are. */
+rs_id_t rs_id_before(rs_id_t id);
+rs_id_t rs_id_after(rs_id_t id);
+
 static inline int rs_id_cmp(rs_id_t a, rs_id_t b)
 {
     if (a.ms != b.ms) {

@@ -1,20 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The body of a publish request: one event as a JSON object, or an array of them. Pure functions
- * in a worker thread; what a caller may publish is decided elsewhere.
+ * The body of a publish request: one event as a JSON object, or an array of them, of our own form
+ * or CloudEvents. Pure functions in a worker thread; what a caller may publish is decided
+ * elsewhere.
  */
 #ifndef RS_PUBLISH_BODY_H
 #define RS_PUBLISH_BODY_H
 
-#include "../base/rs_base.h"
+#include "rs_json_text.h"
 
 #define RS_PUBLISH_ITEMS_MAX 1000
-#define RS_PUBLISH_DEPTH_MAX 32
-/* JSON values in one body: a tree takes some 40 bytes for each. */
-#define RS_PUBLISH_VALUES_MAX 1000000
 
 typedef struct {
-    const char *stream;
+    const char *stream; /* NULL in a CloudEvent that names none */
     const char *event_type;
     const char *payload; /* JSON text without insignificant whitespace, else as it was written */
     apr_size_t payload_len;
@@ -32,9 +30,26 @@ typedef struct {
     int bad; /* how many items have a code */
 } rs_publish_body_t;
 
+typedef enum {
+    RS_PUBLISH_EVENTS = 0, /* of our own form: one or an array */
+    RS_PUBLISH_CLOUDEVENT, /* CloudEvents in JSON: one, */
+    RS_PUBLISH_CLOUDEVENTS /* an array */
+} rs_publish_form_t;
+
 /* NULL, or a sentence on why the body as a whole cannot be read; it quotes nothing of the body.
  * The result and all its strings are in p. The caller has bounded `len`. */
-const char *rs_publish_body_parse(rs_publish_body_t **body, apr_pool_t *p, const char *data,
-                                  apr_size_t len);
+const char *rs_publish_body_parse(rs_publish_body_t **body, apr_pool_t *p, rs_publish_form_t form,
+                                  const char *data, apr_size_t len);
+
+/* An item keeps the first reason it is refused for. */
+void rs_publish_refuse(rs_publish_item_t *item, const char *code, const char *reason);
+
+/* Takes over a type, or refuses it: `name` is what the publisher calls it. The names of the events
+ * that a stream tells of itself are not for publishers. */
+void rs_publish_event_type(rs_publish_item_t *item, apr_pool_t *p, const char *type,
+                           const char *name);
+
+/* A string that has no NUL, which jansson has seen to, or an integer as text, or NULL. */
+const char *rs_publish_text(apr_pool_t *p, const json_t *value);
 
 #endif

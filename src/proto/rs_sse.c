@@ -85,7 +85,8 @@ static void json_text(rs_buf_t *b, const char *name, const char *text)
 }
 
 void rs_sse_connected(rs_buf_t *b, const rs_sse_who_t *who, apr_interval_time_t retry,
-                      const char *id, apr_time_t wall, const char *recovery, const char *reason)
+                      const char *id, apr_time_t wall, const char *recovery, const char *reason,
+                      const char *first)
 {
     char iso[RS_CLOCK_ISO_LEN];
 
@@ -105,6 +106,33 @@ void rs_sse_connected(rs_buf_t *b, const rs_sse_who_t *who, apr_interval_time_t 
     if (reason) {
         rs_buf_printf(b, ",\"reason\":\"%s\"", reason);
     }
+    if (first) {
+        rs_buf_printf(b, ",\"first_id\":\"%s\"", first);
+    }
+    rs_buf_puts(b, "}\n\n");
+}
+
+/* An event of ours about the stream, up to what is particular to it. */
+static void about(rs_buf_t *b, const char *type, const rs_sse_who_t *who, const char *id)
+{
+    rs_buf_printf(b, "event: %s\nid: %s\ndata: {", type, id);
+    json_text(b, "stream", who->profile);
+}
+
+void rs_sse_caught_up(rs_buf_t *b, const rs_sse_who_t *who, const char *id, apr_uint64_t replayed)
+{
+    about(b, "caught_up", who, id);
+    rs_buf_printf(b, ",\"replayed\":%" APR_UINT64_T_FMT "}\n\n", replayed);
+}
+
+void rs_sse_reset(rs_buf_t *b, const rs_sse_who_t *who, const char *id, const char *reason,
+                  const char *first)
+{
+    about(b, "reset", who, id);
+    rs_buf_printf(b, ",\"reason\":\"%s\"", reason);
+    if (first) {
+        rs_buf_printf(b, ",\"first_id\":\"%s\"", first);
+    }
     rs_buf_puts(b, "}\n\n");
 }
 
@@ -115,8 +143,7 @@ void rs_sse_heartbeat(rs_buf_t *b, const rs_sse_who_t *who, const char *id, apr_
         rs_buf_printf(b, ": heartbeat\nid: %s\n\n", id);
         return;
     }
-    rs_buf_printf(b, "event: heartbeat\nid: %s\ndata: {", id);
-    json_text(b, "stream", who->profile);
+    about(b, "heartbeat", who, id);
     rs_buf_printf(b, ",\"timestamp\":%" APR_INT64_T_FMT ".%03d", (apr_int64_t)apr_time_sec(wall),
                   (int)apr_time_msec(wall));
     if (strcmp(who->profile, "stream") == 0) {

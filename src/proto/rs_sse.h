@@ -23,9 +23,18 @@ typedef struct {
     const char *user_json;
 } rs_sse_who_t;
 
-/* `retry:` and the `connected` event. `reason` and `first` only with the verdict "reset". */
+/* `retry:` and the `connected` event. reason only with the verdict "reset", first (the oldest id that
+ * is there) only where it is known; else NULL. */
 void rs_sse_connected(rs_buf_t *b, const rs_sse_who_t *who, apr_interval_time_t retry,
-                      const char *id, apr_time_t wall, const char *recovery, const char *reason);
+                      const char *id, apr_time_t wall, const char *recovery, const char *reason,
+                      const char *first);
+
+/* The end of a replay: how many events it was. */
+void rs_sse_caught_up(rs_buf_t *b, const rs_sse_who_t *who, const char *id, apr_uint64_t replayed);
+
+/* A gap in the middle of a stream. first may be NULL. */
+void rs_sse_reset(rs_buf_t *b, const rs_sse_who_t *who, const char *id, const char *reason,
+                  const char *first);
 
 void rs_sse_heartbeat(rs_buf_t *b, const rs_sse_who_t *who, const char *id, apr_time_t wall,
                       int comment);

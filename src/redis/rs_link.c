@@ -128,13 +128,13 @@ void rs_link_send(rs_link_t *l, apr_interval_time_t limit)
     flush(l);
 }
 
-static void on_reply(rs_link_t *l, const redisReply *reply)
+static void on_reply(rs_link_t *l, redisReply **reply)
 {
     if (l->state == READY) {
         l->calls.reply(l->calls.baton, reply);
     }
-    else if (reply->type == REDIS_REPLY_ERROR) {
-        rs_link_fail(l, reply->str);
+    else if ((*reply)->type == REDIS_REPLY_ERROR) {
+        rs_link_fail(l, (*reply)->str);
     }
     else if (--l->logins == 0) {
         l->state = READY;
@@ -146,18 +146,20 @@ static void on_reply(rs_link_t *l, const redisReply *reply)
 
 static int work_off_replies(rs_link_t *l)
 {
-    void *reply = NULL;
-
     while (l->redis) {
-        if (redisGetReplyFromReader(l->redis, &reply) != REDIS_OK) {
+        redisReply *reply = NULL;
+
+        if (redisGetReplyFromReader(l->redis, (void **)&reply) != REDIS_OK) {
             rs_link_fail(l, l->redis->errstr);
             return 0;
         }
         if (!reply) {
             return 1;
         }
-        on_reply(l, reply);
-        freeReplyObject(reply);
+        on_reply(l, &reply);
+        if (reply) {
+            freeReplyObject(reply);
+        }
     }
     return 0;
 }

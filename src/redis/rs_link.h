@@ -18,8 +18,9 @@ typedef struct rs_link_t rs_link_t;
 typedef struct {
     /* Logged in: commands may be appended. */
     void (*ready)(void *baton);
-    /* One reply. It is freed afterwards. rs_link_fail() may be called. */
-    void (*reply)(void *baton, const redisReply *reply);
+    /* One reply. It is freed afterwards, unless the callback takes it and leaves NULL. May call
+     * rs_link_fail(). */
+    void (*reply)(void *baton, redisReply **reply);
     /* The connection, or an attempt, has failed; what was under way is lost. */
     void (*down)(void *baton, const char *why);
     void *baton;

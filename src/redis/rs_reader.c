@@ -235,15 +235,15 @@ static void on_entries(rs_reader_t *r, const redisReply *reply)
 
 static void on_ready(void *data) { ask_positions(data); }
 
-static void on_reply(void *data, const redisReply *reply)
+static void on_reply(void *data, redisReply **reply)
 {
     rs_reader_t *r = data;
 
     if (r->state == POSITIONS) {
-        on_position(r, reply);
+        on_position(r, *reply);
     }
     else {
-        on_entries(r, reply);
+        on_entries(r, *reply);
     }
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * XADD, alone or several in one transaction. A worker thread, over a connection it has acquired.
+ * Events with an event_key go another way (rs_redis_publish_once.c).
  *
  * A transaction is sent in three parts: MULTI, the commands, EXEC, and each waits for the answers
  * to the one before. Sent at once, a MULTI that Redis refuses (an ACL without it) would leave
@@ -13,10 +14,7 @@
 #include <hiredis/hiredis.h>
 
 #include "../base/rs_name.h"
-#include "rs_redis_publish.h"
-
-/* XADD key MAXLEN ~ n * and the fields. */
-#define ARGS_MAX (6 + 2 * RS_XADD_FIELDS_MAX)
+#include "rs_redis_publish_private.h"
 
 static const char tenant_mark[] = "{tenant}";
 
@@ -25,17 +23,13 @@ static apr_status_t append_word(rs_redis_conn_t *conn, const char *word)
     return rs_redis_conn_append(conn, 1, &word, NULL);
 }
 
-static apr_status_t append_xadd(rs_redis_conn_t *conn, const rs_xadd_t *item)
+int rs_xadd_args(const rs_xadd_t *item, char maxlen[RS_XADD_MAXLEN_LEN], const char **argv,
+                 apr_size_t *lens)
 {
-    const char *argv[ARGS_MAX];
-    apr_size_t lens[ARGS_MAX];
-    char maxlen[24];
     int i, n = 0;
 
-    argv[n++] = "XADD";
-    argv[n++] = item->key;
     if (item->maxlen > 0) {
-        apr_snprintf(maxlen, sizeof(maxlen), "%" APR_INT64_T_FMT, item->maxlen);
+        apr_snprintf(maxlen, RS_XADD_MAXLEN_LEN, "%" APR_INT64_T_FMT, item->maxlen);
         argv[n++] = "MAXLEN";
         argv[n++] = "~";
         argv[n++] = maxlen;
@@ -50,26 +44,71 @@ static apr_status_t append_xadd(rs_redis_conn_t *conn, const rs_xadd_t *item)
         argv[n] = item->fields[i].value;
         lens[n++] = item->fields[i].len;
     }
-    return rs_redis_conn_append(conn, n, argv, lens);
+    return n;
 }
 
-/* One answer to XADD. Returns 0 when it is neither an id nor an error. */
-static int take_id(rs_xadd_t *item, const redisReply *reply)
+static apr_status_t append_xadd(rs_redis_conn_t *conn, const rs_xadd_t *item)
+{
+    const char *argv[2 + RS_XADD_ARGS_MAX] = {"XADD", item->key};
+    apr_size_t lens[2 + RS_XADD_ARGS_MAX] = {4, strlen(item->key)};
+    char maxlen[RS_XADD_MAXLEN_LEN];
+
+    return rs_redis_conn_append(conn, 2 + rs_xadd_args(item, maxlen, argv + 2, lens + 2), argv,
+                                lens);
+}
+
+/* What is NOPERM outside of a script has no word of its own within. */
+static void item_error_class(rs_xadd_t *item, const redisReply *reply)
+{
+    static const char acl[] = "ERR The user executing the script can't ";
+
+    if (reply->len >= sizeof(acl) && strncmp(reply->str, acl, sizeof(acl) - 1) == 0) {
+        apr_cpystrn(item->refused, "NOPERM", sizeof(item->refused));
+        return;
+    }
+    rs_redis_error_class(item->refused, reply);
+}
+
+int rs_xadd_take_id(rs_xadd_t *item, const redisReply *reply)
 {
     rs_id_t id;
 
     if (reply->type == REDIS_REPLY_ERROR) {
-        rs_redis_error_class(item->refused, reply);
+        item_error_class(item, reply);
         return 1;
     }
-    if (reply->type != REDIS_REPLY_STRING || !rs_id_parse(&id, reply->str, reply->len)) {
+    if (reply->type != REDIS_REPLY_STRING) {
+        return 0;
+    }
+    item->duplicate = reply->len > 0 && reply->str[0] == RS_XADD_DUPLICATE;
+    if (!rs_id_parse(&id, reply->str + item->duplicate, reply->len - (apr_size_t)item->duplicate)) {
         return 0;
     }
     rs_id_format(item->id, id);
     return 1;
 }
 
-static rs_publish_outcome_t confused(rs_redis_conn_t *conn)
+rs_publish_outcome_t rs_xadd_take_ids(rs_redis_conn_t *conn, rs_xadd_t *items, int n,
+                                      const redisReply *reply)
+{
+    int i, written = 0;
+
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != (size_t)n) {
+        return rs_xadd_confused(conn);
+    }
+    for (i = 0; i < n; i++) {
+        if (!rs_xadd_take_id(&items[i], reply->element[i])) {
+            return rs_xadd_confused(conn);
+        }
+        written += items[i].id[0] != '\0';
+    }
+    if (written == n) {
+        return RS_PUBLISH_DONE;
+    }
+    return written ? RS_PUBLISH_PARTIAL : RS_PUBLISH_REFUSED;
+}
+
+rs_publish_outcome_t rs_xadd_confused(rs_redis_conn_t *conn)
 {
     rs_redis_conn_spoil(conn, "an answer that Redis does not give");
     return RS_PUBLISH_UNKNOWN;
@@ -86,8 +125,8 @@ static rs_publish_outcome_t publish_one(rs_redis_conn_t *conn, rs_xadd_t *item)
     if (rs_redis_conn_reply(conn, &reply) != APR_SUCCESS) {
         return RS_PUBLISH_UNKNOWN;
     }
-    if (!take_id(item, reply)) {
-        outcome = confused(conn);
+    if (!rs_xadd_take_id(item, reply)) {
+        outcome = rs_xadd_confused(conn);
     }
     else {
         outcome = item->id[0] ? RS_PUBLISH_DONE : RS_PUBLISH_REFUSED;
@@ -181,26 +220,12 @@ static void exec_error_class(char out[RS_REDIS_CLASS_LEN], const redisReply *rep
 static rs_publish_outcome_t take_all(rs_redis_conn_t *conn, rs_xadd_t *items, int n,
                                      const redisReply *reply)
 {
-    int i, written = 0;
-
     if (reply->type == REDIS_REPLY_ERROR) {
         exec_error_class(items[0].refused, reply);
         rs_redis_conn_spoil(conn, "EXEC was refused"); /* it may still be in the transaction */
         return RS_PUBLISH_REFUSED;
     }
-    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != (size_t)n) {
-        return confused(conn);
-    }
-    for (i = 0; i < n; i++) {
-        if (!take_id(&items[i], reply->element[i])) {
-            return confused(conn);
-        }
-        written += items[i].id[0] != '\0';
-    }
-    if (written == n) {
-        return RS_PUBLISH_DONE;
-    }
-    return written ? RS_PUBLISH_PARTIAL : RS_PUBLISH_REFUSED;
+    return rs_xadd_take_ids(conn, items, n, reply);
 }
 
 static rs_publish_outcome_t publish_many(rs_redis_conn_t *conn, rs_xadd_t *items, int n)
@@ -229,17 +254,22 @@ rs_publish_outcome_t rs_redis_publish(rs_redis_conn_t *conn, rs_xadd_t *items, i
                                       char refused[RS_REDIS_CLASS_LEN])
 {
     rs_publish_outcome_t outcome;
-    int i;
+    int i, once = 0;
 
     refused[0] = '\0';
     for (i = 0; i < n; i++) {
         items[i].id[0] = '\0';
         items[i].refused[0] = '\0';
+        items[i].duplicate = 0;
+        once |= items[i].event_key != NULL;
     }
-    outcome = n == 1 ? publish_one(conn, items) : publish_many(conn, items, n);
+    outcome = once     ? rs_redis_publish_once(conn, items, n)
+              : n == 1 ? publish_one(conn, items)
+                       : publish_many(conn, items, n);
     for (i = 0; i < n; i++) {
         if (outcome == RS_PUBLISH_UNKNOWN) {
             items[i].id[0] = '\0';
+            items[i].duplicate = 0;
         }
         if (!refused[0]) {
             memcpy(refused, items[i].refused, RS_REDIS_CLASS_LEN);
@@ -248,10 +278,7 @@ rs_publish_outcome_t rs_redis_publish(rs_redis_conn_t *conn, rs_xadd_t *items, i
     return outcome;
 }
 
-int rs_stream_key_per_tenant(const char *key)
-{
-    return strstr(key, tenant_mark) != NULL;
-}
+int rs_stream_key_per_tenant(const char *key) { return strstr(key, tenant_mark) != NULL; }
 
 const char *rs_stream_key(apr_pool_t *p, const char *key, const char *tenant)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Writes events to Redis Streams, all of them or none as far as Redis allows that, and says
- * exactly what is known about the outcome. Worker threads; never retries, since XADD is not
- * idempotent.
+ * exactly what is known about the outcome. Worker threads; never retries: XADD is not idempotent,
+ * and where an event_key makes it so, the publisher knows better whether to go on.
  */
 #ifndef RS_REDIS_PUBLISH_H
 #define RS_REDIS_PUBLISH_H
@@ -20,11 +20,13 @@ typedef struct {
 
 typedef struct {
     const char *key;
-    apr_int64_t maxlen; /* 0: no MAXLEN */
+    const char *event_key; /* of rs_event_key(): written once however often; NULL: each time */
+    apr_int64_t maxlen;    /* 0: no MAXLEN */
     rs_xadd_field_t fields[RS_XADD_FIELDS_MAX];
     int nfields;
     /* Results: */
-    char id[RS_ID_LEN];           /* empty: not written, or not known */
+    char id[RS_ID_LEN]; /* empty: not written, or not known */
+    int duplicate;      /* it had been written before, as `id`, and was not written now */
     char refused[RS_REDIS_CLASS_LEN]; /* why Redis did not write this one, or empty */
 } rs_xadd_t;
 
@@ -40,6 +42,10 @@ typedef enum {
  * the first error is in `refused`, a word such as OOM, READONLY, NOPERM or WRONGTYPE. */
 rs_publish_outcome_t rs_redis_publish(rs_redis_conn_t *conn, rs_xadd_t *items, int n,
                                       char refused[RS_REDIS_CLASS_LEN]);
+
+/* The key under which Redis remembers for a day which entry of the stream `key` an event_id of a
+ * tenant has become. Different for any two of the three. */
+const char *rs_event_key(apr_pool_t *p, const char *key, const char *tenant, const char *event_id);
 
 /* `key` with every `{tenant}` in it replaced, or NULL if it needs a tenant and `tenant` is not a
  * valid one. A tenant has no ':' and no brace, so two tenants never share a key. */

@@ -19,7 +19,7 @@ static const char *parse_n(rs_publish_body_t **b, const char *text, size_t n)
     const char *err;
 
     memcpy(copy, text, n);
-    err = rs_publish_body_parse(b, p, copy, n);
+    err = rs_publish_body_parse(b, p, RS_PUBLISH_EVENTS, copy, n);
     free(copy);
     return err;
 }
@@ -137,6 +137,14 @@ static void test_refused_item(void)
     code("{\"stream\":\"s\",\"event_type\":\"a\\nb\",\"payload\":1}", "invalid_event_type");
     code("{\"stream\":\"s\",\"event_type\":\"\xc3\xa9\",\"payload\":1}", "invalid_event_type");
     code("{\"stream\":\"s\",\"event_type\":\"t\"}", "missing_payload");
+    code("{\"stream\":\"s\",\"event_type\":7,\"payload\":1}", "invalid_event_type");
+    code("{\"stream\":\"s\",\"event_type\":\"connected\",\"payload\":1}", "reserved_type");
+    code("{\"stream\":\"s\",\"event_type\":\"heartbeat\",\"payload\":1}", "reserved_type");
+    code("{\"stream\":\"s\",\"event_type\":\"error\",\"payload\":1}", "reserved_type");
+    code("{\"stream\":\"s\",\"event_type\":\"reset\",\"payload\":1}", "reserved_type");
+    code("{\"stream\":\"s\",\"event_type\":\"caught_\\u0075p\",\"payload\":1}", "reserved_type");
+    is_str(one("{\"stream\":\"s\",\"event_type\":\"Error\",\"payload\":1}")->code, NULL,
+           "  names that only look like it are good");
     code(HEAD "\"payload\":1,\"s3cret\":2}", "unknown_member");
     code(HEAD "\"payload\":1,\"Payload\":2}", "unknown_member");
     code(HEAD "\"pay\\u006coad\":1}", "unknown_member");
@@ -155,6 +163,10 @@ static void test_refused_item(void)
     for (n = 64; n <= 65; n++) {
         snprintf(text, sizeof(text), HEAD "\"payload\":1,\"tenant_id\":\"%0*d\"}", n, 1);
         is_str(one(text)->code, n == 64 ? NULL : "invalid_tenant_id", "  tenant's length");
+    }
+    for (n = 128; n <= 129; n++) {
+        snprintf(text, sizeof(text), HEAD "\"payload\":1,\"event_id\":\"%0*d\"}", n, 1);
+        is_str(one(text)->code, n == 128 ? NULL : "invalid_event_id", "  event_id's length");
     }
     for (n = 128; n <= 129; n++) {
         snprintf(text, sizeof(text), "{\"stream\":\"s\",\"payload\":1,\"event_type\":\"%0*d\"}", n,

@@ -196,6 +196,9 @@ static void *scripted(void *data)
     return NULL;
 }
 
+/* Added to the number of events: the first has an event_key. */
+#define ONCE 16
+
 static rs_publish_outcome_t against(const step_t *steps, int n, char *refused, char *why)
 {
     struct sockaddr_un addr = {.sun_family = AF_UNIX};
@@ -216,7 +219,8 @@ static rs_publish_outcome_t against(const step_t *steps, int n, char *refused, c
     conn = connect_to(addr.sun_path);
     fill(&items[0], "s", "{}");
     fill(&items[1], "s", "{}");
-    outcome = rs_redis_publish(conn, items, n, refused);
+    items[0].event_key = n & ONCE ? "e" : NULL;
+    outcome = rs_redis_publish(conn, items, n & ~ONCE, refused);
     apr_cpystrn(why, rs_redis_conn_usable(conn) ? "" : rs_redis_conn_why(conn), 128);
     rs_redis_conn_free(conn);
     pthread_join(thread, NULL);
@@ -225,6 +229,7 @@ static rs_publish_outcome_t against(const step_t *steps, int n, char *refused, c
 }
 
 #define LOGIN {"SETNAME", "+OK\r\n"}
+#define NOSCRIPT "-NOSCRIPT s3cret\r\n"
 #define ID "$3\r\n1-1\r\n"
 
 static void test_broken(void)
@@ -269,6 +274,30 @@ static void test_broken(void)
         {"two, written", 2, RS_PUBLISH_DONE, 1, "",
          {LOGIN, {"MULTI", "+OK\r\n"}, {"XADD", "+QUEUED\r\n+QUEUED\r\n"},
           {"EXEC", "*2\r\n" ID ID}, {"bye", ""}}},
+        {"once, hung up", 1 | ONCE, RS_PUBLISH_UNKNOWN, 0, "", {LOGIN, {"EVALSHA", ""}}},
+        {"once, half an answer", 2 | ONCE, RS_PUBLISH_UNKNOWN, 0, "",
+         {LOGIN, {"EVALSHA", "*2\r\n" ID}}},
+        {"once, written", 2 | ONCE, RS_PUBLISH_DONE, 1, "",
+         {LOGIN, {"EVALSHA", "*2\r\n$4\r\n=1-1\r\n" ID}, {"bye", ""}}},
+        {"once, another script", 1 | ONCE, RS_PUBLISH_DONE, 1, "",
+         {LOGIN, {"EVALSHA", NOSCRIPT}, {"EVAL\r\n", "*1\r\n" ID}, {"bye", ""}}},
+        {"once, hung up at the script", 1 | ONCE, RS_PUBLISH_UNKNOWN, 0, "",
+         {LOGIN, {"EVALSHA", NOSCRIPT}, {"EVAL\r\n", ""}}},
+        {"once, no script ever", 1 | ONCE, RS_PUBLISH_REFUSED, 1, "NOSCRIPT",
+         {LOGIN, {"EVALSHA", NOSCRIPT}, {"EVAL\r\n", NOSCRIPT}, {"bye", ""}}},
+        {"once, busy", 1 | ONCE, RS_PUBLISH_REFUSED, 1, "BUSY",
+         {LOGIN, {"EVALSHA", "-BUSY s3cret\r\n"}, {"bye", ""}}},
+        {"once, a note that is no id", 1 | ONCE, RS_PUBLISH_UNKNOWN, 0, "",
+         {LOGIN, {"EVALSHA", "*1\r\n$7\r\n=s3cret\r\n"}}},
+        {"once, too few", 2 | ONCE, RS_PUBLISH_UNKNOWN, 0, "",
+         {LOGIN, {"EVALSHA", "*1\r\n" ID}}},
+        {"once, a number", 1 | ONCE, RS_PUBLISH_UNKNOWN, 0, "",
+         {LOGIN, {"EVALSHA", "*1\r\n:7\r\n"}}},
+        {"once, one of two", 2 | ONCE, RS_PUBLISH_PARTIAL, 1, "WRONGTYPE",
+         {LOGIN, {"EVALSHA", "*2\r\n" ID "-WRONGTYPE s3cret\r\n"}, {"bye", ""}}},
+        {"once, not allowed", 1 | ONCE, RS_PUBLISH_REFUSED, 1, "NOPERM",
+         {LOGIN, {"EVALSHA", "*1\r\n-ERR The user executing the script can't s3cret\r\n"},
+          {"bye", ""}}},
     };
     char refused[RS_REDIS_CLASS_LEN], why[128];
     size_t i;

@@ -40,7 +40,7 @@ int main(void)
 
     rs_buf_clear(&b);
     rs_sse_connected(&b, &orders, apr_time_from_sec(2), "1-0", apr_time_from_sec(1), "reset",
-                     "unknown");
+                     "unknown", "5-1");
     rs_buf_add(&b, "", 1);
     is_str(b.data,
            "retry: 2000\nevent: connected\nid: 1-0\n"
@@ -49,7 +49,7 @@ int main(void)
            "\"unknown\"}\n\n",
            "connected");
     rs_buf_clear(&b);
-    rs_sse_connected(&b, &who, apr_time_from_sec(2), NULL, 0, "new", NULL);
+    rs_sse_connected(&b, &who, apr_time_from_sec(2), NULL, 0, "new", NULL, NULL);
     rs_buf_add(&b, "", 1);
     ok(!strstr(b.data, "id:") && strstr(b.data, "\"tenant_id\":42,\"user_id\":\"u\""),
        "no id when there is none, and JSON types are kept");

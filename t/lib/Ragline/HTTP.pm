@@ -20,8 +20,8 @@ our @EXPORT_OK = qw(request);
 sub new
 {
     my ($class, %self) = @_;
-    return bless { method => 'GET', in => '', head => '', headers => [], body => '', state => 'head',
-        %self }, $class;
+    return bless { method => 'GET', in => '', head => '', headers => [], body => '',
+        state => 'head', %self }, $class;
 }
 
 # The request's bytes. headers is a list of name/value pairs, so that one may come twice.

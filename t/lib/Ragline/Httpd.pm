@@ -8,15 +8,18 @@ use strict;
 use warnings;
 
 use File::Path ();
+use Scalar::Util ();
 use Test::More ();
 
 use Ragline::HTTP ();
 use Ragline::Proc qw(spawn stop_pid slurp spew wait_until free_port run_dir children_of fd_count
     process_state run_command);
+use Ragline::SSE ();
 
 # The suite's settings, from Ragline::Test: httpd, modules, libexecdir, mpm, logs, user, group.
 our %suite;
 my $count = 0;
+my %live; # weak references, for the end
 
 # new(name, conf, children => 1, threads => 16, mpm, loglevel). In `conf`, @PORT@, @ROOT@ (its
 # server root) and @DOCROOT@ are replaced. Writes files, starts nothing.
@@ -36,6 +39,7 @@ sub new
     unlink($self->{error_log}, $self->{access_log});
     $self->{port} = free_port();
     $self->write_conf;
+    Scalar::Util::weaken($live{ $self->{root} } = $self);
     return $self;
 }
 
@@ -177,12 +181,18 @@ sub graceful
     return wait_until(sub { !grep { $old{$_} } $self->children }, 60);
 }
 
-# Ends it; returns the wait status of the parent process.
+# Ends it; returns the wait status of the parent process. Gracefully by itself, since httpd 2.4's
+# event MPM may crash when it is told to stop at once while a worker closes its last connection
+# (close_worker_sockets() reads a socket that the worker frees). $signal 0 only waits.
 sub stop
 {
     my ($self, $signal) = @_;
     my $pid = delete $self->{pid} or return;
-    return stop_pid($pid, $signal // 'TERM', 60);
+    return stop_pid($pid, $signal, 60) if defined $signal;
+    Ragline::SSE->close_port($self->{port});
+    kill('WINCH', $pid);
+    wait_until(sub { (process_state($pid) // 'Z') eq 'Z' }, 20);
+    return stop_pid($pid, 'TERM', 60);
 }
 
 sub children
@@ -212,6 +222,13 @@ sub request
     return Ragline::HTTP::request(port => $self->{port}, %r);
 }
 
+# A stream of this server.
+sub stream
+{
+    my ($self, $path, %r) = @_;
+    return Ragline::SSE->open(port => $self->{port}, path => $path, %r);
+}
+
 # mod_status as a hash: BusyWorkers, IdleWorkers, ConnsTotal, ...
 sub status
 {
@@ -231,13 +248,15 @@ sub log_tail
 sub DESTROY
 {
     my ($self) = @_;
-    return if $self->{owner} != $$;
+    return if $self->{owner} != $$ || !$self->{pid};
     local ($?, $!, $@);
-    if ($self->{pid} && !Test::More->builder->is_passing) {
-        Test::More::diag("end of $self->{error_log}:\n" . $self->log_tail);
-    }
+    Test::More::diag("end of $self->{error_log}:\n" . $self->log_tail)
+        if !Test::More->builder->is_passing;
     $self->stop;
     return;
 }
+
+# What is left, while everything that DESTROY needs is still there.
+END { $_->DESTROY for grep { defined } values %live }
 
 1;

@@ -32,6 +32,7 @@ sub open
     my $self = bless {
         socket => $socket,
         fd => fileno($socket),
+        port => $r{port},
         tls => $r{tls},
         bulk => $r{bulk},
         http => Ragline::HTTP->new(method => $r{method} // 'GET'),
@@ -154,6 +155,14 @@ sub close_all
 {
     my ($class, @streams) = @_;
     $_->close for @streams;
+    return;
+}
+
+# All streams to one server.
+sub close_port
+{
+    my ($class, $port) = @_;
+    $_->close for grep { $_->{port} == $port } values %open;
     return;
 }
 

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What the files of the check_config hook share. Main thread.
+ */
+#ifndef RS_CONF_CHECK_H
+#define RS_CONF_CHECK_H
+
+#include "rs_conf.h"
+
+/* Counts a problem, and says it: httpd does not start. `at` may be NULL. */
+void rs_check_complain(server_rec *s, const ap_directive_t *at, const char *sentence);
+
+/* Says it, once for each start, and in configtest. */
+void rs_check_warn(server_rec *s, const ap_directive_t *at, const char *sentence);
+
+/* Reads all secrets: the keys of every RaglineJWTKey, and Redis's passwords into the URLs
+ * (rs_conf_secrets.c). */
+void rs_check_secrets(apr_pool_t *pconf, server_rec *main_server);
+
+/* Every location that is an endpoint, or that has AuthType RaglineJWT (rs_conf_endpoints.c). */
+void rs_check_endpoints(apr_pool_t *p, server_rec *main_server);
+
+#endif

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Decoding and framing of entries. Nothing an entry holds may do more than be one event of one
+ * tenant. The hub's thread.
+ */
+#include <hiredis/hiredis.h>
+#include <jansson.h>
+#include <string.h>
+
+#include <apr_strings.h>
+
+#include "../base/rs_name.h"
+#include "../proto/rs_sse.h"
+#include "rs_entry.h"
+
+static int named(const redisReply *reply, const char *name)
+{
+    return strlen(name) == (size_t)reply->len && memcmp(name, reply->str, (size_t)reply->len) == 0;
+}
+
+static int take_fields(rs_entry_t *e, const rs_stream_t *stream, const redisReply *fields)
+{
+    size_t i;
+
+    if (!fields || fields->type != REDIS_REPLY_ARRAY || fields->elements % 2) {
+        return 0;
+    }
+    for (i = 0; i < fields->elements; i += 2) {
+        const redisReply *name = fields->element[i], *value = fields->element[i + 1];
+        rs_text_t *to = NULL;
+
+        if (name->type != REDIS_REPLY_STRING || value->type != REDIS_REPLY_STRING) {
+            return 0;
+        }
+        if (!stream->tenant_literal && named(name, stream->tenant_field)) {
+            to = &e->tenant;
+        }
+        else if (named(name, stream->type_field)) {
+            to = &e->type;
+        }
+        else if (named(name, stream->data_field)) {
+            to = &e->data;
+        }
+        else if (named(name, stream->user_field)) {
+            to = &e->user;
+        }
+        /* A field that is there twice: the first counts. */
+        if (to && !to->data) {
+            to->data = value->str;
+            to->len = (size_t)value->len;
+        }
+    }
+    return 1;
+}
+
+/* The seeds' writers leave the entry's own field out and name the tenant in the payload. */
+static void tenant_from_payload(rs_entry_t *e)
+{
+    json_t *payload, *tenant;
+
+    if (!e->data.data || e->data.len == 0 || e->data.data[0] != '{') {
+        return;
+    }
+    payload = json_loadb(e->data.data, e->data.len, JSON_REJECT_DUPLICATES, NULL);
+    tenant = json_object_get(payload, "tenant_id");
+    if (json_is_integer(tenant)) {
+        e->tenant.len = (size_t)apr_snprintf(e->copy, sizeof(e->copy), "%" APR_INT64_T_FMT,
+                                             (apr_int64_t)json_integer_value(tenant));
+        e->tenant.data = e->copy;
+    }
+    else if (json_is_string(tenant) && json_string_length(tenant) <= RS_NAME_MAX) {
+        e->tenant.len = json_string_length(tenant);
+        memcpy(e->copy, json_string_value(tenant), e->tenant.len);
+        e->tenant.data = e->copy;
+    }
+    else if (tenant) {
+        e->tenant.data = ""; /* there, and nothing that could be a tenant */
+        e->tenant.len = 0;
+    }
+    json_decref(payload);
+}
+
+int rs_entry_decode(rs_entry_t *e, const rs_stream_t *stream, const redisReply *fields, size_t max,
+                    rs_skip_t *reason)
+{
+    memset(e, 0, sizeof(*e));
+    if (!take_fields(e, stream, fields)) {
+        *reason = RS_SKIP_MALFORMED;
+        return 0;
+    }
+    if (e->data.len > max) {
+        *reason = RS_SKIP_TOO_BIG;
+        return 0;
+    }
+    if (stream->tenant_literal) {
+        e->tenant.data = stream->tenant_literal;
+        e->tenant.len = strlen(stream->tenant_literal);
+    }
+    else if (!e->tenant.data) {
+        tenant_from_payload(e);
+    }
+    if (!e->tenant.data) {
+        *reason = RS_SKIP_NO_TENANT;
+        return 0;
+    }
+    if (!rs_name_valid(e->tenant.data, e->tenant.len)) {
+        *reason = RS_SKIP_BAD_TENANT;
+        return 0;
+    }
+    /* Defaults as the seeds have them. */
+    if (!e->type.data) {
+        e->type.data = "unknown";
+        e->type.len = 7;
+    }
+    if (!rs_event_type_valid(e->type.data, e->type.len)) {
+        *reason = RS_SKIP_BAD_TYPE;
+        return 0;
+    }
+    if (!e->data.data) {
+        e->data.data = "{}";
+        e->data.len = 2;
+    }
+    if (!e->user.data || !rs_name_valid(e->user.data, e->user.len)) {
+        /* Informational unless RaglineUserOnly; a user that nobody can be is nobody's. */
+        e->user.len = e->user.len ? 1 : 0;
+        e->user.data = e->user.len ? "*" : "";
+    }
+    return 1;
+}
+
+rs_event_t *rs_entry_frame(rs_buf_t *b, const rs_entry_t *e, int stream, rs_id_t id,
+                           const rs_cursor_t *cursor)
+{
+    char text[RS_CURSOR_LEN];
+    size_t len = rs_cursor_format(text, cursor), head, tail;
+    rs_event_t *event;
+
+    rs_buf_clear(b);
+    rs_sse_event(b, e->type.data, e->type.len, text, len, e->data.data, e->data.len, &head, &tail);
+    if (!rs_buf_ok(b)) {
+        return NULL;
+    }
+    event = rs_event_create((apr_uint16_t)stream, id, b->data, b->len, e->user.data, e->user.len);
+    if (event) {
+        event->head = (apr_uint32_t)head;
+        event->tail = (apr_uint32_t)tail;
+        event->type_len = (apr_uint16_t)e->type.len;
+    }
+    return event;
+}

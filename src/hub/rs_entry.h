@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What a stream entry says: its tenant, type, payload and user, and its frame for a topic. The hub's
+ * thread.
+ */
+#ifndef RS_ENTRY_H
+#define RS_ENTRY_H
+
+#include "../base/rs_buf.h"
+#include "rs_source.h"
+#include "rs_topic.h"
+
+struct redisReply;
+
+typedef struct {
+    const char *data;
+    size_t len;
+} rs_text_t;
+
+typedef struct {
+    rs_text_t tenant, type, data, user; /* within the reply, constants, or: */
+    char copy[RS_NAME_MAX + 1];         /* a tenant that stands in the payload */
+} rs_entry_t;
+
+/* Fills in the entry from the array of names and values; 0 and the reason when it is for nobody. */
+int rs_entry_decode(rs_entry_t *entry, const rs_stream_t *stream, const struct redisReply *fields,
+                    size_t max_message, rs_skip_t *reason);
+
+/* The event as the topic's readers get it: its id is `cursor`. NULL when memory is short. */
+rs_event_t *rs_entry_frame(rs_buf_t *scratch, const rs_entry_t *entry, int stream, rs_id_t id,
+                           const rs_cursor_t *cursor);
+
+#endif

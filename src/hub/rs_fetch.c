@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Forward reads for one reader. The streamer makes and frees, the hub's thread does the rest.
+ */
+#include <stdlib.h>
+
+#include <apr_strings.h>
+
+#include "rs_entry.h"
+#include "rs_fetch.h"
+#include "rs_hub.h"
+
+#define CHUNK "256"
+
+static rs_fetch_t *of(rs_job_t *job)
+{
+    return (rs_fetch_t *)((char *)job - offsetof(rs_fetch_t, job));
+}
+
+static void start(rs_job_t *job)
+{
+    rs_fetch_t *f = of(job);
+    rs_source_t *source = f->topic->source;
+    int k;
+
+    for (k = 0; k < f->topic->nstreams; k++) {
+        const char *key = source->streams[f->topic->stream[k]].key;
+        char from[RS_ID_LEN];
+        const char *range[] = {"XRANGE", key, from, "+", "COUNT", CHUNK};
+        const char *info[] = {"XINFO", "STREAM", key};
+
+        rs_id_format(from, rs_id_after(f->own.pos[k]));
+        rs_loader_ask(source->loader, RS_ARRAY_LEN(range), range);
+        rs_loader_ask(source->loader, RS_ARRAY_LEN(info), info);
+    }
+}
+
+static int entry_id(const redisReply *e, rs_id_t *id)
+{
+    return e->type == REDIS_REPLY_ARRAY && e->elements == 2
+           && e->element[0]->type == REDIS_REPLY_STRING
+           && rs_id_parse(id, e->element[0]->str, (size_t)e->element[0]->len);
+}
+
+static int keep(rs_fetch_t *f, int k, rs_id_t id, const redisReply *fields, size_t *bytes)
+{
+    int stream = f->topic->stream[k];
+    rs_skip_t reason;
+    rs_event_t *event;
+    rs_entry_t e;
+
+    f->own.pos[k] = id;
+    if (!rs_entry_decode(&e, &f->topic->source->streams[stream], fields, rs_hub_max_message(f->hub),
+                         &reason)
+        || e.tenant.len != strlen(f->tenant)
+        || memcmp(e.tenant.data, f->tenant, e.tenant.len) != 0) {
+        return 1;
+    }
+    event = rs_entry_frame(rs_hub_scratch(f->hub), &e, stream, id, &f->own);
+    if (!event) {
+        f->failed = 1;
+        return 0;
+    }
+    f->events[f->n++] = event;
+    *bytes += event->len;
+    return f->n < RS_FETCH_MAX && *bytes < RS_FETCH_BYTES;
+}
+
+/* In the order of their ids, as far as every stream is known. */
+static void merge(rs_fetch_t *f)
+{
+    size_t at[RS_STREAMS_MAX] = {0}, bytes = 0;
+
+    for (;;) {
+        rs_id_t id = {0, 0}, best_id = {0, 0};
+        int k, best = -1;
+
+        for (k = 0; k < f->topic->nstreams; k++) {
+            const redisReply *chunk = f->chunk[k];
+
+            if (!chunk || at[k] == chunk->elements) {
+                if (chunk && chunk->elements == (size_t)atoi(CHUNK)) {
+                    return; /* there may be more of this one before what others have */
+                }
+                continue;
+            }
+            if (!entry_id(chunk->element[at[k]], &id)) {
+                f->failed = 1;
+                return;
+            }
+            if (best < 0 || rs_id_cmp(id, best_id) < 0) {
+                best = k;
+                best_id = id;
+            }
+        }
+        if (best < 0
+            || !keep(f, best, best_id, f->chunk[best]->element[at[best]++]->element[1], &bytes)) {
+            return;
+        }
+    }
+}
+
+static void judge(rs_fetch_t *f)
+{
+    int k;
+
+    for (k = 0; k < f->topic->nstreams; k++) {
+        rs_gap_t gap = rs_history_gap(&f->history[k], f->own.pos[k]);
+
+        if (gap > f->gap) {
+            f->gap = gap;
+            f->first = f->history[k].first;
+        }
+        if (gap == RS_GAP_REDIS_RESET) {
+            /* The old ids mean nothing any more: go on from what the hub reads now. */
+            f->own.pos[k] = f->topic->source->at[f->topic->stream[k]];
+            if (f->chunk[k]) {
+                freeReplyObject(f->chunk[k]);
+                f->chunk[k] = NULL;
+            }
+        }
+    }
+}
+
+static void reply(rs_job_t *job, int n, redisReply **r, int last)
+{
+    rs_fetch_t *f = of(job);
+    int k = n / 2;
+
+    if (n % 2) {
+        f->failed |= !rs_history_parse(&f->history[k], *r);
+    }
+    else if ((*r)->type == REDIS_REPLY_ARRAY) {
+        f->chunk[k] = *r;
+        *r = NULL;
+    }
+    else {
+        f->failed = 1;
+    }
+    if (last && !f->failed) {
+        judge(f);
+        merge(f);
+    }
+}
+
+static void drop_chunks(rs_fetch_t *f)
+{
+    int k;
+
+    for (k = 0; k < RS_STREAMS_MAX; k++) {
+        if (f->chunk[k]) {
+            freeReplyObject(f->chunk[k]);
+            f->chunk[k] = NULL;
+        }
+    }
+}
+
+static void over(rs_job_t *job)
+{
+    rs_fetch_t *f = of(job);
+
+    drop_chunks(f);
+    rs_hub_fetched(f->hub, f);
+}
+
+static void down(rs_job_t *job)
+{
+    of(job)->failed = 1;
+    over(job);
+}
+
+rs_fetch_t *rs_fetch_create(rs_client_t *client, rs_streamer_t *streamer, rs_hub_t *hub)
+{
+    rs_fetch_t *f = calloc(1, sizeof(*f));
+
+    if (f) {
+        f->client = client;
+        f->streamer = streamer;
+        f->hub = hub;
+        f->topic = client->topic;
+        f->tenant = ((rs_tenant_t *)client->topic->owner)->name;
+        f->own = client->resume->own;
+    }
+    return f;
+}
+
+void rs_fetch_free(rs_fetch_t *f)
+{
+    drop_chunks(f);
+    while (f->n) {
+        rs_event_drop(f->events[--f->n]);
+    }
+    free(f);
+}
+
+void rs_fetch_run(rs_fetch_t *f)
+{
+    f->job.start = start;
+    f->job.reply = reply;
+    f->job.over = over;
+    f->job.down = down;
+    rs_loader_post(f->topic->source->loader, &f->job);
+}

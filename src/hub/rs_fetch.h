@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What one reader misses that its topic no longer holds: read from Redis forwards, a few events at
+ * a time, as fast as the reader takes them. So a slow reader loses nothing and costs next to
+ * nothing. Made by its streamer, filled by the hub, used up by the streamer.
+ */
+#ifndef RS_FETCH_H
+#define RS_FETCH_H
+
+#include "../redis/rs_history.h"
+#include "../redis/rs_loader.h"
+#include "rs_client.h"
+
+#define RS_FETCH_MAX 128
+#define RS_FETCH_BYTES ((size_t)256 * 1024)
+
+struct rs_fetch_t {
+    rs_msg_t msg; /* first: RS_MSG_FETCH to the hub, RS_MSG_FETCHED back */
+    rs_job_t job;
+    rs_client_t *client; /* streamer; NULL: it has ended meanwhile */
+    rs_streamer_t *streamer;
+    rs_hub_t *hub;
+    rs_topic_t *topic;   /* the hub counts the fetch as a client of it */
+    const char *tenant;  /* the name of the topic's owner: constant */
+    rs_cursor_t own;     /* asked: the reader's position; filled: where it is after the events */
+    rs_event_t *events[RS_FETCH_MAX];
+    int n, next;
+    int in_flight; /* streamer: it is the hub's */
+    int failed;    /* Redis did not answer: ask again later */
+    rs_gap_t gap;  /* before the events: the reader has to be told */
+    rs_id_t first;
+    redisReply *chunk[RS_STREAMS_MAX];
+    rs_history_t history[RS_STREAMS_MAX];
+};
+
+/* Streamer: for this client from its position on; NULL when memory is short. */
+rs_fetch_t *rs_fetch_create(rs_client_t *client, rs_streamer_t *streamer, rs_hub_t *hub);
+void rs_fetch_free(rs_fetch_t *fetch);
+
+/* Hub: puts it into the loader's queue; it comes back by rs_hub_fetched(). */
+void rs_fetch_run(rs_fetch_t *fetch);
+
+#endif

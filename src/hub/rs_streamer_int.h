@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * A streamer from inside: its loop (rs_streamer.c) and what it does with its clients (rs_life.c).
+ */
+#ifndef RS_STREAMER_INT_H
+#define RS_STREAMER_INT_H
+
+#include <apr_thread_proc.h>
+
+#include "../base/rs_buf.h"
+#include "rs_engine.h"
+#include "rs_feed.h"
+
+struct rs_streamer_t {
+    rs_engine_t *engine;
+    rs_poll_t *poll;
+    rs_inbox_t inbox;
+    apr_thread_t *thread;
+    apr_pool_t *p; /* this thread's */
+    int ended;     /* atomic */
+    int joined;    /* engine */
+
+    rs_msg_t drain_msg; /* engine posts it once, with: */
+    apr_interval_time_t spread, limit;
+
+    /* This thread's. */
+    rs_wheel_t wheel;
+    rs_buf_t buf;
+    rs_feed_calls_t calls;
+    apr_uint64_t jitter;
+    apr_time_t now;
+    apr_time_t drain_until; /* 0: not draining */
+    int clients;
+    rs_client_t *released; /* ended in this turn, linked by msg.next */
+};
+
+/* What happens to a client. None of these waits; each may end the client. */
+void rs_life_attach(rs_streamer_t *s, rs_client_t *client);
+void rs_life_input(rs_streamer_t *s, rs_client_t *client);
+void rs_life_room(rs_streamer_t *s, rs_client_t *client);
+void rs_life_deadline(rs_streamer_t *s, rs_client_t *client);
+void rs_life_fetched(rs_streamer_t *s, rs_fetch_t *fetch);
+void rs_life_drain(rs_streamer_t *s, rs_client_t *client);
+
+/* Closes it now. */
+void rs_life_release(rs_streamer_t *s, rs_client_t *client);
+
+/* For rs_feed_flush(). */
+void rs_life_feed_calls(rs_streamer_t *s);
+
+#endif

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Gaps. max-deleted-entry-id would seem to tell, but does not move when a stream is trimmed (Redis
+ * 7.0), so the oldest entry decides: a reader at or behind it has missed nothing.
+ */
+#include <string.h>
+
+#include "rs_history.h"
+
+static int parse_id(rs_id_t *id, const redisReply *reply)
+{
+    return reply->type == REDIS_REPLY_STRING && rs_id_parse(id, reply->str, (size_t)reply->len);
+}
+
+int rs_history_parse(rs_history_t *h, const redisReply *reply)
+{
+    long long length = -1, added = -2;
+    int known = 0;
+    size_t i;
+
+    memset(h, 0, sizeof(*h));
+    h->empty = 1;
+    if (reply->type == REDIS_REPLY_ERROR) {
+        h->whole = 1;
+        return strncmp(reply->str, "ERR no such key", 15) == 0;
+    }
+    for (i = 0; reply->type == REDIS_REPLY_ARRAY && i + 1 < reply->elements; i += 2) {
+        const redisReply *name = reply->element[i], *value = reply->element[i + 1];
+
+        if (name->type != REDIS_REPLY_STRING) {
+            return 0;
+        }
+        if (strcmp(name->str, "length") == 0 && value->type == REDIS_REPLY_INTEGER) {
+            length = value->integer;
+        }
+        else if (strcmp(name->str, "entries-added") == 0 && value->type == REDIS_REPLY_INTEGER) {
+            added = value->integer;
+        }
+        else if (strcmp(name->str, "last-generated-id") == 0) {
+            known = parse_id(&h->newest, value);
+        }
+        else if (strcmp(name->str, "first-entry") == 0 && value->type == REDIS_REPLY_ARRAY
+                 && value->elements > 0) {
+            h->empty = !parse_id(&h->first, value->element[0]);
+        }
+    }
+    h->whole = length == added;
+    return known;
+}
+
+rs_gap_t rs_history_gap(const rs_history_t *h, rs_id_t id)
+{
+    if (rs_id_cmp(id, h->newest) > 0) {
+        return RS_GAP_REDIS_RESET;
+    }
+    if (rs_id_cmp(id, h->newest) == 0 || h->whole) {
+        return RS_GAP_NONE;
+    }
+    return !h->empty && rs_id_cmp(h->first, id) <= 0 ? RS_GAP_NONE : RS_GAP_TRIMMED;
+}

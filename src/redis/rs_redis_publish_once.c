@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Writing an event once however often it is published: XADD and the note that it was done are
+ * one script, so that neither can be without the other, be it that we or Redis die. A worker
+ * thread.
+ *
+ * One script takes all events of a request: within MULTI a script that Redis does not know yet
+ * would fail after other commands were written.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include <apr_strings.h>
+#include <hiredis/hiredis.h>
+
+#include "rs_redis_publish_private.h"
+
+/* How long an event_id is remembered, in seconds. */
+#define REMEMBER "86400"
+
+/* KEYS: of each event the stream and the event_key, which is the stream again if it has none.
+ * ARGV: how long to remember; of each event how many arguments XADD has, and they.
+ * The note is tried out before XADD (empty, for a second): if Redis refuses it, nothing has been
+ * written yet. An empty note counts as none. */
+static const char script[] =
+    "local out, at = {}, 2\n"
+    "for i = 1, #KEYS, 2 do\n"
+    "  local stream, note, n, answer = KEYS[i], KEYS[i + 1], tonumber(ARGV[at]), false\n"
+    "  local once = note ~= stream\n"
+    "  if once then\n"
+    "    answer = redis.pcall('GET', note)\n"
+    "    if not answer or answer == '' then\n"
+    "      answer = redis.pcall('SET', note, '', 'EX', 1)\n"
+    "      if not answer.err then answer = false end\n"
+    "    elseif type(answer) == 'string' then\n"
+    "      answer = '=' .. answer\n"
+    "    end\n"
+    "  end\n"
+    "  if not answer then\n"
+    "    answer = redis.pcall('XADD', stream, unpack(ARGV, at + 1, at + n))\n"
+    "    if once and type(answer) == 'string' then\n"
+    "      redis.pcall('SET', note, answer, 'EX', ARGV[1])\n"
+    "    end\n"
+    "  end\n"
+    "  out[#out + 1] = answer\n"
+    "  at = at + n + 1\n"
+    "end\n"
+    "return out\n";
+
+/* Of the text above; a test compares it with what Redis says. Another one costs a round trip. */
+static const char script_sha1[] = "2c442938ba4d3397a7cc392d46871a9b583e8325";
+
+#define SHORT_LEN 12
+
+/* Texts that argv points at, of each event. */
+typedef struct {
+    char maxlen[RS_XADD_MAXLEN_LEN];
+    char nargs[SHORT_LEN];
+} texts_t;
+
+typedef struct {
+    int argc;
+    const char **argv;
+    apr_size_t *lens;
+    texts_t *texts;
+    char nkeys[SHORT_LEN];
+} command_t;
+
+static void command_free(command_t *command)
+{
+    free(command->argv);
+    free(command->lens);
+    free(command->texts);
+}
+
+static void add(command_t *command, const char *word)
+{
+    command->argv[command->argc] = word;
+    command->lens[command->argc++] = strlen(word);
+}
+
+/* Everything but the command's name and the script. Returns 0 without memory. */
+static int command_make(command_t *command, const rs_xadd_t *items, int n)
+{
+    size_t most = 4 + (size_t)n * (3 + RS_XADD_ARGS_MAX);
+    int i;
+
+    command->argv = malloc(most * sizeof(*command->argv));
+    command->lens = malloc(most * sizeof(*command->lens));
+    command->texts = malloc((size_t)n * sizeof(*command->texts));
+    if (!command->argv || !command->lens || !command->texts) {
+        return 0;
+    }
+    command->argc = 2;
+    apr_snprintf(command->nkeys, sizeof(command->nkeys), "%d", 2 * n);
+    add(command, command->nkeys);
+    for (i = 0; i < n; i++) {
+        add(command, items[i].key);
+        add(command, items[i].event_key ? items[i].event_key : items[i].key);
+    }
+    add(command, REMEMBER);
+    for (i = 0; i < n; i++) {
+        texts_t *texts = &command->texts[i];
+        int at = command->argc + 1;
+        int nargs = rs_xadd_args(&items[i], texts->maxlen, command->argv + at, command->lens + at);
+
+        apr_snprintf(texts->nargs, sizeof(texts->nargs), "%d", nargs);
+        add(command, texts->nargs);
+        command->argc += nargs;
+    }
+    return 1;
+}
+
+/* APR_SUCCESS, or *outcome is what is known. */
+static apr_status_t run(rs_redis_conn_t *conn, command_t *command, const char *name,
+                        const char *what, redisReply **reply, rs_publish_outcome_t *outcome)
+{
+    apr_status_t rv;
+
+    command->argv[0] = name;
+    command->lens[0] = strlen(name);
+    command->argv[1] = what;
+    command->lens[1] = strlen(what);
+    *outcome = RS_PUBLISH_NOTHING;
+    if ((rv = rs_redis_conn_append(conn, command->argc, command->argv, command->lens))
+            != APR_SUCCESS
+        || (rv = rs_redis_conn_flush(conn)) != APR_SUCCESS) {
+        return rv;
+    }
+    *outcome = RS_PUBLISH_UNKNOWN;
+    return rs_redis_conn_reply(conn, reply);
+}
+
+static int is_unknown_script(const redisReply *reply)
+{
+    char class[RS_REDIS_CLASS_LEN];
+
+    rs_redis_error_class(class, reply);
+    return reply->type == REDIS_REPLY_ERROR && !strcmp(class, "NOSCRIPT");
+}
+
+rs_publish_outcome_t rs_redis_publish_once(rs_redis_conn_t *conn, rs_xadd_t *items, int n)
+{
+    command_t command = {0, NULL, NULL, NULL, ""};
+    rs_publish_outcome_t outcome = RS_PUBLISH_NOTHING;
+    redisReply *reply = NULL;
+    apr_status_t rv = APR_ENOMEM;
+
+    if (command_make(&command, items, n)) {
+        rv = run(conn, &command, "EVALSHA", script_sha1, &reply, &outcome);
+        if (rv == APR_SUCCESS && is_unknown_script(reply)) {
+            freeReplyObject(reply);
+            rv = run(conn, &command, "EVAL", script, &reply, &outcome);
+        }
+    }
+    command_free(&command);
+    if (rv != APR_SUCCESS) {
+        return outcome;
+    }
+    if (reply->type == REDIS_REPLY_ERROR) {
+        /* Commands within the script do not raise errors: it was not begun. */
+        rs_redis_error_class(items[0].refused, reply);
+        outcome = RS_PUBLISH_REFUSED;
+    }
+    else {
+        outcome = rs_xadd_take_ids(conn, items, n, reply);
+    }
+    freeReplyObject(reply);
+    return outcome;
+}
+
+/* What Redis Cluster takes a key's slot from, if the key says so. */
+static int has_hash_tag(const char *key)
+{
+    const char *brace = strchr(key, '{');
+
+    return brace && strchr(brace, '}') > brace + 1;
+}
+
+/* A tenant has no ':', the length says where the stream's key ends, and its first character which
+ * of the two forms it has. The note is in its stream's slot, unless that has half a brace. */
+const char *rs_event_key(apr_pool_t *p, const char *key, const char *tenant, const char *event_id)
+{
+    int tagged = has_hash_tag(key);
+
+    return apr_psprintf(p, "ragline:event:%s:%" APR_SIZE_T_FMT ":%s%s%s:%s", tenant, strlen(key),
+                        tagged ? ":" : "{", key, tagged ? "" : "}", event_id);
+}
