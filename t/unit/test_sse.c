@@ -46,7 +46,7 @@ int main(void)
            "retry: 2000\nevent: connected\nid: 1-0\n"
            "data: {\"stream\":\"orders\",\"tenant_id\":\"acme\",\"user_id\":null,"
            "\"timestamp\":\"1970-01-01T00:00:01.000000+00:00\",\"recovery\":\"reset\",\"reason\":"
-           "\"unknown\"}\n\n",
+           "\"unknown\",\"first_id\":\"5-1\"}\n\n",
            "connected");
     rs_buf_clear(&b);
     rs_sse_connected(&b, &who, apr_time_from_sec(2), NULL, 0, "new", NULL, NULL);

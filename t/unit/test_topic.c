@@ -30,6 +30,49 @@ static int holds(rs_topic_t *topic, apr_uint64_t seq, apr_uint64_t id)
     return good;
 }
 
+static rs_cursor_t at(rs_topic_t *topic, apr_uint64_t ms)
+{
+    rs_cursor_t cursor = {topic->nstreams, topic->fingerprint, {{ms, 0}, {ms, 0}}};
+
+    return cursor;
+}
+
+/* Older events in front, and finding one's place. */
+static void history(rs_source_t *source)
+{
+    rs_topic_t *topic;
+    rs_cursor_t cursor;
+    apr_uint64_t i;
+    int good = 1;
+
+    source->at[0] = (rs_id_t){1000, 0};
+    topic = rs_topic_create(source, 1);
+    cursor = at(topic, 999);
+    ok(rs_topic_seek(topic, &cursor) == 0, "a new topic knows nothing of what was before");
+    cursor = at(topic, 1000);
+    ok(rs_topic_seek(topic, &cursor) == rs_topic_next(topic), "who has all of that starts here");
+    for (i = 1; i <= 10; i++) {
+        rs_topic_append(topic, make(1000 + i, 50), SECOND);
+    }
+    for (i = 998; i >= 2; i -= 2) {
+        rs_topic_prepend(topic, make(i, 50), SECOND);
+    }
+    for (i = 2; i < 1010; i++) {
+        cursor = at(topic, i);
+        good &= holds(topic, rs_topic_seek(topic, &cursor),
+                      i >= 1000 ? i + 1 : i >= 998 ? 1001 : (i / 2 + 1) * 2);
+    }
+    ok(good, "every position finds the event after it");
+    cursor = at(topic, 1);
+    ok(rs_topic_seek(topic, &cursor) == 0, "before the oldest it is not complete");
+    rs_topic_complete_from(topic, 0, (rs_id_t){0, 0});
+    ok(rs_topic_seek(topic, &cursor) != 0, "unless it is known that there was nothing");
+    rs_topic_clear(topic);
+    cursor = at(topic, 999);
+    ok(rs_topic_seek(topic, &cursor) == 0, "after clearing only the present is known");
+    rs_topic_free(topic);
+}
+
 int main(void)
 {
     rs_stream_t streams[3] = {{.key = "a"}, {.key = "b"}, {.key = "c"}};
@@ -80,5 +123,6 @@ int main(void)
     is_int(rs_topic_read(topic, i, events, 64), -1, "after a break nobody goes on");
     ok(rs_topic_next(topic) == i + 1, "but a new reader does");
     rs_topic_free(topic);
+    history(&source);
     return done_testing();
 }

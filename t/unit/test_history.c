@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Gaps: what XINFO STREAM says, and what it means for a reader at some id.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "redis/rs_history.h"
+#include "tap.h"
+
+static redisReply *parse(redisReader *reader, const char *text)
+{
+    void *reply = NULL;
+
+    redisReaderFeed(reader, text, strlen(text));
+    redisReaderGetReply(reader, &reply);
+    return reply;
+}
+
+/* As Redis 7 answers, in RESP2; added < 0: as Redis 6 does, without entries-added. */
+static rs_history_t info(int length, int added, const char *newest, const char *first)
+{
+    redisReader *reader = redisReaderCreate();
+    char text[512], entry[128] = "*-1\r\n";
+    redisReply *reply;
+    rs_history_t h;
+
+    if (first) {
+        snprintf(entry, sizeof(entry), "*2\r\n$%d\r\n%s\r\n*2\r\n$1\r\na\r\n$1\r\nb\r\n",
+                 (int)strlen(first), first);
+    }
+    snprintf(text, sizeof(text),
+             "*%d\r\n$6\r\nlength\r\n:%d\r\n$17\r\nlast-generated-id\r\n$%d\r\n%s\r\n"
+             "$11\r\nfirst-entry\r\n%s",
+             added < 0 ? 6 : 8, length, (int)strlen(newest), newest, entry);
+    if (added >= 0) {
+        snprintf(text + strlen(text), sizeof(text) - strlen(text),
+                 "$13\r\nentries-added\r\n:%d\r\n", added);
+    }
+    reply = parse(reader, text);
+    ok(reply && rs_history_parse(&h, reply), "an answer of XINFO STREAM");
+    freeReplyObject(reply);
+    redisReaderFree(reader);
+    return h;
+}
+
+static void gap(const rs_history_t *h, const char *id, rs_gap_t want, const char *name)
+{
+    rs_id_t parsed;
+
+    rs_id_parse(&parsed, id, strlen(id));
+    is_int(rs_history_gap(h, parsed), want, name);
+}
+
+int main(void)
+{
+    rs_history_t h = info(3, 3, "9-0", "5-0");
+    redisReader *reader = redisReaderCreate();
+    redisReply *reply;
+
+    gap(&h, "9-0", RS_GAP_NONE, "the newest");
+    gap(&h, "5-0", RS_GAP_NONE, "the oldest that is there");
+    gap(&h, "7-3", RS_GAP_NONE, "in between, also when it was deleted");
+    gap(&h, "0-0", RS_GAP_NONE, "from the beginning of a stream of which nothing was removed");
+    gap(&h, "9-1", RS_GAP_REDIS_RESET, "from the future");
+    h = info(3, 8, "9-0", "5-0");
+    gap(&h, "4-9", RS_GAP_TRIMMED, "before the oldest of a trimmed stream");
+    gap(&h, "0-0", RS_GAP_TRIMMED, "from its beginning");
+    gap(&h, "5-0", RS_GAP_NONE, "at its oldest");
+    h = info(3, -1, "9-0", "5-0");
+    gap(&h, "4-9", RS_GAP_TRIMMED, "without entries-added it cannot be known, so it is a gap");
+    h = info(0, 8, "9-0", NULL);
+    gap(&h, "9-0", RS_GAP_NONE, "at the end of an emptied stream");
+    gap(&h, "8-0", RS_GAP_TRIMMED, "before it");
+    reply = parse(reader, "-ERR no such key\r\n");
+    ok(rs_history_parse(&h, reply), "no such key");
+    freeReplyObject(reply);
+    gap(&h, "1-0", RS_GAP_REDIS_RESET, "a reader of a stream that is gone");
+    gap(&h, "0-0", RS_GAP_NONE, "and one that has had nothing");
+    reply = parse(reader, "-WRONGTYPE x\r\n");
+    ok(!rs_history_parse(&h, reply), "something else");
+    freeReplyObject(reply);
+    redisReaderFree(reader);
+    return done_testing();
+}
