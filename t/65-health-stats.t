@@ -68,7 +68,7 @@ is($httpd->request(path => '/health', method => 'POST', body => 'x')->status, 40
 # --- statistics ---------------------------------------------------------------------------------
 
 my $first = stats($httpd);
-is_deeply([sort keys %$first], [qw(accepted children connections lost_slow redis streams)],
+is_deeply([sort keys %$first], [qw(accepted children connections fetches redis streams)],
     'the statistics');
 is(stats_connections($first), 0, 'no stream is open');
 ok(stats_stream($first, 'orders'), 'the stream is there by its name');
