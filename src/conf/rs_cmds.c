@@ -183,16 +183,14 @@ static const char *set_expr(cmd_parms *cmd, void *dconf, const char *arg)
 {
     rs_dir_conf_t *conf = dconf;
     const char *problem = enter(cmd, conf), *wrong = NULL;
-    int tenant = *(const char *)cmd->info == 't';
     ap_expr_info_t *expr;
 
     if (problem) {
         return problem;
     }
     expr = ap_expr_parse_cmd(cmd, arg, AP_EXPR_FLAG_STRING_RESULT, &wrong, NULL);
-    *(tenant ? &conf->tenant : &conf->user) = expr;
-    /* Without a user is fine, without a tenant is not. */
-    if (!wrong && wrong_literal(arg) && (tenant || *arg)) {
+    *(*(const char *)cmd->info == 't' ? &conf->tenant : &conf->user) = expr;
+    if (!wrong && wrong_literal(arg)) {
         wrong = apr_psprintf(cmd->pool,
                              "\"%s\" is neither a name (1 to 64 of A-Z a-z 0-9 . _ @ -) nor an "
                              "expression such as %%{REMOTE_USER}",

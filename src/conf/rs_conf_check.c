@@ -85,7 +85,24 @@ static int same_fields(const rs_stream_conf_t *a, const rs_stream_conf_t *b)
            && same_text(a->user_field, b->user_field);
 }
 
-/* The stream with this key in an earlier host of the same Redis, or in this one. */
+static int has(const rs_server_conf_t *conf, const rs_stream_conf_t *stream)
+{
+    int i;
+
+    for (i = 0; i < conf->streams->nelts; i++) {
+        if (APR_ARRAY_IDX(conf->streams, i, rs_stream_conf_t *) == stream) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+static int same_redis(const rs_server_conf_t *a, const rs_server_conf_t *b)
+{
+    return a->url && b->url && !strcmp(a->url->label, b->url->label);
+}
+
+/* A stream of the same Redis that has this one's key and comes before it, but has other fields. */
 static const rs_stream_conf_t *other_with_key(server_rec *first, const rs_server_conf_t *of,
                                               const rs_stream_conf_t *stream)
 {
@@ -95,13 +112,13 @@ static const rs_stream_conf_t *other_with_key(server_rec *first, const rs_server
     for (s = first; s; s = s->next) {
         const rs_server_conf_t *conf = rs_conf_server(s);
 
-        for (i = 0;
-             conf->url && !strcmp(conf->url->label, of->url->label) && i < conf->streams->nelts;
-             i++) {
+        for (i = 0; same_redis(conf, of) && i < conf->streams->nelts; i++) {
             const rs_stream_conf_t *other = APR_ARRAY_IDX(conf->streams, i, rs_stream_conf_t *);
 
-            if (other != stream && !strcmp(other->key, stream->key)
-                && !same_fields(other, stream)) {
+            if (other == stream && conf == of) {
+                return NULL;
+            }
+            if (!strcmp(other->key, stream->key) && !same_fields(other, stream)) {
                 return other;
             }
         }
@@ -111,13 +128,18 @@ static const rs_stream_conf_t *other_with_key(server_rec *first, const rs_server
 
 static void check_streams(apr_pool_t *p, server_rec *first, server_rec *s)
 {
-    const rs_server_conf_t *conf = rs_conf_server(s);
+    const rs_server_conf_t *conf = rs_conf_server(s), *main_conf = rs_conf_server(first);
     int i;
 
-    for (i = 0; conf->url && i < conf->streams->nelts; i++) {
-        const rs_stream_conf_t *stream = APR_ARRAY_IDX(conf->streams, i, rs_stream_conf_t *);
-        const rs_stream_conf_t *other = other_with_key(first, conf, stream);
+    for (i = 0; i < conf->streams->nelts; i++) {
+        const rs_stream_conf_t *stream = APR_ARRAY_IDX(conf->streams, i, rs_stream_conf_t *),
+                               *other;
 
+        /* Said of the main server already. */
+        if (s != first && same_redis(conf, main_conf) && has(main_conf, stream)) {
+            continue;
+        }
+        other = other_with_key(first, conf, stream);
         if (other) {
             rs_check_complain(
                 s, NULL,

@@ -29,6 +29,7 @@ typedef struct {
     server_rec *main_server;
     apr_array_header_t *streams;    /* endpoint_t, those of kind SSE */
     apr_array_header_t *complained; /* const ap_directive_t *: an AuthType without key */
+    apr_array_header_t *pairs;      /* const char *: of two endpoints, see check_pair() */
 } check_t;
 
 static int is_pattern(const core_dir_config *section)
@@ -292,33 +293,44 @@ static int same_set(const apr_array_header_t *a, const apr_array_header_t *b)
     return !a == !b;
 }
 
+/* A key that both read, or NULL. */
+static const char *shared_key(const endpoint_t *a, const endpoint_t *b)
+{
+    int i;
+
+    for (i = 0; i < a->keys->nelts; i++) {
+        if (in_list(b->keys, APR_ARRAY_IDX(a->keys, i, const char *))) {
+            return APR_ARRAY_IDX(a->keys, i, const char *);
+        }
+    }
+    return NULL;
+}
+
 /* Where a tenant is on a key is kept by the endpoint's name: one name, one meaning. */
 static void check_pair(check_t *check, const endpoint_t *a, const endpoint_t *b)
 {
     const rs_server_conf_t *a_server = rs_conf_server(a->server);
     const rs_server_conf_t *b_server = rs_conf_server(b->server);
-    int i;
+    const char *key, *pair;
 
     if (!a->conf->profile || !b->conf->profile || strcmp(a->conf->profile, b->conf->profile)
-        || !a_server->url || !b_server->url || strcmp(a_server->url->label, b_server->url->label)) {
+        || !a_server->url || !b_server->url || strcmp(a_server->url->label, b_server->url->label)
+        || (same_set(a->keys, b->keys) && same_set(a->conf->events, b->conf->events)
+            && a->conf->user_only == b->conf->user_only)) {
         return;
     }
-    if (same_set(a->keys, b->keys) && same_set(a->conf->events, b->conf->events)
-        && a->conf->user_only == b->conf->user_only) {
-        return;
-    }
-    for (i = 0; i < a->keys->nelts; i++) {
-        const char *key = APR_ARRAY_IDX(a->keys, i, const char *);
-
-        if (in_list(b->keys, key)) {
-            rs_check_complain(
-                b->server, NULL,
-                apr_psprintf(check->pool,
-                             "%s and %s are both named %s and read the key %s, but with different "
-                             "streams or events: give one of them another name with RaglineProfile",
-                             a->where, b->where, a->conf->profile, key));
-            return;
-        }
+    key = shared_key(a, b);
+    /* Hosts inherit the main server's sections: each pair once, whatever the hosts. */
+    pair = strcmp(a->where, b->where) < 0 ? apr_pstrcat(check->pool, a->where, b->where, NULL)
+                                          : apr_pstrcat(check->pool, b->where, a->where, NULL);
+    if (key && !in_list(check->pairs, pair)) {
+        APR_ARRAY_PUSH(check->pairs, const char *) = pair;
+        rs_check_complain(
+            b->server, NULL,
+            apr_psprintf(check->pool,
+                         "%s and %s are both named %s and read the key %s, but with different "
+                         "streams or events: give one of them another name with RaglineProfile",
+                         a->where, b->where, a->conf->profile, key));
     }
 }
 
@@ -329,7 +341,12 @@ static void check_key(check_t *check, server_rec *s, const apr_array_header_t *s
 {
     rs_guard_t guard = rs_tree_guard(check->scratch, check->main_server, s, kind, path);
     const rs_dir_conf_t *conf;
+    int shown = (int)strlen(path);
 
+    /* httpd adds a slash to a directory. */
+    if (shown > 1 && path[shown - 1] == '/') {
+        shown--;
+    }
     if (!guard.ours || !(guard.asks_user || guard.unsure)
         || contains(check->complained, guard.auth_type)) {
         return;
@@ -340,9 +357,9 @@ static void check_key(check_t *check, server_rec *s, const apr_array_header_t *s
         APR_ARRAY_PUSH(check->complained, const ap_directive_t *) = guard.auth_type;
         rs_check_complain(s, guard.auth_type,
                           apr_psprintf(check->pool,
-                                       "AuthType RaglineJWT needs a key, and %s %s> has none: add "
-                                       "RaglineJWTKey file:PATH, or env:NAME",
-                                       kind, path));
+                                       "AuthType RaglineJWT needs a key, and %s %.*s> has none: "
+                                       "add RaglineJWTKey file:PATH, or env:NAME",
+                                       kind, shown, path));
     }
 }
 
@@ -432,8 +449,12 @@ static void check_handlers(check_t *check, const ap_directive_t *tree, int named
 
 void rs_check_endpoints(apr_pool_t *p, server_rec *main_server)
 {
-    check_t check = {p, NULL, main_server, apr_array_make(p, 8, sizeof(endpoint_t)),
-                     apr_array_make(p, 8, sizeof(const ap_directive_t *))};
+    check_t check = {p,
+                     NULL,
+                     main_server,
+                     apr_array_make(p, 8, sizeof(endpoint_t)),
+                     apr_array_make(p, 8, sizeof(const ap_directive_t *)),
+                     apr_array_make(p, 8, sizeof(const char *))};
     server_rec *s;
     int i, k;
 

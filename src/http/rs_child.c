@@ -49,8 +49,11 @@ static void log_sink(const char *file, int line, int level, apr_status_t rv, con
 
 static void open_log(server_rec *s)
 {
+    int level = ap_get_server_module_loglevel(s, APLOG_MODULE_INDEX);
+
     log_server = s;
-    rs_log_sink(log_sink, ap_get_server_module_loglevel(s, APLOG_MODULE_INDEX));
+    /* httpd writes notices whatever the level, and an end of trouble is one. */
+    rs_log_sink(log_sink, level < APLOG_NOTICE ? APLOG_NOTICE : level);
 }
 
 /* --- before children exist, as root --- */

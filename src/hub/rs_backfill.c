@@ -46,6 +46,8 @@ struct rs_backfill_t {
     rs_client_t *riding;  /* this pass is for them */
     part_t part[RS_STREAMS_MAX];
     int scanned, limit, limited;
+    int failed; /* Redis answered with an error */
+    int forgot; /* a topic was forgotten during this pass */
     struct {
         int k;
         int history;             /* XINFO, else entries */
@@ -105,20 +107,13 @@ static apr_uint64_t newest(rs_client_t *client, int last)
     return seq;
 }
 
-/* As far as the topic goes. */
+/* At its position; number 0 where the topic does not hold that (it was trimmed meanwhile): then the
+ * streamer has it fetched. */
 static void place_at(rs_client_t *client)
 {
-    rs_topic_t *topic = client->topic;
-    int k;
-
-    for (k = 0; k < topic->nstreams; k++) {
-        if (rs_id_cmp(client->resume->own.pos[k], topic->start[k]) < 0) {
-            client->resume->own.pos[k] = topic->start[k];
-        }
-    }
     client->seq = client->profile->start_last && !*client->cursor
                       ? newest(client, client->profile->start_last)
-                      : rs_topic_seek(topic, &client->resume->own);
+                      : rs_topic_seek(client->topic, &client->resume->own);
 }
 
 /* From now on. */
@@ -236,6 +231,7 @@ void rs_backfill_forgot(const rs_topic_t *topic)
 
     for (k = 0; b && k < b->n; k++) {
         b->since[k] = b->source->at[b->stream[k]];
+        b->forgot = 1;
     }
 }
 
@@ -314,7 +310,7 @@ static void pass_start(rs_job_t *job)
     b->waiting = NULL;
     record(b, rs_clock_now());
     set_range(b);
-    b->scanned = b->limit = b->limited = b->nasked = 0;
+    b->scanned = b->limit = b->limited = b->failed = b->forgot = b->nasked = 0;
     for (client = b->riding; client; client = (const rs_client_t *)client->msg.next) {
         if (client->profile->replay_limit > b->limit) {
             b->limit = client->profile->replay_limit;
@@ -351,10 +347,18 @@ static void prepend(rs_backfill_t *b, int k, rs_id_t id, const redisReply *field
     if (!topic || topic->trimmed || rs_id_cmp(id, topic->start[k]) > 0) {
         return; /* it has this one, or has begun to forget */
     }
+    if (rs_id_cmp(topic->start[k], b->part[k].top) > 0) {
+        topic->trimmed = 1; /* what is between here and its start was not read */
+        return;
+    }
     cursor.n = b->n;
     cursor.keys = b->fingerprint;
     for (i = 0; i < b->n; i++) {
+        /* What is after its start stands behind this event. */
         cursor.pos[i] = i == k ? id : b->part[i].upper;
+        if (i != k) {
+            lower_to(&cursor.pos[i], topic->start[i]);
+        }
     }
     event = rs_entry_frame(rs_hub_scratch(b->hub), &e, b->stream[k], id, &cursor);
     if (event) {
@@ -433,9 +437,7 @@ static void pass_reply(rs_job_t *job, int n, redisReply **reply, int last)
     part_t *part = &b->part[b->asked[n].k];
 
     if (b->asked[n].history) {
-        if (!rs_history_parse(&part->history, *reply)) {
-            part->history.whole = 1; /* cannot tell: not a reason to frighten anybody */
-        }
+        b->failed |= !rs_history_parse(&part->history, *reply);
     }
     else if ((*reply)->type == REDIS_REPLY_ARRAY) {
         part->chunk = *reply;
@@ -443,9 +445,9 @@ static void pass_reply(rs_job_t *job, int n, redisReply **reply, int last)
         *reply = NULL;
     }
     else {
-        part->done = 1;
+        b->failed = 1;
     }
-    if (last) {
+    if (last && !b->failed) {
         merge(b);
     }
 }
@@ -464,9 +466,19 @@ static void drop_chunks(rs_backfill_t *b)
     }
 }
 
+static void refuse_all(rs_hub_t *hub, rs_client_t *client)
+{
+    rs_client_t *next;
+
+    for (; client; client = next) {
+        next = (rs_client_t *)client->msg.next;
+        client->refused = "redis_unavailable";
+        rs_hub_attach(hub, client);
+    }
+}
+
 static void settle(rs_backfill_t *b, rs_client_t *client)
 {
-    rs_topic_t *topic = client->topic;
     const rs_id_t *own = client->resume->own.pos;
     const char *reason = NULL;
     int k;
@@ -479,8 +491,9 @@ static void settle(rs_backfill_t *b, rs_client_t *client)
             place_live(client);
             return;
         }
-        if (rs_id_cmp(own[k], topic->start[k]) < 0) {
+        if (b->limited && rs_id_cmp(own[k], b->part[k].upper) < 0) {
             reason = "limit";
+            client->resume->own.pos[k] = b->part[k].upper;
         }
         else if (gap == RS_GAP_TRIMMED && rs_id_cmp(own[k], b->part[k].top) < 0 && !reason) {
             reason = "trimmed";
@@ -503,12 +516,19 @@ static void pass_over(rs_job_t *job)
     int k;
 
     drop_chunks(b);
-    for (k = 0; k < b->n; k++) {
+    if (b->failed) {
+        refuse_all(b->hub, b->riding);
+        b->riding = NULL;
+    }
+    for (k = 0; !b->failed && k < b->n; k++) {
         rs_id_t reached = b->limited ? b->part[k].upper : b->part[k].lower;
 
-        lower_to(&b->since[k], reached);
+        if (!b->forgot) {
+            lower_to(&b->since[k], reached);
+        }
         for (topic = rs_hub_topics(b->hub); topic; topic = topic->newer) {
-            if (topic->source == b->source && topic->streams == b->streams && !topic->trimmed) {
+            if (topic->source == b->source && topic->streams == b->streams && !topic->trimmed
+                && rs_id_cmp(topic->start[k], b->part[k].top) <= 0) {
                 rs_topic_complete_from(topic, k, reached);
             }
         }
@@ -521,17 +541,6 @@ static void pass_over(rs_job_t *job)
     b->riding = NULL;
     if (b->waiting) {
         rs_loader_post(b->source->loader, job);
-    }
-}
-
-static void refuse_all(rs_hub_t *hub, rs_client_t *client)
-{
-    rs_client_t *next;
-
-    for (; client; client = next) {
-        next = (rs_client_t *)client->msg.next;
-        client->refused = "redis_unavailable";
-        rs_hub_attach(hub, client);
     }
 }
 

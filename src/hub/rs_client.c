@@ -157,18 +157,13 @@ static int frame_cursor(const rs_client_t *client, const rs_event_t *event, rs_c
 static void advance(rs_client_t *client, const rs_event_t *event)
 {
     rs_cursor_t *own = &client->resume->own, after;
-    int k;
 
     if (own->n == 1) {
         own->pos[0] = event->id;
         return;
     }
     if (frame_cursor(client, event, &after)) {
-        for (k = 0; k < own->n; k++) {
-            if (rs_id_cmp(after.pos[k], own->pos[k]) > 0) {
-                own->pos[k] = after.pos[k];
-            }
-        }
+        rs_cursor_raise(own, &after);
     }
 }
 

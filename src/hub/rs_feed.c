@@ -36,6 +36,12 @@ rs_feed_t *rs_feed_join(rs_follow_t *follow, rs_client_t *client)
         feed->profile = client->profile;
         feed->seq = client->seq;
         feed->pos = client->resume->own;
+        if (!client->seq) {
+            /* The client has to catch up from elsewhere: the feed begins at the topic's end. What is
+             * published was appended before, so the position is read first. */
+            rs_source_cursor(follow->topic->source, follow->topic, &feed->pos);
+            feed->seq = rs_topic_tail(follow->topic, &feed->pos);
+        }
         feed->next = follow->feeds;
         follow->feeds = feed;
     }

@@ -20,9 +20,9 @@ struct rs_fetch_t {
     rs_client_t *client; /* streamer; NULL: it has ended meanwhile */
     rs_streamer_t *streamer;
     rs_hub_t *hub;
-    rs_topic_t *topic;   /* the hub counts the fetch as a client of it */
-    const char *tenant;  /* the name of the topic's owner: constant */
-    rs_cursor_t own;     /* asked: the reader's position; filled: where it is after the events */
+    rs_topic_t *topic;  /* the hub counts the fetch as a client of it */
+    const char *tenant; /* the name of the topic's owner: constant */
+    rs_cursor_t own;    /* asked: the reader's position; filled: where it is after the events */
     rs_event_t *events[RS_FETCH_MAX];
     int n, next;
     int in_flight; /* streamer: it is the hub's */

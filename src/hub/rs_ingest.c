@@ -14,26 +14,30 @@ typedef struct {
     int behind; /* some stream holds more than was read */
 } baton_t;
 
-static rs_id_t on_position(void *data, int stream, rs_id_t newest)
+static rs_id_t on_position(void *data, int stream, const rs_history_t *history)
 {
     baton_t *baton = data;
     rs_source_t *source = baton->source;
+    rs_id_t *at = &source->at[stream];
+    int backwards = rs_id_cmp(history->newest, *at) < 0;
+    /* Another stream under the same name, with newer ids: it counts its entries from the start. */
+    int replaced = history->added >= 0 && history->added < source->added[stream];
 
-    if (source->known[stream] && rs_id_cmp(newest, source->at[stream]) >= 0) {
-        baton->behind |= rs_id_cmp(newest, source->at[stream]) > 0;
-        return source->at[stream];
+    source->added[stream] = history->added;
+    if (!source->known[stream] || backwards) {
+        *at = history->newest;
     }
-    if (source->known[stream]) {
+    if (source->known[stream] && (backwards || replaced)) {
         rs_log(
             RS_LOG_WARNING, 0,
-            RSLOGNO(0501) "%s: ids of %s went backwards (data was lost or replaced); its readers "
-                          "are told to start again",
+            RSLOGNO(0501) "%s: %s is not what it was (data was lost, or the stream was replaced); "
+                          "its readers are told so",
             source->url->label, source->streams[stream].key);
         rs_hub_break(baton->hub, source, stream);
     }
     source->known[stream] = 1;
-    source->at[stream] = newest;
-    return newest;
+    baton->behind |= rs_id_cmp(history->newest, *at) > 0;
+    return *at;
 }
 
 static void on_entry(void *data, int stream, rs_id_t id, const redisReply *fields)
@@ -79,15 +83,15 @@ static void on_up(void *data, int up)
     baton_t *baton = data;
     rs_source_t *source = baton->source;
 
-    if (up && !source->up) {
-        RS_STAT_ADD(source->stats->connects, 1);
-        publish_positions(source);
+    if (up != source->up) {
+        RS_STAT_ADD(source->stats->connects, up);
+        set_caught_up(source, up && !baton->behind);
     }
+    baton->behind = 0;
+    publish_positions(source);
     rs_hub_batch_end(baton->hub);
     __atomic_store_n(&source->up, up, __ATOMIC_RELEASE);
     RS_STAT_SET(source->stats->up, (apr_uint32_t)up);
-    set_caught_up(source, up && !baton->behind);
-    baton->behind = 0;
     pthread_mutex_lock(&source->lock);
     source->settled = 1;
     pthread_cond_broadcast(&source->settling);

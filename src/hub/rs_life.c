@@ -163,7 +163,8 @@ static int up_to_date(rs_feed_t *feed)
     if (rs_topic_next(topic) != feed->seq) {
         return 0;
     }
-    feed->pos = cursor;
+    /* The feed may already have what has not been published yet. */
+    rs_cursor_raise(&feed->pos, &cursor);
     return 1;
 }
 

@@ -39,10 +39,11 @@ struct rs_source_t {
     /* Hub. */
     apr_hash_t *tenants; /* name → rs_tenant_t; entries are recycled by the hash */
     struct rs_reader_t *reader;
-    struct rs_loader_t *loader;        /* history */
-    struct rs_backfill_t *backfills;   /* one for each set of streams that needed it */
-    int known[RS_SOURCE_STREAMS_MAX];  /* whether `at` means anything yet */
-    rs_id_t at[RS_SOURCE_STREAMS_MAX]; /* as `pos`, entry by entry */
+    struct rs_loader_t *loader;             /* history */
+    struct rs_backfill_t *backfills;        /* one for each set of streams that needed it */
+    int known[RS_SOURCE_STREAMS_MAX];       /* whether `at` means anything yet */
+    long long added[RS_SOURCE_STREAMS_MAX]; /* entries that the stream ever had */
+    rs_id_t at[RS_SOURCE_STREAMS_MAX];      /* as `pos`, entry by entry */
 
     int up;        /* atomic: positions are known and streams are being read */
     int caught_up; /* atomic */

@@ -210,6 +210,24 @@ apr_uint64_t rs_topic_next(rs_topic_t *topic)
     return next;
 }
 
+apr_uint64_t rs_topic_tail(rs_topic_t *topic, rs_cursor_t *cursor)
+{
+    rs_cursor_t last = *cursor;
+    apr_uint64_t next;
+
+    pthread_mutex_lock(&topic->lock);
+    next = topic->next_seq;
+    if (next > topic->first) {
+        const rs_event_t *e = topic->ring[(next - 1) & (topic->size - 1)];
+
+        if (rs_cursor_parse(&last, e->frame + e->head + 4, e->tail - e->head - 5)) {
+            rs_cursor_raise(cursor, &last);
+        }
+    }
+    pthread_mutex_unlock(&topic->lock);
+    return next;
+}
+
 int rs_topic_read(rs_topic_t *topic, apr_uint64_t seq, rs_event_t **events, int max)
 {
     int n = -1;

@@ -101,6 +101,9 @@ size_t rs_topic_break(rs_topic_t *topic);
 /* The number that the next event will have. */
 apr_uint64_t rs_topic_next(rs_topic_t *topic);
 
+/* The same, and the position there as the newest event kept has it; `cursor` is only raised. */
+apr_uint64_t rs_topic_tail(rs_topic_t *topic, rs_cursor_t *cursor);
+
 /* Copies up to max events from number seq on, with a reference each. Returns how many, or -1 when
  * seq is no longer kept. Any thread. */
 int rs_topic_read(rs_topic_t *topic, apr_uint64_t seq, rs_event_t **events, int max);

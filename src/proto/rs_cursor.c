@@ -18,6 +18,17 @@ apr_uint32_t rs_cursor_keys_add(apr_uint32_t fingerprint, const char *key)
     return fingerprint;
 }
 
+void rs_cursor_raise(rs_cursor_t *cursor, const rs_cursor_t *other)
+{
+    int k;
+
+    for (k = 0; k < cursor->n; k++) {
+        if (rs_id_cmp(other->pos[k], cursor->pos[k]) > 0) {
+            cursor->pos[k] = other->pos[k];
+        }
+    }
+}
+
 static char *fingerprint_format(char *to, apr_uint32_t keys)
 {
     int shift;

@@ -22,6 +22,9 @@ struct rs_cursor_t {
 #define RS_CURSOR_KEYS_INIT 2166136261u
 apr_uint32_t rs_cursor_keys_add(apr_uint32_t fingerprint, const char *key);
 
+/* Takes the higher of the two in each stream. */
+void rs_cursor_raise(rs_cursor_t *cursor, const rs_cursor_t *other);
+
 /* Returns the length written, without the NUL. */
 size_t rs_cursor_format(char buf[RS_CURSOR_LEN], const rs_cursor_t *cursor);
 

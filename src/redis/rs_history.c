@@ -14,14 +14,16 @@ static int parse_id(rs_id_t *id, const redisReply *reply)
 
 int rs_history_parse(rs_history_t *h, const redisReply *reply)
 {
-    long long length = -1, added = -2;
+    long long length = -1;
     int known = 0;
     size_t i;
 
     memset(h, 0, sizeof(*h));
     h->empty = 1;
+    h->added = -1;
     if (reply->type == REDIS_REPLY_ERROR) {
         h->whole = 1;
+        h->added = 0;
         return strncmp(reply->str, "ERR no such key", 15) == 0;
     }
     for (i = 0; reply->type == REDIS_REPLY_ARRAY && i + 1 < reply->elements; i += 2) {
@@ -34,7 +36,7 @@ int rs_history_parse(rs_history_t *h, const redisReply *reply)
             length = value->integer;
         }
         else if (strcmp(name->str, "entries-added") == 0 && value->type == REDIS_REPLY_INTEGER) {
-            added = value->integer;
+            h->added = value->integer;
         }
         else if (strcmp(name->str, "last-generated-id") == 0) {
             known = parse_id(&h->newest, value);
@@ -44,7 +46,7 @@ int rs_history_parse(rs_history_t *h, const redisReply *reply)
             h->empty = !parse_id(&h->first, value->element[0]);
         }
     }
-    h->whole = length == added;
+    h->whole = length == h->added;
     return known;
 }
 
@@ -53,7 +55,12 @@ rs_gap_t rs_history_gap(const rs_history_t *h, rs_id_t id)
     if (rs_id_cmp(id, h->newest) > 0) {
         return RS_GAP_REDIS_RESET;
     }
-    if (rs_id_cmp(id, h->newest) == 0 || h->whole) {
+    if (rs_id_cmp(id, h->newest) == 0) {
+        return RS_GAP_NONE;
+    }
+    /* A reader that has had nothing. One that has had something older than all of a whole stream
+     * has had it from another stream of this name. */
+    if (h->whole && id.ms == 0 && id.seq == 0) {
         return RS_GAP_NONE;
     }
     return !h->empty && rs_id_cmp(h->first, id) <= 0 ? RS_GAP_NONE : RS_GAP_TRIMMED;

@@ -11,10 +11,11 @@
 #include "../proto/rs_id.h"
 
 typedef struct {
-    rs_id_t newest; /* last-generated-id; 0-0: there is no such key */
-    rs_id_t first;  /* the oldest entry that is there; 0-0: none */
-    int empty;      /* no entry is there */
-    int whole;      /* nothing was ever removed (Redis 7 and later can tell) */
+    rs_id_t newest;  /* last-generated-id; 0-0: there is no such key */
+    rs_id_t first;   /* the oldest entry that is there; 0-0: none */
+    int empty;       /* no entry is there */
+    int whole;       /* nothing was ever removed (Redis 7 and later can tell) */
+    long long added; /* how many entries there ever were; -1: not known */
 } rs_history_t;
 
 /* 0 when the reply is neither that nor "no such key". */

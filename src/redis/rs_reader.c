@@ -6,8 +6,10 @@
  *   READING    one XREAD is on its way, for ever
  *
  * Redis answers a blocked XREAD with nil when its time is over, so no answer within BLOCK + TIMEOUT
- * means that the connection is dead. A key that is not a stream would make every XREAD fail, so it
- * is left out and asked for again every PROBE. The hub's thread.
+ * means that the connection is dead. Positions are asked for again between two reads, once a second
+ * at most: a blocked XREAD does not notice that ids went backwards (a stream was deleted, Redis lost
+ * data), and a key that is not a stream, which would make every XREAD fail, is left out until it is
+ * one. The hub's thread.
  */
 #include <string.h>
 
@@ -15,11 +17,12 @@
 
 #include "../base/rs_clock.h"
 #include "../base/rs_log.h"
+#include "rs_history.h"
 #include "rs_link.h"
 #include "rs_reader.h"
 
 #define TIMEOUT apr_time_from_sec(5)
-#define PROBE apr_time_from_sec(10)
+#define PROBE apr_time_from_sec(1)
 #define KEYS_MAX 64
 
 enum { IDLE, POSITIONS, READING };
@@ -35,7 +38,7 @@ struct rs_reader_t {
 
     int state;
     int pending;             /* replies to come in this state */
-    apr_time_t probe;        /* when left-out keys are asked for again; 0: none is left out */
+    apr_time_t probe;        /* when positions are asked for again */
     int told_down;           /* logged, until it is up again */
     char left_out[KEYS_MAX]; /* 1: not a stream now */
     rs_id_t pos[KEYS_MAX];
@@ -59,6 +62,7 @@ static void ask_positions(rs_reader_t *r)
             return;
         }
     }
+    r->probe = rs_clock_now() + PROBE;
     enter(r, POSITIONS, r->n, TIMEOUT);
 }
 
@@ -107,25 +111,10 @@ static int is_error(const redisReply *reply, const char *word)
     return reply->type == REDIS_REPLY_ERROR && strncmp(reply->str, word, strlen(word)) == 0;
 }
 
-static int newest_id(const redisReply *reply, rs_id_t *id)
-{
-    size_t i;
-
-    for (i = 0; reply->type == REDIS_REPLY_ARRAY && i + 1 < reply->elements; i += 2) {
-        const redisReply *name = reply->element[i], *value = reply->element[i + 1];
-
-        if (name->type == REDIS_REPLY_STRING && value->type == REDIS_REPLY_STRING
-            && strcmp(name->str, "last-generated-id") == 0) {
-            return rs_id_parse(id, value->str, (size_t)value->len);
-        }
-    }
-    return 0;
-}
-
 static void on_position(rs_reader_t *r, const redisReply *reply)
 {
     int i = r->n - r->pending;
-    rs_id_t newest = {0, 0};
+    rs_history_t history;
 
     if (is_error(reply, "WRONGTYPE")) {
         if (!r->left_out[i]) {
@@ -134,11 +123,10 @@ static void on_position(rs_reader_t *r, const redisReply *reply)
                    r->url->label, r->keys[i]);
         }
         r->left_out[i] = 1;
-        r->probe = rs_clock_now() + PROBE;
     }
-    else if (is_error(reply, "ERR no such key") || newest_id(reply, &newest)) {
+    else if (rs_history_parse(&history, reply)) {
         r->left_out[i] = 0;
-        r->pos[i] = r->calls.position(r->calls.baton, i, newest);
+        r->pos[i] = r->calls.position(r->calls.baton, i, &history);
     }
     else {
         rs_link_fail(r->link, reply->type == REDIS_REPLY_ERROR
@@ -225,8 +213,7 @@ static void on_entries(rs_reader_t *r, const redisReply *reply)
         full |= n >= r->batch;
     }
     r->calls.batch_end(r->calls.baton, !full);
-    if (r->probe && rs_clock_now() >= r->probe) {
-        r->probe = 0;
+    if (rs_clock_now() >= r->probe) {
         ask_positions(r);
         return;
     }

@@ -11,14 +11,15 @@
 
 #include "../base/rs_poll.h"
 #include "../proto/rs_id.h"
+#include "rs_history.h"
 #include "rs_redis_url.h"
 
 typedef struct rs_reader_t rs_reader_t;
 
 typedef struct {
-    /* Before reading begins, and after each reconnect: the newest id of the stream (0-0 for a key
-     * that is not there). Returns the id to read on from. */
-    rs_id_t (*position)(void *baton, int stream, rs_id_t newest);
+    /* Before reading begins, after each reconnect, and now and then: where the stream stands (0-0 for a
+     * key that is not there). Returns the id to read on from. */
+    rs_id_t (*position)(void *baton, int stream, const rs_history_t *history);
     /* One entry; `fields` is the array of names and values, or not even that. */
     void (*entry)(void *baton, int stream, rs_id_t id, const redisReply *fields);
     /* A reply was worked off. caught_up: it did not hold as many entries as were asked for. */

@@ -89,9 +89,13 @@ static inline int redis_start(void)
 #endif
         dup2(log, 1);
         dup2(log, 2);
-        execlp("redis-server", "redis-server", "--port", "0", "--unixsocket", redis_socket,
-               "--unixsocketperm", "700", "--dir", redis_dir, "--save", "", "--appendonly", "no",
-               "--daemonize", "no", NULL);
+        char *args[] = {"redis-server", "--port", "0", "--unixsocket", redis_socket,
+                        "--unixsocketperm", "700", "--dir", redis_dir, "--save", "",
+                        "--appendonly", "no", "--daemonize", "no", NULL};
+
+        execvp("redis-server", args);
+        /* Debian's redis-tools: the same program, which goes by argv[0]. */
+        execvp("redis-check-rdb", args);
         _exit(127);
     }
     if (pid < 0) {

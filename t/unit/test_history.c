@@ -63,6 +63,7 @@ int main(void)
     gap(&h, "7-3", RS_GAP_NONE, "in between, also when it was deleted");
     gap(&h, "0-0", RS_GAP_NONE, "from the beginning of a stream of which nothing was removed");
     gap(&h, "9-1", RS_GAP_REDIS_RESET, "from the future");
+    gap(&h, "3-0", RS_GAP_TRIMMED, "older than a whole stream: from another one of this name");
     h = info(3, 8, "9-0", "5-0");
     gap(&h, "4-9", RS_GAP_TRIMMED, "before the oldest of a trimmed stream");
     gap(&h, "0-0", RS_GAP_TRIMMED, "from its beginning");

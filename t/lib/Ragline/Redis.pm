@@ -12,14 +12,15 @@ use Redis ();
 
 use Ragline::Proc qw(spawn stop_pid slurp wait_until free_port run_dir);
 
-# start(name => 'a', password => ..., tcp => 1, args => [...])
+# start(name => ..., password => ..., tcp => 1, args => [...])
 sub start
 {
     my ($class, %self) = @_;
     my $self = bless { args => [], %self }, $class;
     my $owner = $$;
     $self->{owner} = $owner;
-    $self->{dir} = run_dir() . "/redis-$self->{name}";
+    # The two of the whole suite have names that its configuration knows.
+    $self->{dir} = run_dir() . "/redis-$self->{name}" . ($self->{fixed} ? '' : "-$$");
     File::Path::make_path($self->{dir});
     chmod(0755, $self->{dir});
     $self->{socket} = "$self->{dir}/s";
@@ -61,7 +62,12 @@ sub launch
         @{ $self->{args} },
     );
     $self->{pid} = spawn($log, $self->server_binary, @options);
-    return if wait_until(sub { eval { $self->client->ping } });
+    return if wait_until(sub {
+        eval { $self->client->ping } && return 1;
+        # One that failed once does not connect again.
+        delete $self->{client};
+        return 0;
+    });
     my $output = slurp($log);
     $self->stop;
     die "redis-server did not start:\n$output";
