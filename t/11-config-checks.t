@@ -183,7 +183,11 @@ wrong('two endpoints of one name', '<Location /a/stream> and <Location /b/stream
     . 'ragline:stream:orders, but with different streams or events', location('/a/stream', $all, "RaglineEvents a*\n"),
     location('/b/stream', $all, "RaglineEvents b*\n"));
 wrong('... in two hosts', 'are both named stream', location('/a/stream', $all),
-    "<VirtualHost *>\n", location('/b/stream', $all, "RaglineSubscribe other\n"), "</VirtualHost>\n");
+    "<VirtualHost *>\n", location('/b/stream', $all, "RaglineEvents b*\n"), "</VirtualHost>\n");
+wrong('two endpoints of one name, one with more streams', 'are both named stream', location('/a/stream', $all),
+    location('/b/stream', $all, "RaglineSubscribe orders\nRaglineSubscribe other\n"));
+fine('... in two hosts, where orders are the same events', location('/a/stream', $all), "<VirtualHost *>\n",
+    location('/b/stream', $all, "RaglineSubscribe other\n"), "</VirtualHost>\n");
 fine('two endpoints of two names', location('/a/stream', $all, "RaglineEvents a*\n"),
     location('/b/stream', $all, "RaglineEvents b*\nRaglineProfile b\n"));
 fine('two paths of one endpoint', location('/a/stream', $all), location('/b/stream', $all));

@@ -73,7 +73,6 @@ certificate('localhost', '/CN=localhost');
 certificate('acme', '/O=acme/CN=joe');
 certificate('beta', '/O=beta/CN=ann');
 certificate('odd', '/O=Odd Company Ltd/CN=bob');
-certificate('stranger', '/O=acme/CN=joe');
 {
     my $tls = Ragline::Httpd->new(name => 'tls', conf => <<"EOF");
 SSLSessionCache shmcb:\@ROOT\@/sessions
@@ -94,7 +93,8 @@ EOF
     my $as = sub {
         my ($name, $path) = @_;
         IO::Socket::SSL::set_client_defaults($name
-            ? (SSL_cert_file => "$dir/$name.pem", SSL_key_file => "$dir/$name.key") : ());
+            ? (SSL_cert_file => "$dir/$name.pem", SSL_key_file => "$dir/$name.key")
+            : (SSL_cert_file => undef, SSL_key_file => undef));
         return who($tls, $path // '/stream', tls => 1);
     };
     my ($json, $stream) = $as->('acme');
@@ -106,7 +106,6 @@ EOF
     is(($as->('odd'))[0]{error}, 'bad_tenant', 'an organisation that is no name: 403 bad_tenant');
     is(($as->(undef))[0]{error}, 'no_tenant', 'no certificate: 403 no_tenant');
     is(($as->(undef, '/required'))[0]{status}, 403, 'no certificate where it is required: 403');
-    IO::Socket::SSL::set_client_defaults();
     $tls->stop;
 }
 
@@ -125,8 +124,13 @@ SetEnv FIXED acme
         'Require valid-user', 'RaglineTenant acme') ]}
 @{[ endpoint('/setenvif', 'RaglineTenant "%{reqenv:TENANT}"', 'Require all granted') ]}
 @{[ endpoint('/setenv', 'RaglineTenant "%{reqenv:FIXED}"', 'Require all granted') ]}
-@{[ endpoint('/rewrite', 'RaglineTenant "%{reqenv:REWRITTEN}"', 'Require all granted', 'RewriteEngine On',
-        'RewriteCond %{HTTP_HOST} ^([a-z]+)\.', 'RewriteRule ^ - [E=REWRITTEN:%1]') ]}
+@{[ endpoint('/rewrite', 'RaglineTenant "%{reqenv:REWRITTEN}"', 'Require all granted') ]}
+# Not in the <Location> itself: there mod_rewrite takes its path for a directory without its slash.
+<LocationMatch "^/rewrite\$">
+    RewriteEngine On
+    RewriteCond %{HTTP_HOST} ^([a-z]+)\\.
+    RewriteRule ^ - [E=REWRITTEN:%1]
+</LocationMatch>
 @{[ endpoint('/rewrite-server', 'RaglineTenant "%{reqenv:SERVER_LEVEL}"', 'Require all granted') ]}
 @{[ endpoint('/joined', 'RaglineTenant "t-%{reqenv:TENANT}"', 'Require all granted') ]}
 @{[ endpoint('/header', 'RequestHeader unset X-Tenant', 'RaglineTenant "%{req:X-Tenant}"', 'Require all granted') ]}

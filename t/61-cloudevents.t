@@ -55,7 +55,8 @@ my $serial = 0;
 
 sub event
 {
-    return { specversion => '1.0', id => ++$serial, source => '/shop', type => 'order.created', @_ };
+    return { specversion => '1.0', id => ++$serial, source => '/shop', type => 'order.created',
+        @_ };
 }
 
 # JSON::PP would write a number for what was one.

@@ -12,7 +12,7 @@ use Test::More;
 use Time::HiRes ();
 
 use Ragline::Httpd ();
-use Ragline::Proc qw(spawn stop_pid);
+use Ragline::Load ();
 use Ragline::Redis ();
 use Ragline::Test;
 
@@ -88,52 +88,275 @@ for my $case (['/one', 'one'], ['/three', @NAMES]) {
     my $tenant = unique();
     my $stream = $httpd->stream($path, token => token($tenant, 1));
     is($stream->connected->{json}{recovery}, 'new', "$path: without an id: new");
-    my @ids = add($tenant, 1, 30, @streams);
-    # Another tenant's are not to be seen.
-    add(unique(), 1, 5, @streams);
-    $stream->wait(sub { own($_[0]) >= 30 });
-    is(numbers($stream), join(' ', 1 .. 30), "$path: 30 events");
+    for my $n (1 .. 30) {
+        add($tenant, $n, $n, @streams);
+        add(unique(), $n, $n, @streams); # not to be seen
+        $stream->wait(sub { own($_[0]) >= $n }) if $n % 10 == 0;
+    }
     my @seen = own($stream);
-    $stream->close;
+    is(numbers($stream), join(' ', 1 .. 30), "$path: 30 events");
     is(scalar(grep { $_->{event} eq 'caught_up' } $stream->events), 0,
-        "$path: nothing was replayed, nothing is said to be");
-
+        "$path: nothing was replayed, and nothing is said to be");
+    $stream->close;
     for my $where ('memory', 'Redis') {
-        restart() if $where eq 'Redis';
-        for my $query (0, 1) {
-            my $name = "$path, " . ($query ? 'query' : 'header') . ", from $where";
-            for my $at (1, 13, 29, 30) {
+        for my $at (13, 1, 29, 30) {
+            restart() if $where eq 'Redis';
+            for my $query (0, 1) {
+                my $name = "$path, $where, " . ($query ? 'query' : 'header') . ", at $at";
                 my $again = come_back($path, $tenant, $seen[$at - 1]{id}, $query);
-                is(recovery($again), 'resumed', "$name, at $at: resumed");
-                is(caught_up($again), 30 - $at, "$name, at $at: it says how much it was");
-                # Within each stream in order; the first replay's order is by id.
-                is(numbers($again), join(' ', $at + 1 .. 30), "$name, at $at: what was missed");
-                is(has_ids(own($again)), has_ids(@seen[$at .. 29]), "$name, at $at: same ids")
-                    if $path eq '/one';
-                my ($new) = add($tenant, 31, 31, @streams);
-                ok($again->take(sub { $_[0]{data} eq '31' }), "$name, at $at: live from there");
-                $redis->client->xdel($key{ $streams[31 % @streams] }, $new);
+                is(recovery($again), 'resumed', "$name: resumed");
+                is(caught_up($again), 30 - $at, "$name: it is told how much it was");
+                is(numbers($again), join(' ', $at + 1 .. 30), "$name: what was missed");
+                is(has_ids(own($again)), has_ids(@seen[$at .. 29]), "$name: the same ids")
+                    if @streams == 1;
                 $again->close;
-                # Back from where that stream ended: nothing is repeated.
                 my $last = come_back($path, $tenant, $again->last_event_id, $query);
                 is(recovery($last) . ' ' . (caught_up($last) // '?'), 'resumed 0',
-                    "$name, at $at: again from there: nothing");
+                    "$name: and from there again: nothing");
                 $last->close;
-                restart() if $where eq 'memory' && 0;
-                $redis->client->ping;
-                # The 31st is in memory although it is not in Redis any more.
-                if ($where eq 'memory' || $at < 30) {
-                    restart();
-                    if ($where eq 'memory') {
-                        my $warm = $httpd->stream($path, token => token($tenant, 1));
-                        $warm->connected;
-                        come_back($path, $tenant, $seen[0]{id}, 0)->close;
-                        $warm->close;
-                    }
-                }
             }
         }
     }
+    my $again = come_back($path, $tenant, $seen[27]{id});
+    caught_up($again);
+    add($tenant, 31, 33, @streams);
+    $again->wait(sub { own($_[0]) >= 5 });
+    is(numbers($again), '29 30 31 32 33', "$path: live after a replay");
+    $again->close;
+}
+
+# --- a filter -----------------------------------------------------------------------------------
+
+{
+    my $tenant = unique();
+    my $stream = $httpd->stream('/some', token => token($tenant, 1));
+    $stream->connected;
+    add($tenant, 1, 20, 'one');
+    $stream->wait(sub { own($_[0]) >= 10 });
+    is(numbers($stream), '2 4 6 8 10 12 14 16 18 20', 'RaglineEvents');
+    $stream->close;
+    for my $where ('memory', 'Redis') {
+        restart() if $where eq 'Redis';
+        my $again = come_back('/some', $tenant, (own($stream))[3]{id});
+        is(caught_up($again), 6, "filtered, from $where: only what the endpoint wants counts");
+        is(numbers($again), '10 12 14 16 18 20', "filtered, from $where: and comes");
+        $again->close;
+    }
+}
+
+# --- ids that nobody gave out -------------------------------------------------------------------
+
+{
+    my $tenant = unique();
+    my ($of_one) = add($tenant, 1, 1, 'one');
+    my $three = $httpd->stream('/three', token => token($tenant, 1));
+    $three->connected;
+    my $of_three = $three->last_event_id;
+    $three->close;
+    my %bad = (
+        'future' => '9999999999999-0', 'the highest' => '18446744073709551615-18446744073709551615',
+        'too large' => '18446744073709551616-0', 'no id' => 'garbage', 'a number' => '17',
+        'negative' => '-1-1', 'blanks' => '1 - 1', 'cursor of /three' => $of_three,
+        '10 kB' => '1' x 5000 . '-' . '1' x 5000, '6 kB of dots' => '.' x 6000,
+    );
+    for my $name (sort keys %bad) {
+        my $length = length($bad{$name});
+        for my $query (0, 1) {
+            # httpd refuses a header line or a URL of more than 8190 bytes itself.
+            next if $length > 8000;
+            my $id = $bad{$name};
+            $id =~ s/ /%20/g if $query;
+            my $stream = come_back('/one', $tenant, $id, $query);
+            is($stream->status, 200, "$name: 200");
+            like(recovery($stream), qr{^reset/(?:unknown|redis_reset)$}, "$name: reset");
+            add($tenant, 2, 2, 'one');
+            ok($stream->take(sub { $_[0]{data} eq '2' }), "$name: and live from there");
+            $stream->close;
+        }
+    }
+    my $wrong = $of_three;
+    $wrong =~ s/^(.)/$1 eq 'a' ? 'b' : 'a'/e;
+    for my $id ($of_one, $wrong, "$of_three.1-1", substr($of_three, 0, -3), '10-0') {
+        my $stream = come_back('/three', $tenant, $id);
+        is(recovery($stream), 'reset/unknown', "several streams: $id is unknown");
+        $stream->close;
+    }
+    my $stream = $httpd->stream('/one?last_event_id=', token => token($tenant, 1));
+    $stream->connected;
+    is(recovery($stream), 'new', 'an empty id is none');
+    $stream->close;
+    for my $query ('last_event_id=%00', 'last_event_id=%zz', "last_event_id=$of_one%0a") {
+        $stream = $httpd->stream("/one?$query", token => token($tenant, 1));
+        $stream->wait(sub { $_[0]->status });
+        ok($stream->status == 400 || $stream->status == 200 && $stream->connected
+                && recovery($stream) eq 'reset/unknown', "$query: no crash, no jump");
+        $stream->close;
+    }
+}
+
+# --- trimmed ------------------------------------------------------------------------------------
+
+{
+    my ($tenant, $quiet) = (unique(), unique());
+    my $stream = $httpd->stream('/trim', token => token($tenant, 1));
+    my $other = $httpd->stream('/trim', token => token($quiet, 1));
+    $_->connected for $stream, $other;
+    my @ids = add($tenant, 1, 100, 'trim');
+    $stream->wait(sub { own($_[0]) >= 100 });
+    # The quiet tenant's position goes on by its heartbeats.
+    ok($other->wait(sub { $_[0]->last_event_id eq $ids[-1] }), 'heartbeats move a quiet reader on');
+    $_->close for $stream, $other;
+    $redis->client->xtrim($key{trim}, 'MAXLEN', 10);
+    restart();
+    my $again = come_back('/trim', $tenant, $ids[49]);
+    is(recovery($again), 'reset/trimmed', 'what was missed is not all there: trimmed');
+    is(verdict($again)->{first_id}, $ids[90], 'with the first id that is');
+    is(caught_up($again), 10, 'it gets what is there');
+    is(numbers($again), join(' ', 91 .. 100), 'all of it');
+    is(scalar(grep { $_->{event} eq 'reset' } $again->events), 0, 'and is told once');
+    $again->close;
+    for my $at (91, 95, 100) {
+        $again = come_back('/trim', $tenant, $ids[$at - 1]);
+        is(recovery($again), 'resumed', "at $at nothing is missing");
+        is(caught_up($again), 100 - $at, 'and what is left comes');
+        $again->close;
+    }
+    $redis->client->xtrim($key{trim}, 'MAXLEN', 1);
+    restart();
+    $again = come_back('/trim', $quiet, $other->last_event_id);
+    is(recovery($again) . ' ' . caught_up($again), 'resumed 0',
+        'a tenant that was quiet meanwhile has missed nothing');
+    $again->close;
+    # One that connected when there was no such stream yet.
+    my $late = $httpd->stream('/other', token => token($tenant, 1));
+    $late->connected;
+    my $zero = $late->last_event_id;
+    $late->close;
+    add($tenant, 1, 3, 'other');
+    restart();
+    $again = come_back('/other', $tenant, $zero);
+    is(recovery($again) . ' ' . caught_up($again), 'resumed 3', 'from before the first entry');
+    $again->close;
+}
+
+# --- too much to replay -------------------------------------------------------------------------
+
+{
+    my $tenant = unique();
+    my @ids = $redis->xadd_many($key{long}, map { [tenant_id => $tenant, event_type => 'even',
+        payload => $_] } 1 .. 12_000);
+    restart();
+    my $again = come_back('/long', $tenant, $ids[0]);
+    is(recovery($again), 'reset/limit', 'more than RaglineReplayLimit: limit');
+    is(caught_up($again), 10_000, 'the newest ones come');
+    is(numbers($again), join(' ', 2001 .. 12_000), 'in order');
+    $again->close;
+    restart();
+    $again = come_back('/long', $tenant, $ids[2000]);
+    is(recovery($again), 'resumed', 'just within the limit');
+    is(caught_up($again), 9_999, 'all of it');
+    is(numbers($again), join(' ', 2002 .. 12_000), 'in order');
+    $again->close;
+}
+
+# --- Redis has lost it ----------------------------------------------------------------------------
+
+for my $path ('/one', '/three') {
+    for my $how ('FLUSHALL', 'FLUSHALL and new entries', 'DEL and older ids') {
+        my $tenant = unique();
+        my $name = "$path, $how";
+        my $client = $redis->client;
+        my $stream = $httpd->stream($path, token => token($tenant, 1));
+        $stream->connected;
+        add($tenant, 1, 10, 'one');
+        $stream->wait(sub { own($_[0]) >= 10 });
+        my @seen = own($stream);
+        $how =~ /FLUSHALL/ ? $client->flushall : $client->del($key{one});
+        # Away or there: both are told.
+        if ($how =~ /new entries/) {
+            add($tenant, 11, 15, 'one');
+        }
+        elsif ($how =~ /older/) {
+            $client->xadd($key{one}, "1000-$_", tenant_id => $tenant, event_type => 'odd',
+                payload => "old$_") for 1 .. 5;
+        }
+        my $reset = $stream->take('reset', 10);
+        ok($reset, "$name: a reader that is there is told");
+        is($reset && json_of($reset->{data})->{reason}, 'redis_reset', "$name: and why");
+        my $count = $reset ? own($stream) : 0;
+        if ($how =~ /older/) {
+            $client->xadd($key{one}, "1001-$_", tenant_id => $tenant, event_type => 'odd',
+                payload => "young$_") for 1 .. 5;
+            ok($stream->wait(sub { numbers($_[0]) =~ / young1 young2 young3 young4 young5$/ }, 10),
+                "$name: new events go on");
+        }
+        else {
+            add($tenant, 21, 25, 'one');
+            ok($stream->wait(sub { numbers($_[0]) =~ / 21 22 23 24 25$/ }, 10),
+                "$name: new events go on") or diag(numbers($stream));
+        }
+        is(scalar(grep { $_->{event} eq 'reset' } $stream->events), 1, "$name: told once");
+        $stream->close;
+        my $again = come_back($path, $tenant, $seen[4]{id});
+        like(recovery($again), qr{^reset/(?:redis_reset|trimmed)$},
+            "$name: one that comes back is told");
+        $again->close;
+        # Its own last id is of the new world.
+        $again = come_back($path, $tenant, $stream->last_event_id);
+        is(recovery($again), 'resumed', "$name: the ids after that are good");
+        $again->close;
+        $client->del($key{one});
+        restart();
+    }
+}
+
+# --- back at random points while events keep flowing ----------------------------------------------
+
+sub under_load
+{
+    my ($name, $seconds, %load) = @_;
+    my $path = $load{path};
+    my $load = Ragline::Load->start(redis => $redis, %load);
+    my @pages = map { my $tenant = $_; map { Ragline::Load::Page->new(httpd => $httpd,
+        path => $path, tenant => $tenant, keys => scalar(@{ $load{keys} })) } 1 .. 2
+    } @{ $load{tenants} };
+    my $end = Time::HiRes::time() + $seconds;
+    my $cuts = 0;
+    while (Time::HiRes::time() < $end) {
+        Ragline::SSE::pump(0.02);
+        $_->step for @pages;
+        my $page = $pages[rand @pages];
+        if ($page->{stream} && rand() < ($load{away} ? 0.05 : 0.4)) {
+            $page->cut;
+            $page->{again_at} = Time::HiRes::time() + rand($load{away}) if $load{away};
+            $cuts++;
+        }
+    }
+    my $rounds = $load->stop;
+    cmp_ok($rounds * @{ $load{tenants} }, '>', $load{rate} * $seconds / 2,
+        "$name: $rounds rounds, $cuts reconnects");
+    my $complete = sub { Ragline::SSE::pump(0.02); $_->step for @pages;
+        !grep { !$_->complete($rounds) } @pages };
+    ok(wait_until($complete, 30), "$name: every page has everything");
+    my @problems = map { @{ $_->{problems} } } @pages;
+    is(scalar(@problems), 0, "$name: no gap, no repetition, always `resumed`")
+        or diag(join "\n", splice(@problems, 0, 10));
+    $_->{stream} && $_->{stream}->close for @pages;
+    return;
+}
+
+{
+    my $times = full() ? 5 : 1;
+    my @all = map { $key{$_} } @NAMES;
+    under_load('one stream', 4 * $times, path => '/one', rate => 3000, keys => [$key{one}],
+        tenants => [map { unique() } 1 .. 5]);
+    under_load('three streams', 4 * $times, path => '/three', rate => 3000, keys => \@all,
+        tenants => [map { unique() } 1 .. 5]);
+    # More than a tenant's log keeps, away for longer than it keeps it.
+    under_load('one busy stream', 10 * $times, path => '/one', rate => 1800, size => 1500,
+        away => 4, keys => [$key{one}], tenants => [map { unique() } 1 .. 3]);
+    under_load('three busy streams', 10 * $times, path => '/three', rate => 1800, size => 1500,
+        away => 4, keys => \@all, tenants => [map { unique() } 1 .. 3]);
 }
 
 done_testing();

@@ -306,7 +306,14 @@ static const char *shared_key(const endpoint_t *a, const endpoint_t *b)
     return NULL;
 }
 
-/* Where a tenant is on a key is kept by the endpoint's name: one name, one meaning. */
+/* Where a tenant is on a key is kept by the endpoint's name, so what two of one name send of a key
+ * must be the same; and within a host one name has one meaning altogether. */
+static int same_meaning(const endpoint_t *a, const endpoint_t *b)
+{
+    return same_set(a->conf->events, b->conf->events) && a->conf->user_only == b->conf->user_only
+           && (a->server != b->server || same_set(a->keys, b->keys));
+}
+
 static void check_pair(check_t *check, const endpoint_t *a, const endpoint_t *b)
 {
     const rs_server_conf_t *a_server = rs_conf_server(a->server);
@@ -315,8 +322,7 @@ static void check_pair(check_t *check, const endpoint_t *a, const endpoint_t *b)
 
     if (!a->conf->profile || !b->conf->profile || strcmp(a->conf->profile, b->conf->profile)
         || !a_server->url || !b_server->url || strcmp(a_server->url->label, b_server->url->label)
-        || (same_set(a->keys, b->keys) && same_set(a->conf->events, b->conf->events)
-            && a->conf->user_only == b->conf->user_only)) {
+        || same_meaning(a, b)) {
         return;
     }
     key = shared_key(a, b);
@@ -416,7 +422,7 @@ static void check_host(check_t *check, server_rec *s)
         if (!inherited) {
             check_endpoint(check, &e);
         }
-        if (e.kind == RS_KIND_SSE) {
+        if (e.kind == RS_KIND_SSE && e.url) {
             APR_ARRAY_PUSH(check->streams, endpoint_t) = e;
         }
     }

@@ -253,13 +253,17 @@ static apr_status_t open_engine(apr_pool_t *p, server_rec *main_server)
     rs_engine_conf_t engine = {conf->streamers, (size_t)conf->cache, (size_t)conf->max_message,
                                conf->max_connections, conf->drain};
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    rs_engine_t *created;
     apr_status_t rv;
     server_rec *s;
 
     if (engine.streamers == 0) {
         engine.streamers = cores < 1 ? 1 : cores > RS_STREAMERS_MAX ? RS_STREAMERS_MAX : (int)cores;
     }
-    rv = rs_engine_create(&child.engine, p, &engine, rs_board_claim());
+    rv = rs_engine_create(&created, p, &engine, rs_board_claim());
+    if (rv == APR_SUCCESS) {
+        child.engine = created; /* a signal handler may look from now on */
+    }
     for (s = main_server; rv == APR_SUCCESS && s; s = s->next) {
         rv = open_host(p, main_server, rs_conf_server(s));
     }

@@ -26,7 +26,8 @@ rs_request_t *rs_request(request_rec *r)
     return req;
 }
 
-rs_kind_t rs_request_kind(request_rec *r)
+/* By the sections that apply to the URL, whatever they are now. */
+static rs_kind_t kind_of(request_rec *r)
 {
     rs_request_t *req = rs_request(r);
 
@@ -40,10 +41,17 @@ rs_kind_t rs_request_kind(request_rec *r)
     return req->kind;
 }
 
+/* What was no endpoint before files were looked at is none: a SetHandler in .htaccess or for a
+ * directory does not make one. */
+rs_kind_t rs_request_kind(request_rec *r)
+{
+    return rs_request(r)->claimed ? kind_of(r) : RS_KIND_NONE;
+}
+
 /* The URL is ours: nobody else (mod_proxy, mod_rewrite, mod_alias) translates it. */
 static int pre_translate(request_rec *r)
 {
-    if (rs_request_kind(r) == RS_KIND_NONE) {
+    if (kind_of(r) == RS_KIND_NONE) {
         return DECLINED;
     }
     /* Early: what other modules log of the request must not hold the token any more. */
@@ -53,7 +61,7 @@ static int pre_translate(request_rec *r)
 
 static int translate(request_rec *r)
 {
-    if (rs_request_kind(r) == RS_KIND_NONE) {
+    if (kind_of(r) == RS_KIND_NONE) {
         return DECLINED;
     }
     rs_request(r)->claimed = 1;

@@ -140,6 +140,10 @@ int rs_sse_handler(request_rec *r)
     if (r->method_number != M_GET) {
         return rs_http_method_error(r, "GET");
     }
+    if (!rs_conf_dir(r)->subscribe || !rs_conf_dir(r)->profile) {
+        return rs_http_error(r, HTTP_SERVICE_UNAVAILABLE, "unavailable",
+                             "this endpoint is not configured completely");
+    }
     status = rs_identity(r, &id);
     if (status != OK) {
         return status;

@@ -66,14 +66,15 @@ static void replace_query(request_rec *r, const char *args)
 static const char *from_query(request_rec *r, const char *name)
 {
     apr_size_t len = strlen(name);
-    const char *token = NULL, *kept = NULL;
-    char *copy, *last, *pair;
+    const char *token = NULL;
+    char *copy, *last, *pair, *kept, *end;
     int found = 0;
 
     if (!r->args || !ap_strstr_c(r->args, name)) {
         return NULL;
     }
     copy = apr_pstrdup(r->pool, r->args);
+    kept = end = apr_palloc(r->pool, strlen(r->args) + 2);
     for (pair = apr_strtok(copy, "&", &last); pair; pair = apr_strtok(NULL, "&", &last)) {
         if (!strncmp(pair, name, len) && (pair[len] == '=' || pair[len] == '\0')) {
             found = 1;
@@ -84,10 +85,13 @@ static const char *from_query(request_rec *r, const char *name)
             }
             continue;
         }
-        kept = kept ? apr_pstrcat(r->pool, kept, "&", pair, NULL) : pair;
+        if (end > kept) {
+            *end++ = '&';
+        }
+        end = apr_cpystrn(end, pair, strlen(pair) + 1);
     }
     if (found) {
-        replace_query(r, kept);
+        replace_query(r, end > kept ? kept : NULL);
     }
     return token;
 }

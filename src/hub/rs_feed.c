@@ -11,6 +11,8 @@
 
 /* Enough to fill a socket's room with small events; few enough that a slow step stays short. */
 #define BATCH 64
+/* Then others on this streamer have their turn. */
+#define BATCHES 4
 
 typedef struct {
     rs_event_t *events[BATCH];
@@ -233,14 +235,18 @@ static int choose(const rs_feed_t *feed, rs_event_t **events, int n, batch_t *ba
     return i;
 }
 
-void rs_feed_flush(rs_feed_t *feed, const rs_feed_calls_t *calls, apr_time_t now)
+int rs_feed_flush(rs_feed_t *feed, const rs_feed_calls_t *calls, apr_time_t now)
 {
     rs_event_t *events[BATCH];
     batch_t batch;
-    int i, n, done;
+    int i, n, done, turn;
 
     feed->members++; /* the callbacks may end every client: the feed must outlive the loop */
-    while ((n = rs_topic_read(feed->follow->topic, feed->seq, events, BATCH)) > 0) {
+    for (turn = 0; turn < BATCHES; turn++) {
+        n = rs_topic_read(feed->follow->topic, feed->seq, events, BATCH);
+        if (n <= 0) {
+            break;
+        }
         for (done = 0; done < n;) {
             int covered = choose(feed, events + done, n - done, &batch);
 
@@ -267,7 +273,8 @@ void rs_feed_flush(rs_feed_t *feed, const rs_feed_calls_t *calls, apr_time_t now
                 calls->gone(calls->baton, client);
             }
         }
-        feed->seq = rs_topic_next(feed->follow->topic);
+        feed->seq = rs_topic_tail(feed->follow->topic, &feed->pos);
     }
     release(feed);
+    return turn == BATCHES;
 }

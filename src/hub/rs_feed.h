@@ -49,6 +49,7 @@ typedef struct {
     void *baton;
 } rs_feed_calls_t;
 
-void rs_feed_flush(rs_feed_t *feed, const rs_feed_calls_t *calls, apr_time_t now);
+/* At most some batches a call: returns 1 when there is more. */
+int rs_feed_flush(rs_feed_t *feed, const rs_feed_calls_t *calls, apr_time_t now);
 
 #endif

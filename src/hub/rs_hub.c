@@ -55,6 +55,7 @@ struct rs_hub_t {
     rs_buf_t scratch;
     rs_topic_t **dirty; /* appended to in this batch */
     int ndirty, dirty_size;
+    size_t untold;               /* appended since streamers were told */
     size_t bytes;                /* of all topics */
     rs_topic_t *oldest, *newest; /* by last append */
     apr_time_t now;              /* of this turn */
@@ -106,21 +107,37 @@ static void note_dirty(rs_hub_t *hub, rs_topic_t *topic)
     hub->dirty[hub->ndirty++] = topic;
 }
 
+/* Over RaglineCache: the topics that have been quiet longest lose what they keep, but none whose
+ * streamers have not been told of its newest events yet. */
+static void evict(rs_hub_t *hub)
+{
+    rs_topic_t *victim = hub->oldest, *next;
+
+    for (; hub->bytes > hub->engine->conf.cache && victim && !victim->dirty; victim = next) {
+        next = victim->newer;
+        hub->bytes -= rs_topic_clear(victim);
+        /* Empty now: behind the others, where eviction does not come by again and again. */
+        if (next) {
+            unlist(hub, victim);
+            list_newest(hub, victim);
+        }
+    }
+}
+
 void rs_hub_append(rs_hub_t *hub, rs_topic_t *topic, rs_event_t *event)
 {
-    rs_topic_t *victim;
-
+    hub->untold += rs_event_cost(event);
     hub->bytes = (size_t)((apr_int64_t)hub->bytes + rs_topic_append(topic, event, hub->now));
     if (topic != hub->newest) {
         unlist(hub, topic);
         list_newest(hub, topic);
     }
-    /* Over RaglineCache: the topics that have been quiet longest lose what they keep. */
-    for (victim = hub->oldest; hub->bytes > hub->engine->conf.cache && victim && victim != topic;
-         victim = victim->newer) {
-        hub->bytes -= rs_topic_clear(victim);
-    }
     note_dirty(hub, topic);
+    /* A batch may be larger than all that may be kept. */
+    if (hub->untold > hub->engine->conf.cache / 4) {
+        rs_hub_batch_end(hub);
+    }
+    evict(hub);
 }
 
 void rs_hub_prepend(rs_hub_t *hub, rs_topic_t *topic, rs_event_t *event)
@@ -164,6 +181,7 @@ void rs_hub_batch_end(rs_hub_t *hub)
         }
     }
     hub->ndirty = 0;
+    hub->untold = 0;
 }
 
 void rs_hub_break_topic(rs_hub_t *hub, rs_topic_t *topic)
@@ -242,6 +260,7 @@ static void on_submit(rs_hub_t *hub, rs_client_t *client)
         return;
     }
     client->topic->clients++;
+    client->topic->visited = 1;
     if (rs_backfill_place(hub, client)) {
         rs_hub_attach(hub, client);
     }
@@ -265,6 +284,14 @@ void rs_hub_fetched(rs_hub_t *hub, rs_fetch_t *fetch)
 
 static void forget(rs_hub_t *hub, rs_topic_t *topic)
 {
+    int i;
+
+    for (i = 0; topic->dirty && i < hub->ndirty; i++) {
+        if (hub->dirty[i] == topic) {
+            hub->dirty[i] = hub->dirty[--hub->ndirty];
+            topic->dirty = 0;
+        }
+    }
     rs_backfill_forgot(topic);
     unlist(hub, topic);
     hub->bytes -= rs_topic_clear(topic);
@@ -282,8 +309,9 @@ static void on_unfollowed(rs_hub_t *hub, rs_follow_t *follow)
             return;
         }
     }
-    /* Somebody may have come meanwhile. */
-    if (topic->clients == 0) {
+    /* Somebody may have come, and even gone, meanwhile: then news for a streamer may be on its way
+     * behind the answer of another. The next sweep asks again. */
+    if (topic->clients == 0 && !topic->visited) {
         forget(hub, topic);
     }
 }
@@ -304,6 +332,7 @@ static void sweep(rs_hub_t *hub, apr_time_t now)
         if (topic->clients || busy || now < topic->idle_since + TOPIC_IDLE) {
             continue;
         }
+        topic->visited = 0;
         for (i = 0; i < RS_STREAMERS_MAX; i++) {
             rs_follow_t *follow = topic->follows[i];
 

@@ -37,12 +37,16 @@ static void on_event(rs_streamer_t *s, const rs_poll_event_t *event)
 static void on_dirty(rs_streamer_t *s, rs_follow_t *follow)
 {
     rs_feed_t *feed, *next;
+    int more = 0;
 
     /* Before looking: what is appended from here on posts again. */
     __atomic_store_n(&follow->queued, 0, __ATOMIC_SEQ_CST);
     for (feed = follow->feeds; feed; feed = next) {
         next = feed->next;
-        rs_feed_flush(feed, &s->calls, s->now);
+        more |= rs_feed_flush(feed, &s->calls, s->now);
+    }
+    if (more && !__atomic_exchange_n(&follow->queued, 1, __ATOMIC_SEQ_CST)) {
+        rs_inbox_post(&s->inbox, &follow->dirty, RS_MSG_DIRTY);
     }
 }
 

@@ -45,6 +45,7 @@ struct rs_topic_t {
     apr_time_t idle_since;     /* when the last client left */
     rs_topic_t *older, *newer; /* by last append: who loses its log first */
     int listed;                /* in that list */
+    int visited;               /* a client came since the streamers were asked to forget it */
     int dirty;                 /* appended to since streamers were told */
     rs_follow_t *follows[RS_STREAMERS_MAX];
 

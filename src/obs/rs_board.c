@@ -9,7 +9,9 @@
 
 #include "rs_board.h"
 
-#define KEY "ragline_board"
+/* The board outlives a restart, and with it the module's file may have changed: another layout is
+ * another board. */
+#define LAYOUT 2
 
 typedef struct {
     pid_t pid; /* atomic: 0 when the place is free */
@@ -26,12 +28,13 @@ static board_t *board;
 apr_status_t rs_board_open(server_rec *s)
 {
     apr_pool_t *p = s->process->pool;
+    const char *key = apr_psprintf(p, "ragline_board/%d/%" APR_SIZE_T_FMT, LAYOUT, sizeof(place_t));
     void *kept = NULL;
     apr_shm_t *shm;
     apr_status_t rv;
     int daemons = 0;
 
-    apr_pool_userdata_get(&kept, KEY, p);
+    apr_pool_userdata_get(&kept, key, p);
     if (kept) {
         board = kept;
         return APR_SUCCESS;
@@ -48,7 +51,7 @@ apr_status_t rs_board_open(server_rec *s)
     }
     board->places = apr_shm_baseaddr_get(shm);
     memset(board->places, 0, (apr_size_t)board->n * sizeof(place_t));
-    return apr_pool_userdata_set(board, KEY, apr_pool_cleanup_null, p);
+    return apr_pool_userdata_set(board, key, apr_pool_cleanup_null, p);
 }
 
 rs_stats_t *rs_board_claim(void)

@@ -7,6 +7,7 @@
  *   READY   the owner's commands
  */
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -15,6 +16,7 @@
 #include "rs_redis_conn.h"
 
 #define LOGIN_LIMIT apr_time_from_sec(5)
+#define PROGRESS apr_time_from_sec(5)
 #define BACKOFF_MIN apr_time_from_msec(50)
 #define BACKOFF_MAX apr_time_from_sec(1)
 #define NEVER ((apr_time_t)0x7fffffffffffffffLL)
@@ -182,6 +184,10 @@ static void receive(rs_link_t *l)
             rs_link_fail(l, n == 0 ? "Redis closed the connection" : strerror(errno));
             return;
         }
+        /* A large reply on a slow line is an answer, too. */
+        if (l->deadline != NEVER && l->deadline < rs_clock_now() + PROGRESS) {
+            l->deadline = rs_clock_now() + PROGRESS;
+        }
         if (redisReaderFeed(l->redis->reader, l->buf, (size_t)n) != REDIS_OK) {
             rs_link_fail(l, "out of memory");
             return;
@@ -209,8 +215,18 @@ void rs_link_io(rs_link_t *l, int events)
     }
 }
 
+static int readable(const rs_link_t *l)
+{
+    struct pollfd fd = {l->redis ? l->redis->fd : -1, POLLIN, 0};
+
+    return fd.fd >= 0 && poll(&fd, 1, 0) == 1 && (fd.revents & POLLIN);
+}
+
 apr_time_t rs_link_turn(rs_link_t *l, apr_time_t now)
 {
+    if (now >= l->deadline && l->state != DOWN && readable(l)) {
+        l->deadline = now + PROGRESS; /* it was us who did not look */
+    }
     if (now >= l->deadline) {
         if (l->state == DOWN) {
             start(l);

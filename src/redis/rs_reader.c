@@ -116,10 +116,11 @@ static void on_position(rs_reader_t *r, const redisReply *reply)
     int i = r->n - r->pending;
     rs_history_t history;
 
-    if (is_error(reply, "WRONGTYPE")) {
+    if (is_error(reply, "WRONGTYPE") || is_error(reply, "NOPERM")) {
         if (!r->left_out[i]) {
             rs_log(RS_LOG_ERR, 0,
-                   RSLOGNO(0202) "%s: the key %s is not a stream; it is left out until it is one",
+                   RSLOGNO(0202) "%s: the key %s is not a stream, or may not be read; it is left "
+                                 "out until that changes",
                    r->url->label, r->keys[i]);
         }
         r->left_out[i] = 1;

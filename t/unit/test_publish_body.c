@@ -187,10 +187,7 @@ static void whole_n(const char *text, size_t n, const char *want, const char *na
     ok(err && !strstr(err, "s3cret"), "  and not quoted");
 }
 
-static void whole(const char *text, const char *want)
-{
-    whole_n(text, strlen(text), want, text);
-}
+static void whole(const char *text, const char *want) { whole_n(text, strlen(text), want, text); }
 
 static char *nested(int depth)
 {

@@ -111,9 +111,6 @@ static void code(const char *text, const char *want)
 
 static void test_refused(void)
 {
-    char *text;
-    int n;
-
     code("{}", "invalid_specversion");
     code("{\"specversion\":\"0.3\",\"id\":\"1\",\"source\":\"a\",\"type\":\"t\"}",
          "invalid_specversion");
@@ -161,6 +158,13 @@ static void test_refused(void)
     code(EVENT(",\"data\":\"s3cret\",\"datacontenttype\":\"application/xml\""), "unsupported_data");
     code(EVENT(",\"data\":\"s3cret\",\"datacontenttype\":7"), "unsupported_data");
     code(EVENT(",\"data\":{},\"datacontenttype\":\"text/plain\""), "invalid_data");
+}
+
+static void test_lengths(void)
+{
+    char *text;
+    int n;
+
     for (n = 256; n <= 257; n++) {
         text = apr_psprintf(p,
                             "{\"specversion\":\"1.0\",\"id\":\"%0*d\",\"source\":\"a\","
@@ -325,6 +329,7 @@ int main(void)
     test_mapping();
     test_data();
     test_refused();
+    test_lengths();
     test_array();
     test_binary();
     test_header();

@@ -221,10 +221,13 @@ static void test_refused(void)
     usleep(1100000);
     is_str(say("DBSIZE"), "0", "and no note is left");
 
-    say("ACL SETUSER least on nopass ~s ~ragline:event:* +evalsha +eval +get +set +xadd");
-    say("AUTH least x");
-    is_int(rs_redis_publish(conn, items, 2, refused), RS_PUBLISH_DONE,
-           "with the permissions that are documented");
+    say("ACL SETUSER least on >x ~s ~ragline:event:* +ping +client|setname +xadd +multi +exec "
+        "+discard +evalsha +eval +get +set");
+    is_str(say("AUTH least x"), "OK", "a user with the permissions that are documented");
+    is_int(rs_redis_publish(conn, items, 2, refused), RS_PUBLISH_DONE, "  may publish once");
+    fill(&items[0], "s", "acme", NULL);
+    is_int(rs_redis_publish(conn, items, 2, refused), RS_PUBLISH_DONE, "  or several");
+    is_int(rs_redis_publish(conn, items, 1, refused), RS_PUBLISH_DONE, "  or one");
 }
 
 static void different(const char *key1, const char *tenant1, const char *id1, const char *key2,

@@ -232,73 +232,74 @@ static rs_publish_outcome_t against(const step_t *steps, int n, char *refused, c
 #define NOSCRIPT "-NOSCRIPT s3cret\r\n"
 #define ID "$3\r\n1-1\r\n"
 
+static const struct {
+    const char *name;
+    int n;
+    rs_publish_outcome_t want;
+    int usable;
+    const char *refused;
+    step_t steps[6];
+} cases[] = {
+    {"one, answered", 1, RS_PUBLISH_DONE, 1, "", {LOGIN, {"XADD", ID}, {"bye", ""}}},
+    {"one, hung up before it", 1, RS_PUBLISH_UNKNOWN, 0, "", {LOGIN, {"XADD", ""}}},
+    {"one, half an answer", 1, RS_PUBLISH_UNKNOWN, 0, "", {LOGIN, {"XADD", "$3\r\n1-"}}},
+    {"one, no id", 1, RS_PUBLISH_UNKNOWN, 0, "", {LOGIN, {"XADD", "$3\r\nabc\r\n"}}},
+    {"one, a status", 1, RS_PUBLISH_UNKNOWN, 0, "", {LOGIN, {"XADD", "+OK\r\n"}}},
+    {"one, RESP3", 1, RS_PUBLISH_UNKNOWN, 0, "", {LOGIN, {"XADD", "%1\r\n"}}},
+    {"one, read only", 1, RS_PUBLISH_REFUSED, 1, "READONLY",
+     {LOGIN, {"XADD", "-READONLY You can't write s3cret\r\n"}, {"bye", ""}}},
+    {"one, loading", 1, RS_PUBLISH_REFUSED, 1, "LOADING",
+     {LOGIN, {"XADD", "-LOADING Redis is loading\r\n"}, {"bye", ""}}},
+    {"one, an error without a class", 1, RS_PUBLISH_REFUSED, 1, "ERR",
+     {LOGIN, {"XADD", "-s3cret key\r\n"}, {"bye", ""}}},
+    {"two, hung up at MULTI", 2, RS_PUBLISH_NOTHING, 0, "", {LOGIN, {"MULTI", ""}}},
+    {"two, hung up at XADD", 2, RS_PUBLISH_NOTHING, 0, "",
+     {LOGIN, {"MULTI", "+OK\r\n"}, {"XADD", "+QUEUED\r\n"}}},
+    {"two, not queued but written", 2, RS_PUBLISH_NOTHING, 0, "",
+     {LOGIN, {"MULTI", "+OK\r\n"}, {"XADD", ":1\r\n"}, {"bye", ""}}},
+    {"two, hung up at EXEC", 2, RS_PUBLISH_UNKNOWN, 0, "",
+     {LOGIN, {"MULTI", "+OK\r\n"}, {"XADD", "+QUEUED\r\n+QUEUED\r\n"}, {"EXEC", "*2\r\n" ID}}},
+    {"two, too few", 2, RS_PUBLISH_UNKNOWN, 0, "",
+     {LOGIN, {"MULTI", "+OK\r\n"}, {"XADD", "+QUEUED\r\n+QUEUED\r\n"}, {"EXEC", "*1\r\n" ID}}},
+    {"two, nothing", 2, RS_PUBLISH_UNKNOWN, 0, "",
+     {LOGIN, {"MULTI", "+OK\r\n"}, {"XADD", "+QUEUED\r\n+QUEUED\r\n"}, {"EXEC", "*-1\r\n"}}},
+    {"two, aborted", 2, RS_PUBLISH_REFUSED, 0, "OOM",
+     {LOGIN, {"MULTI", "+OK\r\n"}, {"XADD", "+QUEUED\r\n+QUEUED\r\n"},
+      {"EXEC", "-EXECABORT Transaction discarded because of: OOM s3cret\r\n"}}},
+    {"two, one not queued", 2, RS_PUBLISH_REFUSED, 1, "MISCONF",
+     {LOGIN, {"MULTI", "+OK\r\n"}, {"XADD", "-MISCONF s3cret\r\n+QUEUED\r\n"},
+      {"DISCARD", "+OK\r\n"}, {"bye", ""}}},
+    {"two, written", 2, RS_PUBLISH_DONE, 1, "",
+     {LOGIN, {"MULTI", "+OK\r\n"}, {"XADD", "+QUEUED\r\n+QUEUED\r\n"},
+      {"EXEC", "*2\r\n" ID ID}, {"bye", ""}}},
+    {"once, hung up", 1 | ONCE, RS_PUBLISH_UNKNOWN, 0, "", {LOGIN, {"EVALSHA", ""}}},
+    {"once, half an answer", 2 | ONCE, RS_PUBLISH_UNKNOWN, 0, "",
+     {LOGIN, {"EVALSHA", "*2\r\n" ID}}},
+    {"once, written", 2 | ONCE, RS_PUBLISH_DONE, 1, "",
+     {LOGIN, {"EVALSHA", "*2\r\n$4\r\n=1-1\r\n" ID}, {"bye", ""}}},
+    {"once, another script", 1 | ONCE, RS_PUBLISH_DONE, 1, "",
+     {LOGIN, {"EVALSHA", NOSCRIPT}, {"EVAL\r\n", "*1\r\n" ID}, {"bye", ""}}},
+    {"once, hung up at the script", 1 | ONCE, RS_PUBLISH_UNKNOWN, 0, "",
+     {LOGIN, {"EVALSHA", NOSCRIPT}, {"EVAL\r\n", ""}}},
+    {"once, no script ever", 1 | ONCE, RS_PUBLISH_REFUSED, 1, "NOSCRIPT",
+     {LOGIN, {"EVALSHA", NOSCRIPT}, {"EVAL\r\n", NOSCRIPT}, {"bye", ""}}},
+    {"once, busy", 1 | ONCE, RS_PUBLISH_REFUSED, 1, "BUSY",
+     {LOGIN, {"EVALSHA", "-BUSY s3cret\r\n"}, {"bye", ""}}},
+    {"once, a note that is no id", 1 | ONCE, RS_PUBLISH_UNKNOWN, 0, "",
+     {LOGIN, {"EVALSHA", "*1\r\n$7\r\n=s3cret\r\n"}}},
+    {"once, too few", 2 | ONCE, RS_PUBLISH_UNKNOWN, 0, "",
+     {LOGIN, {"EVALSHA", "*1\r\n" ID}}},
+    {"once, a number", 1 | ONCE, RS_PUBLISH_UNKNOWN, 0, "",
+     {LOGIN, {"EVALSHA", "*1\r\n:7\r\n"}}},
+    {"once, one of two", 2 | ONCE, RS_PUBLISH_PARTIAL, 1, "WRONGTYPE",
+     {LOGIN, {"EVALSHA", "*2\r\n" ID "-WRONGTYPE s3cret\r\n"}, {"bye", ""}}},
+    {"once, not allowed", 1 | ONCE, RS_PUBLISH_REFUSED, 1, "NOPERM",
+     {LOGIN, {"EVALSHA", "*1\r\n-ERR The user executing the script can't s3cret\r\n"},
+      {"bye", ""}}},
+};
+
 static void test_broken(void)
 {
-    static const struct {
-        const char *name;
-        int n;
-        rs_publish_outcome_t want;
-        int usable;
-        const char *refused;
-        step_t steps[6];
-    } cases[] = {
-        {"one, answered", 1, RS_PUBLISH_DONE, 1, "", {LOGIN, {"XADD", ID}, {"bye", ""}}},
-        {"one, hung up before it", 1, RS_PUBLISH_UNKNOWN, 0, "", {LOGIN, {"XADD", ""}}},
-        {"one, half an answer", 1, RS_PUBLISH_UNKNOWN, 0, "", {LOGIN, {"XADD", "$3\r\n1-"}}},
-        {"one, no id", 1, RS_PUBLISH_UNKNOWN, 0, "", {LOGIN, {"XADD", "$3\r\nabc\r\n"}}},
-        {"one, a status", 1, RS_PUBLISH_UNKNOWN, 0, "", {LOGIN, {"XADD", "+OK\r\n"}}},
-        {"one, RESP3", 1, RS_PUBLISH_UNKNOWN, 0, "", {LOGIN, {"XADD", "%1\r\n"}}},
-        {"one, read only", 1, RS_PUBLISH_REFUSED, 1, "READONLY",
-         {LOGIN, {"XADD", "-READONLY You can't write s3cret\r\n"}, {"bye", ""}}},
-        {"one, loading", 1, RS_PUBLISH_REFUSED, 1, "LOADING",
-         {LOGIN, {"XADD", "-LOADING Redis is loading\r\n"}, {"bye", ""}}},
-        {"one, an error without a class", 1, RS_PUBLISH_REFUSED, 1, "ERR",
-         {LOGIN, {"XADD", "-s3cret key\r\n"}, {"bye", ""}}},
-        {"two, hung up at MULTI", 2, RS_PUBLISH_NOTHING, 0, "", {LOGIN, {"MULTI", ""}}},
-        {"two, hung up at XADD", 2, RS_PUBLISH_NOTHING, 0, "",
-         {LOGIN, {"MULTI", "+OK\r\n"}, {"XADD", "+QUEUED\r\n"}}},
-        {"two, not queued but written", 2, RS_PUBLISH_NOTHING, 0, "",
-         {LOGIN, {"MULTI", "+OK\r\n"}, {"XADD", ":1\r\n"}, {"bye", ""}}},
-        {"two, hung up at EXEC", 2, RS_PUBLISH_UNKNOWN, 0, "",
-         {LOGIN, {"MULTI", "+OK\r\n"}, {"XADD", "+QUEUED\r\n+QUEUED\r\n"}, {"EXEC", "*2\r\n" ID}}},
-        {"two, too few", 2, RS_PUBLISH_UNKNOWN, 0, "",
-         {LOGIN, {"MULTI", "+OK\r\n"}, {"XADD", "+QUEUED\r\n+QUEUED\r\n"}, {"EXEC", "*1\r\n" ID}}},
-        {"two, nothing", 2, RS_PUBLISH_UNKNOWN, 0, "",
-         {LOGIN, {"MULTI", "+OK\r\n"}, {"XADD", "+QUEUED\r\n+QUEUED\r\n"}, {"EXEC", "*-1\r\n"}}},
-        {"two, aborted", 2, RS_PUBLISH_REFUSED, 0, "OOM",
-         {LOGIN, {"MULTI", "+OK\r\n"}, {"XADD", "+QUEUED\r\n+QUEUED\r\n"},
-          {"EXEC", "-EXECABORT Transaction discarded because of: OOM s3cret\r\n"}}},
-        {"two, one not queued", 2, RS_PUBLISH_REFUSED, 1, "MISCONF",
-         {LOGIN, {"MULTI", "+OK\r\n"}, {"XADD", "-MISCONF s3cret\r\n+QUEUED\r\n"},
-          {"DISCARD", "+OK\r\n"}, {"bye", ""}}},
-        {"two, written", 2, RS_PUBLISH_DONE, 1, "",
-         {LOGIN, {"MULTI", "+OK\r\n"}, {"XADD", "+QUEUED\r\n+QUEUED\r\n"},
-          {"EXEC", "*2\r\n" ID ID}, {"bye", ""}}},
-        {"once, hung up", 1 | ONCE, RS_PUBLISH_UNKNOWN, 0, "", {LOGIN, {"EVALSHA", ""}}},
-        {"once, half an answer", 2 | ONCE, RS_PUBLISH_UNKNOWN, 0, "",
-         {LOGIN, {"EVALSHA", "*2\r\n" ID}}},
-        {"once, written", 2 | ONCE, RS_PUBLISH_DONE, 1, "",
-         {LOGIN, {"EVALSHA", "*2\r\n$4\r\n=1-1\r\n" ID}, {"bye", ""}}},
-        {"once, another script", 1 | ONCE, RS_PUBLISH_DONE, 1, "",
-         {LOGIN, {"EVALSHA", NOSCRIPT}, {"EVAL\r\n", "*1\r\n" ID}, {"bye", ""}}},
-        {"once, hung up at the script", 1 | ONCE, RS_PUBLISH_UNKNOWN, 0, "",
-         {LOGIN, {"EVALSHA", NOSCRIPT}, {"EVAL\r\n", ""}}},
-        {"once, no script ever", 1 | ONCE, RS_PUBLISH_REFUSED, 1, "NOSCRIPT",
-         {LOGIN, {"EVALSHA", NOSCRIPT}, {"EVAL\r\n", NOSCRIPT}, {"bye", ""}}},
-        {"once, busy", 1 | ONCE, RS_PUBLISH_REFUSED, 1, "BUSY",
-         {LOGIN, {"EVALSHA", "-BUSY s3cret\r\n"}, {"bye", ""}}},
-        {"once, a note that is no id", 1 | ONCE, RS_PUBLISH_UNKNOWN, 0, "",
-         {LOGIN, {"EVALSHA", "*1\r\n$7\r\n=s3cret\r\n"}}},
-        {"once, too few", 2 | ONCE, RS_PUBLISH_UNKNOWN, 0, "",
-         {LOGIN, {"EVALSHA", "*1\r\n" ID}}},
-        {"once, a number", 1 | ONCE, RS_PUBLISH_UNKNOWN, 0, "",
-         {LOGIN, {"EVALSHA", "*1\r\n:7\r\n"}}},
-        {"once, one of two", 2 | ONCE, RS_PUBLISH_PARTIAL, 1, "WRONGTYPE",
-         {LOGIN, {"EVALSHA", "*2\r\n" ID "-WRONGTYPE s3cret\r\n"}, {"bye", ""}}},
-        {"once, not allowed", 1 | ONCE, RS_PUBLISH_REFUSED, 1, "NOPERM",
-         {LOGIN, {"EVALSHA", "*1\r\n-ERR The user executing the script can't s3cret\r\n"},
-          {"bye", ""}}},
-    };
     char refused[RS_REDIS_CLASS_LEN], why[128];
     size_t i;
 
