@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 #
-# What is wrong only together: `apachectl configtest` says it in a sentence, and says nothing where
-# nothing is wrong (the sample, the demo, README's examples).
+# What is wrong only together: `apachectl configtest` says it in a sentence, and says nothing
+# where nothing is wrong (the sample, the demo, README's examples).
 use strict;
 use warnings;
 
@@ -15,13 +15,15 @@ use Ragline::Proc qw(run_command slurp spew);
 use Ragline::Test;
 
 my $secret = $Ragline::Token::SECRET;
-my $streams = "RaglineStream orders ragline:stream:orders\nRaglineStream other ragline:stream:other\n";
+my $streams = "RaglineStream orders ragline:stream:orders\n"
+    . "RaglineStream other ragline:stream:other\n";
 my $key = "RaglineJWTKey secret:$secret\n";
 my $guard = "AuthType RaglineJWT\nRequire valid-user\n";
 my $sse = "SetHandler ragline-sse\nRaglineSubscribe orders\n";
 
 sub location { return "<Location $_[0]>\n" . join('', @_[1 .. $#_]) . "</Location>\n" }
-sub section { my ($tag, @in) = @_; return "<$tag>\n" . join('', @in) . '</' . ($tag =~ /^(\w+)/)[0] . ">\n" }
+sub section { my ($tag, @in) = @_; return "<$tag>\n" . join('', @in) . '</' . ($tag =~ /^(\w+)/)[0]
+    . ">\n" }
 
 sub configtest
 {
@@ -60,45 +62,57 @@ sub warned
     return;
 }
 
-# --- an endpoint has all it needs -------------------------------------------------------------------
+# --- an endpoint has all it needs ---------------------------------------------------------------
 
 fine('a stream', location('/stream', $sse, $guard, $key));
 fine('a stream with the key at the server', $key, location('/stream', $sse, $guard));
-fine('a stream that gets all from the section above', location('/a', $guard, $key, "RaglineSubscribe orders\n"),
+fine('a stream that gets all from the section above', location('/a', $guard, $key,
+    "RaglineSubscribe orders\n"),
     location('/a/stream', "SetHandler ragline-sse\n"));
 fine('a stream that gets all from a pattern', section('LocationMatch ^/a/', $guard, $key),
     location('/a/stream', $sse));
-fine('a pattern with a name', section('LocationMatch ^/a/(b|c)$', $sse, $guard, $key, "RaglineProfile abc\n"));
-fine('a pattern that gets all from elsewhere', location('/a', $guard, $key, "RaglineSubscribe orders\n"),
+fine('a pattern with a name', section('LocationMatch ^/a/(b|c)$', $sse, $guard, $key,
+    "RaglineProfile abc\n"));
+fine('a pattern that gets all from elsewhere', location('/a', $guard, $key,
+    "RaglineSubscribe orders\n"),
     section('LocationMatch ^/a/(b|c)$', "SetHandler ragline-sse\nRaglineProfile abc\n"));
 wrong('no streams', '<Location /stream>: SetHandler ragline-sse needs RaglineSubscribe',
     location('/stream', "SetHandler ragline-sse\n", $guard, $key));
-wrong('a publish location without streams', '<Location /publish>: SetHandler ragline-publish needs RaglinePublish',
+wrong('a publish location without streams',
+    '<Location /publish>: SetHandler ragline-publish needs RaglinePublish',
     location('/publish', "SetHandler ragline-publish\n", $guard, $key));
-wrong("an unknown stream in $_->[0]", "$_->[0]: there is no stream nowhere: define it with RaglineStream nowhere KEY",
+wrong("an unknown stream in $_->[0]",
+    "$_->[0]: there is no stream nowhere: define it with RaglineStream nowhere KEY",
     location('/x', "SetHandler $_->[1]\n$_->[0] nowhere\n", $guard, $key))
     for ['RaglineSubscribe', 'ragline-sse'], ['RaglinePublish', 'ragline-publish'];
-wrong('the root as an endpoint', '<Location />: this section\'s path names no endpoint: add RaglineProfile NAME',
+wrong('the root as an endpoint',
+    '<Location />: this section\'s path names no endpoint: add RaglineProfile NAME',
     location('/', $sse, $guard, $key));
 wrong("$_ without a name", "add RaglineProfile NAME", section($_, $sse, "RaglineTenant main\n"))
-    for 'LocationMatch ^/a/', 'Location ~ ^/a/', 'Location /a/*', 'Directory /srv', 'Files x', 'If "true"';
-wrong('<Files> within <Directory> without a name', 'outside of a <Location>: nothing names this endpoint',
+    for 'LocationMatch ^/a/', 'Location ~ ^/a/', 'Location /a/*', 'Directory /srv', 'Files x',
+        'If "true"';
+wrong('<Files> within <Directory> without a name',
+    'outside of a <Location>: nothing names this endpoint',
     section('Directory /srv', section('Files x', $sse, "RaglineTenant main\n")));
 fine("$_ with a name", section($_, $sse, "RaglineTenant main\nRaglineProfile a\n"))
     for 'LocationMatch ^/a/', 'Location /a/*', 'Directory /srv', 'Files x', 'If "true"';
 fine('<If> within a location', location('/x', $key, $guard, "RaglineSubscribe orders\n",
     section('If "true"', "SetHandler ragline-sse\n")));
 
-# --- who may come in, and as whom ---------------------------------------------------------------------
+# --- who may come in, and as whom ---------------------------------------------------------------
 
 my $nobody = "nothing says whose events these are: add RaglineTenant";
 wrong('no identity', $nobody, location('/x', $sse, "Require all granted\n"));
-wrong('a key, but nobody asks for a token', $nobody, location('/x', $sse, $key, "Require all granted\n"));
-wrong('Basic, and no tenant', $nobody, location('/x', $sse, "AuthType Basic\nAuthName x\nRequire valid-user\n"));
+wrong('a key, but nobody asks for a token', $nobody, location('/x', $sse, $key,
+    "Require all granted\n"));
+wrong('Basic, and no tenant', $nobody, location('/x', $sse,
+    "AuthType Basic\nAuthName x\nRequire valid-user\n"));
 wrong('a claim, and nobody asks for a token', 'RaglineTenant reads a token\'s claim',
     location('/x', $sse, "RaglineTenant %{ragline_claim:org}\nRequire all granted\n"));
-wrong('publish without identity', $nobody, location('/x', "SetHandler ragline-publish\nRaglinePublish orders\nRequire all granted\n"));
-fine('publish for any tenant', location('/x', "SetHandler ragline-publish\nRaglinePublish orders any-tenant\nRequire local\n"));
+wrong('publish without identity', $nobody, location('/x',
+    "SetHandler ragline-publish\nRaglinePublish orders\nRequire all granted\n"));
+fine('publish for any tenant', location('/x',
+    "SetHandler ragline-publish\nRaglinePublish orders any-tenant\nRequire local\n"));
 my $asks_nobody = 'AuthType RaglineJWT asks nobody for a token';
 wrong('no Require', $asks_nobody, location('/x', $sse, $key, "AuthType RaglineJWT\n"));
 wrong("Require $_", $asks_nobody, location('/x', $sse, $key, "AuthType RaglineJWT\nRequire $_\n"))
@@ -106,27 +120,36 @@ wrong("Require $_", $asks_nobody, location('/x', $sse, $key, "AuthType RaglineJW
 wrong('a Require above that the section replaces', $asks_nobody, location('/x', $guard, $key),
     location('/x/y', $sse, "Require all granted\n"));
 fine("Require $_", location('/x', $sse, $key, "AuthType RaglineJWT\nRequire $_\n"))
-    for 'ragline-claim a b', 'user joe', "user joe\nRequire local", 'expr "%{REMOTE_USER} == \'a\'"';
+    for 'ragline-claim a b', 'user joe', "user joe\nRequire local",
+        'expr "%{REMOTE_USER} == \'a\'"';
 fine('Require in <RequireAny>', location('/x', $sse, $key, "AuthType RaglineJWT\n",
     "<RequireAny>\nRequire local\nRequire valid-user\n</RequireAny>\n"));
-fine('AuthMerging', location('/x', $guard, $key), location('/x/y', $sse, "AuthMerging And\nRequire all granted\n"));
+fine('AuthMerging', location('/x', $guard, $key), location('/x/y', $sse,
+    "AuthMerging And\nRequire all granted\n"));
 fine('AuthType within <If>', location('/x', $sse, $key, section('If "true"', $guard)));
 
-wrong('AuthType without key', 'AuthType RaglineJWT needs a key, and <Location /x> has none: add RaglineJWTKey',
+wrong('AuthType without key',
+    'AuthType RaglineJWT needs a key, and <Location /x> has none: add RaglineJWTKey',
     location('/x', $sse, $guard));
-wrong('the key is elsewhere', '<Location /x> has none', location('/y', $key), location('/x', $sse, $guard));
+wrong('the key is elsewhere', '<Location /x> has none', location('/y', $key), location('/x', $sse,
+    $guard));
 wrong('the key is below', '<Location /x> has none', location('/x', $guard), location('/x/y', $key));
-wrong('the key is of another host', '<Location /x> has none', "<VirtualHost *>\n$key</VirtualHost>\n",
+wrong('the key is of another host', '<Location /x> has none',
+    "<VirtualHost *>\n$key</VirtualHost>\n",
     location('/x', $sse, $guard));
-fine('the key is of this host', "<VirtualHost *>\n$key", location('/x', $sse, $guard), "</VirtualHost>\n");
-wrong('a directory without key', '<Directory /srv> has none', section('Directory /srv', $guard), location('/y', $key));
-fine('a directory with the key above', section('Directory /srv', $key), section('Directory /srv/x', $guard));
+fine('the key is of this host', "<VirtualHost *>\n$key", location('/x', $sse, $guard),
+    "</VirtualHost>\n");
+wrong('a directory without key', '<Directory /srv> has none', section('Directory /srv', $guard),
+    location('/y', $key));
+fine('a directory with the key above', section('Directory /srv', $key), section('Directory /srv/x',
+    $guard));
 fine('a directory with the key of the server', $key, section('Directory /srv', $guard));
-wrong('a pattern without any key', 'AuthType RaglineJWT needs a key', section('DirectoryMatch ^/srv', $guard));
+wrong('a pattern without any key', 'AuthType RaglineJWT needs a key',
+    section('DirectoryMatch ^/srv', $guard));
 fine('AuthType for sections below', $key =~ s/^/# /r, location('/', "AuthType RaglineJWT\n"),
     location('/x', $sse, $key, "Require valid-user\n"));
 
-# --- keys -----------------------------------------------------------------------------------------------
+# --- keys ---------------------------------------------------------------------------------------
 
 my $dir = Ragline::Proc::run_dir() . '/keys';
 mkdir($dir);
@@ -139,7 +162,8 @@ my %make = (
 );
 for my $name (sort keys %make) {
     my ($status, $output) = run_command('openssl', @{ $make{$name} }, '-out', "$dir/$name.key");
-    ($status, $output) = run_command('openssl', 'pkey', '-in', "$dir/$name.key", '-pubout', '-out', "$dir/$name.pem")
+    ($status, $output) = run_command('openssl', 'pkey', '-in', "$dir/$name.key", '-pubout', '-out',
+        "$dir/$name.pem")
         if !$status;
     is($status, 0, "openssl makes $name") or diag($output);
 }
@@ -147,7 +171,8 @@ spew("$dir/jwk", '{"kty":"oct","k":"c2hvcnQ"}');
 spew("$dir/json", '{"secret":"abc"}');
 spew("$dir/empty", '');
 sub with_key { return location('/x', $sse, $guard, "RaglineJWTKey file:$dir/$_[0]\n") }
-fine("a key for its algorithm: $_", with_key($_)) for 'rsa.pem alg=RS256', 'rsa.pem alg=PS512', 'p256.pem alg=ES256',
+fine("a key for its algorithm: $_", with_key($_)) for 'rsa.pem alg=RS256', 'rsa.pem alg=PS512',
+    'p256.pem alg=ES256',
     'ed.pem alg=EdDSA', 'rsa.key alg=RS256';
 wrong("a key for another algorithm: $_->[0]", $_->[1], with_key($_->[0])) for
     ['rsa.pem', 'HS256 takes a secret: write alg=RS256 after it'],
@@ -157,47 +182,61 @@ wrong("a key for another algorithm: $_->[0]", $_->[1], with_key($_->[0])) for
     ['ed.pem alg=ES256', 'which ES256 cannot use: write alg=EdDSA'],
     ['x.pem alg=EdDSA', 'which EdDSA cannot use'],
     ['weak.pem alg=RS256', 'this RSA key has 1024 bits: make one of 2048'],
-    ['jwk', 'the secret has 5 bytes'], ['json', 'this is JSON, but no JWK'], ['empty', 'gives an empty secret'];
-wrong('RaglineJWTAlg and a secret', 'RS256 takes a public key in PEM', "RaglineJWTAlg RS256\n", $key);
+    ['jwk', 'the secret has 5 bytes'], ['json', 'this is JSON, but no JWK'], ['empty',
+        'gives an empty secret'];
+wrong('RaglineJWTAlg and a secret', 'RS256 takes a public key in PEM', "RaglineJWTAlg RS256\n",
+    $key);
 wrong('a password in two places', 'the URL of RaglineRedis has a password, too: leave it out there',
     "RaglineRedis redis://:one\@127.0.0.1/\nRaglineRedisAuth env:PATH\n");
 
-# --- origins, streams, names ---------------------------------------------------------------------------
+# --- origins, streams, names --------------------------------------------------------------------
 
-wrong('every origin, and cookies', 'RaglineOrigins * and RaglineTokenFrom cookie: do not go together',
+wrong('every origin, and cookies',
+    'RaglineOrigins * and RaglineTokenFrom cookie: do not go together',
     location('/x', $sse, $guard, $key, "RaglineOrigins *\nRaglineTokenFrom header cookie:t\n"));
 wrong('every origin above, cookies here', 'do not go together', "RaglineOrigins *\n",
     location('/x', $sse, $guard, $key, "RaglineTokenFrom cookie:t\n"));
 fine('every origin, and headers', location('/x', $sse, $guard, $key, "RaglineOrigins *\n"));
 
-wrong('one key with two meanings', 'a and orders have the key ragline:stream:orders but different fields: one key has '
+wrong('one key with two meanings',
+    'a and orders have the key ragline:stream:orders but different fields: one key has '
     . 'one meaning', "RaglineStream a ragline:stream:orders tenant=org\n");
 wrong('... in two hosts', 'b and orders have the key ragline:stream:orders', "<VirtualHost *>\n",
-    "RaglineStream b ragline:stream:orders data=x\n</VirtualHost>\n<VirtualHost *>\n</VirtualHost>\n");
+    "RaglineStream b ragline:stream:orders data=x\n</VirtualHost>\n",
+    "<VirtualHost *>\n</VirtualHost>\n");
 fine('one key with one meaning', "RaglineStream a ragline:stream:orders\n");
 fine('one key in two databases', "<VirtualHost *>\nRaglineRedis redis://127.0.0.1/5\n",
-    "RaglineStream a ragline:stream:orders tenant=org\nRaglineStream orders elsewhere\n</VirtualHost>\n");
+    "RaglineStream a ragline:stream:orders tenant=org\nRaglineStream orders elsewhere\n",
+    "</VirtualHost>\n");
 
 my $all = $sse . $guard . $key;
-wrong('two endpoints of one name', '<Location /a/stream> and <Location /b/stream> are both named stream and read the key '
-    . 'ragline:stream:orders, but with different streams or events', location('/a/stream', $all, "RaglineEvents a*\n"),
+wrong('two endpoints of one name',
+    '<Location /a/stream> and <Location /b/stream> are both named stream and read the key '
+    . 'ragline:stream:orders, but with different streams or events', location('/a/stream', $all,
+        "RaglineEvents a*\n"),
     location('/b/stream', $all, "RaglineEvents b*\n"));
 wrong('... in two hosts', 'are both named stream', location('/a/stream', $all),
     "<VirtualHost *>\n", location('/b/stream', $all, "RaglineEvents b*\n"), "</VirtualHost>\n");
-wrong('two endpoints of one name, one with more streams', 'are both named stream', location('/a/stream', $all),
+wrong('two endpoints of one name, one with more streams', 'are both named stream',
+    location('/a/stream', $all),
     location('/b/stream', $all, "RaglineSubscribe orders\nRaglineSubscribe other\n"));
-fine('... in two hosts, where orders are the same events', location('/a/stream', $all), "<VirtualHost *>\n",
-    location('/b/stream', $all, "RaglineSubscribe other\n"), "</VirtualHost>\n");
+fine('... in two hosts, where orders are the same events', "<VirtualHost *>\n",
+    location('/a/stream', $all),
+    "</VirtualHost>\n<VirtualHost *>\n", location('/b/stream', $all, "RaglineSubscribe other\n"),
+        "</VirtualHost>\n");
 fine('two endpoints of two names', location('/a/stream', $all, "RaglineEvents a*\n"),
     location('/b/stream', $all, "RaglineEvents b*\nRaglineProfile b\n"));
 fine('two paths of one endpoint', location('/a/stream', $all), location('/b/stream', $all));
 fine('one name, nothing in common', location('/a/stream', $all), location('/b/stream', $guard, $key,
     "SetHandler ragline-sse\nRaglineSubscribe other\n"));
-wrong('... and hosts that inherit both', 'are both named stream', location('/a/stream', $all, "RaglineEvents a\n"),
-    location('/b/stream', $all), "<VirtualHost *>\n</VirtualHost>\n<VirtualHost *>\n</VirtualHost>\n");
-fine('hosts that inherit', location('/a/stream', $all), "<VirtualHost *>\nServerName b\n</VirtualHost>\n");
+wrong('... and hosts that inherit both', 'are both named stream', location('/a/stream', $all,
+    "RaglineEvents a\n"),
+    location('/b/stream', $all),
+        "<VirtualHost *>\n</VirtualHost>\n<VirtualHost *>\n</VirtualHost>\n");
+fine('hosts that inherit', location('/a/stream', $all),
+    "<VirtualHost *>\nServerName b\n</VirtualHost>\n");
 
-# --- warnings ---------------------------------------------------------------------------------------------
+# --- warnings -----------------------------------------------------------------------------------
 
 warned('statistics for everybody', '<Location /s>: no Require says who may see the statistics',
     location('/s', "SetHandler ragline-stats\n"));
@@ -205,16 +244,20 @@ warned('publishing for everybody', '<Location /p>: no Require says who may publi
     location('/p', "SetHandler ragline-publish\nRaglinePublish orders\nRaglineTenant main\n"));
 SKIP: {
     skip 'prefork has one thread', 4 if vars('mpm') eq 'prefork';
-    warned('as many pumps as workers', 'streams may take all 16 threads of a child (ThreadsPerChild)',
+    warned('as many pumps as workers',
+        'streams may take all 16 threads of a child (ThreadsPerChild)',
         "RaglineMaxPumps 16\n", threads => 16);
-    warned('more pumps than HTTP/2 has workers', 'is above H2MaxWorkers 4', "H2MaxWorkers 4\nRaglineMaxPumps 5\n");
+    warned('more pumps than HTTP/2 has workers', 'is above H2MaxWorkers 4',
+        "H2MaxWorkers 4\nRaglineMaxPumps 5\n");
 }
 {
     spew("$dir/open", "$secret\n");
     chmod(0644, "$dir/open");
     my ($status, $output) = configtest($streams . with_key('open'));
     is($status, 0, 'a secret that everybody may read is taken');
-    like($output, qr/warn\].*the secret in \S*\/open can be read by every user of this machine: chmod o-r/, 'with a warning');
+    like($output,
+        qr/warn\].*the secret in \S*\/open can be read by every user of this machine: chmod o-r/,
+        'with a warning');
     chmod(0640, "$dir/open");
     fine('a secret that not everybody may read', with_key('open'));
 }
@@ -223,7 +266,8 @@ SKIP: {
 sub starts
 {
     my ($name, $sentence, $conf, %server) = @_;
-    my $httpd = Ragline::Httpd->new(name => $name, conf => $streams . location('/x', $all) . $conf, %server);
+    my $httpd = Ragline::Httpd->new(name => $name, conf => $streams . location('/x', $all) . $conf,
+        %server);
     $httpd->start;
     my @said = ($httpd->error_log . slurp($httpd->root . '/output')) =~ /$sentence/g;
     is(scalar(@said), $conf =~ /none/ ? 0 : 1, "$name: said at start") or diag($httpd->error_log);
@@ -242,9 +286,10 @@ SKIP: {
     starts('descriptors', 'RS0803: RaglineMaxConnections 10000000 needs 10000500 file descriptors',
         "RaglineMaxConnections 10000000\n");
 }
-starts('prefork', 'RS0804: the prefork MPM ends children', '', mpm => 'prefork', children => 1, threads => 4);
+starts('prefork', 'RS0804: the prefork MPM ends children', '', mpm => 'prefork', children => 1,
+    threads => 4);
 
-# --- no false alarms ----------------------------------------------------------------------------------------
+# --- no false alarms ----------------------------------------------------------------------------
 
 my ($source) = slurp('Makefile') =~ /^abs_top_srcdir = (.*)$/m;
 $source //= '.';
@@ -287,7 +332,8 @@ sub passes
     passes("README's example " . ($_ + 1), $examples[$_]) for 0 .. $#examples;
     my @defines = map { "Define $_\n" } "RAGLINE_DEMO_PORT 65001", "RAGLINE_DEMO_DIR \"$dir\"",
         "RAGLINE_DEMO_LIVE \"$dir\"", "RAGLINE_DEMO_MODULES \"" . vars('libexecdir') . '"',
-        "RAGLINE_DEMO_MODULE \"" . (slurp(vars('httpd_conf')) =~ /^LoadModule ragline_\S+ "(.*)"/m)[0] . '"';
+        "RAGLINE_DEMO_MODULE \""
+            . (slurp(vars('httpd_conf')) =~ /^LoadModule ragline_\S+ "(.*)"/m)[0] . '"';
     mkdir("$dir/$_") for 'htdocs', 'log';
     spew("$dir/demo.conf", join('', @defines) . slurp("$source/conf/demo.conf"));
     my ($status, $output) = run_command(vars('httpd'), '-f', "$dir/demo.conf", '-t');

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 #
-# Every directive by itself: where it may stand, what it takes, and the sentence for what it does not
-# take. The list of directives is the module's own; one without a row here fails.
+# Every directive by itself: where it may stand, what it takes, and the sentence for what it does
+# not take. The list of directives is the module's own; one without a row here fails.
 use strict;
 use warnings;
 
@@ -19,25 +19,30 @@ my $name_rule = '1 to 64 of A-Z a-z 0-9 . _ @ -';
 my $duration_rule = 'is not a duration: write a number with ms, s, min or h, as in 30s';
 my $size_rule = 'is not a size: write a number with KB, MB or GB, as in 64MB';
 
-# Values that a duration, a size, a number must not have; the last two are below and above its range.
+# Values that a duration, a size, a number must not have; the last two are below and above its
+# range.
 sub out_of_range
 {
     my ($what, @wrong) = @_;
     return map { [$_, "is out of range: write a $what from"] } @wrong;
 }
-sub durations { return (['soon', $duration_rule], ['-1s', $duration_rule], out_of_range('duration', @_)) }
+sub durations { return (['soon', $duration_rule], ['-1s', $duration_rule], out_of_range('duration',
+    @_)) }
 sub sizes { return (['big', $size_rule], ['5XB', $size_rule], out_of_range('size', @_)) }
 sub numbers { return map { [$_, 'is not a number from'] } @_, 'many', '-1', '5x' }
 
-# in: G the whole server, S server and virtual host, D also <Location> and <Directory>. good: accepted
-# (the first one is used in each place). bad: [arguments, a part of the sentence].
+# in: G the whole server, S server and virtual host, D also <Location> and <Directory>. good:
+# accepted (the first one is used in each place). bad: [arguments, a part of the sentence].
 my %row = (
     RaglineRedis => { in => 'S',
-        good => ['redis://127.0.0.1:6379/0', 'redis://user:p%40ss@[::1]:7000/5', 'redis://:pw@db.example',
+        good => ['redis://127.0.0.1:6379/0', 'redis://user:p%40ss@[::1]:7000/5',
+            'redis://:pw@db.example',
             'unix:///run/redis.sock?db=2', 'unix://:pw@/run/redis.sock'],
         bad => [['http://127.0.0.1/', 'must begin with redis://, rediss:// or unix://'],
-            ['redis://127.0.0.1:99999/', 'the port in the Redis URL must be a number from 1 to 65535'],
-            ['redis://127.0.0.1/x', 'the database in the Redis URL must be a number from 0 to 9999'],
+            ['redis://127.0.0.1:99999/',
+                'the port in the Redis URL must be a number from 1 to 65535'],
+            ['redis://127.0.0.1/x',
+                'the database in the Redis URL must be a number from 0 to 9999'],
             ['redis://', 'must name a host'], ['unix://run/redis.sock', 'absolute path'],
             ['redis://justpassword@127.0.0.1', 'must be USER:PASSWORD or :PASSWORD'],
             ['redis://u:%zz@127.0.0.1', 'two hexadecimal digits']] },
@@ -45,14 +50,16 @@ my %row = (
         good => ['env:PATH', 'streams env:PATH', '"exec:echo a-password"'],
         bad => [['secret:abcdefg', 'a secret must not stand in the configuration here'],
             ['hunter2', 'write file:/PATH, env:NAME or exec:COMMAND'],
-            ['file:relative', 'absolute path'], ['"env:A B"', 'the name of an environment variable'],
+            ['file:relative', 'absolute path'], ['"env:A B"',
+                'the name of an environment variable'],
             ['exec:', 'must be followed by a command'],
             ['env:RAGLINE_IS_NOT_SET', 'the environment variable RAGLINE_IS_NOT_SET is not set'],
             ['file:/nonexistent/password', '/nonexistent/password cannot be opened: No such file'],
             ['exec:false', "the secret's command false failed with status 1"]] },
     RaglineRedisPool => { in => 'S',
         good => ['max=5 min=2 idle=30s timeout=1s healthcheck=10s', 'timeout=10ms'],
-        bad => [['size=5', 'write max=N, min=N, idle=T, timeout=T or healthcheck=T'], ['max', 'is not known'],
+        bad => [['size=5', 'write max=N, min=N, idle=T, timeout=T or healthcheck=T'], ['max',
+            'is not known'],
             ['max=0', 'is not a number from 1 to 10000'], ['min=-1', 'is not a number from 0'],
             ['idle=1ms', 'is out of range'], ['timeout=2min', 'is out of range'],
             ['healthcheck=never', $duration_rule], ['', 'requires at least one argument'],
@@ -63,66 +70,93 @@ my %row = (
     RaglineStream => { in => 'S',
         good => ['s1 ragline:stream:s1 maxlen=1000 tenant=org type=kind data=body user=who',
             's2 ragline:stream:s2 tenant=literal:main'],
-        bad => [['s1', 'write NAME KEY'], ['"a b" key', $name_rule], ['s1 key maxlen=many', 'is not a number'],
-            ['s1 key maxlen=0', 'is not a number from 1'], ['s1 key colour=red', 'write maxlen=N, tenant=FIELD'],
+        bad => [['s1', 'write NAME KEY'], ['"a b" key', $name_rule], ['s1 key maxlen=many',
+            'is not a number'],
+            ['s1 key maxlen=0', 'is not a number from 1'], ['s1 key colour=red',
+                'write maxlen=N, tenant=FIELD'],
             ['s1 key tenant=literal:a:b', "the literal tenant must be $name_rule"],
             ['s1 ' . 'k' x 160, 'the key must be shorter than 160 characters'],
-            ['s1 orders:{tenant}', 'keys per tenant, with {tenant} in the key, are not supported yet'],
-            ["s1 a\nRaglineStream s1 b", 'the stream s1 is defined twice: give the second one another name']] },
+            ['s1 orders:{tenant}',
+                'keys per tenant, with {tenant} in the key, are not supported yet'],
+            ["s1 a\nRaglineStream s1 b",
+                'the stream s1 is defined twice: give the second one another name']] },
     RaglineStreamers => { in => 'G', good => ['2'], bad => [numbers( 0, 5)] },
     RaglineMaxConnections => { in => 'G', good => ['1000'], bad => [numbers( 0, 10000001)] },
     RaglineMaxPumps => { in => 'G', good => ['4'], bad => [numbers( 0, 100001)] },
-    RaglineCache => { in => 'G', good => ['64MB', '1G', '2097152'], bad => [sizes( '64KB', '2000GB')] },
+    RaglineCache => { in => 'G', good => ['64MB', '1G', '2097152'], bad => [sizes( '64KB',
+        '2000GB')] },
     RaglineMaxMessage => { in => 'G', good => ['512KB'], bad => [sizes( '1', '65MB')] },
     RaglineSendBuffer => { in => 'G', good => ['64KB'], bad => [sizes( '1KB', '17MB')] },
     RaglineDrain => { in => 'G', good => ['5s', '0', '2min'], bad => [durations( '11min', '1h')] },
-    RaglineHandoff => { in => 'D', good => ['auto', 'off', 'Off'], bad => [['maybe', 'write auto or off']] },
+    RaglineHandoff => { in => 'D', good => ['auto', 'off', 'Off'], bad => [['maybe',
+        'write auto or off']] },
     RaglineSubscribe => { in => 'D', good => ['orders', 'orders other'],
         bad => [['nowhere', 'there is no stream nowhere: define it with RaglineStream nowhere KEY'],
             ['orders ' x 9, 'at most 8 streams'], ['', 'requires at least one argument']] },
-    RaglineEvents => { in => 'D', good => ['order_* payment', '*'], bad => [['', 'requires at least one argument']] },
-    RaglineProfile => { in => 'D', good => ['shop'], bad => [['"a b"', "write $name_rule"], ['x' x 65, "write $name_rule"],
+    RaglineEvents => { in => 'D', good => ['order_* payment', '*'], bad => [['',
+        'requires at least one argument']] },
+    RaglineProfile => { in => 'D', good => ['shop'], bad => [['"a b"', "write $name_rule"],
+        ['x' x 65, "write $name_rule"],
         ['a:b', "write $name_rule"]] },
     RaglineHeartbeat => { in => 'D', good => ['45s comment', '30s event', '20s', 'off'],
-        bad => [durations( '500ms', '2h'), ['30s loudly', 'the second argument is event or comment']] },
+        bad => [durations( '500ms', '2h'), ['30s loudly',
+            'the second argument is event or comment']] },
     RaglineRetry => { in => 'D', good => ['3s', '100ms'], bad => [durations( '99ms', '2h')] },
-    RaglineTenant => { in => 'D', good => ['main', '"%{REMOTE_USER}"', '"%{ragline_claim:org.id}"', '"t-%{env:X}"'],
-        bad => [['"a b"', 'is neither a name (1 to 64'], ['*', 'is neither a name'], ['""', 'takes one argument'],
+    RaglineTenant => { in => 'D', good => ['main', '"%{REMOTE_USER}"', '"%{ragline_claim:org.id}"',
+        '"t-%{env:X}"'],
+        bad => [['"a b"', 'is neither a name (1 to 64'], ['*', 'is neither a name'], ['""',
+            'takes one argument'],
             ['"%{nosuchfunction:x}"', "Function 'nosuchfunction' does not exist"]] },
     RaglineUser => { in => 'D', good => ['"%{REMOTE_USER}"', 'joe'],
         bad => [['"a b"', 'is neither a name'], ['"%{nosuchfunction:x}"', 'does not exist']] },
-    RaglineUserOnly => { in => 'D', good => ['on', 'off'], bad => [['maybe', 'must be On or Off']] },
-    RaglineJWTKey => { in => 'D', good => ["secret:$secret", "secret:$secret alg=HS256 kid=a", '"exec:printf %064d 12345689765"'],
+    RaglineUserOnly => { in => 'D', good => ['on', 'off'], bad => [['maybe',
+        'must be On or Off']] },
+    RaglineJWTKey => { in => 'D', good => ["secret:$secret", "secret:$secret alg=HS256 kid=a",
+        '"exec:printf %064d 12345689765"'],
         bad => [['', 'write secret:TEXT, env:NAME, file:PATH or exec:CMD'],
             ['plain-secret', 'a secret must begin with what says where it is'],
-            ["secret:$secret alg=none", 'only alg=ALG'], ["secret:$secret colour=red", 'only alg=ALG'],
+            ["secret:$secret alg=none", 'only alg=ALG'], ["secret:$secret colour=red",
+                'only alg=ALG'],
             ["secret:$secret kid=", 'only alg=ALG'], ['secret:', 'the secret is empty'],
-            ['secret:short', 'the secret has 5 bytes, and HS256 needs at least 32: make one with: openssl rand -hex 32'],
+            ['secret:short',
+                'the secret has 5 bytes, and HS256 needs at least 32: make one with: openssl'],
             ["secret:$secret alg=HS512", 'and HS512 needs at least 64'],
             ['secret:' . 'a' x 40, 'consists of very few different characters'],
-            ['secret:your-secret-key-change-in-production', 'is a published example that everybody knows'],
+            ['secret:your-secret-key-change-in-production',
+                'is a published example that everybody knows'],
             ["secret:$secret alg=RS256", 'RS256 takes a public key in PEM'],
             ['file:/nonexistent/key', '/nonexistent/key cannot be opened'],
             ['env:RAGLINE_IS_NOT_SET', 'is not set where httpd was started']] },
-    RaglineJWTAlg => { in => 'D', good => ['HS256', 'EdDSA'], bad => [['none', 'write an algorithm such as'],
+    RaglineJWTAlg => { in => 'D', good => ['HS256', 'EdDSA'], bad => [['none',
+        'write an algorithm such as'],
         ['hs256', 'write an algorithm such as']] },
-    RaglineJWTRequire => { in => 'D', good => ['type access', 'org.id 5'], bad => [['type', 'takes two arguments']] },
+    RaglineJWTRequire => { in => 'D', good => ['type access', 'org.id 5'], bad => [['type',
+        'takes two arguments']] },
     RaglineJWTLeeway => { in => 'D', good => ['10s', '0'], bad => [durations( '11min', '1h')] },
     RaglineTokenFrom => { in => 'D', good => ['header cookie:token query:token'],
         bad => [['body', 'write header, cookie:NAME or query:NAME'], ['cookie:', 'is not known'],
-            ['"cookie:a;b"', 'is not known'], ['query:a=b', 'is not known'], ['', 'requires at least one argument']] },
-    RaglineOrigins => { in => 'D', good => ['https://app.example https://other.example:8443', '*', 'http://[::1]:8080'],
-        bad => [['app.example', 'is not an origin: write https://HOST or https://HOST:PORT'], ['https://', 'is not an origin'],
-            ['https://app.example/', 'leave out the path and the slash at the end'], ['http://a/', 'leave out the path'],
+            ['"cookie:a;b"', 'is not known'], ['query:a=b', 'is not known'], ['',
+                'requires at least one argument']] },
+    RaglineOrigins => { in => 'D', good => ['https://app.example https://other.example:8443', '*',
+        'http://[::1]:8080'],
+        bad => [['app.example', 'is not an origin: write https://HOST or https://HOST:PORT'],
+            ['https://', 'is not an origin'],
+            ['https://app.example/', 'leave out the path and the slash at the end'], ['http://a/',
+                'leave out the path'],
             ['https://*.example', 'a part of an origin cannot be *'],
-            ['https://app.example:443', 'leave out :443'], ['http://app.example:80', 'leave out :80'],
-            ['https://app.example:http', 'the port is not a number'], ['https://u@app.example', 'is not an origin'],
-            ['* https://app.example', '* stands for every origin: write it alone, or leave it out']] },
+            ['https://app.example:443', 'leave out :443'], ['http://app.example:80',
+                'leave out :80'],
+            ['https://app.example:http', 'the port is not a number'], ['https://u@app.example',
+                'is not an origin'],
+            ['* https://app.example',
+                '* stands for every origin: write it alone, or leave it out']] },
     RaglinePublish => { in => 'D', good => ['orders', 'orders any-tenant'],
-        bad => [['nowhere', 'RaglinePublish: there is no stream nowhere'], ['', 'requires at least one argument']] },
+        bad => [['nowhere', 'RaglinePublish: there is no stream nowhere'], ['',
+            'requires at least one argument']] },
 );
 
-my $streams = "RaglineStream orders ragline:stream:orders\nRaglineStream other ragline:stream:other\n";
+my $streams = "RaglineStream orders ragline:stream:orders\n"
+    . "RaglineStream other ragline:stream:other\n";
 
 sub configtest
 {
@@ -149,7 +183,7 @@ sub accepted
     return;
 }
 
-# --- the module's own list, in which nothing may be without a row -----------------------------------
+# --- the module's own list, in which nothing may be without a row -------------------------------
 
 my $httpd = Ragline::Httpd->new(name => 'running', conf => <<"EOF");
 <Location /info>
@@ -165,7 +199,7 @@ my %known = map { $_ => 1 } $info =~ /\b(Ragline[A-Z]\w+)\b/g;
 ok(keys(%known) > 20, 'the module says which directives it has') or diag($info);
 is_deeply([sort keys %row], [sort keys %known], 'each has a row here');
 
-# --- where each may stand, and what it takes ---------------------------------------------------------
+# --- where each may stand, and what it takes ----------------------------------------------------
 
 for my $directive (sort keys %row) {
     my ($in, $good, $bad) = @{ $row{$directive} }{qw(in good bad)};
@@ -183,12 +217,14 @@ for my $directive (sort keys %row) {
     for my $where (sort keys %place) {
         next if grep { $_ eq $where } @{ $allowed{$in} };
         refused("$directive in $where", $place{$where}, $directive,
-            $where =~ /host/ ? 'cannot occur within <VirtualHost> section' : "$directive not allowed in");
+            $where =~ /host/ ? 'cannot occur within <VirtualHost> section'
+                : "$directive not allowed in");
     }
     refused("$directive in <Limit>", "<Location /x>\n<Limit GET>\n$first</Limit>\n</Location>\n",
         $directive, 'cannot occur within <Limit>') if $in eq 'D';
     accepted("$directive $_", "$directive $_\n") for @$good[1 .. $#$good];
-    refused("$directive $_->[0]" =~ s/^(.{60}).*/$1.../sr, "$directive $_->[0]\n", $directive, $_->[1])
+    refused("$directive $_->[0]" =~ s/^(.{60}).*/$1.../sr, "$directive $_->[0]\n", $directive,
+        $_->[1])
         for @$bad;
 }
 
@@ -202,7 +238,7 @@ my $log = $httpd->error_log;
 like($log, qr/\b$_ not allowed here/, "$_: and the log says why") for sort keys %row;
 $httpd->stop;
 
-# --- the defaults, as the reference has them ---------------------------------------------------------
+# --- the defaults, as the reference has them ----------------------------------------------------
 
 my ($source) = slurp('Makefile') =~ /^abs_top_srcdir = (.*)$/m;
 my $reference = slurp(($source // '.') . '/docs/DIRECTIVES.md');

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 #
-# What a location really gets: the defaults; the innermost section wins; a list replaces the outer one;
-# a host inherits RaglineRedis whole and RaglineStream by name.
+# What a location really gets: the defaults; the innermost section wins; a list replaces the outer
+# one; a host inherits RaglineRedis whole and RaglineStream by name.
 use strict;
 use warnings;
 
@@ -33,14 +33,19 @@ RaglineDrain 0
 EOF
     # The defaults.
     section('Location /plain', @sse, @open, 'RaglineTenant acme'),
-    section('Location /guarded', @sse, 'AuthType RaglineJWT', 'Require valid-user', "RaglineJWTKey secret:$one"),
+    section('Location /guarded', @sse, 'AuthType RaglineJWT', 'Require valid-user',
+        "RaglineJWTKey secret:$one"),
     # From outside in.
-    section('Location /a', @open, 'RaglineTenant outer', 'RaglineUser joe', 'RaglineRetry 3s', 'RaglineEvents x_* y_*',
+    section('Location /a', @open, 'RaglineTenant outer', 'RaglineUser joe', 'RaglineRetry 3s',
+        'RaglineEvents x_* y_*',
         'RaglineProfile given', 'RaglineHeartbeat 1s comment', 'RaglineUserOnly on'),
     section('Location /a/same', @sse),
-    section('Location /a/other', @sse, 'RaglineTenant inner', 'RaglineUser ann', 'RaglineRetry 4s', 'RaglineEvents y_*',
-        'RaglineProfile own', 'RaglineHeartbeat off', 'RaglineUserOnly off', 'RaglineSubscribe other'),
-    section('Location /a/several', @sse, 'RaglineEvents z_1', 'RaglineEvents z_2 z_3', 'RaglineSubscribe orders',
+    section('Location /a/other', @sse, 'RaglineTenant inner', 'RaglineUser ann', 'RaglineRetry 4s',
+        'RaglineEvents y_*',
+        'RaglineProfile own', 'RaglineHeartbeat off', 'RaglineUserOnly off',
+            'RaglineSubscribe other'),
+    section('Location /a/several', @sse, 'RaglineEvents z_1', 'RaglineEvents z_2 z_3',
+        'RaglineSubscribe orders',
         'RaglineSubscribe other', 'RaglineProfile several'),
     # Sections that are written first and are further in; <If> is within, and names nothing.
     section('Location /b/c', 'RaglineRetry 5s'),
@@ -50,7 +55,8 @@ EOF
     section('LocationMatch ^/m/(\\w+)$', @sse, @open, 'RaglineTenant m', 'RaglineProfile pattern'),
     # Tokens: each of these lists replaces the one above.
     section('Location /t', 'AuthType RaglineJWT', 'Require valid-user', "RaglineJWTKey secret:$one",
-        'RaglineJWTRequire type access', 'RaglineTokenFrom query:token', 'RaglineOrigins https://outer.example',
+        'RaglineJWTRequire type access', 'RaglineTokenFrom query:token',
+            'RaglineOrigins https://outer.example',
         'RaglineJWTLeeway 0', 'RaglineJWTAlg HS256'),
     section('Location /t/same', @sse),
     section('Location /t/key', @sse, "RaglineJWTKey secret:$two"),
@@ -60,15 +66,19 @@ EOF
     section('Location /t/origins', @sse, 'RaglineOrigins https://inner.example'),
     section('Location /t/leeway', @sse, 'RaglineJWTLeeway 60s'),
     # Publishing: any-tenant is a word of the list.
-    section('Location /p', 'SetHandler ragline-publish', @open, 'RaglineTenant acme', 'RaglinePublish orders any-tenant'),
+    section('Location /p', 'SetHandler ragline-publish', @open, 'RaglineTenant acme',
+        'RaglinePublish orders any-tenant'),
     section('Location /p/less', 'RaglinePublish other'),
     # Hosts: one that inherits all, one with settings, one with another Redis.
     "<VirtualHost *:\@PORT\@>\nServerName main\n</VirtualHost>\n",
     "<VirtualHost *:\@PORT\@>\nServerName inherits\nRaglineStream third merge:third\n",
-    section('Location /third', @sse, @open, 'RaglineTenant acme', 'RaglineSubscribe third orders'), "</VirtualHost>\n",
-    "<VirtualHost *:\@PORT\@>\nServerName settings\nRaglineRetry 9s\nRaglineStream other merge:again\n",
+    section('Location /third', @sse, @open, 'RaglineTenant acme', 'RaglineSubscribe third orders'),
+        "</VirtualHost>\n",
+    "<VirtualHost *:\@PORT\@>\nServerName settings\nRaglineRetry 9s\n",
+    "RaglineStream other merge:again\n",
     section('Location /a/same', 'RaglineTenant host', 'RaglineProfile in-host'), "</VirtualHost>\n",
-    "<VirtualHost *:\@PORT\@>\nServerName world\nRaglineRedis @{[ redis_b()->url ]}\n</VirtualHost>\n",
+    "<VirtualHost *:\@PORT\@>\nServerName world\n",
+    "RaglineRedis @{[ redis_b()->url ]}\n</VirtualHost>\n",
 );
 $httpd->start;
 
@@ -79,7 +89,8 @@ sub open_stream
     my $connected = $stream->connected;
     return ($stream, $connected ? $connected->{json} : { status => $stream->status });
 }
-sub said { my ($stream, $c) = @_; return join ' ', map { $_ // '-' } $c->{stream}, $c->{tenant_id}, $c->{user_id}, $stream->retry }
+sub said { my ($stream, $c) = @_; return join ' ', map { $_ // '-' } $c->{stream}, $c->{tenant_id},
+    $c->{user_id}, $stream->retry }
 sub is_said
 {
     my ($path, $want, $name, %r) = @_;
@@ -104,12 +115,13 @@ sub arrive
 }
 my ($a, $b) = (redis_a(), redis_b());
 
-# --- defaults ------------------------------------------------------------------------------------------
+# --- defaults -----------------------------------------------------------------------------------
 
 is_said('/plain', 'plain acme - 2000', 'the path names it; no user; retry 2s');
 {
     my ($stream) = open_stream('/plain');
-    is(arrive($stream, map { [$a, $orders, $_, tenant_id => 'acme', user_id => 'any'] } 'one', 'two'), 'one two',
+    is(arrive($stream, map { [$a, $orders, $_, tenant_id => 'acme', user_id => 'any'] } 'one',
+        'two'), 'one two',
         'all events, for any user');
 }
 {
@@ -118,19 +130,24 @@ is_said('/plain', 'plain acme - 2000', 'the path names it; no user; retry 2s');
     is_said('/guarded', 'guarded acme u 2000', 'tenant_id and user_id', token => $token->());
     is_said('/guarded', 'guarded acme s 2000', 'sub without user_id',
         token => Ragline::Token::encode({ tenant_id => 'acme', sub => 's' }, secret => $one));
-    is((open_stream('/guarded', token => $token->(exp => time() - 20)))[1]{stream}, 'guarded', 'leeway: 30s, so 20 are in it');
-    is((open_stream('/guarded', token => $token->(exp => time() - 40)))[1]{status}, 401, 'leeway: 30s, so 40 are not');
-    is((open_stream('/guarded?token=' . $token->()))[1]{status}, 401, 'a token only from the header');
+    is((open_stream('/guarded', token => $token->(exp => time() - 20)))[1]{stream}, 'guarded',
+        'leeway: 30s, so 20 are in it');
+    is((open_stream('/guarded', token => $token->(exp => time() - 40)))[1]{status}, 401,
+        'leeway: 30s, so 40 are not');
+    is((open_stream('/guarded?token=' . $token->()))[1]{status}, 401,
+        'a token only from the header');
 }
 
-# --- the innermost section wins, a list replaces -----------------------------------------------------------
+# --- the innermost section wins, a list replaces ------------------------------------------------
 
 is_said('/a/same', 'given outer joe 3000', 'everything from outside');
 is_said('/a/other', 'own inner ann 4000', 'everything of its own');
 {
     my ($stream) = open_stream('/a/same');
-    is(arrive($stream, (map { [$a, $orders, $_, tenant_id => 'outer', user_id => 'joe'] } 'z_1', 'y_1'),
-        [$a, $orders, 'x_ann', tenant_id => 'outer', user_id => 'ann'], [$a, $orders, 'x_1', tenant_id => 'outer']),
+    is(arrive($stream, (map { [$a, $orders, $_, tenant_id => 'outer', user_id => 'joe'] } 'z_1',
+        'y_1'),
+        [$a, $orders, 'x_ann', tenant_id => 'outer', user_id => 'ann'], [$a, $orders, 'x_1',
+            tenant_id => 'outer']),
         'y_1 x_1', 'events and UserOnly from outside');
     ($stream) = open_stream('/a/same');
     ok($stream->wait(sub { $stream->comments }), 'the heartbeat from outside');
@@ -152,7 +169,8 @@ is_said('/m/one', 'pattern m - 2000', '<LocationMatch>');
 {
     my $token = sub {
         my ($secret, %claims) = @_;
-        return Ragline::Token::encode({ tenant_id => 'acme', sub => 's', type => 'access', %claims }, secret => $secret);
+        return Ragline::Token::encode({ tenant_id => 'acme', sub => 's', type => 'access',
+            %claims }, secret => $secret);
     };
     my $status = sub {
         my ($path, %r) = @_;
@@ -163,45 +181,60 @@ is_said('/m/one', 'pattern m - 2000', '<LocationMatch>');
     is($status->('/t/same?token=' . $token->($one)), 200, 'tokens: all from outside');
     is($status->('/t/key?token=' . $token->($two)), 200, 'RaglineJWTKey: its own');
     is($status->('/t/key?token=' . $token->($one)), 401, 'RaglineJWTKey: not the outer one');
-    is($status->('/t/keys?token=' . $token->($_)), 200, 'RaglineJWTKey: several of its own') for $one, $two;
-    is($status->('/t/require?token=' . $token->($one, type => 'x', scope => 'read')), 200, 'RaglineJWTRequire: its own');
-    is($status->('/t/require?token=' . $token->($one)), 401, 'RaglineJWTRequire: not the outer one');
+    is($status->('/t/keys?token=' . $token->($_)), 200, 'RaglineJWTKey: several of its own')
+        for $one, $two;
+    is($status->('/t/require?token=' . $token->($one, type => 'x', scope => 'read')), 200,
+        'RaglineJWTRequire: its own');
+    is($status->('/t/require?token=' . $token->($one)), 401,
+        'RaglineJWTRequire: not the outer one');
     is($status->('/t/from', token => $token->($one)), 200, 'RaglineTokenFrom: its own');
     is($status->('/t/from?token=' . $token->($one)), 401, 'RaglineTokenFrom: not the outer one');
-    is($status->('/t/same?token=' . $token->($one, exp => time() - 20)), 401, 'RaglineJWTLeeway: the outer one');
-    is($status->('/t/leeway?token=' . $token->($one, exp => time() - 40)), 200, 'RaglineJWTLeeway: its own');
-    for my $case (['same', 'outer', 1], ['same', 'inner', 0], ['origins', 'inner', 1], ['origins', 'outer', 0]) {
+    is($status->('/t/same?token=' . $token->($one, exp => time() - 20)), 401,
+        'RaglineJWTLeeway: the outer one');
+    is($status->('/t/leeway?token=' . $token->($one, exp => time() - 40)), 200,
+        'RaglineJWTLeeway: its own');
+    for my $case (['same', 'outer', 1], ['same', 'inner', 0], ['origins', 'inner', 1], ['origins',
+        'outer', 0]) {
         my ($path, $origin, $allowed) = @$case;
-        my $response = $httpd->request(path => "/t/$path", host => 'main', method => 'OPTIONS', headers => [
+        my $response = $httpd->request(path => "/t/$path", host => 'main', method => 'OPTIONS',
+            headers => [
             Origin => "https://$origin.example", 'Access-Control-Request-Method' => 'GET']);
-        is($response->header('access-control-allow-origin'), $allowed ? "https://$origin.example" : undef,
+        is($response->header('access-control-allow-origin'), $allowed ? "https://$origin.example"
+            : undef,
             "RaglineOrigins: $origin at /t/$path");
     }
 }
-for my $case (['/p', 'orders', 'acme', 201], ['/p', 'orders', 'beta', 201], ['/p', 'other', 'acme', 403],
-    ['/p/less', 'other', 'acme', 201], ['/p/less', 'other', 'beta', 403], ['/p/less', 'orders', 'acme', 403]) {
+for my $case (['/p', 'orders', 'acme', 201], ['/p', 'orders', 'beta', 201], ['/p', 'other', 'acme',
+    403],
+    ['/p/less', 'other', 'acme', 201], ['/p/less', 'other', 'beta', 403], ['/p/less', 'orders',
+        'acme', 403]) {
     my ($path, $name, $tenant, $want) = @$case;
     my $response = $httpd->request(path => $path, host => 'main', method => 'POST',
         headers => ['Content-Type' => 'application/json'],
         body => qq({"stream":"$name","event_type":"e","tenant_id":"$tenant","payload":{}}));
-    is($response->status, $want, "RaglinePublish: $path, $name for $tenant") or diag($response->body);
+    is($response->status, $want,
+        "RaglinePublish: $path, $name for $tenant") or diag($response->body);
 }
 
-# --- hosts ---------------------------------------------------------------------------------------------------
+# --- hosts --------------------------------------------------------------------------------------
 
 {
     my ($stream) = open_stream('/third', host => 'inherits');
-    is(arrive($stream, [$a, 'merge:third', 'third', tenant_id => 'acme'], [$a, $orders, 'first', tenant_id => 'acme']),
+    is(arrive($stream, [$a, 'merge:third', 'third', tenant_id => 'acme'], [$a, $orders, 'first',
+        tenant_id => 'acme']),
         'third first', 'a stream of the host, and an inherited one');
 }
 is_said('/plain', 'plain acme - 9000', "the host's own default", host => 'settings');
-is_said('/a/same', 'in-host host joe 3000', "a section of the host on top of the main server's", host => 'settings');
+is_said('/a/same', 'in-host host joe 3000', "a section of the host on top of the main server's",
+    host => 'settings');
 {
     my ($stream) = open_stream('/a/other', host => 'settings');
-    is(arrive($stream, [$a, 'merge:other', 'y_1', tenant_id => 'inner'], [$a, 'merge:again', 'y_2', tenant_id => 'inner']),
+    is(arrive($stream, [$a, 'merge:other', 'y_1', tenant_id => 'inner'], [$a, 'merge:again', 'y_2',
+        tenant_id => 'inner']),
         'y_2', 'a stream of the same name is another one there');
     ($stream) = open_stream('/plain', host => 'world');
-    is(arrive($stream, [$a, $orders, 'from_a', tenant_id => 'acme'], [$b, $orders, 'from_b', tenant_id => 'acme']),
+    is(arrive($stream, [$a, $orders, 'from_a', tenant_id => 'acme'], [$b, $orders, 'from_b',
+        tenant_id => 'acme']),
         'from_b', 'another Redis with the inherited names');
 }
 $httpd->stop;

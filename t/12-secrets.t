@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 #
-# Secrets: where they are read from, that a graceful restart reads them again, what happens when the new
-# one is wrong, and that neither they nor tokens are shown anywhere.
+# Secrets: where they are read from, that a graceful restart reads them again, what happens when
+# the new one is wrong, and that neither they nor tokens are shown anywhere.
 use strict;
 use warnings;
 
@@ -25,7 +25,8 @@ sub keep
     chmod(0600, "$dir/$name");
     return $text;
 }
-sub signed { return Ragline::Token::encode({ tenant_id => 'acme', sub => '1', exp => time() + 600 }, secret => $_[0]) }
+sub signed { return Ragline::Token::encode({ tenant_id => 'acme', sub => '1', exp => time() + 600 },
+    secret => $_[0]) }
 
 sub endpoint
 {
@@ -35,7 +36,8 @@ sub endpoint
 }
 
 my $redis = Ragline::Redis->start(name => 'secret', password => keep(redis => secret()));
-my %secret = (file => keep(key => secret()), env => secret(), exec => keep(exec => secret()), text => secret());
+my %secret = (file => keep(key => secret()), env => secret(), exec => keep(exec => secret()),
+    text => secret());
 local $ENV{RAGLINE_TEST_SECRET} = $secret{env};
 my $conf = <<"EOF" . endpoint('/file', "RaglineJWTKey file:$dir/key")
 LogFormat "%h %u \\"%r\\" %q %U %>s" full
@@ -61,12 +63,12 @@ sub status
     return $connected ? 200 : $stream->status;
 }
 
-# --- where from: nobody but root can read the files -------------------------------------------------
+# --- where from: nobody but root can read the files ---------------------------------------------
 
 is(status("/$_", signed($secret{$_})), 200, "a key from $_:") for sort keys %secret;
 is(status('/file', signed($secret{env})), 401, 'each endpoint has its own');
 
-# --- a graceful restart reads them again ------------------------------------------------------------
+# --- a graceful restart reads them again --------------------------------------------------------
 
 my $before = signed($secret{file});
 keep(key => my $new = secret());
@@ -81,19 +83,22 @@ is(status('/file', signed($new)), 200, 'and the new one counts');
     ok($httpd->graceful, 'graceful restart with a new password for Redis');
     my $stream = Ragline::SSE->open(port => $httpd->port, path => '/file', token => signed($new));
     ok($stream->connected, 'a stream');
-    $redis->xadd('ragline:stream:orders', tenant_id => 'acme', event_type => 'hello', payload => '{}');
+    $redis->xadd('ragline:stream:orders', tenant_id => 'acme', event_type => 'hello',
+        payload => '{}');
     ok($stream->take('hello'), 'that gets events');
     $stream->close;
 }
 
-# --- the new one is wrong: refused before the running server hears of it ------------------------------
+# --- the new one is wrong: refused before the running server hears of it ------------------------
 
 my %wrong = (
-    'a key that is gone' => ['key', undef, qr/RaglineJWTKey: the secret's file \S+ cannot be opened/],
+    'a key that is gone' => ['key', undef,
+        qr/RaglineJWTKey: the secret's file \S+ cannot be opened/],
     'an empty key' => ['key', '', qr/RaglineJWTKey: the secret's file \S+ gives an empty secret/],
     'a short key' => ['key', 'abc-not-enough', qr/RaglineJWTKey: the secret has 14 bytes/],
     'half a PEM' => ['key', "-----BEGIN PUBLIC KEY-----\nMIIB", qr/RaglineJWTKey: /],
-    "Redis's password is gone" => ['redis', undef, qr/RaglineRedisAuth: the secret's file \S+ cannot be opened/],
+    "Redis's password is gone" => ['redis', undef,
+        qr/RaglineRedisAuth: the secret's file \S+ cannot be opened/],
 );
 for my $name (sort keys %wrong) {
     my ($file, $content, $sentence) = @{ $wrong{$name} };
@@ -114,7 +119,7 @@ for my $name (sort keys %wrong) {
 ok($httpd->graceful, 'with the right ones it restarts again');
 is(status('/file', signed($new)), 200, 'and takes tokens');
 
-# --- not shown ------------------------------------------------------------------------------------------
+# --- not shown ----------------------------------------------------------------------------------
 
 # Text in which none of these may stand.
 sub shows_nothing
@@ -149,8 +154,10 @@ my $info = $httpd->request(path => '/info')->body;
 shows_nothing('mod_info', $info, @all);
 $info =~ s/<[^>]*>//g;
 $info =~ s/&quot;/"/g;
-like($info, qr/$_/, "mod_info shows $_") for 'RaglineJWTKey secret:\*\*\*\*(?! kid)', 'RaglineJWTKey secret:\*\*\*\* alg=HS256 kid=b',
-    'RaglineJWTKey "exec:printf \*\*\*\*"', 'RaglineRedis redis://joe:\*\*\*\*@127.0.0.1:1/2', "RaglineJWTKey file:$dir/key",
+like($info, qr/$_/, "mod_info shows $_") for 'RaglineJWTKey secret:\*\*\*\*(?! kid)',
+    'RaglineJWTKey secret:\*\*\*\* alg=HS256 kid=b',
+    'RaglineJWTKey "exec:printf \*\*\*\*"', 'RaglineRedis redis://joe:\*\*\*\*@127.0.0.1:1/2',
+        "RaglineJWTKey file:$dir/key",
     'RaglineJWTKey env:RAGLINE_TEST_SECRET', "RaglineRedisAuth file:$dir/redis";
 my ($failed, $dump) = run_command($httpd->command('-t', '-DDUMP_CONFIG'));
 like($dump, qr/secret:\*\*\*\*/, '-D DUMP_CONFIG shows the same');
@@ -162,23 +169,28 @@ $httpd->stop;
 shows_nothing('the error log at trace8', $httpd->error_log, @all);
 
 # What configtest says of a wrong one.
-for my $line ("RaglineJWTKey secret:$open[0] alg=RS256", "RaglineJWTKey $open[0]", "RaglineJWTKey secret:$open[0] x=y",
+for my $line ("RaglineJWTKey secret:$open[0] alg=RS256", "RaglineJWTKey $open[0]",
+    "RaglineJWTKey secret:$open[0] x=y",
     "RaglineRedis http://joe:$open[0]\@127.0.0.1/", "RaglineRedis redis://$open[0]\@127.0.0.1/",
-    "RaglineRedis redis://joe:$open[0]\@127.0.0.1:x/", "RaglineRedisAuth secret:$open[0]", "RaglineRedisAuth $open[0]",
-    "RaglineJWTKey \"exec:false $open[0]\"", "<Location /x>\nRaglineRedis redis://:$open[0]\@h/\n</Location>",
+    "RaglineRedis redis://joe:$open[0]\@127.0.0.1:x/", "RaglineRedisAuth secret:$open[0]",
+        "RaglineRedisAuth $open[0]",
+    "RaglineJWTKey \"exec:false $open[0]\"",
+        "<Location /x>\nRaglineRedis redis://:$open[0]\@h/\n</Location>",
     "RaglineJWTKey secret:" . substr($open[0], 0, 12)) {
     my ($status, $output) = Ragline::Httpd->new(name => 'wrong', conf => "$line\n")->configtest;
     isnt($status, 0, 'refused: ' . $line =~ s/$open[0]|[0-9a-f]{12}$/.../r);
     shows_nothing('the sentence', $output, substr($open[0], 0, 12));
 }
 
-# --- tokens -----------------------------------------------------------------------------------------------
+# --- tokens -------------------------------------------------------------------------------------
 
 {
     my $log = vars('t_logs') . '/12-secrets-requests-access_log';
     unlink($log);
-    my $tokens = Ragline::Httpd->new(name => 'tokens', loglevel => 'debug ragline_stream:trace8', conf => <<"EOF");
-LogFormat "%h %l %u %t \\"%r\\" %>s %b \\"%{Referer}i\\" q=%q U=%U f=%f \\"%{QUERY_STRING}e\\" \\"%{REQUEST_URI}e\\" %{REDIRECT_URL}e" everything
+    my $tokens = Ragline::Httpd->new(name => 'tokens', loglevel => 'debug ragline_stream:trace8',
+        conf => <<"EOF");
+Define ENV "%{QUERY_STRING}e %{REQUEST_URI}e %{REDIRECT_URL}e %{REDIRECT_QUERY_STRING}e"
+LogFormat "%h %l %u %t \\"%r\\" %>s %b \\"%{Referer}i\\" q=%q U=%U f=%f \${ENV}" everything
 CustomLog "$log" everything
 CustomLog "$log" "%{c}h %m %H %v %{uri}n %{cookie}n expr=%{UNIQUE_ID}e"
 CustomLog "$log" "%r" "expr=%{QUERY_STRING} =~ /./"
@@ -190,7 +202,8 @@ SetEnvIf Request_URI . SEEN=1
 ErrorDocument 403 "no"
 RaglineRedis @{[ redis_a()->url ]}
 RaglineStream orders ragline:stream:orders
-@{[ endpoint('/stream', "RaglineJWTKey secret:$secret{text}", 'RaglineTokenFrom header cookie:token query:token') ]}
+@{[ endpoint('/stream', "RaglineJWTKey secret:$secret{text}",
+        'RaglineTokenFrom header cookie:token query:token') ]}
 <Location /publish>
     SetHandler ragline-publish
     RaglinePublish orders
@@ -206,7 +219,8 @@ EOF
     my @parts;
     my $make = sub {
         my ($good) = @_;
-        my $token = Ragline::Token::encode({ tenant_id => unique(), sub => '1', n => ++$n, exp => time() + 600 },
+        my $token = Ragline::Token::encode({ tenant_id => unique(), sub => '1', n => ++$n,
+            exp => time() + 600 },
             secret => $good ? $secret{text} : secret());
         # Its header is every token's; what is in the claims and the signature is this one's.
         push @parts, map { substr($_, 0, 20), substr($_, -20) } (split /\./, $token)[1, 2];
@@ -214,12 +228,14 @@ EOF
     };
     my %way = (
         header => sub { return ('/stream', '-H', "Authorization: Bearer $_[0]") },
-        cookie => sub { return ('/stream', '-H', "Cookie: a=b; token=$_[0]", '-H', 'Sec-Fetch-Site: same-origin') },
+        cookie => sub { return ('/stream', '-H', "Cookie: a=b; token=$_[0]", '-H',
+            'Sec-Fetch-Site: same-origin') },
         query => sub { return ("/stream?x=1&token=$_[0]&y=2") },
         'query below' => sub { return ("/stream/typo?token=$_[0]") },
         'query of a publisher' => sub { return ("/publish?token=$_[0]", '-d', '{}') },
         'query with HEAD' => sub { return ("/stream?token=$_[0]", '-I') },
-        'query with OPTIONS' => sub { return ("/stream?token=$_[0]", '-X', 'OPTIONS', '-H', 'Origin: http://x',
+        'query with OPTIONS' => sub { return ("/stream?token=$_[0]", '-X', 'OPTIONS', '-H',
+            'Origin: http://x',
             '-H', 'Access-Control-Request-Method: GET') },
         'query of a wrong method' => sub { return ("/stream?token=$_[0]", '-X', 'DELETE') },
     );
@@ -227,10 +243,12 @@ EOF
         for my $name (sort keys %way) {
             for my $good (1, 0) {
                 my ($path, @arguments) = $way{$name}->($make->($good));
-                my ($status, $output) = run_command('curl', '-sS', '-N', '--noproxy', '*', '-m', '0.7', '-o', '/dev/null',
+                my ($status, $output) = run_command('curl', '-sS', '-N', '--noproxy', '*', '-m',
+                    '0.7', '-o', '/dev/null',
                     '-w', '%{http_code}', $version, @arguments, "http://127.0.0.1:$port$path");
                 my ($code) = $output =~ /(\d{3})$/;
-                like($code, $good && $name =~ /^(?:header|cookie|query)$/ ? qr/^200$/ : qr/^[2345]\d\d$/,
+                like($code, $good && $name =~ /^(?:header|cookie|query)$/ ? qr/^200$/
+                    : qr/^[2345]\d\d$/,
                     "$version, $name, " . ($good ? 'good' : 'bad')) or diag($output);
             }
         }
@@ -238,10 +256,12 @@ EOF
     my $status_page = $tokens->request(path => '/server-status')->body;
     $tokens->stop;
     my $written = $tokens->error_log . $tokens->access_log . slurp($log);
-    like($written, qr{GET /stream\?x=1&y=2 HTTP/2}, 'what remains of the query is in the log, over HTTP/2, too');
+    like($written, qr{GET /stream\?x=1&y=2 HTTP/2},
+        'what remains of the query is in the log, over HTTP/2, too');
     like($written, qr/RS0701: token refused/, 'and why a token was refused');
     is(scalar(grep { index($written, $_) >= 0 } @parts), 0, 'and no part of any token')
-        or diag(join '', map { my $p = $_; grep { index($_, $p) >= 0 } split /^/, $written } @parts[0 .. 40]);
+        or diag(join '', map { my $p = $_; grep { index($_, $p) >= 0 } split /^/,
+            $written } @parts[0 .. 40]);
     is(scalar(grep { index($status_page, $_) >= 0 } @parts), 0, 'nor in mod_status');
 }
 

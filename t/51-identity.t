@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # Who the client is need not come from a token: the same endpoint behind Basic, behind a client
-# certificate, behind what other modules put into the environment, with a literal; and README's site
-# with one tenant.
+# certificate, behind what other modules put into the environment, with a literal; and README's
+# site with one tenant.
 use strict;
 use warnings;
 
@@ -24,7 +24,8 @@ my $key = 'ragline:stream:orders';
 sub endpoint
 {
     my ($path, @directives) = @_;
-    return join("\n", "<Location $path>", 'SetHandler ragline-sse', 'RaglineSubscribe orders', @directives,
+    return join("\n", "<Location $path>", 'SetHandler ragline-sse', 'RaglineSubscribe orders',
+        @directives,
         "</Location>\n");
 }
 
@@ -34,7 +35,8 @@ sub who
     my ($httpd, $path, %r) = @_;
     my $stream = Ragline::SSE->open(port => $httpd->port, path => $path, %r);
     my $connected = $stream->connected;
-    my $json = $connected ? $connected->{json} : { status => $stream->status, %{ $stream->json // {} } };
+    my $json = $connected ? $connected->{json} : { status => $stream->status,
+        %{ $stream->json // {} } };
     return ($json, $stream);
 }
 sub identity { my ($json) = @_; return [$json->{tenant_id}, $json->{user_id}] }
@@ -43,14 +45,15 @@ sub identity { my ($json) = @_; return [$json->{tenant_id}, $json->{user_id}] }
 sub gets_only
 {
     my ($name, $stream, $tenant, $other) = @_;
-    redis_a()->xadd($key, tenant_id => $_, event_type => "for-$_", payload => '{}') for $other, $tenant;
+    redis_a()->xadd($key, tenant_id => $_, event_type => "for-$_", payload => '{}') for $other,
+        $tenant;
     ok($stream->take("for-$tenant"), "$name: gets its own events");
     is(scalar(grep { $_->{event} eq "for-$other" } $stream->events), 0, "$name: and no others");
     $stream->close;
     return;
 }
 
-# --- a client certificate -------------------------------------------------------------------------------
+# --- a client certificate -----------------------------------------------------------------------
 
 sub openssl
 {
@@ -61,13 +64,16 @@ sub openssl
 sub certificate
 {
     my ($name, $subject) = @_;
-    openssl('req', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-keyout', "$dir/$name.key",
+    openssl('req', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-keyout',
+        "$dir/$name.key",
         '-out', "$dir/$name.csr", '-subj', $subject);
-    openssl('x509', '-req', '-in', "$dir/$name.csr", '-CA', "$dir/ca.pem", '-CAkey', "$dir/ca.key", '-CAcreateserial',
+    openssl('x509', '-req', '-in', "$dir/$name.csr", '-CA', "$dir/ca.pem", '-CAkey', "$dir/ca.key",
+        '-CAcreateserial',
         '-days', '2', '-out', "$dir/$name.pem");
     return;
 }
-openssl('req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2',
+openssl('req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days',
+    '2',
     '-keyout', "$dir/ca.key", '-out', "$dir/ca.pem", '-subj', '/CN=test authority');
 certificate('localhost', '/CN=localhost');
 certificate('acme', '/O=acme/CN=joe');
@@ -84,7 +90,8 @@ RaglineStream orders $key
     SSLCertificateKeyFile $dir/localhost.key
     SSLCACertificateFile $dir/ca.pem
     SSLVerifyClient optional
-@{[ endpoint('/stream', 'RaglineTenant "%{SSL_CLIENT_S_DN_O}"', 'RaglineUser "%{SSL_CLIENT_S_DN_CN}"',
+@{[ endpoint('/stream', 'RaglineTenant "%{SSL_CLIENT_S_DN_O}"',
+        'RaglineUser "%{SSL_CLIENT_S_DN_CN}"',
         'Require all granted') ]}
 @{[ endpoint('/required', 'RaglineTenant "%{SSL_CLIENT_S_DN_O}"', 'Require ssl-verify-client') ]}
 </VirtualHost>
@@ -109,8 +116,9 @@ EOF
     $tls->stop;
 }
 
-# --- Basic, the environment, literals -----------------------------------------------------------------
+# --- Basic, the environment, literals -----------------------------------------------------------
 
+my $users = "AuthUserFile @{[ vars('run_dir') ]}/htpasswd";
 my $httpd = Ragline::Httpd->new(name => 'plain', conf => <<"EOF");
 RaglineRedis @{[ redis_a()->url ]}
 RaglineStream orders $key
@@ -118,14 +126,15 @@ RewriteEngine On
 RewriteRule ^ - [E=SERVER_LEVEL:acme]
 SetEnvIf Host "^([a-z]+)\\.tenants\\.test\$" TENANT=\$1
 SetEnv FIXED acme
-@{[ endpoint('/basic', 'AuthType Basic', 'AuthName x', "AuthUserFile @{[ vars('run_dir') ]}/htpasswd",
+@{[ endpoint('/basic', 'AuthType Basic', 'AuthName x', $users,
         'Require valid-user', 'RaglineTenant acme', 'RaglineUser "%{REMOTE_USER}"') ]}
-@{[ endpoint('/basic-user', 'AuthType Basic', 'AuthName x', "AuthUserFile @{[ vars('run_dir') ]}/htpasswd",
+@{[ endpoint('/basic-user', 'AuthType Basic', 'AuthName x', $users,
         'Require valid-user', 'RaglineTenant acme') ]}
 @{[ endpoint('/setenvif', 'RaglineTenant "%{reqenv:TENANT}"', 'Require all granted') ]}
 @{[ endpoint('/setenv', 'RaglineTenant "%{reqenv:FIXED}"', 'Require all granted') ]}
 @{[ endpoint('/rewrite', 'RaglineTenant "%{reqenv:REWRITTEN}"', 'Require all granted') ]}
-# Not in the <Location> itself: there mod_rewrite takes its path for a directory without its slash.
+# Not in the <Location> itself: there mod_rewrite takes its path for a directory without its
+# slash.
 <LocationMatch "^/rewrite\$">
     RewriteEngine On
     RewriteCond %{HTTP_HOST} ^([a-z]+)\\.
@@ -133,7 +142,8 @@ SetEnv FIXED acme
 </LocationMatch>
 @{[ endpoint('/rewrite-server', 'RaglineTenant "%{reqenv:SERVER_LEVEL}"', 'Require all granted') ]}
 @{[ endpoint('/joined', 'RaglineTenant "t-%{reqenv:TENANT}"', 'Require all granted') ]}
-@{[ endpoint('/header', 'RequestHeader unset X-Tenant', 'RaglineTenant "%{req:X-Tenant}"', 'Require all granted') ]}
+@{[ endpoint('/header', 'RequestHeader unset X-Tenant', 'RaglineTenant "%{req:X-Tenant}"',
+        'Require all granted') ]}
 @{[ endpoint('/literal', 'RaglineTenant acme', 'RaglineUser everybody', 'Require all granted') ]}
 EOF
 $httpd->start;
@@ -157,10 +167,12 @@ for my $case (['/setenvif', 'acme'], ['/rewrite', 'acme'], ['/joined', 't-acme']
     is($other->{tenant_id}, $tenant =~ s/acme/beta/r, "$path: by another one");
     $second->close;
 }
-is((who($httpd, '/setenvif', host => 'www.example.org'))[0]{error}, 'no_tenant', 'nothing set: 403 no_tenant');
+is((who($httpd, '/setenvif', host => 'www.example.org'))[0]{error}, 'no_tenant',
+    'nothing set: 403 no_tenant');
 is((who($httpd, '/setenv'))[0]{tenant_id}, 'acme', 'SetEnv');
 # A location of ours is not for rewrite rules of the server, or they would take its URL.
-is((who($httpd, '/rewrite-server'))[0]{error}, 'no_tenant', "the server's rewrite rules are not asked");
+is((who($httpd, '/rewrite-server'))[0]{error}, 'no_tenant',
+    "the server's rewrite rules are not asked");
 is((who($httpd, '/header', headers => ['X-Tenant' => 'acme']))[0]{error}, 'no_tenant',
     'a header that httpd removes is not there');
 {
@@ -170,7 +182,7 @@ is((who($httpd, '/header', headers => ['X-Tenant' => 'acme']))[0]{error}, 'no_te
 }
 $httpd->stop;
 
-# --- README's site with one tenant ------------------------------------------------------------------------
+# --- README's site with one tenant --------------------------------------------------------------
 
 {
     my ($source) = slurp('Makefile') =~ /^abs_top_srcdir = (.*)$/m;
@@ -180,11 +192,13 @@ $httpd->stop;
     spew("$dir/secret", "$secret\n");
     chmod(0600, "$dir/secret");
     $conf =~ s{/etc/apache2/ragline\.secret}{$dir/secret};
-    my $site = Ragline::Httpd->new(name => 'site', conf => "RaglineRedis @{[ redis_a()->url ]}\n$conf");
+    my $site = Ragline::Httpd->new(name => 'site',
+        conf => "RaglineRedis @{[ redis_a()->url ]}\n$conf");
     $site->start;
     # As its PHP makes it: the two members, the hexadecimal text as the key.
     my $token = Ragline::Token::encode({ sub => '7', exp => time() + 86400 }, secret => $secret);
-    my @cookie = (headers => [Cookie => "PHPSESSID=x; ragline_token=$token", 'Sec-Fetch-Site' => 'same-origin']);
+    my @cookie = (headers => [Cookie => "PHPSESSID=x; ragline_token=$token",
+        'Sec-Fetch-Site' => 'same-origin']);
     my ($json, $stream) = who($site, '/events', @cookie);
     is_deeply(identity($json), ['main', '7'], "README's site: who is logged in gets a stream");
     redis_a()->client->xadd('site:events', 'MAXLEN', '~', 10000, '*', event_type => 'comment',
@@ -193,9 +207,12 @@ $httpd->stop;
     is($event && $event->{data}, '{"text":"hello"}', "README's site: and what happens");
     $stream->close;
     is((who($site, '/events'))[0]{error}, 'no_token', "README's site: not without the cookie");
-    is((who($site, '/events', headers => [Cookie => "ragline_token=$token", 'Sec-Fetch-Site' => 'cross-site',
-        Origin => 'https://evil.example']))[0]{error}, 'cookie_origin', "README's site: not from another site's page");
-    is((who($site, '/events', token => $token))[0]{error}, 'no_token', "README's site: only from the cookie");
+    is((who($site, '/events', headers => [Cookie => "ragline_token=$token",
+        'Sec-Fetch-Site' => 'cross-site',
+        Origin => 'https://evil.example']))[0]{error}, 'cookie_origin',
+            "README's site: not from another site's page");
+    is((who($site, '/events', token => $token))[0]{error}, 'no_token',
+        "README's site: only from the cookie");
     $site->stop;
 }
 

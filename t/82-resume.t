@@ -65,6 +65,16 @@ sub recovery
 sub own { return grep { $_->{event} !~ /^(?:connected|heartbeat|caught_up|reset)$/ } $_[0]->events }
 sub numbers { return join ' ', map { $_->{data} } own($_[0]) }
 
+# The same by stream: a replay of several streams is in the order of ids, which may be another than
+# that of arrival where ids are of the same millisecond.
+sub by_stream
+{
+    my ($n, @numbers) = @_;
+    my @list;
+    push @{ $list[$_ % $n] }, $_ for @numbers;
+    return join ' | ', map { join ' ', @{ $_ // [] } } @list[0 .. $n - 1];
+}
+
 # Waits for the end of the replay; the number it tells.
 sub caught_up
 {
@@ -106,7 +116,8 @@ for my $case (['/one', 'one'], ['/three', @NAMES]) {
                 my $again = come_back($path, $tenant, $seen[$at - 1]{id}, $query);
                 is(recovery($again), 'resumed', "$name: resumed");
                 is(caught_up($again), 30 - $at, "$name: it is told how much it was");
-                is(numbers($again), join(' ', $at + 1 .. 30), "$name: what was missed");
+                is(by_stream(scalar(@streams), split / /, numbers($again)),
+                    by_stream(scalar(@streams), $at + 1 .. 30), "$name: what was missed");
                 is(has_ids(own($again)), has_ids(@seen[$at .. 29]), "$name: the same ids")
                     if @streams == 1;
                 $again->close;
@@ -121,7 +132,8 @@ for my $case (['/one', 'one'], ['/three', @NAMES]) {
     caught_up($again);
     add($tenant, 31, 33, @streams);
     $again->wait(sub { own($_[0]) >= 5 });
-    is(numbers($again), '29 30 31 32 33', "$path: live after a replay");
+    is(by_stream(scalar(@streams), split / /, numbers($again)),
+        by_stream(scalar(@streams), 29 .. 33), "$path: live after a replay");
     $again->close;
 }
 

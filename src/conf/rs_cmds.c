@@ -4,6 +4,7 @@
  * all are read (rs_conf_check.c). Main thread while httpd reads its files.
  */
 #include "rs_httpd.h"
+#include <stddef.h>
 
 #include "../base/rs_name.h"
 #include "../base/rs_secret.h"
@@ -70,7 +71,7 @@ typedef struct {
 } range_t;
 
 #define RANGE(member, min, max)                                                                    \
-    (void *)&(const range_t) { APR_OFFSETOF(rs_server_conf_t, member), min, max }
+    (void *)&(const range_t) { offsetof(rs_server_conf_t, member), min, max }
 #define KB ((apr_off_t)1024)
 #define MB ((apr_off_t)1024 * 1024)
 

@@ -51,8 +51,8 @@ static int reaches(const core_dir_config *section, const char *path)
            && (len == 0 || section->d[len - 1] == '/' || path[len] == '/' || path[len] == '\0');
 }
 
-/* The merged configuration of a section's own path, as httpd's walk makes it. path NULL: of any path,
- * for questions like "is there one at all?". */
+/* The merged configuration of a section's own path, as httpd's walk makes it. path NULL: of any
+ * path, for questions like "is there one at all?". */
 static ap_conf_vector_t *walk(apr_pool_t *p, server_rec *s, const apr_array_header_t *sections,
                               const char *path)
 {

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Secrets within the configuration: reading them while httpd is still root, in check_config, so that a
- * restart with a wrong one is refused by `httpd -k graceful` before the running server hears of it;
- * and hiding them from who may see the configuration but not them (mod_info, -D DUMP_CONFIG). Main
- * thread.
+ * Secrets within the configuration: reading them while httpd is still root, in check_config, so
+ * that a restart with a wrong one is refused by `httpd -k graceful` before the running server hears
+ * of it; and hiding them from who may see the configuration but not them (mod_info, -D
+ * DUMP_CONFIG). Main thread.
  */
 #include "rs_httpd.h"
 #include <unistd.h>

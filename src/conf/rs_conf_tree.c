@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Reading the tree of directives. It holds them as they were written, with Include, IfModule, IfDefine
- * and macros already resolved, in the order in which httpd merges sections. Where the outcome depends
- * on a request (<If>) or on rules that are not followed here, the answer is "unsure", never a guess:
- * a false alarm would keep somebody's server from starting. Main thread.
+ * Reading the tree of directives. It holds them as they were written, with Include, IfModule,
+ * IfDefine and macros already resolved, in the order in which httpd merges sections. Where the
+ * outcome depends on a request (<If>) or on rules that are not followed here, the answer is
+ * "unsure", never a guess: a false alarm would keep somebody's server from starting. Main thread.
  */
 #include "rs_httpd.h"
 #include <apr_fnmatch.h>

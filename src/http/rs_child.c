@@ -58,7 +58,7 @@ static void open_log(server_rec *s)
 
 /* --- before children exist, as root --- */
 
-/* check_config reads them; a user who may only check the configuration gets so far and no further. */
+/* check_config reads them; who may only check the configuration gets so far and no further. */
 static int passwords_are_there(apr_pool_t *p, server_rec *main_server)
 {
     server_rec *s;

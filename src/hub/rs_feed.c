@@ -278,3 +278,17 @@ int rs_feed_flush(rs_feed_t *feed, const rs_feed_calls_t *calls, apr_time_t now)
     release(feed);
     return turn == BATCHES;
 }
+
+int rs_feed_up_to_date(rs_feed_t *feed)
+{
+    rs_topic_t *topic = feed->follow->topic;
+    rs_cursor_t cursor;
+
+    rs_source_cursor(topic->source, topic, &cursor);
+    if (rs_topic_next(topic) != feed->seq) {
+        return 0;
+    }
+    /* The feed may already have what has not been published yet. */
+    rs_cursor_raise(&feed->pos, &cursor);
+    return 1;
+}

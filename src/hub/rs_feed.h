@@ -52,4 +52,8 @@ typedef struct {
 /* At most some batches a call: returns 1 when there is more. */
 int rs_feed_flush(rs_feed_t *feed, const rs_feed_calls_t *calls, apr_time_t now);
 
+/* The feed has everything up to the source's position, if nothing has been appended since that was
+ * read (the hub appends before it publishes a position). Then that is where its readers stand. */
+int rs_feed_up_to_date(rs_feed_t *feed);
+
 #endif

@@ -30,7 +30,7 @@ static void on_event(rs_streamer_t *s, const rs_poll_event_t *event)
         rs_life_input(s, client);
     }
     if (client->fd >= 0 && (event->events & RS_POLL_OUT) && client->wants_out) {
-        rs_life_room(s, client);
+        rs_catch_up(s, client);
     }
 }
 
@@ -79,7 +79,7 @@ static void on_message(rs_streamer_t *s, rs_msg_t *msg)
         on_dirty(s, (rs_follow_t *)msg);
         break;
     case RS_MSG_FETCHED:
-        rs_life_fetched(s, (rs_fetch_t *)msg);
+        rs_catch_up_fetched(s, (rs_fetch_t *)msg);
         break;
     case RS_MSG_UNFOLLOW:
         rs_hub_post(s->engine->hub, msg, RS_MSG_UNFOLLOWED);
@@ -129,7 +129,7 @@ static void *APR_THREAD_FUNC run(apr_thread_t *thread __attribute__((unused)), v
             rs_hub_post(s->engine->hub, msg, RS_MSG_RELEASE);
         }
         else if (msg->kind == RS_MSG_FETCHED) {
-            rs_life_fetched(s, (rs_fetch_t *)msg);
+            rs_catch_up_fetched(s, (rs_fetch_t *)msg);
         }
     }
     while ((timer = rs_wheel_any(&s->wheel))) {
@@ -149,7 +149,7 @@ apr_status_t rs_streamer_create(rs_streamer_t **out, apr_pool_t *pchild, rs_engi
 
     s->engine = engine;
     s->jitter = (apr_uint64_t)rs_clock_now() * 2654435761u + (apr_uint64_t)index + 1;
-    rs_life_feed_calls(s);
+    rs_catch_up_feed_calls(s);
     rv = rs_poll_create(&s->poll, pchild);
     if (rv != APR_SUCCESS) {
         return rv;

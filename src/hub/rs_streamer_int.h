@@ -8,6 +8,7 @@
 #include <apr_thread_proc.h>
 
 #include "../base/rs_buf.h"
+#include "../proto/rs_sse.h"
 #include "rs_engine.h"
 #include "rs_feed.h"
 
@@ -34,18 +35,32 @@ struct rs_streamer_t {
     rs_client_t *released; /* ended in this turn, linked by msg.next */
 };
 
-/* What happens to a client. None of these waits; each may end the client. */
+/* rs_life.c: what happens to a client. None of these waits; each may end the client. */
 void rs_life_attach(rs_streamer_t *s, rs_client_t *client);
 void rs_life_input(rs_streamer_t *s, rs_client_t *client);
-void rs_life_room(rs_streamer_t *s, rs_client_t *client);
 void rs_life_deadline(rs_streamer_t *s, rs_client_t *client);
-void rs_life_fetched(rs_streamer_t *s, rs_fetch_t *fetch);
 void rs_life_drain(rs_streamer_t *s, rs_client_t *client);
 
 /* Closes it now. */
 void rs_life_release(rs_streamer_t *s, rs_client_t *client);
 
+/* Waits for the peer to close, everything being written. */
+void rs_life_linger(rs_streamer_t *s, rs_client_t *client);
+void rs_life_want_out(rs_streamer_t *s, rs_client_t *client, int wanted);
+void rs_life_set_deadline(rs_streamer_t *s, rs_client_t *client);
+rs_sse_who_t rs_life_who(const rs_client_t *client);
+
+/* Sends s->buf. 0: the client is gone, and released. */
+int rs_life_send(rs_streamer_t *s, rs_client_t *client);
+
+/* rs_catch_up.c: moves a client that is BEHIND on. */
+void rs_catch_up(rs_streamer_t *s, rs_client_t *client);
+void rs_catch_up_fetched(rs_streamer_t *s, rs_fetch_t *fetch);
+
+/* What was fetched, or will be: nobody wants it any more. */
+void rs_catch_up_forget(rs_client_t *client);
+
 /* For rs_feed_flush(). */
-void rs_life_feed_calls(rs_streamer_t *s);
+void rs_catch_up_feed_calls(rs_streamer_t *s);
 
 #endif

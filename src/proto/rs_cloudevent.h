@@ -30,7 +30,7 @@ int rs_cloudevent_name_valid(const char *name, apr_size_t n);
 /* Reads one from its tree and its text, which begins at the brace; t ends behind the object. */
 void rs_cloudevent_read(rs_publish_item_t *item, apr_pool_t *p, const json_t *object, rs_text_t *t);
 
-/* Binary mode: the value of a header, which may be quoted and percent-encoded. "": it is no text. */
+/* Binary mode: the value of a header, perhaps quoted and percent-encoded. "": it is no text. */
 const char *rs_cloudevent_header(apr_pool_t *p, const char *value);
 
 /* Binary mode: `stranger`: there is a header that cannot be an attribute's. `media` is one that

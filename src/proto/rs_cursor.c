@@ -55,6 +55,12 @@ size_t rs_cursor_format(char buf[RS_CURSOR_LEN], const rs_cursor_t *cursor)
     return (size_t)(to - buf);
 }
 
+const char *rs_cursor_text(const rs_cursor_t *cursor, char buf[RS_CURSOR_LEN])
+{
+    buf[rs_cursor_format(buf, cursor)] = '\0';
+    return buf;
+}
+
 int rs_cursor_parse(rs_cursor_t *cursor, const char *text, size_t len)
 {
     const char *end = text + len;

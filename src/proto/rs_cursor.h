@@ -28,6 +28,9 @@ void rs_cursor_raise(rs_cursor_t *cursor, const rs_cursor_t *other);
 /* Returns the length written, without the NUL. */
 size_t rs_cursor_format(char buf[RS_CURSOR_LEN], const rs_cursor_t *cursor);
 
+/* The same with a NUL at its end; returns buf. */
+const char *rs_cursor_text(const rs_cursor_t *cursor, char buf[RS_CURSOR_LEN]);
+
 /* n and keys of `cursor` say what is expected; pos is filled in. Returns 0 when text is not that.
  */
 int rs_cursor_parse(rs_cursor_t *cursor, const char *text, size_t len);

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * A backfill from inside: who waits and what is kept (rs_backfill.c), and the pass over what is
+ * missing (rs_backfill_pass.c).
+ */
+#ifndef RS_BACKFILL_INT_H
+#define RS_BACKFILL_INT_H
+
+#include "../redis/rs_history.h"
+#include "../redis/rs_loader.h"
+#include "rs_backfill.h"
+#include "rs_engine.h"
+
+typedef struct {
+    rs_id_t top;       /* where the pass began */
+    rs_id_t upper;     /* everything after this was looked at */
+    rs_id_t lower;     /* the oldest position that somebody waits for */
+    int done;          /* down to `lower` */
+    redisReply *chunk; /* entries, newest first */
+    size_t next;       /* in the chunk */
+    rs_history_t history;
+} part_t;
+
+struct rs_backfill_t {
+    rs_job_t job;        /* first */
+    rs_backfill_t *next; /* of the same source */
+    rs_hub_t *hub;
+    rs_source_t *source;
+    apr_uint64_t streams;
+    int n;
+    apr_uint16_t stream[RS_STREAMS_MAX];
+    apr_uint32_t fingerprint;
+    rs_id_t since[RS_STREAMS_MAX]; /* while recording: topics are complete after this, and tenants
+                                    * without one had nothing */
+    apr_time_t record_until;
+    rs_client_t *waiting; /* for the next pass, linked by msg.next */
+    rs_client_t *riding;  /* this pass is for them */
+    part_t part[RS_STREAMS_MAX];
+    int scanned, limit, limited;
+    int failed; /* Redis answered with an error */
+    int forgot; /* a topic was forgotten during this pass */
+    struct {
+        int k;
+        int history;             /* XINFO, else entries */
+    } asked[2 * RS_STREAMS_MAX]; /* of this round */
+    int nasked;
+};
+
+/* rs_backfill.c: history is kept from now on, if it is not yet. */
+void rs_backfill_keep(rs_backfill_t *b, apr_time_t now);
+void rs_backfill_verdict(rs_client_t *client, const char *recovery, const char *reason);
+
+/* At the client's position, or from now on. */
+void rs_backfill_place_at(rs_client_t *client);
+void rs_backfill_place_live(rs_client_t *client);
+
+/* rs_backfill_pass.c */
+void rs_backfill_pass_init(rs_job_t *job);
+void rs_backfill_drop_chunks(rs_backfill_t *b);
+
+#endif
