@@ -74,8 +74,8 @@ static const rs_profile_t *profile(request_rec *r, rs_server_conf_t *server)
 }
 
 /* Where the client says it is: the header that EventSource sends when it comes back, or a query
- * parameter, which is all that a first connect can have. A longer one than any of ours is as unknown
- * as a malformed one. */
+ * parameter, which is all that a first connect can have. A longer one than any of ours is as
+ * unknown as a malformed one. */
 static const char *brought_cursor(request_rec *r)
 {
     static const char name[] = "last_event_id=";

@@ -11,7 +11,7 @@
 /* After somebody came back, topics are made for every tenant for so long: the others are coming. */
 #define RECORD apr_time_from_sec(30)
 
-/* --- placing a client ---------------------------------------------------------------------------- */
+/* --- placing a client --- */
 
 static rs_backfill_t *find(rs_hub_t *hub, const rs_topic_t *topic)
 {

@@ -13,7 +13,7 @@
 
 #define CHUNK 512
 
-/* --- the pass ------------------------------------------------------------------------------------ */
+/* --- the pass --- */
 
 static void raise_to(rs_id_t *id, rs_id_t other)
 {
@@ -230,7 +230,7 @@ static void pass_reply(rs_job_t *job, int n, redisReply **reply, int last)
     }
 }
 
-/* --- the end of a pass ------------------------------------------------------------------------------ */
+/* --- the end of a pass --- */
 
 void rs_backfill_drop_chunks(rs_backfill_t *b)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What a stream entry says: its tenant, type, payload and user, and its frame for a topic. The hub's
- * thread.
+ * What a stream entry says: its tenant, type, payload and user, and its frame for a topic. The
+ * hub's thread.
  */
 #ifndef RS_ENTRY_H
 #define RS_ENTRY_H

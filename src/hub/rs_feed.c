@@ -39,8 +39,8 @@ rs_feed_t *rs_feed_join(rs_follow_t *follow, rs_client_t *client)
         feed->seq = client->seq;
         feed->pos = client->resume->own;
         if (!client->seq) {
-            /* The client has to catch up from elsewhere: the feed begins at the topic's end. What is
-             * published was appended before, so the position is read first. */
+            /* The client has to catch up from elsewhere: the feed begins at the topic's end. What
+             * is published was appended before, so the position is read first. */
             rs_source_cursor(follow->topic->source, follow->topic, &feed->pos);
             feed->seq = rs_topic_tail(follow->topic, &feed->pos);
         }
@@ -147,8 +147,8 @@ static void position_after(const rs_feed_t *feed, const rs_event_t *event, rs_cu
     }
 }
 
-/* The client took only part of the batch (or nothing): from here it goes on by itself. 0 when memory
- * is short. */
+/* The client took only part of the batch (or nothing): from here it goes on by itself. 0 when
+ * memory is short. */
 static int fall_behind(rs_client_t *client, const batch_t *batch, ssize_t written)
 {
     rs_stream_t *streams = client->topic->source->streams;

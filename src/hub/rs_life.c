@@ -3,7 +3,7 @@
  * The life of a client on its streamer: greeted, brought up to the others, kept alive, ended. The
  * streamer's thread; nothing in here waits.
  *
- *   attach ─► BEHIND ─► LIVE ─► BEHIND (its socket was full) ─► …        any ─► CLOSING ─► LINGER ─► gone
+ *   attach ─► BEHIND ─► LIVE ─► BEHIND (its socket was full) ─► …   any ─► CLOSING ─► LINGER
  *              │ ▲
  *              ▼ │ the topic does not hold what comes next
  *             fetch

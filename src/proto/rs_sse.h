@@ -23,8 +23,8 @@ typedef struct {
     const char *user_json;
 } rs_sse_who_t;
 
-/* `retry:` and the `connected` event. reason only with the verdict "reset", first (the oldest id that
- * is there) only where it is known; else NULL. */
+/* `retry:` and the `connected` event. reason only with the verdict "reset", first (the oldest id
+ * that is there) only where it is known; else NULL. */
 void rs_sse_connected(rs_buf_t *b, const rs_sse_who_t *who, apr_interval_time_t retry,
                       const char *id, apr_time_t wall, const char *recovery, const char *reason,
                       const char *first);

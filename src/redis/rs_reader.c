@@ -7,9 +7,9 @@
  *
  * Redis answers a blocked XREAD with nil when its time is over, so no answer within BLOCK + TIMEOUT
  * means that the connection is dead. Positions are asked for again between two reads, once a second
- * at most: a blocked XREAD does not notice that ids went backwards (a stream was deleted, Redis lost
- * data), and a key that is not a stream, which would make every XREAD fail, is left out until it is
- * one. The hub's thread.
+ * at most: a blocked XREAD does not notice that ids went backwards (a stream was deleted, Redis
+ * lost data), and a key that is not a stream, which would make every XREAD fail, is left out
+ * until it is one. The hub's thread.
  */
 #include <string.h>
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Follows the streams of one Redis URL over one connection (rs_link): learns where each stream
- * stands, then reads with XREAD BLOCK for ever. The hub's thread drives it and gets what it reads by
- * callbacks.
+ * stands, then reads with XREAD BLOCK for ever. The hub's thread drives it and gets what it reads
+ * by callbacks.
  */
 #ifndef RS_READER_H
 #define RS_READER_H
@@ -17,8 +17,8 @@
 typedef struct rs_reader_t rs_reader_t;
 
 typedef struct {
-    /* Before reading begins, after each reconnect, and now and then: where the stream stands (0-0 for a
-     * key that is not there). Returns the id to read on from. */
+    /* Before reading begins, after each reconnect, and now and then: where the stream stands (0-0
+     * for a key that is not there). Returns the id to read on from. */
     rs_id_t (*position)(void *baton, int stream, const rs_history_t *history);
     /* One entry; `fields` is the array of names and values, or not even that. */
     void (*entry)(void *baton, int stream, rs_id_t id, const redisReply *fields);
