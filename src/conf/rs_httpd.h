@@ -24,6 +24,7 @@ APLOG_USE_MODULE(ragline_stream);
 #include <http_protocol.h>
 #include <http_request.h>
 #include <mpm_common.h>
+#include <scoreboard.h>
 #include <util_filter.h>
 
 extern module AP_MODULE_DECLARE_DATA ragline_stream_module;

@@ -49,6 +49,18 @@ static int copy_once(request_rec *r, int fd, apr_bucket_brigade *bb)
     return rv == APR_SUCCESS;
 }
 
+/* On prefork the hook that tells of a stop runs when the request is over, which this one is not
+ * before the engine has been told. */
+static void drain_if_stopping(void)
+{
+    int state;
+
+    if (ap_mpm_query(AP_MPMQ_MPM_STATE, &state) == APR_SUCCESS && state == AP_MPMQ_STOPPING
+        && !rs_engine_draining(rs_child_engine())) {
+        rs_engine_drain(rs_child_engine(), 1);
+    }
+}
+
 static void copy(request_rec *r, int fd)
 {
     apr_bucket_brigade *bb = apr_brigade_create(r->pool, r->connection->bucket_alloc);
@@ -58,6 +70,7 @@ static void copy(request_rec *r, int fd)
     fds[1].events = POLLRDHUP;
 #endif
     while (!r->connection->aborted) {
+        drain_if_stopping();
         int n = poll(fds, fds[1].fd >= 0 ? 2 : 1, LOOK_MSEC);
 
         if (n < 0 && errno != EINTR) {

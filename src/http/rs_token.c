@@ -60,6 +60,10 @@ static void replace_query(request_rec *r, const char *args)
     r->the_request = with_query(r, r->the_request, args);
     r->unparsed_uri = with_query(r, r->unparsed_uri, args);
     r->parsed_uri.query = r->args;
+    /* mod_status has noted the old line. */
+    if (r->connection->sbh) {
+        ap_update_child_status(r->connection->sbh, SERVER_BUSY_READ, r);
+    }
 }
 
 /* Every parameter of the name goes; the first one's value is returned. */

@@ -82,7 +82,9 @@ static int in_memory(const rs_client_t *client)
     int k;
 
     for (k = 0; k < topic->nstreams; k++) {
-        if (rs_id_cmp(client->resume->own.pos[k], topic->source->at[topic->stream[k]]) > 0
+        /* Once a stream was replaced, an id may be one of the old stream: Redis has to tell. */
+        if (topic->source->replaced[topic->stream[k]]
+            || rs_id_cmp(client->resume->own.pos[k], topic->source->at[topic->stream[k]]) > 0
             || rs_id_cmp(client->resume->own.pos[k], topic->start[k]) < 0) {
             return 0;
         }

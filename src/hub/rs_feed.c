@@ -273,6 +273,8 @@ int rs_feed_flush(rs_feed_t *feed, const rs_feed_calls_t *calls, apr_time_t now)
                 calls->gone(calls->baton, client);
             }
         }
+        /* Not raised from where it was: ids may have gone backwards. */
+        rs_source_cursor(feed->follow->topic->source, feed->follow->topic, &feed->pos);
         feed->seq = rs_topic_tail(feed->follow->topic, &feed->pos);
     }
     release(feed);

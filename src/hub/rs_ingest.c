@@ -14,6 +14,21 @@ typedef struct {
     int behind; /* some stream holds more than was read */
 } baton_t;
 
+static void publish_positions(rs_source_t *source)
+{
+    int i;
+
+    pthread_mutex_lock(&source->lock);
+    for (i = 0; i < source->nstreams; i++) {
+        source->pos[i] = source->at[i];
+    }
+    pthread_mutex_unlock(&source->lock);
+    for (i = 0; i < source->nstreams; i++) {
+        RS_STAT_SET(source->streams[i].stats->last_ms, source->at[i].ms);
+        RS_STAT_SET(source->streams[i].stats->last_seq, source->at[i].seq);
+    }
+}
+
 static rs_id_t on_position(void *data, int stream, const rs_history_t *history)
 {
     baton_t *baton = data;
@@ -33,6 +48,9 @@ static rs_id_t on_position(void *data, int stream, const rs_history_t *history)
             RSLOGNO(0501) "%s: %s is not what it was (data was lost, or the stream was replaced); "
                           "its readers are told so",
             source->url->label, source->streams[stream].key);
+        source->replaced[stream] = 1;
+        /* First: readers that find their topic broken take their position from here. */
+        publish_positions(source);
         rs_hub_break(baton->hub, source, stream);
     }
     source->known[stream] = 1;
@@ -45,21 +63,6 @@ static void on_entry(void *data, int stream, rs_id_t id, const redisReply *field
     baton_t *baton = data;
 
     rs_assign_entry(baton->hub, baton->source, stream, id, fields);
-}
-
-static void publish_positions(rs_source_t *source)
-{
-    int i;
-
-    pthread_mutex_lock(&source->lock);
-    for (i = 0; i < source->nstreams; i++) {
-        source->pos[i] = source->at[i];
-    }
-    pthread_mutex_unlock(&source->lock);
-    for (i = 0; i < source->nstreams; i++) {
-        RS_STAT_SET(source->streams[i].stats->last_ms, source->at[i].ms);
-        RS_STAT_SET(source->streams[i].stats->last_seq, source->at[i].seq);
-    }
 }
 
 static void set_caught_up(rs_source_t *source, int caught_up)

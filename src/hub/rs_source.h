@@ -43,6 +43,7 @@ struct rs_source_t {
     struct rs_backfill_t *backfills;        /* one for each set of streams that needed it */
     int known[RS_SOURCE_STREAMS_MAX];       /* whether `at` means anything yet */
     long long added[RS_SOURCE_STREAMS_MAX]; /* entries that the stream ever had */
+    int replaced[RS_SOURCE_STREAMS_MAX];    /* it was lost or replaced while this child read it */
     rs_id_t at[RS_SOURCE_STREAMS_MAX];      /* as `pos`, entry by entry */
 
     int up;        /* atomic: positions are known and streams are being read */
