@@ -102,6 +102,11 @@ my %row = (
         bad => [durations( '500ms', '2h'), ['30s loudly',
             'the second argument is event or comment']] },
     RaglineRetry => { in => 'D', good => ['3s', '100ms'], bad => [durations( '99ms', '2h')] },
+    RaglineStart => { in => 'D', good => ['new', 'all', 'last=50'], bad => [
+        ['old', 'write new, all or last=N'], ['last=0', '"0" is not a number from 1 to'],
+        ['last=', 'is not a number'], ['last=x', 'is not a number']] },
+    RaglineReplayLimit => { in => 'D', good => ['1', '50000'], bad => [
+        ['0', '"0" is not a number from 1 to'], ['many', 'is not a number']] },
     RaglineTenant => { in => 'D', good => ['main', '"%{REMOTE_USER}"', '"%{ragline_claim:org.id}"',
         '"t-%{env:X}"'],
         bad => [['"a b"', 'is neither a name (1 to 64'], ['*', 'is neither a name'], ['""',

@@ -163,6 +163,38 @@ static const char *set_heartbeat(cmd_parms *cmd, void *dconf, const char *interv
                                                 apr_time_from_sec(1), apr_time_from_sec(3600)));
 }
 
+static const char *set_start(cmd_parms *cmd, void *dconf, const char *arg)
+{
+    rs_dir_conf_t *conf = dconf;
+    const char *problem = enter(cmd, conf);
+
+    if (problem) {
+        return problem;
+    }
+    if (!ap_cstr_casecmp(arg, "new")) {
+        conf->start_last = 0;
+        return NULL;
+    }
+    if (!ap_cstr_casecmp(arg, "all")) {
+        conf->start_last = RS_START_ALL;
+        return NULL;
+    }
+    if (ap_cstr_casecmpn(arg, "last=", 5)) {
+        return rs_cmd_problem(cmd, "write new, all or last=N");
+    }
+    return rs_cmd_problem(cmd, rs_args_number(&conf->start_last, cmd->pool, arg + 5, 1, 1000000));
+}
+
+static const char *set_replay_limit(cmd_parms *cmd, void *dconf, const char *arg)
+{
+    rs_dir_conf_t *conf = dconf;
+    const char *problem = enter(cmd, conf);
+
+    return problem ? problem
+                   : rs_cmd_problem(
+                       cmd, rs_args_number(&conf->replay_limit, cmd->pool, arg, 1, 10000000));
+}
+
 static const char *set_retry(cmd_parms *cmd, void *dconf, const char *arg)
 {
     rs_dir_conf_t *conf = dconf;
@@ -402,6 +434,10 @@ const command_rec rs_cmds[] = {
                    "interval, and event or comment; or off"),
     AP_INIT_TAKE1("RaglineRetry", set_retry, NULL, ANYWHERE,
                   "how long a client waits before it reconnects"),
+    AP_INIT_TAKE1("RaglineStart", set_start, NULL, ANYWHERE,
+                  "what a client without an id gets first: new, all or last=N"),
+    AP_INIT_TAKE1("RaglineReplayLimit", set_replay_limit, NULL, ANYWHERE,
+                  "how many entries of a stream a replay may look at"),
     AP_INIT_TAKE1("RaglineTenant", set_expr, (void *)"tenant", ANYWHERE,
                   "expression or literal that names the tenant"),
     AP_INIT_TAKE1("RaglineUser", set_expr, (void *)"user", ANYWHERE,

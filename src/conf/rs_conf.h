@@ -19,6 +19,9 @@
 
 enum { RS_HEARTBEAT_EVENT = 0, RS_HEARTBEAT_COMMENT = 1 };
 
+/* RaglineStart all: as many as RaglineReplayLimit allows. */
+#define RS_START_ALL 0x7fffffff
+
 /* What a location is, from SetHandler. */
 typedef enum {
     RS_KIND_NONE = 0,

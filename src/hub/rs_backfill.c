@@ -55,13 +55,30 @@ static apr_uint64_t newest(rs_client_t *client, int last)
     return seq;
 }
 
+/* RaglineStart: at the newest events that the client wants, and its position right before them. */
+static void place_at_newest(rs_client_t *client)
+{
+    rs_topic_t *topic = client->topic;
+
+    client->seq = newest(client, client->profile->start_last);
+    if (topic->nstreams == 1) {
+        client->resume->own.pos[0] =
+            client->seq < topic->next_seq
+                ? rs_id_before(topic->ring[client->seq & (topic->size - 1)]->id)
+                : topic->source->at[topic->stream[0]];
+    }
+}
+
 /* At its position; number 0 where the topic does not hold that (it was trimmed meanwhile): then the
  * streamer has it fetched. */
 void rs_backfill_place_at(rs_client_t *client)
 {
-    client->seq = client->profile->start_last && !*client->cursor
-                      ? newest(client, client->profile->start_last)
-                      : rs_topic_seek(client->topic, &client->resume->own);
+    if (client->profile->start_last && !*client->cursor) {
+        place_at_newest(client);
+    }
+    else {
+        client->seq = rs_topic_seek(client->topic, &client->resume->own);
+    }
 }
 
 /* From now on. */
@@ -182,6 +199,21 @@ void rs_backfill_forgot(const rs_topic_t *topic)
     for (k = 0; b && k < b->n; k++) {
         b->since[k] = b->source->at[b->stream[k]];
         b->forgot = 1;
+    }
+}
+
+void rs_backfill_broken(rs_source_t *source, int stream)
+{
+    rs_backfill_t *b;
+    int k;
+
+    for (b = source->backfills; b; b = b->next) {
+        for (k = 0; k < b->n; k++) {
+            if (b->stream[k] == stream) {
+                b->since[k] = source->at[stream];
+                b->forgot = 1;
+            }
+        }
     }
 }
 

@@ -209,18 +209,27 @@ static void merge(rs_backfill_t *b)
     }
 }
 
+/* A key that is not a stream is one that is not there. */
+static int is_other_type(const redisReply *reply)
+{
+    return reply->type == REDIS_REPLY_ERROR && strncmp(reply->str, "WRONGTYPE", 9) == 0;
+}
+
 static void pass_reply(rs_job_t *job, int n, redisReply **reply, int last)
 {
     rs_backfill_t *b = (rs_backfill_t *)job;
     part_t *part = &b->part[b->asked[n].k];
 
     if (b->asked[n].history) {
-        b->failed |= !rs_history_parse(&part->history, *reply);
+        b->failed |= !rs_history_parse(&part->history, *reply) && !is_other_type(*reply);
     }
     else if ((*reply)->type == REDIS_REPLY_ARRAY) {
         part->chunk = *reply;
         part->next = 0;
         *reply = NULL;
+    }
+    else if (is_other_type(*reply)) {
+        part->done = 1;
     }
     else {
         b->failed = 1;
@@ -273,7 +282,8 @@ static void settle(rs_backfill_t *b, rs_client_t *client)
             reason = "limit";
             client->resume->own.pos[k] = b->part[k].upper;
         }
-        else if (gap == RS_GAP_TRIMMED && rs_id_cmp(own[k], b->part[k].top) < 0 && !reason) {
+        else if (gap == RS_GAP_TRIMMED && !reason
+                 && (rs_id_cmp(own[k], b->part[k].top) < 0 || b->source->replaced[b->stream[k]])) {
             reason = "trimmed";
         }
     }

@@ -6,6 +6,7 @@
 #include "../base/rs_log.h"
 #include "../redis/rs_loader.h"
 #include "../redis/rs_reader.h"
+#include "rs_backfill.h"
 #include "rs_engine.h"
 
 typedef struct {
@@ -49,6 +50,7 @@ static rs_id_t on_position(void *data, int stream, const rs_history_t *history)
                           "its readers are told so",
             source->url->label, source->streams[stream].key);
         source->replaced[stream] = 1;
+        rs_backfill_broken(source, stream);
         /* First: readers that find their topic broken take their position from here. */
         publish_positions(source);
         rs_hub_break(baton->hub, source, stream);
@@ -62,6 +64,10 @@ static void on_entry(void *data, int stream, rs_id_t id, const redisReply *field
 {
     baton_t *baton = data;
 
+    /* So that a stream with fewer entries than were read is another one. */
+    if (baton->source->added[stream] >= 0) {
+        baton->source->added[stream]++;
+    }
     rs_assign_entry(baton->hub, baton->source, stream, id, fields);
 }
 

@@ -36,6 +36,7 @@ static void on_event(rs_streamer_t *s, const rs_poll_event_t *event)
 
 static void on_dirty(rs_streamer_t *s, rs_follow_t *follow)
 {
+    apr_uint64_t consumed = ~(apr_uint64_t)0;
     rs_feed_t *feed, *next;
     int more = 0;
 
@@ -45,6 +46,10 @@ static void on_dirty(rs_streamer_t *s, rs_follow_t *follow)
         next = feed->next;
         more |= rs_feed_flush(feed, &s->calls, s->now);
     }
+    for (feed = follow->feeds; feed; feed = feed->next) {
+        consumed = feed->seq < consumed ? feed->seq : consumed;
+    }
+    __atomic_store_n(&follow->consumed, consumed, __ATOMIC_RELAXED);
     if (more && !__atomic_exchange_n(&follow->queued, 1, __ATOMIC_SEQ_CST)) {
         rs_inbox_post(&s->inbox, &follow->dirty, RS_MSG_DIRTY);
     }

@@ -66,6 +66,7 @@ rs_follow_t *rs_tenants_follow(rs_topic_t *topic, rs_streamer_t *streamer, int i
         follow = calloc(1, sizeof(*follow));
         if (follow) {
             follow->topic = topic;
+            follow->consumed = rs_topic_next(topic);
             follow->streamer = streamer;
             topic->follows[index] = follow;
         }

@@ -100,13 +100,30 @@ static int grow(rs_topic_t *topic)
     return 1;
 }
 
+/* Whether every feed is past the oldest event: a streamer that is late must find it here, since
+ * having its clients fetch it one by one would make it later still. */
+static int consumed(const rs_topic_t *topic)
+{
+    int i;
+
+    for (i = 0; i < RS_STREAMERS_MAX; i++) {
+        const rs_follow_t *follow = topic->follows[i];
+
+        if (follow && follow->clients
+            && __atomic_load_n(&follow->consumed, __ATOMIC_RELAXED) <= topic->first) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
 /* Whether the oldest event has had its time and stands in the way of a new one. */
 static int may_trim(const rs_topic_t *topic, const rs_event_t *incoming)
 {
     const rs_event_t *oldest = topic->ring[topic->first & (topic->size - 1)];
 
     return topic->bytes + rs_event_cost(incoming) > RS_TOPIC_BYTES_MAX
-           && incoming->appended - oldest->appended > RS_TOPIC_KEEP_MSEC;
+           && incoming->appended - oldest->appended > RS_TOPIC_KEEP_MSEC && consumed(topic);
 }
 
 apr_int64_t rs_topic_append(rs_topic_t *topic, rs_event_t *event, apr_time_t now)

@@ -20,11 +20,12 @@ typedef struct rs_feed_t rs_feed_t;
 
 /* A topic on one streamer. */
 typedef struct {
-    rs_msg_t dirty;    /* first: RS_MSG_DIRTY in the streamer's inbox */
-    rs_msg_t unfollow; /* RS_MSG_UNFOLLOW there, RS_MSG_UNFOLLOWED back in the hub's */
-    int queued;        /* atomic: `dirty` is in the inbox */
-    int clients;       /* hub */
-    int leaving;       /* hub: `unfollow` is under way */
+    rs_msg_t dirty;        /* first: RS_MSG_DIRTY in the streamer's inbox */
+    rs_msg_t unfollow;     /* RS_MSG_UNFOLLOW there, RS_MSG_UNFOLLOWED back in the hub's */
+    int queued;            /* atomic: `dirty` is in the inbox */
+    apr_uint64_t consumed; /* atomic: all its feeds have what is below */
+    int clients;           /* hub */
+    int leaving;           /* hub: `unfollow` is under way */
     rs_topic_t *topic;
     rs_streamer_t *streamer;
     rs_feed_t *feeds; /* streamer */
