@@ -39,7 +39,6 @@ static rs_id_t on_position(void *data, int stream, const rs_history_t *history)
     /* Another stream under the same name, with newer ids: it counts its entries from the start. */
     int replaced = history->added >= 0 && history->added < source->added[stream];
 
-    source->added[stream] = history->added;
     if (!source->known[stream] || backwards) {
         *at = history->newest;
     }
@@ -57,6 +56,10 @@ static rs_id_t on_position(void *data, int stream, const rs_history_t *history)
     }
     source->known[stream] = 1;
     baton->behind |= rs_id_cmp(history->newest, *at) > 0;
+    /* What is counted there and was not read yet will be counted when it is read. */
+    if (rs_id_cmp(history->newest, *at) == 0 || backwards || replaced) {
+        source->added[stream] = rs_id_cmp(history->newest, *at) == 0 ? history->added : -1;
+    }
     return *at;
 }
 

@@ -42,7 +42,7 @@ struct rs_source_t {
     struct rs_loader_t *loader;             /* history */
     struct rs_backfill_t *backfills;        /* one for each set of streams that needed it */
     int known[RS_SOURCE_STREAMS_MAX];       /* whether `at` means anything yet */
-    long long added[RS_SOURCE_STREAMS_MAX]; /* entries that the stream ever had */
+    long long added[RS_SOURCE_STREAMS_MAX]; /* entries ever, up to `at`; -1: not known */
     int replaced[RS_SOURCE_STREAMS_MAX];    /* it was lost or replaced while this child read it */
     rs_id_t at[RS_SOURCE_STREAMS_MAX];      /* as `pos`, entry by entry */
 
