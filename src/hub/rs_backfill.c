@@ -165,9 +165,7 @@ void rs_backfill_record(rs_hub_t *hub, rs_source_t *source, const rs_entry_t *e,
 
     for (b = source->backfills; b; b = b->next) {
         if ((b->streams & ((apr_uint64_t)1 << stream)) && recording(b, rs_clock_now())) {
-            memcpy(name, e->tenant.data, e->tenant.len);
-            name[e->tenant.len] = '\0';
-            rs_hub_topic(hub, source, name, b->streams);
+            rs_hub_topic(hub, source, rs_entry_tenant(e, name), b->streams);
         }
     }
 }

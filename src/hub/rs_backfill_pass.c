@@ -95,7 +95,10 @@ static void pass_start(rs_job_t *job)
         }
     }
     for (topic = rs_hub_topics(b->hub); topic; topic = topic->newer) {
-        topic->trimmed = 0;
+        /* Only its own: a pass of another source or set may be under way. */
+        if (topic->source == b->source && topic->streams == b->streams) {
+            topic->trimmed = 0;
+        }
     }
     for (k = 0; k < b->n; k++) {
         if (!b->part[k].done) {
@@ -119,9 +122,7 @@ static void prepend(rs_backfill_t *b, int k, rs_id_t id, const redisReply *field
     if (!rs_entry_decode(&e, stream, fields, rs_hub_max_message(b->hub), &reason)) {
         return;
     }
-    memcpy(name, e.tenant.data, e.tenant.len);
-    name[e.tenant.len] = '\0';
-    topic = rs_hub_topic(b->hub, b->source, name, b->streams);
+    topic = rs_hub_topic(b->hub, b->source, rs_entry_tenant(&e, name), b->streams);
     if (!topic || topic->trimmed || rs_id_cmp(id, topic->start[k]) > 0) {
         return; /* it has this one, or has begun to forget */
     }

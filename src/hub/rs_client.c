@@ -150,7 +150,7 @@ static int frame_cursor(const rs_client_t *client, const rs_event_t *event, rs_c
 {
     cursor->n = client->topic->nstreams;
     cursor->keys = client->topic->fingerprint;
-    return rs_cursor_parse(cursor, event->frame + event->head + 4, event->tail - event->head - 5);
+    return rs_event_cursor(event, cursor);
 }
 
 /* Takes the event's position into the client's own: in no stream does it ever go back. */

@@ -128,6 +128,13 @@ int rs_entry_decode(rs_entry_t *e, const rs_stream_t *stream, const redisReply *
     return 1;
 }
 
+const char *rs_entry_tenant(const rs_entry_t *e, char name[RS_NAME_MAX + 1])
+{
+    memcpy(name, e->tenant.data, e->tenant.len);
+    name[e->tenant.len] = '\0';
+    return name;
+}
+
 rs_event_t *rs_entry_frame(rs_buf_t *b, const rs_entry_t *e, int stream, rs_id_t id,
                            const rs_cursor_t *cursor)
 {

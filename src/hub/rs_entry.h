@@ -26,6 +26,9 @@ typedef struct {
 int rs_entry_decode(rs_entry_t *entry, const rs_stream_t *stream, const struct redisReply *fields,
                     size_t max_message, rs_skip_t *reason);
 
+/* The tenant's name with a NUL at its end; returns name. */
+const char *rs_entry_tenant(const rs_entry_t *entry, char name[RS_NAME_MAX + 1]);
+
 /* The event as the topic's readers get it: its id is `cursor`. NULL when memory is short. */
 rs_event_t *rs_entry_frame(rs_buf_t *scratch, const rs_entry_t *entry, int stream, rs_id_t id,
                            const rs_cursor_t *cursor);

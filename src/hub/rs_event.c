@@ -36,3 +36,9 @@ void rs_event_drop(rs_event_t *e)
         free(e);
     }
 }
+
+int rs_event_cursor(const rs_event_t *e, rs_cursor_t *cursor)
+{
+    /* Between "id: " and the end of the line. */
+    return rs_cursor_parse(cursor, e->frame + e->head + 4, e->tail - e->head - 5);
+}

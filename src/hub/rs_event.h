@@ -6,7 +6,7 @@
 #ifndef RS_EVENT_H
 #define RS_EVENT_H
 
-#include "../proto/rs_id.h"
+#include "../proto/rs_cursor.h"
 
 struct rs_event_t {
     unsigned refs;       /* atomic */
@@ -36,6 +36,10 @@ static inline rs_event_t *rs_event_take(rs_event_t *e)
 }
 
 void rs_event_drop(rs_event_t *e);
+
+/* The cursor in the frame's id line: the topic's position after the event. n and keys of `cursor`
+ * say what is expected; 0 when it is not that. */
+int rs_event_cursor(const rs_event_t *e, rs_cursor_t *cursor);
 
 /* What it counts for against RaglineCache. */
 static inline size_t rs_event_cost(const rs_event_t *e)

@@ -142,7 +142,7 @@ static void position_after(const rs_feed_t *feed, const rs_event_t *event, rs_cu
 {
     rs_cursor_t after = feed->pos;
 
-    if (rs_cursor_parse(&after, event->frame + event->head + 4, event->tail - event->head - 5)) {
+    if (rs_event_cursor(event, &after)) {
         *pos = after;
     }
 }

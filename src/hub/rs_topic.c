@@ -237,7 +237,7 @@ apr_uint64_t rs_topic_tail(rs_topic_t *topic, rs_cursor_t *cursor)
     if (next > topic->first) {
         const rs_event_t *e = topic->ring[(next - 1) & (topic->size - 1)];
 
-        if (rs_cursor_parse(&last, e->frame + e->head + 4, e->tail - e->head - 5)) {
+        if (rs_event_cursor(e, &last)) {
             rs_cursor_raise(cursor, &last);
         }
     }
