@@ -43,7 +43,7 @@ static void cursor_after(const rs_topic_t *topic, int stream, rs_id_t id, rs_cur
     cursor->n = topic->nstreams;
     cursor->keys = topic->fingerprint;
     for (i = 0; i < topic->nstreams; i++) {
-        cursor->pos[i] = topic->stream[i] == stream ? id : topic->source->at[topic->stream[i]];
+        cursor->pos[i] = topic->stream[i] == stream ? id : topic->key[i]->at;
     }
 }
 
@@ -63,9 +63,10 @@ static void append(rs_hub_t *hub, rs_topic_t *topic, int stream, rs_id_t id, con
     rs_hub_append(hub, topic, event);
 }
 
-void rs_assign_entry(rs_hub_t *hub, rs_source_t *source, int index, rs_id_t id,
-                     const redisReply *fields)
+void rs_assign_entry(rs_hub_t *hub, rs_key_t *key, rs_id_t id, const redisReply *fields)
 {
+    rs_source_t *source = key->source;
+    int index = key->stream;
     rs_stream_t *stream = &source->streams[index];
     rs_skip_t reason;
     rs_tenant_t *tenant;
@@ -74,7 +75,7 @@ void rs_assign_entry(rs_hub_t *hub, rs_source_t *source, int index, rs_id_t id,
     rs_entry_t e;
 
     RS_STAT_ADD(stream->stats->read, 1);
-    source->at[index] = id;
+    key->at = id;
     if (!rs_entry_decode(&e, stream, fields, rs_hub_max_message(hub), &reason)) {
         skip(stream, id, reason);
         return;

@@ -26,7 +26,7 @@ static rs_backfill_t *find(rs_hub_t *hub, const rs_topic_t *topic)
         b->streams = topic->streams;
         b->n = topic->nstreams;
         b->fingerprint = topic->fingerprint;
-        memcpy(b->stream, topic->stream, sizeof(b->stream));
+        memcpy(b->key, topic->key, sizeof(b->key));
         rs_backfill_pass_init(&b->job);
         b->next = source->backfills;
         source->backfills = b;
@@ -65,7 +65,7 @@ static void place_at_newest(rs_client_t *client)
         client->resume->own.pos[0] =
             client->seq < topic->next_seq
                 ? rs_id_before(topic->ring[client->seq & (topic->size - 1)]->id)
-                : topic->source->at[topic->stream[0]];
+                : topic->key[0]->at;
     }
 }
 
@@ -88,7 +88,7 @@ void rs_backfill_place_live(rs_client_t *client)
     int k;
 
     for (k = 0; k < topic->nstreams; k++) {
-        client->resume->own.pos[k] = topic->source->at[topic->stream[k]];
+        client->resume->own.pos[k] = topic->key[k]->at;
     }
     client->seq = rs_topic_next(topic);
 }
@@ -100,8 +100,7 @@ static int in_memory(const rs_client_t *client)
 
     for (k = 0; k < topic->nstreams; k++) {
         /* Once a stream was replaced, an id may be one of the old stream: Redis has to tell. */
-        if (topic->source->replaced[topic->stream[k]]
-            || rs_id_cmp(client->resume->own.pos[k], topic->source->at[topic->stream[k]]) > 0
+        if (topic->key[k]->replaced || rs_id_cmp(client->resume->own.pos[k], topic->key[k]->at) > 0
             || rs_id_cmp(client->resume->own.pos[k], topic->start[k]) < 0) {
             return 0;
         }
@@ -115,7 +114,7 @@ void rs_backfill_keep(rs_backfill_t *b, apr_time_t now)
     int k;
 
     for (k = 0; !recording(b, now) && k < b->n; k++) {
-        b->since[k] = b->source->at[b->stream[k]];
+        b->since[k] = b->key[k]->at;
     }
     b->record_until = now + RECORD;
 }
@@ -195,20 +194,20 @@ void rs_backfill_forgot(const rs_topic_t *topic)
     int k;
 
     for (k = 0; b && k < b->n; k++) {
-        b->since[k] = b->source->at[b->stream[k]];
+        b->since[k] = b->key[k]->at;
         b->forgot = 1;
     }
 }
 
-void rs_backfill_broken(rs_source_t *source, int stream)
+void rs_backfill_broken(const rs_key_t *key)
 {
     rs_backfill_t *b;
     int k;
 
-    for (b = source->backfills; b; b = b->next) {
+    for (b = key->source->backfills; b; b = b->next) {
         for (k = 0; k < b->n; k++) {
-            if (b->stream[k] == stream) {
-                b->since[k] = source->at[stream];
+            if (b->key[k] == key) {
+                b->since[k] = key->at;
                 b->forgot = 1;
             }
         }

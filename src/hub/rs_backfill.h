@@ -28,8 +28,8 @@ void rs_backfill_made(rs_topic_t *topic);
 /* A topic is forgotten: what was said of tenants without one holds only from now on. */
 void rs_backfill_forgot(const rs_topic_t *topic);
 
-/* Ids of the stream went backwards: what was said of it holds only from now on. */
-void rs_backfill_broken(rs_source_t *source, int stream);
+/* Ids of the key went backwards: what was said of it holds only from now on. */
+void rs_backfill_broken(const rs_key_t *key);
 
 void rs_backfill_close(rs_source_t *source);
 

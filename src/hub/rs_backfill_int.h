@@ -28,7 +28,7 @@ struct rs_backfill_t {
     rs_source_t *source;
     apr_uint64_t streams;
     int n;
-    apr_uint16_t stream[RS_STREAMS_MAX];
+    rs_key_t *key[RS_STREAMS_MAX];
     apr_uint32_t fingerprint;
     rs_id_t since[RS_STREAMS_MAX]; /* while recording: topics are complete after this, and tenants
                                     * without one had nothing */

@@ -56,8 +56,7 @@ static void ask_entries(rs_backfill_t *b, int k)
 {
     const part_t *part = &b->part[k];
     char upper[RS_ID_LEN], lower[RS_ID_LEN], count[24];
-    const char *argv[] = {"XREVRANGE", b->source->streams[b->stream[k]].key, upper, lower, "COUNT",
-                          count};
+    const char *argv[] = {"XREVRANGE", b->key[k]->name, upper, lower, "COUNT", count};
 
     rs_id_format(upper, part->upper);
     rs_id_format(lower, rs_id_after(part->lower));
@@ -70,7 +69,7 @@ static void ask_entries(rs_backfill_t *b, int k)
 /* After the entries, so that what was there when they were read is not taken for trimmed. */
 static void ask_history(rs_backfill_t *b, int k)
 {
-    const char *argv[] = {"XINFO", "STREAM", b->source->streams[b->stream[k]].key};
+    const char *argv[] = {"XINFO", "STREAM", b->key[k]->name};
 
     b->asked[b->nasked].k = k;
     b->asked[b->nasked++].history = 1;
@@ -110,7 +109,7 @@ static void pass_start(rs_job_t *job)
 
 static void prepend(rs_backfill_t *b, int k, rs_id_t id, const redisReply *fields)
 {
-    const rs_stream_t *stream = &b->source->streams[b->stream[k]];
+    const rs_stream_t *stream = &b->source->streams[b->key[k]->stream];
     char name[RS_NAME_MAX + 1];
     rs_topic_t *topic;
     rs_event_t *event;
@@ -139,7 +138,7 @@ static void prepend(rs_backfill_t *b, int k, rs_id_t id, const redisReply *field
             lower_to(&cursor.pos[i], topic->start[i]);
         }
     }
-    event = rs_entry_frame(rs_hub_scratch(b->hub), &e, b->stream[k], id, &cursor);
+    event = rs_entry_frame(rs_hub_scratch(b->hub), &e, b->key[k]->stream, id, &cursor);
     if (event) {
         rs_hub_prepend(b->hub, topic, event);
     }
@@ -284,7 +283,7 @@ static void settle(rs_backfill_t *b, rs_client_t *client)
             client->resume->own.pos[k] = b->part[k].upper;
         }
         else if (gap == RS_GAP_TRIMMED && !reason
-                 && (rs_id_cmp(own[k], b->part[k].top) < 0 || b->source->replaced[b->stream[k]])) {
+                 && (rs_id_cmp(own[k], b->part[k].top) < 0 || b->key[k]->replaced)) {
             reason = "trimmed";
         }
     }

@@ -87,6 +87,12 @@ apr_status_t rs_engine_add_source(rs_source_t **out, rs_engine_t *engine, apr_po
         source->streams[i].user_field = streams[i].user_field;
     }
     qsort(source->streams, (size_t)nstreams, sizeof(rs_stream_t), by_key);
+    source->keys = apr_pcalloc(pchild, (apr_size_t)nstreams * sizeof(rs_key_t));
+    for (i = 0; i < nstreams; i++) {
+        source->keys[i].name = source->streams[i].key;
+        source->keys[i].source = source;
+        source->keys[i].stream = i;
+    }
     pthread_mutex_init(&source->lock, NULL);
     pthread_cond_init(&source->settling, NULL);
     rv = claim_stats(engine, source);

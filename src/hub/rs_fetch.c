@@ -24,7 +24,7 @@ static void start(rs_job_t *job)
     int k;
 
     for (k = 0; k < f->topic->nstreams; k++) {
-        const char *key = source->streams[f->topic->stream[k]].key;
+        const char *key = f->topic->key[k]->name;
         char from[RS_ID_LEN];
         const char *range[] = {"XRANGE", key, from, "+", "COUNT", CHUNK};
         const char *info[] = {"XINFO", "STREAM", key};
@@ -113,7 +113,7 @@ static void judge(rs_fetch_t *f)
         }
         if (gap == RS_GAP_REDIS_RESET) {
             /* The old ids mean nothing any more: go on from what the hub reads now. */
-            f->own.pos[k] = f->topic->source->at[f->topic->stream[k]];
+            f->own.pos[k] = f->topic->key[k]->at;
             if (f->chunk[k]) {
                 freeReplyObject(f->chunk[k]);
                 f->chunk[k] = NULL;

@@ -191,12 +191,12 @@ void rs_hub_break_topic(rs_hub_t *hub, rs_topic_t *topic)
 }
 
 /* What the readers of these topics have is not what the stream holds now: end them all. */
-void rs_hub_break(rs_hub_t *hub, const rs_source_t *source, int stream)
+void rs_hub_break(rs_hub_t *hub, const rs_key_t *key)
 {
     rs_topic_t *topic;
 
     for (topic = hub->oldest; topic; topic = topic->newer) {
-        if (topic->source == source && (topic->streams & ((apr_uint64_t)1 << stream))) {
+        if (topic->source == key->source && (topic->streams & ((apr_uint64_t)1 << key->stream))) {
             rs_hub_break_topic(hub, topic);
         }
     }

@@ -39,8 +39,7 @@ void rs_hub_stop(rs_hub_t *hub);
 /* The rest is for the hub's own files. */
 
 /* rs_assign.c: one entry of a stream goes to the topics of its tenant. */
-void rs_assign_entry(rs_hub_t *hub, rs_source_t *source, int stream, rs_id_t id,
-                     const struct redisReply *fields);
+void rs_assign_entry(rs_hub_t *hub, rs_key_t *key, rs_id_t id, const struct redisReply *fields);
 
 /* rs_ingest.c: makes the source's reader. */
 apr_status_t rs_ingest_open(rs_hub_t *hub, rs_source_t *source, apr_pool_t *p, rs_poll_t *poll);
@@ -67,8 +66,8 @@ void rs_hub_fetched(rs_hub_t *hub, rs_fetch_t *fetch);
 /* The topic has lost something: its readers get it from Redis. */
 void rs_hub_break_topic(rs_hub_t *hub, rs_topic_t *topic);
 
-/* Ids of this stream went backwards: nobody who reads it goes on as if nothing had happened. */
-void rs_hub_break(rs_hub_t *hub, const rs_source_t *source, int stream);
+/* Ids of this key went backwards: nobody who reads it goes on as if nothing had happened. */
+void rs_hub_break(rs_hub_t *hub, const rs_key_t *key);
 rs_buf_t *rs_hub_scratch(rs_hub_t *hub);
 size_t rs_hub_max_message(const rs_hub_t *hub);
 

@@ -21,12 +21,12 @@ static void publish_positions(rs_source_t *source)
 
     pthread_mutex_lock(&source->lock);
     for (i = 0; i < source->nstreams; i++) {
-        source->pos[i] = source->at[i];
+        source->keys[i].pos = source->keys[i].at;
     }
     pthread_mutex_unlock(&source->lock);
     for (i = 0; i < source->nstreams; i++) {
-        RS_STAT_SET(source->streams[i].stats->last_ms, source->at[i].ms);
-        RS_STAT_SET(source->streams[i].stats->last_seq, source->at[i].seq);
+        RS_STAT_SET(source->streams[i].stats->last_ms, source->keys[i].at.ms);
+        RS_STAT_SET(source->streams[i].stats->last_seq, source->keys[i].at.seq);
     }
 }
 
@@ -34,44 +34,45 @@ static rs_id_t on_position(void *data, int stream, const rs_history_t *history)
 {
     baton_t *baton = data;
     rs_source_t *source = baton->source;
-    rs_id_t *at = &source->at[stream];
-    int backwards = rs_id_cmp(history->newest, *at) < 0;
+    rs_key_t *key = &source->keys[stream];
+    int backwards = rs_id_cmp(history->newest, key->at) < 0;
     /* Another stream under the same name, with newer ids: it counts its entries from the start. */
-    int replaced = history->added >= 0 && history->added < source->added[stream];
+    int replaced = history->added >= 0 && history->added < key->added;
 
-    if (!source->known[stream] || backwards) {
-        *at = history->newest;
+    if (!key->known || backwards) {
+        key->at = history->newest;
     }
-    if (source->known[stream] && (backwards || replaced)) {
+    if (key->known && (backwards || replaced)) {
         rs_log(
             RS_LOG_WARNING, 0,
             RSLOGNO(0501) "%s: %s is not what it was (data was lost, or the stream was replaced); "
                           "its readers are told so",
-            source->url->label, source->streams[stream].key);
-        source->replaced[stream] = 1;
-        rs_backfill_broken(source, stream);
+            source->url->label, key->name);
+        key->replaced = 1;
+        rs_backfill_broken(key);
         /* First: readers that find their topic broken take their position from here. */
         publish_positions(source);
-        rs_hub_break(baton->hub, source, stream);
+        rs_hub_break(baton->hub, key);
     }
-    source->known[stream] = 1;
-    baton->behind |= rs_id_cmp(history->newest, *at) > 0;
+    key->known = 1;
+    baton->behind |= rs_id_cmp(history->newest, key->at) > 0;
     /* What is counted there and was not read yet will be counted when it is read. */
-    if (rs_id_cmp(history->newest, *at) == 0 || backwards || replaced) {
-        source->added[stream] = rs_id_cmp(history->newest, *at) == 0 ? history->added : -1;
+    if (rs_id_cmp(history->newest, key->at) == 0 || backwards || replaced) {
+        key->added = rs_id_cmp(history->newest, key->at) == 0 ? history->added : -1;
     }
-    return *at;
+    return key->at;
 }
 
 static void on_entry(void *data, int stream, rs_id_t id, const redisReply *fields)
 {
     baton_t *baton = data;
+    rs_key_t *key = &baton->source->keys[stream];
 
     /* So that a stream with fewer entries than were read is another one. */
-    if (baton->source->added[stream] >= 0) {
-        baton->source->added[stream]++;
+    if (key->added >= 0) {
+        key->added++;
     }
-    rs_assign_entry(baton->hub, baton->source, stream, id, fields);
+    rs_assign_entry(baton->hub, key, id, fields);
 }
 
 static void set_caught_up(rs_source_t *source, int caught_up)

@@ -19,7 +19,7 @@ void rs_source_cursor(rs_source_t *source, const rs_topic_t *topic, rs_cursor_t 
     cursor->keys = topic->fingerprint;
     pthread_mutex_lock(&source->lock);
     for (i = 0; i < topic->nstreams; i++) {
-        cursor->pos[i] = source->pos[topic->stream[i]];
+        cursor->pos[i] = topic->key[i]->pos;
     }
     pthread_mutex_unlock(&source->lock);
 }

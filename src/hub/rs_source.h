@@ -11,6 +11,7 @@
 
 #include "../proto/rs_cursor.h"
 #include "../redis/rs_redis_url.h"
+#include "rs_key.h"
 #include "rs_stats.h"
 
 #define RS_SOURCE_STREAMS_MAX 64 /* a set of streams is a 64-bit mask */
@@ -32,6 +33,7 @@ struct rs_source_t {
     const rs_redis_url_t *url;
     rs_stream_t *streams; /* by key, so that a cursor means the same on every node */
     int nstreams;
+    rs_key_t *keys;            /* of the streams, in the same order */
     int batch;                 /* XREAD COUNT */
     apr_interval_time_t block; /* XREAD BLOCK */
     rs_source_stats_t *stats;
@@ -39,20 +41,15 @@ struct rs_source_t {
     /* Hub. */
     apr_hash_t *tenants; /* name → rs_tenant_t; entries are recycled by the hash */
     struct rs_reader_t *reader;
-    struct rs_loader_t *loader;             /* history */
-    struct rs_backfill_t *backfills;        /* one for each set of streams that needed it */
-    int known[RS_SOURCE_STREAMS_MAX];       /* whether `at` means anything yet */
-    long long added[RS_SOURCE_STREAMS_MAX]; /* entries ever, up to `at`; -1: not known */
-    int replaced[RS_SOURCE_STREAMS_MAX];    /* it was lost or replaced while this child read it */
-    rs_id_t at[RS_SOURCE_STREAMS_MAX];      /* as `pos`, entry by entry */
+    struct rs_loader_t *loader;      /* history */
+    struct rs_backfill_t *backfills; /* one for each set of streams that needed it */
 
     int up;        /* atomic: positions are known and streams are being read */
     int caught_up; /* atomic */
 
-    pthread_mutex_t lock;
+    pthread_mutex_t lock; /* also of every key's `pos` */
     pthread_cond_t settling;
     int settled; /* lock: the first attempt to read has succeeded or failed */
-    rs_id_t pos[RS_SOURCE_STREAMS_MAX]; /* lock: everything up to here is in the topics */
 };
 
 /* The position in each of the topic's streams. Any thread. */

@@ -22,7 +22,8 @@ rs_topic_t *rs_topic_create(rs_source_t *source, apr_uint64_t streams)
     topic->next_seq = topic->first = (apr_uint64_t)1 << 40;
     for (i = 0; i < source->nstreams && topic->nstreams < RS_STREAMS_MAX; i++) {
         if (streams & ((apr_uint64_t)1 << i)) {
-            topic->start[topic->nstreams] = source->at[i];
+            topic->key[topic->nstreams] = &source->keys[i];
+            topic->start[topic->nstreams] = source->keys[i].at;
             topic->stream[topic->nstreams++] = (apr_uint16_t)i;
             topic->fingerprint = rs_cursor_keys_add(topic->fingerprint, source->streams[i].key);
         }
@@ -56,7 +57,7 @@ static size_t clear(rs_topic_t *topic, int leave_out)
     topic->first = topic->next_seq;
     topic->trimmed = 1;
     for (i = 0; i < topic->nstreams; i++) {
-        topic->start[i] = topic->source->at[topic->stream[i]];
+        topic->start[i] = topic->key[i]->at;
     }
     free(topic->ring);
     topic->ring = NULL;

@@ -14,6 +14,7 @@
 #include "../proto/rs_cursor.h"
 #include "rs_event.h"
 #include "rs_inbox.h"
+#include "rs_key.h"
 #include "rs_streamer.h"
 
 typedef struct rs_feed_t rs_feed_t;
@@ -37,6 +38,7 @@ struct rs_topic_t {
     apr_uint64_t streams; /* a bit for each stream of the source */
     int nstreams;
     apr_uint16_t stream[RS_STREAMS_MAX]; /* their indices, ascending */
+    rs_key_t *key[RS_STREAMS_MAX];       /* what is read of them */
     apr_uint32_t fingerprint;            /* of the keys, for cursors */
 
     /* Hub. */

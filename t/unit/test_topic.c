@@ -45,7 +45,7 @@ static void history(rs_source_t *source)
     apr_uint64_t i;
     int good = 1;
 
-    source->at[0] = (rs_id_t){1000, 0};
+    source->keys[0].at = (rs_id_t){1000, 0};
     topic = rs_topic_create(source, 1);
     cursor = at(topic, 999);
     ok(rs_topic_seek(topic, &cursor) == 0, "a new topic knows nothing of what was before");
@@ -60,7 +60,9 @@ static void history(rs_source_t *source)
     for (i = 2; i < 1010; i++) {
         cursor = at(topic, i);
         good &= holds(topic, rs_topic_seek(topic, &cursor),
-                      i >= 1000 ? i + 1 : i >= 998 ? 1001 : (i / 2 + 1) * 2);
+                      i >= 1000  ? i + 1
+                      : i >= 998 ? 1001
+                                 : (i / 2 + 1) * 2);
     }
     ok(good, "every position finds the event after it");
     cursor = at(topic, 1);
@@ -76,7 +78,8 @@ static void history(rs_source_t *source)
 int main(void)
 {
     rs_stream_t streams[3] = {{.key = "a"}, {.key = "b"}, {.key = "c"}};
-    rs_source_t source = {.streams = streams, .nstreams = 3};
+    rs_key_t keys[3] = {{.name = "a"}, {.name = "b"}, {.name = "c"}};
+    rs_source_t source = {.streams = streams, .nstreams = 3, .keys = keys};
     rs_topic_t *topic = rs_topic_create(&source, 5);
     rs_event_t *events[64];
     apr_int64_t bytes = 0;
