@@ -6,6 +6,7 @@
 
 #include "../base/rs_name.h"
 #include "../base/rs_secret.h"
+#include "../proto/rs_template.h"
 #include "rs_args.h"
 #include "rs_cmds.h"
 #include "rs_conf.h"
@@ -131,11 +132,6 @@ const char *rs_cmd_stream(cmd_parms *cmd, void *dconf, int argc, char *const arg
     if (!rs_name_valid(stream->name, strlen(stream->name))) {
         return rs_cmd_problem(cmd, "the name must be 1 to 64 of A-Z a-z 0-9 . _ @ -");
     }
-    if (strchr(stream->key, '{') && strstr(stream->key, "{tenant}")) {
-        return rs_cmd_problem(cmd,
-                              "keys per tenant, with {tenant} in the key, are not supported yet: "
-                              "write one key that all tenants share");
-    }
     if (strlen(stream->key) >= 160) {
         return rs_cmd_problem(cmd, "the key must be shorter than 160 characters");
     }
@@ -145,6 +141,11 @@ const char *rs_cmd_stream(cmd_parms *cmd, void *dconf, int argc, char *const arg
         if (problem) {
             return rs_cmd_problem(cmd, problem);
         }
+    }
+    if (stream->tenant_literal && rs_template_per_tenant(stream->key)) {
+        return rs_cmd_problem(cmd,
+                              "a key with {tenant} is each tenant's own: leave tenant=literal: "
+                              "out, or {tenant}");
     }
     for (i = 0; i < conf->streams->nelts; i++) {
         if (!strcmp(APR_ARRAY_IDX(conf->streams, i, rs_stream_conf_t *)->name, stream->name)) {

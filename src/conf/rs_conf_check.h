@@ -17,6 +17,9 @@ void rs_check_warn(server_rec *s, const ap_directive_t *at, const char *sentence
  * (rs_conf_secrets.c). */
 void rs_check_secrets(apr_pool_t *pconf, server_rec *main_server);
 
+/* Keys with {tenant} in them (rs_conf_keys.c). */
+void rs_check_keys(apr_pool_t *p, server_rec *main_server);
+
 /* Every location that is an endpoint, or that has AuthType RaglineJWT (rs_conf_endpoints.c). */
 void rs_check_endpoints(apr_pool_t *p, server_rec *main_server);
 

@@ -14,14 +14,17 @@
 static const char *const remedies[RS_SKIP_MAX] = {
     "write its tenant into the entry, or give the stream tenant=literal:NAME",
     "a tenant is 1 to 64 of A-Z a-z 0-9 . _ @ -",
+    "the key is another tenant's own: write it to its tenant's key",
     "an event type is 1 to 128 printable ASCII characters without spaces",
     "raise RaglineMaxMessage or write smaller entries",
     "write it with XADD KEY * FIELD VALUE",
     NULL,
 };
 
-static void skip(rs_stream_t *stream, rs_id_t id, rs_skip_t reason)
+static void skip(const rs_key_t *key, rs_id_t id, rs_skip_t reason)
 {
+    rs_stream_t *stream = &key->source->streams[key->stream];
+
     RS_STAT_ADD(stream->stats->skipped[reason], 1);
     if (remedies[reason] && !(stream->warned & (1u << reason))) {
         char text[RS_ID_LEN];
@@ -31,7 +34,7 @@ static void skip(rs_stream_t *stream, rs_id_t id, rs_skip_t reason)
         rs_log(
             RS_LOG_WARNING, 0,
             RSLOGNO(0301) "stream %s, entry %s is skipped (%s): %s; further ones are only counted",
-            stream->key, text, rs_skip_names[reason], remedies[reason]);
+            key->name, text, rs_skip_names[reason], remedies[reason]);
     }
 }
 
@@ -45,6 +48,11 @@ static void cursor_after(const rs_topic_t *topic, int stream, rs_id_t id, rs_cur
     for (i = 0; i < topic->nstreams; i++) {
         cursor->pos[i] = topic->stream[i] == stream ? id : topic->key[i]->at;
     }
+}
+
+static int reads(const rs_topic_t *topic, const rs_key_t *key)
+{
+    return (topic->streams & ((apr_uint64_t)1 << key->stream)) != 0;
 }
 
 static void append(rs_hub_t *hub, rs_topic_t *topic, int stream, rs_id_t id, const rs_entry_t *e)
@@ -66,29 +74,29 @@ static void append(rs_hub_t *hub, rs_topic_t *topic, int stream, rs_id_t id, con
 void rs_assign_entry(rs_hub_t *hub, rs_key_t *key, rs_id_t id, const redisReply *fields)
 {
     rs_source_t *source = key->source;
-    int index = key->stream;
-    rs_stream_t *stream = &source->streams[index];
+    rs_stream_t *stream = &source->streams[key->stream];
     rs_skip_t reason;
-    rs_tenant_t *tenant;
+    rs_tenant_t *tenant = key->tenant;
     rs_topic_t *topic;
     int clients = 0;
     rs_entry_t e;
 
     RS_STAT_ADD(stream->stats->read, 1);
-    key->at = id;
-    if (!rs_entry_decode(&e, stream, fields, rs_hub_max_message(hub), &reason)) {
-        skip(stream, id, reason);
+    if (!rs_entry_decode(&e, key, fields, rs_hub_max_message(hub), &reason)) {
+        skip(key, id, reason);
         return;
     }
-    rs_backfill_record(hub, source, &e, index);
-    tenant = rs_tenants_find(source, e.tenant.data, e.tenant.len);
+    if (!tenant) {
+        rs_backfill_record(hub, source, &e, key->stream);
+        tenant = rs_tenants_find(source, e.tenant.data, e.tenant.len);
+    }
     for (topic = tenant ? tenant->topics : NULL; topic; topic = topic->next) {
-        if (topic->streams & ((apr_uint64_t)1 << index)) {
-            append(hub, topic, index, id, &e);
+        if (reads(topic, key)) {
+            append(hub, topic, key->stream, id, &e);
             clients += topic->clients;
         }
     }
     if (!clients) {
-        skip(stream, id, RS_SKIP_NO_SUBSCRIBER);
+        skip(key, id, RS_SKIP_NO_SUBSCRIBER);
     }
 }

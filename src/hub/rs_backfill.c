@@ -13,14 +13,12 @@
 
 /* --- placing a client --- */
 
-static rs_backfill_t *find(rs_hub_t *hub, const rs_topic_t *topic)
+static rs_backfill_t *create(rs_hub_t *hub, rs_topic_t *topic)
 {
     rs_source_t *source = topic->source;
-    rs_backfill_t *b;
+    rs_backfill_t *b = calloc(1, sizeof(*b));
 
-    for (b = source->backfills; b && b->streams != topic->streams; b = b->next) {
-    }
-    if (!b && (b = calloc(1, sizeof(*b)))) {
+    if (b) {
         b->hub = hub;
         b->source = source;
         b->streams = topic->streams;
@@ -28,8 +26,26 @@ static rs_backfill_t *find(rs_hub_t *hub, const rs_topic_t *topic)
         b->fingerprint = topic->fingerprint;
         memcpy(b->key, topic->key, sizeof(b->key));
         rs_backfill_pass_init(&b->job);
+    }
+    if (b && rs_topic_is_own(topic)) {
+        b->topic = topic;
+        topic->backfill = b;
+    }
+    else if (b) {
         b->next = source->backfills;
         source->backfills = b;
+    }
+    return b;
+}
+
+static rs_backfill_t *of_topic(const rs_topic_t *topic)
+{
+    rs_backfill_t *b;
+
+    if (rs_topic_is_own(topic)) {
+        return topic->backfill;
+    }
+    for (b = topic->source->backfills; b && b->streams != topic->streams; b = b->next) {
     }
     return b;
 }
@@ -113,6 +129,9 @@ void rs_backfill_keep(rs_backfill_t *b, apr_time_t now)
 {
     int k;
 
+    if (b->topic) {
+        return; /* nobody else reads these keys */
+    }
     for (k = 0; !recording(b, now) && k < b->n; k++) {
         b->since[k] = b->key[k]->at;
     }
@@ -145,8 +164,8 @@ int rs_backfill_place(rs_hub_t *hub, rs_client_t *client)
         rs_backfill_place_at(client);
         return 1;
     }
-    b = find(hub, topic);
-    if (!b) {
+    b = of_topic(topic);
+    if (!b && !(b = create(hub, topic))) {
         client->refused = "internal";
         return 1;
     }
@@ -163,19 +182,10 @@ void rs_backfill_record(rs_hub_t *hub, rs_source_t *source, const rs_entry_t *e,
     char name[RS_NAME_MAX + 1];
 
     for (b = source->backfills; b; b = b->next) {
-        if ((b->streams & ((apr_uint64_t)1 << stream)) && recording(b, rs_clock_now())) {
+        if ((b->streams & ((apr_uint64_t)1 << stream)) && recording(b, rs_hub_now(hub))) {
             rs_hub_topic(hub, source, rs_entry_tenant(e, name), b->streams);
         }
     }
-}
-
-static rs_backfill_t *of_topic(const rs_topic_t *topic)
-{
-    rs_backfill_t *b;
-
-    for (b = topic->source->backfills; b && b->streams != topic->streams; b = b->next) {
-    }
-    return b && recording(b, rs_clock_now()) ? b : NULL;
 }
 
 void rs_backfill_made(rs_topic_t *topic)
@@ -183,17 +193,23 @@ void rs_backfill_made(rs_topic_t *topic)
     rs_backfill_t *b = of_topic(topic);
     int k;
 
-    for (k = 0; b && k < b->n; k++) {
+    for (k = 0; b && recording(b, rs_clock_now()) && k < b->n; k++) {
         rs_topic_complete_from(topic, k, b->since[k]);
     }
 }
 
-void rs_backfill_forgot(const rs_topic_t *topic)
+void rs_backfill_forgot(rs_topic_t *topic)
 {
     rs_backfill_t *b = of_topic(topic);
     int k;
 
-    for (k = 0; b && k < b->n; k++) {
+    if (b && b->topic) {
+        topic->backfill = NULL;
+        rs_backfill_drop_chunks(b);
+        free(b);
+        return;
+    }
+    for (k = 0; b && recording(b, rs_clock_now()) && k < b->n; k++) {
         b->since[k] = b->key[k]->at;
         b->forgot = 1;
     }

@@ -26,7 +26,7 @@ void rs_backfill_record(rs_hub_t *hub, rs_source_t *source, const rs_entry_t *en
 void rs_backfill_made(rs_topic_t *topic);
 
 /* A topic is forgotten: what was said of tenants without one holds only from now on. */
-void rs_backfill_forgot(const rs_topic_t *topic);
+void rs_backfill_forgot(rs_topic_t *topic);
 
 /* Ids of the key went backwards: what was said of it holds only from now on. */
 void rs_backfill_broken(const rs_key_t *key);

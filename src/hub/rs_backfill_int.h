@@ -26,6 +26,7 @@ struct rs_backfill_t {
     rs_backfill_t *next; /* of the same source */
     rs_hub_t *hub;
     rs_source_t *source;
+    rs_topic_t *topic; /* of keys that are a tenant's own: the only one; NULL: of all tenants */
     apr_uint64_t streams;
     int n;
     rs_key_t *key[RS_STREAMS_MAX];

@@ -9,11 +9,31 @@
 #include <apr_strings.h>
 
 #include "../base/rs_clock.h"
+#include "../redis/rs_stream_reply.h"
 #include "rs_backfill_int.h"
 
 #define CHUNK 512
 
 /* --- the pass --- */
+
+static rs_topic_t *first_from(const rs_backfill_t *b, rs_topic_t *topic)
+{
+    while (topic && (topic->source != b->source || topic->streams != b->streams)) {
+        topic = topic->newer;
+    }
+    return topic;
+}
+
+/* The topics that it is about: a pass of another source or set may be under way. */
+static rs_topic_t *first_topic(const rs_backfill_t *b)
+{
+    return b->topic ? b->topic : first_from(b, rs_hub_topics(b->hub));
+}
+
+static rs_topic_t *next_topic(const rs_backfill_t *b, const rs_topic_t *topic)
+{
+    return b->topic ? NULL : first_from(b, topic->newer);
+}
 
 static void raise_to(rs_id_t *id, rs_id_t other)
 {
@@ -93,11 +113,8 @@ static void pass_start(rs_job_t *job)
             b->limit = client->profile->replay_limit;
         }
     }
-    for (topic = rs_hub_topics(b->hub); topic; topic = topic->newer) {
-        /* Only its own: a pass of another source or set may be under way. */
-        if (topic->source == b->source && topic->streams == b->streams) {
-            topic->trimmed = 0;
-        }
+    for (topic = first_topic(b); topic; topic = next_topic(b, topic)) {
+        topic->trimmed = 0;
     }
     for (k = 0; k < b->n; k++) {
         if (!b->part[k].done) {
@@ -109,7 +126,6 @@ static void pass_start(rs_job_t *job)
 
 static void prepend(rs_backfill_t *b, int k, rs_id_t id, const redisReply *fields)
 {
-    const rs_stream_t *stream = &b->source->streams[b->key[k]->stream];
     char name[RS_NAME_MAX + 1];
     rs_topic_t *topic;
     rs_event_t *event;
@@ -118,10 +134,11 @@ static void prepend(rs_backfill_t *b, int k, rs_id_t id, const redisReply *field
     rs_entry_t e;
     int i;
 
-    if (!rs_entry_decode(&e, stream, fields, rs_hub_max_message(b->hub), &reason)) {
+    if (!rs_entry_decode(&e, b->key[k], fields, rs_hub_max_message(b->hub), &reason)) {
         return;
     }
-    topic = rs_hub_topic(b->hub, b->source, rs_entry_tenant(&e, name), b->streams);
+    topic = b->topic ? b->topic
+                     : rs_hub_topic(b->hub, b->source, rs_entry_tenant(&e, name), b->streams);
     if (!topic || topic->trimmed || rs_id_cmp(id, topic->start[k]) > 0) {
         return; /* it has this one, or has begun to forget */
     }
@@ -169,9 +186,7 @@ static int next_part(rs_backfill_t *b, rs_id_t *id)
             return -2;
         }
         e = part->chunk->element[part->next];
-        if (e->type != REDIS_REPLY_ARRAY || e->elements != 2
-            || e->element[0]->type != REDIS_REPLY_STRING
-            || !rs_id_parse(&here, e->element[0]->str, (size_t)e->element[0]->len)) {
+        if (!rs_stream_entry_id(e, &here)) {
             part->done = 1;
             continue;
         }
@@ -314,9 +329,8 @@ static void pass_over(rs_job_t *job)
         if (!b->forgot) {
             lower_to(&b->since[k], reached);
         }
-        for (topic = rs_hub_topics(b->hub); topic; topic = topic->newer) {
-            if (topic->source == b->source && topic->streams == b->streams && !topic->trimmed
-                && rs_id_cmp(topic->start[k], b->part[k].top) <= 0) {
+        for (topic = first_topic(b); topic; topic = next_topic(b, topic)) {
+            if (!topic->trimmed && rs_id_cmp(topic->start[k], b->part[k].top) <= 0) {
                 rs_topic_complete_from(topic, k, reached);
             }
         }

@@ -9,6 +9,7 @@
 
 #include "../base/rs_clock.h"
 #include "../base/rs_log.h"
+#include "../proto/rs_template.h"
 #include "rs_engine.h"
 
 /* A client that is being closed lingers for up to two seconds: no drain is shorter than that. */
@@ -85,6 +86,7 @@ apr_status_t rs_engine_add_source(rs_source_t **out, rs_engine_t *engine, apr_po
         source->streams[i].type_field = streams[i].type_field;
         source->streams[i].data_field = streams[i].data_field;
         source->streams[i].user_field = streams[i].user_field;
+        source->streams[i].per_tenant = rs_template_per_tenant(streams[i].key);
     }
     qsort(source->streams, (size_t)nstreams, sizeof(rs_stream_t), by_key);
     source->keys = apr_pcalloc(pchild, (apr_size_t)nstreams * sizeof(rs_key_t));

@@ -12,6 +12,7 @@
 #include "../base/rs_name.h"
 #include "../proto/rs_sse.h"
 #include "rs_entry.h"
+#include "rs_hub.h"
 
 static int named(const redisReply *reply, const char *name)
 {
@@ -80,9 +81,41 @@ static void tenant_from_payload(rs_entry_t *e)
     json_decref(payload);
 }
 
-int rs_entry_decode(rs_entry_t *e, const rs_stream_t *stream, const redisReply *fields, size_t max,
+/* Whose it is. An own key is its tenant's; there an entry may leave the tenant out, but not name
+ * another one. */
+static int take_tenant(rs_entry_t *e, const rs_key_t *key, rs_skip_t *reason)
+{
+    const rs_stream_t *stream = &key->source->streams[key->stream];
+    const char *own = key->tenant ? key->tenant->name : stream->tenant_literal;
+
+    if (!e->tenant.data && !stream->tenant_literal) {
+        tenant_from_payload(e);
+    }
+    if (key->tenant && e->tenant.data
+        && (e->tenant.len != strlen(own) || memcmp(e->tenant.data, own, e->tenant.len) != 0)) {
+        *reason = RS_SKIP_OTHER_TENANT;
+        return 0;
+    }
+    if (own) {
+        e->tenant.data = own;
+        e->tenant.len = strlen(own);
+    }
+    if (!e->tenant.data) {
+        *reason = RS_SKIP_NO_TENANT;
+        return 0;
+    }
+    if (!rs_name_valid(e->tenant.data, e->tenant.len)) {
+        *reason = RS_SKIP_BAD_TENANT;
+        return 0;
+    }
+    return 1;
+}
+
+int rs_entry_decode(rs_entry_t *e, const rs_key_t *key, const redisReply *fields, size_t max,
                     rs_skip_t *reason)
 {
+    const rs_stream_t *stream = &key->source->streams[key->stream];
+
     memset(e, 0, sizeof(*e));
     if (!take_fields(e, stream, fields)) {
         *reason = RS_SKIP_MALFORMED;
@@ -92,19 +125,7 @@ int rs_entry_decode(rs_entry_t *e, const rs_stream_t *stream, const redisReply *
         *reason = RS_SKIP_TOO_BIG;
         return 0;
     }
-    if (stream->tenant_literal) {
-        e->tenant.data = stream->tenant_literal;
-        e->tenant.len = strlen(stream->tenant_literal);
-    }
-    else if (!e->tenant.data) {
-        tenant_from_payload(e);
-    }
-    if (!e->tenant.data) {
-        *reason = RS_SKIP_NO_TENANT;
-        return 0;
-    }
-    if (!rs_name_valid(e->tenant.data, e->tenant.len)) {
-        *reason = RS_SKIP_BAD_TENANT;
+    if (!take_tenant(e, key, reason)) {
         return 0;
     }
     /* Defaults as the seeds have them. */

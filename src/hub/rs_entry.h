@@ -23,7 +23,7 @@ typedef struct {
 } rs_entry_t;
 
 /* Fills in the entry from the array of names and values; 0 and the reason when it is for nobody. */
-int rs_entry_decode(rs_entry_t *entry, const rs_stream_t *stream, const struct redisReply *fields,
+int rs_entry_decode(rs_entry_t *entry, const rs_key_t *key, const struct redisReply *fields,
                     size_t max_message, rs_skip_t *reason);
 
 /* The tenant's name with a NUL at its end; returns name. */

@@ -6,6 +6,7 @@
 
 #include <apr_strings.h>
 
+#include "../redis/rs_stream_reply.h"
 #include "rs_entry.h"
 #include "rs_fetch.h"
 #include "rs_hub.h"
@@ -35,13 +36,6 @@ static void start(rs_job_t *job)
     }
 }
 
-static int entry_id(const redisReply *e, rs_id_t *id)
-{
-    return e->type == REDIS_REPLY_ARRAY && e->elements == 2
-           && e->element[0]->type == REDIS_REPLY_STRING
-           && rs_id_parse(id, e->element[0]->str, (size_t)e->element[0]->len);
-}
-
 static int keep(rs_fetch_t *f, int k, rs_id_t id, const redisReply *fields, size_t *bytes)
 {
     int stream = f->topic->stream[k];
@@ -50,8 +44,7 @@ static int keep(rs_fetch_t *f, int k, rs_id_t id, const redisReply *fields, size
     rs_entry_t e;
 
     f->own.pos[k] = id;
-    if (!rs_entry_decode(&e, &f->topic->source->streams[stream], fields, rs_hub_max_message(f->hub),
-                         &reason)
+    if (!rs_entry_decode(&e, f->topic->key[k], fields, rs_hub_max_message(f->hub), &reason)
         || e.tenant.len != strlen(f->tenant)
         || memcmp(e.tenant.data, f->tenant, e.tenant.len) != 0) {
         return 1;
@@ -84,7 +77,7 @@ static void merge(rs_fetch_t *f)
                 }
                 continue;
             }
-            if (!entry_id(chunk->element[at[k]], &id)) {
+            if (!rs_stream_entry_id(chunk->element[at[k]], &id)) {
                 f->failed = 1;
                 return;
             }

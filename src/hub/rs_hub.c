@@ -30,7 +30,6 @@
 #include "../base/rs_log.h"
 #include "../redis/rs_link.h"
 #include "../redis/rs_loader.h"
-#include "../redis/rs_reader.h"
 #include "rs_backfill.h"
 #include "rs_engine.h"
 #include "rs_fetch.h"
@@ -149,6 +148,8 @@ int rs_hub_is_full(const rs_hub_t *hub) { return hub->bytes >= hub->engine->conf
 
 rs_topic_t *rs_hub_topics(rs_hub_t *hub) { return hub->oldest; }
 
+apr_time_t rs_hub_now(const rs_hub_t *hub) { return hub->now; }
+
 rs_topic_t *rs_hub_topic(rs_hub_t *hub, rs_source_t *source, const char *tenant,
                          apr_uint64_t streams)
 {
@@ -195,6 +196,14 @@ void rs_hub_break(rs_hub_t *hub, const rs_key_t *key)
 {
     rs_topic_t *topic;
 
+    if (key->tenant) {
+        for (topic = key->tenant->topics; topic; topic = topic->next) {
+            if (topic->streams & ((apr_uint64_t)1 << key->stream)) {
+                rs_hub_break_topic(hub, topic);
+            }
+        }
+        return;
+    }
     for (topic = hub->oldest; topic; topic = topic->newer) {
         if (topic->source == key->source && (topic->streams & ((apr_uint64_t)1 << key->stream))) {
             rs_hub_break_topic(hub, topic);
@@ -261,8 +270,54 @@ static void on_submit(rs_hub_t *hub, rs_client_t *client)
     }
     client->topic->clients++;
     client->topic->visited = 1;
-    if (rs_backfill_place(hub, client)) {
+    if (!rs_topic_known(client->topic)) {
+        client->msg.next = (rs_msg_t *)client->topic->waiting;
+        client->topic->waiting = client;
+    }
+    else if (rs_backfill_place(hub, client)) {
         rs_hub_attach(hub, client);
+    }
+}
+
+static rs_client_t *take_waiting(rs_topic_t *topic)
+{
+    rs_client_t *client = topic->waiting;
+
+    if (client) {
+        topic->waiting = (rs_client_t *)client->msg.next;
+    }
+    return client;
+}
+
+void rs_hub_key_known(rs_key_t *key)
+{
+    rs_hub_t *hub = key->source->hub;
+    rs_topic_t *topic;
+    rs_client_t *client;
+
+    for (topic = key->tenant->topics; topic; topic = topic->next) {
+        if (!(topic->streams & ((apr_uint64_t)1 << key->stream))) {
+            continue;
+        }
+        rs_topic_begin(topic, key);
+        while (rs_topic_known(topic) && (client = take_waiting(topic))) {
+            if (rs_backfill_place(hub, client)) {
+                rs_hub_attach(hub, client);
+            }
+        }
+    }
+}
+
+void rs_hub_refuse_waiting(rs_hub_t *hub, rs_source_t *source)
+{
+    rs_topic_t *topic;
+    rs_client_t *client;
+
+    for (topic = hub->oldest; topic; topic = topic->newer) {
+        while (topic->source == source && (client = take_waiting(topic))) {
+            client->refused = "redis_unavailable";
+            rs_hub_attach(hub, client);
+        }
     }
 }
 
@@ -401,11 +456,9 @@ static apr_time_t turn(rs_hub_t *hub, apr_time_t now)
     int i;
 
     for (i = 0; i < hub->nsources; i++) {
-        apr_time_t due = rs_reader_turn(hub->sources[i]->reader, now);
-        apr_time_t history = rs_loader_turn(hub->sources[i]->loader, now);
+        apr_time_t due = rs_ingest_turn(hub->sources[i], now);
 
         next = due < next ? due : next;
-        next = history < next ? history : next;
     }
     if (now >= hub->next_sweep) {
         sweep(hub, now);
@@ -419,7 +472,7 @@ static apr_time_t turn(rs_hub_t *hub, apr_time_t now)
 static void *APR_THREAD_FUNC run(apr_thread_t *thread __attribute__((unused)), void *data)
 {
     rs_hub_t *hub = data;
-    rs_poll_event_t events[2 * RS_STATS_SOURCES];
+    rs_poll_event_t events[4 * RS_STATS_SOURCES];
     rs_msg_t *msg, *next_msg;
     int i, n;
 
@@ -427,7 +480,7 @@ static void *APR_THREAD_FUNC run(apr_thread_t *thread __attribute__((unused)), v
         apr_time_t now = rs_clock_now();
         apr_time_t next = turn(hub, now);
 
-        n = rs_poll_wait(hub->poll, events, 2 * RS_STATS_SOURCES, next > now ? next - now : 0);
+        n = rs_poll_wait(hub->poll, events, 4 * RS_STATS_SOURCES, next > now ? next - now : 0);
         hub->now = rs_clock_now();
         for (i = 0; i < n; i++) {
             rs_link_io(events[i].data, events[i].events);
@@ -446,11 +499,13 @@ static void *APR_THREAD_FUNC run(apr_thread_t *thread __attribute__((unused)), v
     for (i = 0; i < hub->nsources; i++) {
         rs_loader_abort(hub->sources[i]->loader);
         rs_backfill_close(hub->sources[i]);
+        rs_hub_refuse_waiting(hub, hub->sources[i]);
     }
     while (hub->oldest) {
         rs_topic_t *topic = hub->oldest;
 
         unlist(hub, topic);
+        rs_backfill_forgot(topic);
         rs_tenants_remove(topic);
     }
     rs_buf_free(&hub->scratch);
@@ -475,7 +530,10 @@ apr_status_t rs_hub_create(rs_hub_t **out, apr_pool_t *pchild, rs_engine_t *engi
 
 apr_status_t rs_hub_add_source(rs_hub_t *hub, rs_source_t *source)
 {
-    apr_status_t rv = rs_ingest_open(hub, source, hub->p, hub->poll);
+    apr_status_t rv;
+
+    source->hub = hub;
+    rv = rs_ingest_open(source, hub->p, hub->poll);
 
     if (rv == APR_SUCCESS) {
         hub->sources[hub->nsources++] = source;

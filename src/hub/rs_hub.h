@@ -14,11 +14,12 @@
 struct redisReply;
 
 /* A tenant that has topics. */
-typedef struct {
+struct rs_tenant_t {
     rs_source_t *source;
     rs_topic_t *topics; /* one for each set of streams that somebody subscribed to */
+    rs_key_t *keys;     /* its own ones that these read */
     char name[RS_NAME_MAX + 1];
-} rs_tenant_t;
+};
 
 apr_status_t rs_hub_create(rs_hub_t **hub, apr_pool_t *pchild, rs_engine_t *engine);
 
@@ -41,8 +42,11 @@ void rs_hub_stop(rs_hub_t *hub);
 /* rs_assign.c: one entry of a stream goes to the topics of its tenant. */
 void rs_assign_entry(rs_hub_t *hub, rs_key_t *key, rs_id_t id, const struct redisReply *fields);
 
-/* rs_ingest.c: makes the source's reader. */
-apr_status_t rs_ingest_open(rs_hub_t *hub, rs_source_t *source, apr_pool_t *p, rs_poll_t *poll);
+/* rs_ingest.c: makes what reads the source. */
+apr_status_t rs_ingest_open(rs_source_t *source, apr_pool_t *p, rs_poll_t *poll);
+
+/* Does what is due and returns when to be called again. */
+apr_time_t rs_ingest_turn(rs_source_t *source, apr_time_t now);
 
 /* rs_hub.c: the topic takes over the event; its streamers hear of it at the batch's end. */
 void rs_hub_append(rs_hub_t *hub, rs_topic_t *topic, rs_event_t *event);
@@ -54,6 +58,9 @@ rs_topic_t *rs_hub_topic(rs_hub_t *hub, rs_source_t *source, const char *tenant,
 
 /* All topics, linked by `newer`. */
 rs_topic_t *rs_hub_topics(rs_hub_t *hub);
+
+/* When this turn of the hub began. */
+apr_time_t rs_hub_now(const rs_hub_t *hub);
 void rs_hub_prepend(rs_hub_t *hub, rs_topic_t *topic, rs_event_t *event);
 
 /* RaglineCache is used up. */
@@ -65,6 +72,12 @@ void rs_hub_fetched(rs_hub_t *hub, rs_fetch_t *fetch);
 
 /* The topic has lost something: its readers get it from Redis. */
 void rs_hub_break_topic(rs_hub_t *hub, rs_topic_t *topic);
+
+/* It is known where a tenant's key stands: clients that waited for that go on. */
+void rs_hub_key_known(rs_key_t *key);
+
+/* The source cannot be read now: clients that wait to know where their keys stand are refused. */
+void rs_hub_refuse_waiting(rs_hub_t *hub, rs_source_t *source);
 
 /* Ids of this key went backwards: nobody who reads it goes on as if nothing had happened. */
 void rs_hub_break(rs_hub_t *hub, const rs_key_t *key);

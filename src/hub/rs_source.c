@@ -8,7 +8,7 @@
 #include "rs_topic.h"
 
 const char *const rs_skip_names[RS_SKIP_MAX] = {
-    "no_tenant", "bad_tenant", "bad_type", "too_big", "malformed", "no_subscriber",
+    "no_tenant", "bad_tenant", "other_tenant", "bad_type", "too_big", "malformed", "no_subscriber",
 };
 
 void rs_source_cursor(rs_source_t *source, const rs_topic_t *topic, rs_cursor_t *cursor)

@@ -24,23 +24,32 @@ typedef struct {
     const char *type_field;
     const char *data_field;
     const char *user_field;
+    int per_tenant; /* the key holds {tenant}: every tenant has its own */
     rs_stream_stats_t *stats;
-    apr_uint32_t warned; /* hub: a bit for each rs_skip_t that was logged */
+    apr_uint32_t warned;  /* hub: a bit for each rs_skip_t that was logged */
+    int left_out_told;    /* hub: a key that cannot be read was logged */
+    apr_time_t lost_told; /* hub: when a key that was lost or replaced was logged last */
 } rs_stream_t;
 
 struct rs_source_t {
     /* Constant once the hub runs. */
     const rs_redis_url_t *url;
+    rs_hub_t *hub;
     rs_stream_t *streams; /* by key, so that a cursor means the same on every node */
     int nstreams;
-    rs_key_t *keys;            /* of the streams, in the same order */
+    rs_key_t *keys;            /* of the streams, in the same order; unused where per_tenant */
     int batch;                 /* XREAD COUNT */
     apr_interval_time_t block; /* XREAD BLOCK */
     rs_source_stats_t *stats;
 
     /* Hub. */
-    apr_hash_t *tenants; /* name → rs_tenant_t; entries are recycled by the hash */
-    struct rs_reader_t *reader;
+    apr_hash_t *tenants;             /* name → rs_tenant_t; entries are recycled by the hash */
+    struct rs_reader_t *reader;      /* of keys that all share; NULL: there are none */
+    rs_watcher_t *watcher;           /* of keys of tenants; NULL: there are none */
+    rs_key_t **read;                 /* what the reader's streams are */
+    rs_key_t *moved;                 /* keys whose position streamers do not know yet */
+    int reading, watching;           /* each of the two is up */
+    int behind;                      /* some stream holds more than was read */
     struct rs_loader_t *loader;      /* history */
     struct rs_backfill_t *backfills; /* one for each set of streams that needed it */
 

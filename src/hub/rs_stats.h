@@ -17,6 +17,7 @@
 typedef enum {
     RS_SKIP_NO_TENANT,     /* neither the tenant field nor payload.tenant_id */
     RS_SKIP_BAD_TENANT,    /* not 1 to 64 of [A-Za-z0-9._@-] */
+    RS_SKIP_OTHER_TENANT,  /* in a tenant's own key, and it names another one */
     RS_SKIP_BAD_TYPE,      /* an event type with a space or control character, or too long */
     RS_SKIP_TOO_BIG,       /* over RaglineMaxMessage */
     RS_SKIP_MALFORMED,     /* not an entry with fields */

@@ -34,6 +34,46 @@ static void tenant_free(rs_tenant_t *tenant)
     free(tenant);
 }
 
+static void close_keys(rs_key_t *const *key, int n)
+{
+    int k;
+
+    for (k = 0; k < n; k++) {
+        if (key[k]->tenant) {
+            rs_tenant_key_close(key[k]);
+        }
+    }
+}
+
+static rs_topic_t *topic_create(rs_tenant_t *tenant, apr_uint64_t streams)
+{
+    rs_source_t *source = tenant->source;
+    rs_key_t *key[RS_STREAMS_MAX];
+    rs_topic_t *topic;
+    int i, n = 0;
+
+    for (i = 0; i < source->nstreams && n < RS_STREAMS_MAX; i++) {
+        if (!(streams & ((apr_uint64_t)1 << i))) {
+            continue;
+        }
+        key[n] = source->streams[i].per_tenant ? rs_tenant_key_open(tenant, i) : &source->keys[i];
+        if (!key[n]) {
+            close_keys(key, n);
+            return NULL;
+        }
+        n++;
+    }
+    topic = rs_topic_create(source, streams, key);
+    if (!topic) {
+        close_keys(key, n);
+        return NULL;
+    }
+    topic->owner = tenant;
+    topic->next = tenant->topics;
+    tenant->topics = topic;
+    return topic;
+}
+
 rs_topic_t *rs_tenants_topic(rs_source_t *source, const char *name, apr_uint64_t streams)
 {
     rs_tenant_t *tenant = rs_tenants_find(source, name, strlen(name));
@@ -44,16 +84,8 @@ rs_topic_t *rs_tenants_topic(rs_source_t *source, const char *name, apr_uint64_t
     }
     for (topic = tenant->topics; topic && topic->streams != streams; topic = topic->next) {
     }
-    if (!topic) {
-        topic = rs_topic_create(source, streams);
-        if (topic) {
-            topic->owner = tenant;
-            topic->next = tenant->topics;
-            tenant->topics = topic;
-        }
-        else if (!tenant->topics) {
-            tenant_free(tenant);
-        }
+    if (!topic && !(topic = topic_create(tenant, streams)) && !tenant->topics) {
+        tenant_free(tenant);
     }
     return topic;
 }
@@ -82,6 +114,7 @@ void rs_tenants_remove(rs_topic_t *topic)
     for (link = &tenant->topics; *link != topic; link = &(*link)->next) {
     }
     *link = topic->next;
+    close_keys(topic->key, topic->nstreams);
     rs_topic_free(topic);
     if (!tenant->topics) {
         tenant_free(tenant);

@@ -7,7 +7,7 @@
 #include "rs_source.h"
 #include "rs_topic.h"
 
-rs_topic_t *rs_topic_create(rs_source_t *source, apr_uint64_t streams)
+rs_topic_t *rs_topic_create(rs_source_t *source, apr_uint64_t streams, rs_key_t *const *key)
 {
     rs_topic_t *topic = calloc(1, sizeof(*topic));
     int i;
@@ -22,8 +22,8 @@ rs_topic_t *rs_topic_create(rs_source_t *source, apr_uint64_t streams)
     topic->next_seq = topic->first = (apr_uint64_t)1 << 40;
     for (i = 0; i < source->nstreams && topic->nstreams < RS_STREAMS_MAX; i++) {
         if (streams & ((apr_uint64_t)1 << i)) {
-            topic->key[topic->nstreams] = &source->keys[i];
-            topic->start[topic->nstreams] = source->keys[i].at;
+            topic->key[topic->nstreams] = key[topic->nstreams];
+            topic->start[topic->nstreams] = key[topic->nstreams]->at;
             topic->stream[topic->nstreams++] = (apr_uint16_t)i;
             topic->fingerprint = rs_cursor_keys_add(topic->fingerprint, source->streams[i].key);
         }
@@ -173,6 +173,22 @@ apr_int64_t rs_topic_prepend(rs_topic_t *topic, rs_event_t *event, apr_time_t no
     topic->start[rs_topic_k(topic, event->stream)] = rs_id_before(event->id);
     pthread_mutex_unlock(&topic->lock);
     return change;
+}
+
+int rs_topic_known(const rs_topic_t *topic)
+{
+    int k;
+
+    for (k = 0; k < topic->nstreams && topic->key[k]->known; k++) {
+    }
+    return k == topic->nstreams;
+}
+
+void rs_topic_begin(rs_topic_t *topic, const rs_key_t *key)
+{
+    pthread_mutex_lock(&topic->lock);
+    topic->start[rs_topic_k(topic, key->stream)] = key->at;
+    pthread_mutex_unlock(&topic->lock);
 }
 
 void rs_topic_complete_from(rs_topic_t *topic, int k, rs_id_t start)

@@ -45,11 +45,13 @@ struct rs_topic_t {
     rs_topic_t *next; /* of the same tenant */
     void *owner;      /* the tenant */
     int clients;
-    apr_time_t idle_since;     /* when the last client left */
-    rs_topic_t *older, *newer; /* by last append: who loses its log first */
-    int listed;                /* in that list */
-    int visited;               /* a client came since the streamers were asked to forget it */
-    int dirty;                 /* appended to since streamers were told */
+    struct rs_backfill_t *backfill; /* of a tenant's own keys: nobody else's waits with it */
+    rs_client_t *waiting;           /* to know where its keys stand; linked by msg.next */
+    apr_time_t idle_since;          /* when the last client left */
+    rs_topic_t *older, *newer;      /* by last append: who loses its log first */
+    int listed;                     /* in that list */
+    int visited;                    /* a client came since the streamers were asked to forget it */
+    int dirty;                      /* appended to since streamers were told */
     rs_follow_t *follows[RS_STREAMERS_MAX];
 
     pthread_mutex_t lock;
@@ -67,8 +69,8 @@ struct rs_topic_t {
 #define RS_TOPIC_BYTES_MAX ((size_t)1024 * 1024)
 #define RS_TOPIC_KEEP_MSEC 2000
 
-/* Complete from the source's present position on. */
-rs_topic_t *rs_topic_create(rs_source_t *source, apr_uint64_t streams);
+/* key: what is read of these streams, in their order. Complete from the keys' present positions on. */
+rs_topic_t *rs_topic_create(rs_source_t *source, apr_uint64_t streams, rs_key_t *const *key);
 void rs_topic_free(rs_topic_t *topic);
 
 /* Hub. Takes over the reference. Returns by how much the memory of all topics changed. */
@@ -95,6 +97,15 @@ static inline int rs_topic_k(const rs_topic_t *topic, int stream)
     }
     return k;
 }
+
+/* Hub. Whether it is known where all of its keys stand. */
+int rs_topic_known(const rs_topic_t *topic);
+
+/* Hub. A key's position became known: the topic begins there. */
+void rs_topic_begin(rs_topic_t *topic, const rs_key_t *key);
+
+/* Whether its keys are its tenant's own. */
+static inline int rs_topic_is_own(const rs_topic_t *topic) { return topic->key[0]->tenant != NULL; }
 
 /* Hub. Forgets everything kept; returns the bytes given back. */
 size_t rs_topic_clear(rs_topic_t *topic);

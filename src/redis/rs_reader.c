@@ -20,6 +20,7 @@
 #include "rs_history.h"
 #include "rs_link.h"
 #include "rs_reader.h"
+#include "rs_stream_reply.h"
 
 #define TIMEOUT apr_time_from_sec(5)
 #define PROBE apr_time_from_sec(1)
@@ -180,9 +181,7 @@ static int on_stream(rs_reader_t *r, const redisReply *part)
         const redisReply *e = entries->element[i];
         rs_id_t id;
 
-        if (e->type != REDIS_REPLY_ARRAY || e->elements != 2
-            || e->element[0]->type != REDIS_REPLY_STRING
-            || !rs_id_parse(&id, e->element[0]->str, (size_t)e->element[0]->len)) {
+        if (!rs_stream_entry_id(e, &id)) {
             return -1;
         }
         r->pos[stream] = id;

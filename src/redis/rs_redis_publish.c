@@ -14,9 +14,8 @@
 #include <hiredis/hiredis.h>
 
 #include "../base/rs_name.h"
+#include "../proto/rs_template.h"
 #include "rs_redis_publish_private.h"
-
-static const char tenant_mark[] = "{tenant}";
 
 static apr_status_t append_word(rs_redis_conn_t *conn, const char *word)
 {
@@ -278,22 +277,17 @@ rs_publish_outcome_t rs_redis_publish(rs_redis_conn_t *conn, rs_xadd_t *items, i
     return outcome;
 }
 
-int rs_stream_key_per_tenant(const char *key) { return strstr(key, tenant_mark) != NULL; }
-
 const char *rs_stream_key(apr_pool_t *p, const char *key, const char *tenant)
 {
-    const char *mark = strstr(key, tenant_mark);
-    const char *out = "";
+    char *out;
 
-    if (!mark) {
+    if (!rs_template_per_tenant(key)) {
         return key;
     }
     if (!tenant || !rs_name_valid(tenant, strlen(tenant))) {
         return NULL;
     }
-    for (; mark; mark = strstr(key, tenant_mark)) {
-        out = apr_pstrcat(p, out, apr_pstrmemdup(p, key, (apr_size_t)(mark - key)), tenant, NULL);
-        key = mark + sizeof(tenant_mark) - 1;
-    }
-    return apr_pstrcat(p, out, key, NULL);
+    out = apr_palloc(p, rs_template_fill(NULL, key, tenant) + 1);
+    rs_template_fill(out, key, tenant);
+    return out;
 }

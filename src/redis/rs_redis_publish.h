@@ -51,7 +51,4 @@ const char *rs_event_key(apr_pool_t *p, const char *key, const char *tenant, con
  * valid one. A tenant has no ':' and no brace, so two tenants never share a key. */
 const char *rs_stream_key(apr_pool_t *p, const char *key, const char *tenant);
 
-/* Whether `key` holds `{tenant}`. */
-int rs_stream_key_per_tenant(const char *key);
-
 #endif

@@ -323,7 +323,7 @@ static void test_key(void)
     is_str(rs_stream_key(p, "a:{tenant}", ""), NULL, "an empty tenant has no key");
     is_str(rs_stream_key(p, "a:{tenant}", "stream:orders"), NULL, "nor has one with a colon");
     is_str(rs_stream_key(p, "a:{tenant}", "{tenant}"), NULL, "nor one with a brace");
-    ok(rs_stream_key_per_tenant("a:{tenant}") && !rs_stream_key_per_tenant("a:tenant"),
+    ok(rs_template_per_tenant("a:{tenant}") && !rs_template_per_tenant("a:tenant"),
        "which keys are per tenant");
 }
 

@@ -40,13 +40,14 @@ static rs_cursor_t at(rs_topic_t *topic, apr_uint64_t ms)
 /* Older events in front, and finding one's place. */
 static void history(rs_source_t *source)
 {
+    rs_key_t *first = &source->keys[0];
     rs_topic_t *topic;
     rs_cursor_t cursor;
     apr_uint64_t i;
     int good = 1;
 
     source->keys[0].at = (rs_id_t){1000, 0};
-    topic = rs_topic_create(source, 1);
+    topic = rs_topic_create(source, 1, &first);
     cursor = at(topic, 999);
     ok(rs_topic_seek(topic, &cursor) == 0, "a new topic knows nothing of what was before");
     cursor = at(topic, 1000);
@@ -80,7 +81,8 @@ int main(void)
     rs_stream_t streams[3] = {{.key = "a"}, {.key = "b"}, {.key = "c"}};
     rs_key_t keys[3] = {{.name = "a"}, {.name = "b"}, {.name = "c"}};
     rs_source_t source = {.streams = streams, .nstreams = 3, .keys = keys};
-    rs_topic_t *topic = rs_topic_create(&source, 5);
+    rs_key_t *both[2] = {&keys[0], &keys[2]};
+    rs_topic_t *topic = rs_topic_create(&source, 5, both);
     rs_event_t *events[64];
     apr_int64_t bytes = 0;
     apr_uint64_t i, start = rs_topic_next(topic);

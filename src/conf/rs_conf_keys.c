@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Keys with {tenant} in them: no tenant's own key may ever be another tenant's, or one that all
+ * share, whatever tenants are called. Main thread, check_config.
+ */
+#include "rs_httpd.h"
+
+#include "../base/rs_name.h"
+#include "../proto/rs_template.h"
+#include "rs_conf_check.h"
+
+#define KEY_MAX 160
+#define TENANT (-1)
+
+/* The key's characters, each {tenant} as one. Returns how many. */
+static int split(int out[KEY_MAX], const char *key)
+{
+    static const char mark[] = "{tenant}";
+    int n = 0;
+
+    while (*key && n < KEY_MAX) {
+        int tenant = !strncmp(key, mark, sizeof(mark) - 1);
+
+        out[n++] = tenant ? TENANT : (unsigned char)*key;
+        key += tenant ? sizeof(mark) - 1 : 1;
+    }
+    return n;
+}
+
+static int of_name(int c)
+{
+    char text = (char)c;
+
+    return rs_name_valid(&text, 1);
+}
+
+/* Whether some key is both, with each {tenant} standing for any name: from the end backwards,
+ * both[i][k] says so of what is left of them. */
+static int may_meet(const char *one, const char *other)
+{
+    char both[KEY_MAX + 1][KEY_MAX + 1];
+    int a[KEY_MAX], b[KEY_MAX];
+    int n = split(a, one), m = split(b, other), i, k;
+
+    memset(both, 0, sizeof(both));
+    both[n][m] = 1;
+    for (i = n - 1; i >= 0; i--) {
+        for (k = m - 1; k >= 0; k--) {
+            char next = both[i + 1][k + 1], later = both[i][k + 1], earlier = both[i + 1][k];
+
+            both[i][k] = a[i] == TENANT && b[k] == TENANT ? next || later || earlier
+                         : a[i] == TENANT                 ? of_name(b[k]) && (next || later)
+                         : b[k] == TENANT                 ? of_name(a[i]) && (next || earlier)
+                                                          : a[i] == b[k] && next;
+        }
+    }
+    return both[0][0];
+}
+
+static void check_pair(apr_pool_t *p, const rs_server_conf_t *conf, const rs_stream_conf_t *a,
+                       const rs_stream_conf_t *b)
+{
+    if (strcmp(a->key, b->key) != 0
+        && (rs_template_per_tenant(a->key) || rs_template_per_tenant(b->key))
+        && may_meet(a->key, b->key)) {
+        rs_check_complain(
+            conf->server, NULL,
+            apr_psprintf(p,
+                         "RaglineStream: for some tenant the keys of %s (%s) and %s (%s) are one "
+                         "key: put another word, with a colon, before or after {tenant}",
+                         a->name, a->key, b->name, b->key));
+    }
+}
+
+static int same_redis(const rs_server_conf_t *a, const rs_server_conf_t *b)
+{
+    return a->url && b->url && !strcmp(a->url->label, b->url->label);
+}
+
+/* All streams of one Redis against each other, also of different hosts; those that hosts inherit
+ * once. */
+static apr_array_header_t *streams_of(apr_pool_t *p, server_rec *first,
+                                      const rs_server_conf_t *redis)
+{
+    apr_array_header_t *all = apr_array_make(p, 8, sizeof(rs_stream_conf_t *));
+    server_rec *s;
+    int i, k;
+
+    for (s = first; s; s = s->next) {
+        const rs_server_conf_t *conf = rs_conf_server(s);
+
+        for (i = 0; same_redis(conf, redis) && i < conf->streams->nelts; i++) {
+            rs_stream_conf_t *stream = APR_ARRAY_IDX(conf->streams, i, rs_stream_conf_t *);
+
+            for (k = 0; k < all->nelts && APR_ARRAY_IDX(all, k, rs_stream_conf_t *) != stream;
+                 k++) {
+            }
+            if (k == all->nelts) {
+                APR_ARRAY_PUSH(all, rs_stream_conf_t *) = stream;
+            }
+        }
+    }
+    return all;
+}
+
+static int redis_was_seen(server_rec *first, const rs_server_conf_t *conf)
+{
+    server_rec *s;
+
+    for (s = first; rs_conf_server(s) != conf && !same_redis(rs_conf_server(s), conf);
+         s = s->next) {
+    }
+    return rs_conf_server(s) != conf;
+}
+
+/* An endpoint that reads both would have every tenant's clients look for their history in what all
+ * tenants share. */
+static void check_mixture(const rs_section_t *section)
+{
+    const rs_server_conf_t *conf = rs_conf_server(section->server);
+    const apr_array_header_t *names = section->conf->subscribe;
+    int i, own = 0, shared = 0;
+
+    for (i = 0; names && i < names->nelts; i++) {
+        const rs_stream_conf_t *stream =
+            rs_conf_stream(conf, APR_ARRAY_IDX(names, i, const char *));
+
+        if (stream && rs_template_per_tenant(stream->key)) {
+            own++;
+        }
+        else if (stream) {
+            shared++;
+        }
+    }
+    if (own && shared) {
+        rs_check_complain(section->server, section->directive,
+                          "RaglineSubscribe: some of these streams have {tenant} in their key and "
+                          "some are shared by all tenants: use one endpoint for each kind");
+    }
+}
+
+void rs_check_keys(apr_pool_t *p, server_rec *first)
+{
+    const apr_array_header_t *sections = rs_conf_sections();
+    server_rec *s;
+    int i, k;
+
+    for (s = first; s; s = s->next) {
+        const rs_server_conf_t *conf = rs_conf_server(s);
+        apr_array_header_t *streams =
+            redis_was_seen(first, conf) ? NULL : streams_of(p, first, conf);
+
+        for (i = 0; streams && i < streams->nelts; i++) {
+            for (k = i + 1; k < streams->nelts; k++) {
+                check_pair(p, conf, APR_ARRAY_IDX(streams, i, rs_stream_conf_t *),
+                           APR_ARRAY_IDX(streams, k, rs_stream_conf_t *));
+            }
+        }
+    }
+    for (i = 0; i < sections->nelts; i++) {
+        check_mixture(&APR_ARRAY_IDX(sections, i, rs_section_t));
+    }
+}
