@@ -101,11 +101,19 @@ my %row = (
         bad => [durations( '500ms', '2h'), ['30s loudly',
             'the second argument is event or comment']] },
     RaglineRetry => { in => 'D', good => ['3s', '100ms'], bad => [durations( '99ms', '2h')] },
-    RaglineStart => { in => 'D', good => ['new', 'all', 'last=50'], bad => [
-        ['old', 'write new, all or last=N'], ['last=0', '"0" is not a number from 1 to'],
+    RaglineStart => { in => 'D', good => ['new', 'group', 'all', 'last=50'], bad => [
+        ['old', 'write new, group, all or last=N'], ['last=0', '"0" is not a number from 1 to'],
         ['last=', 'is not a number'], ['last=x', 'is not a number']] },
     RaglineReplayLimit => { in => 'D', good => ['1', '50000'], bad => [
         ['0', '"0" is not a number from 1 to'], ['many', 'is not a number']] },
+    RaglineDelivery => { in => 'D', good => ['broadcast'], bad => [
+        ['twice', 'write broadcast or shared']] },
+    RaglineGroup => { in => 'D', good => ['shop-{tenant}', '{profile}:{tenant}'], bad => [
+        ['"a b"', 'a group has 1 to 159 of'], ['""', 'takes one argument'],
+        ['x' x 160, 'a group has 1 to 159 of']] },
+    RaglineClaimAfter => { in => 'D', good => ['30s', '1h'], bad => [durations('999ms', '25h')] },
+    RaglineMaxDeliveries => { in => 'D', good => ['1', '1000'], bad => [
+        ['0', '"0" is not a number from 1 to'], ['1001', 'is not a number from 1 to']] },
     RaglineTenant => { in => 'D', good => ['main', '"%{REMOTE_USER}"', '"%{ragline_claim:org.id}"',
         '"t-%{env:X}"'],
         bad => [['"a b"', 'is neither a name (1 to 64'], ['*', 'is neither a name'], ['""',

@@ -43,7 +43,7 @@ static rs_section_t *section_of(cmd_parms *cmd, rs_dir_conf_t *conf)
 /* Every setter of a directory directive calls this first: it remembers the section, and whether
  * its path is a URL that names an endpoint. Returns NULL, or why the directive may not stand here:
  * within <Limit> it would count for all methods. */
-static const char *enter(cmd_parms *cmd, rs_dir_conf_t *conf)
+const char *rs_cmd_enter(cmd_parms *cmd, rs_dir_conf_t *conf)
 {
     const ap_directive_t *parent = section_of(cmd, conf)->directive->parent;
 
@@ -115,7 +115,7 @@ static const char *set_drain(cmd_parms *cmd, void *dconf, const char *arg)
 static const char *set_handoff(cmd_parms *cmd, void *dconf, const char *arg)
 {
     rs_dir_conf_t *conf = dconf;
-    const char *problem = enter(cmd, conf);
+    const char *problem = rs_cmd_enter(cmd, conf);
 
     if (problem) {
         return problem;
@@ -130,7 +130,7 @@ static const char *set_handoff(cmd_parms *cmd, void *dconf, const char *arg)
 static const char *set_profile(cmd_parms *cmd, void *dconf, const char *arg)
 {
     rs_dir_conf_t *conf = dconf;
-    const char *problem = enter(cmd, conf);
+    const char *problem = rs_cmd_enter(cmd, conf);
 
     conf->profile = arg;
     if (!problem && !rs_name_valid(arg, strlen(arg))) {
@@ -143,7 +143,7 @@ static const char *set_heartbeat(cmd_parms *cmd, void *dconf, const char *interv
                                  const char *style)
 {
     rs_dir_conf_t *conf = dconf;
-    const char *problem = enter(cmd, conf);
+    const char *problem = rs_cmd_enter(cmd, conf);
 
     if (problem) {
         return problem;
@@ -163,42 +163,10 @@ static const char *set_heartbeat(cmd_parms *cmd, void *dconf, const char *interv
                                                 apr_time_from_sec(1), apr_time_from_sec(3600)));
 }
 
-static const char *set_start(cmd_parms *cmd, void *dconf, const char *arg)
-{
-    rs_dir_conf_t *conf = dconf;
-    const char *problem = enter(cmd, conf);
-
-    if (problem) {
-        return problem;
-    }
-    if (!ap_cstr_casecmp(arg, "new")) {
-        conf->start_last = 0;
-        return NULL;
-    }
-    if (!ap_cstr_casecmp(arg, "all")) {
-        conf->start_last = RS_START_ALL;
-        return NULL;
-    }
-    if (ap_cstr_casecmpn(arg, "last=", 5)) {
-        return rs_cmd_problem(cmd, "write new, all or last=N");
-    }
-    return rs_cmd_problem(cmd, rs_args_number(&conf->start_last, cmd->pool, arg + 5, 1, 1000000));
-}
-
-static const char *set_replay_limit(cmd_parms *cmd, void *dconf, const char *arg)
-{
-    rs_dir_conf_t *conf = dconf;
-    const char *problem = enter(cmd, conf);
-
-    return problem ? problem
-                   : rs_cmd_problem(
-                       cmd, rs_args_number(&conf->replay_limit, cmd->pool, arg, 1, 10000000));
-}
-
 static const char *set_retry(cmd_parms *cmd, void *dconf, const char *arg)
 {
     rs_dir_conf_t *conf = dconf;
-    const char *problem = enter(cmd, conf);
+    const char *problem = rs_cmd_enter(cmd, conf);
 
     return problem ? problem
                    : rs_cmd_problem(cmd, rs_args_duration(&conf->retry, cmd->pool, arg,
@@ -215,7 +183,7 @@ static int wrong_literal(const char *text)
 static const char *set_expr(cmd_parms *cmd, void *dconf, const char *arg)
 {
     rs_dir_conf_t *conf = dconf;
-    const char *problem = enter(cmd, conf), *wrong = NULL;
+    const char *problem = rs_cmd_enter(cmd, conf), *wrong = NULL;
     ap_expr_info_t *expr;
 
     if (problem) {
@@ -237,7 +205,7 @@ static const char *set_user_only(cmd_parms *cmd, void *dconf, int on)
     rs_dir_conf_t *conf = dconf;
 
     conf->user_only = on;
-    return enter(cmd, conf);
+    return rs_cmd_enter(cmd, conf);
 }
 
 /* RaglineSubscribe, RaglineEvents, RaglineOrigins, RaglinePublish: each line of a section adds to
@@ -245,7 +213,7 @@ static const char *set_user_only(cmd_parms *cmd, void *dconf, int on)
 static const char *add_word(cmd_parms *cmd, void *dconf, const char *arg)
 {
     rs_dir_conf_t *conf = dconf;
-    const char *which = cmd->info, *problem = enter(cmd, conf);
+    const char *which = cmd->info, *problem = rs_cmd_enter(cmd, conf);
     apr_array_header_t **list = *which == 's'   ? &conf->subscribe
                                 : *which == 'e' ? &conf->events
                                 : *which == 'o' ? &conf->origins
@@ -300,7 +268,7 @@ static const char *add_key(cmd_parms *cmd, void *dconf, int argc, char *const ar
 {
     rs_dir_conf_t *conf = dconf;
     rs_key_conf_t *key = apr_pcalloc(cmd->pool, sizeof(*key));
-    const char *misplaced = enter(cmd, conf), *problem;
+    const char *misplaced = rs_cmd_enter(cmd, conf), *problem;
     int i;
 
     if (argc < 1) {
@@ -323,7 +291,7 @@ static const char *add_key(cmd_parms *cmd, void *dconf, int argc, char *const ar
 static const char *set_alg(cmd_parms *cmd, void *dconf, const char *arg)
 {
     rs_dir_conf_t *conf = dconf;
-    const char *problem = enter(cmd, conf);
+    const char *problem = rs_cmd_enter(cmd, conf);
 
     conf->jwt_alg = arg;
     if (!problem && !rs_jwt_alg_known(arg)) {
@@ -343,13 +311,13 @@ static const char *add_require(cmd_parms *cmd, void *dconf, const char *claim, c
     require = apr_array_push(conf->jwt_require);
     require->claim = claim;
     require->value = value;
-    return enter(cmd, conf);
+    return rs_cmd_enter(cmd, conf);
 }
 
 static const char *set_leeway(cmd_parms *cmd, void *dconf, const char *arg)
 {
     rs_dir_conf_t *conf = dconf;
-    const char *problem = enter(cmd, conf);
+    const char *problem = rs_cmd_enter(cmd, conf);
 
     return problem ? problem
                    : rs_cmd_problem(cmd, rs_args_duration(&conf->jwt_leeway, cmd->pool, arg, 0,
@@ -370,7 +338,7 @@ static const char *add_token_from(cmd_parms *cmd, void *dconf, const char *arg)
 {
     rs_dir_conf_t *conf = dconf;
     rs_token_from_t from = {RS_TOKEN_HEADER, NULL};
-    const char *problem = enter(cmd, conf);
+    const char *problem = rs_cmd_enter(cmd, conf);
 
     if (problem) {
         return problem;
@@ -434,10 +402,18 @@ const command_rec rs_cmds[] = {
                    "interval, and event or comment; or off"),
     AP_INIT_TAKE1("RaglineRetry", set_retry, NULL, ANYWHERE,
                   "how long a client waits before it reconnects"),
-    AP_INIT_TAKE1("RaglineStart", set_start, NULL, ANYWHERE,
-                  "what a client without an id gets first: new, all or last=N"),
-    AP_INIT_TAKE1("RaglineReplayLimit", set_replay_limit, NULL, ANYWHERE,
+    AP_INIT_TAKE1("RaglineStart", rs_cmd_start, NULL, ANYWHERE,
+                  "what a client without an id gets first: new, group, all or last=N"),
+    AP_INIT_TAKE1("RaglineReplayLimit", rs_cmd_replay_limit, NULL, ANYWHERE,
                   "how many entries of a stream a replay may look at"),
+    AP_INIT_TAKE1("RaglineDelivery", rs_cmd_delivery, NULL, ANYWHERE,
+                  "broadcast: every client gets every event; shared: one of them does"),
+    AP_INIT_TAKE1("RaglineGroup", rs_cmd_group, NULL, ANYWHERE,
+                  "name of a tenant's consumer group, with {profile} and {tenant}"),
+    AP_INIT_TAKE1("RaglineClaimAfter", rs_cmd_claim_after, NULL, ANYWHERE,
+                  "when what a dead process had not delivered is delivered by others"),
+    AP_INIT_TAKE1("RaglineMaxDeliveries", rs_cmd_max_deliveries, NULL, ANYWHERE,
+                  "how often delivery of an event is tried"),
     AP_INIT_TAKE1("RaglineTenant", set_expr, (void *)"tenant", ANYWHERE,
                   "expression or literal that names the tenant"),
     AP_INIT_TAKE1("RaglineUser", set_expr, (void *)"user", ANYWHERE,

@@ -7,6 +7,11 @@
 
 #include "rs_httpd.h"
 
+#include "rs_conf.h"
+
+/* First in every directive of a section: notes the section, and refuses what is misplaced. */
+const char *rs_cmd_enter(cmd_parms *cmd, rs_dir_conf_t *conf);
+
 /* "RaglineX: problem", or NULL when there is none. */
 const char *rs_cmd_problem(cmd_parms *cmd, const char *problem);
 
@@ -21,5 +26,12 @@ const char *rs_cmd_redis_auth(cmd_parms *cmd, void *dconf, const char *one, cons
 const char *rs_cmd_redis_pool(cmd_parms *cmd, void *dconf, const char *arg);
 const char *rs_cmd_read(cmd_parms *cmd, void *dconf, const char *arg);
 const char *rs_cmd_stream(cmd_parms *cmd, void *dconf, int argc, char *const argv[]);
+
+const char *rs_cmd_start(cmd_parms *cmd, void *dconf, const char *arg);
+const char *rs_cmd_replay_limit(cmd_parms *cmd, void *dconf, const char *arg);
+const char *rs_cmd_delivery(cmd_parms *cmd, void *dconf, const char *arg);
+const char *rs_cmd_group(cmd_parms *cmd, void *dconf, const char *arg);
+const char *rs_cmd_claim_after(cmd_parms *cmd, void *dconf, const char *arg);
+const char *rs_cmd_max_deliveries(cmd_parms *cmd, void *dconf, const char *arg);
 
 #endif

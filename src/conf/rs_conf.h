@@ -41,8 +41,13 @@ typedef enum {
     X(ap_expr_info_t *, tenant, NULL, NULL)                                                        \
     X(ap_expr_info_t *, user, NULL, NULL)                                                          \
     X(int, user_only, RS_UNSET, 0)                                                                 \
-    X(int, start_last, RS_UNSET, 0) /* of RaglineStart; 0: new */                                  \
+    X(int, start_last, RS_UNSET, 0) /* of RaglineStart; 0: new, or group */                        \
+    X(int, start_group, RS_UNSET, 0)                                                               \
     X(int, replay_limit, RS_UNSET, 10000)                                                          \
+    X(int, shared, RS_UNSET, 0)                                                                    \
+    X(const char *, group, NULL, "ragline-{profile}-{tenant}")                                     \
+    X(apr_interval_time_t, claim_after, RS_UNSET, apr_time_from_sec(30))                           \
+    X(int, max_deliveries, RS_UNSET, 5)                                                            \
     X(const char *, jwt_alg, NULL, "HS256")                                                        \
     X(apr_interval_time_t, jwt_leeway, RS_UNSET, apr_time_from_sec(30))                            \
     X(int, publish_any_tenant, RS_UNSET, 0)                                                        \
@@ -150,6 +155,9 @@ rs_server_conf_t *rs_conf_server(server_rec *s);
 
 /* The stream called `name` in this host, or NULL. */
 const rs_stream_conf_t *rs_conf_stream(const rs_server_conf_t *sc, const char *name);
+
+/* The name of the endpoint's consumer groups, still with {tenant}; NULL: it uses none. */
+const char *rs_conf_group(apr_pool_t *p, const rs_dir_conf_t *conf);
 
 /* A section that holds a Ragline directive, as it was read. */
 typedef struct {

@@ -187,6 +187,7 @@ static void check_stream(check_t *check, const endpoint_t *e)
                          "%s: this section's path names no endpoint: add RaglineProfile NAME",
                          e->where));
     }
+    rs_check_group(check->pool, e->server, e->where, e->conf);
 }
 
 static void check_endpoint(check_t *check, const endpoint_t *e)
@@ -318,11 +319,14 @@ static void check_pair(check_t *check, const endpoint_t *a, const endpoint_t *b)
 {
     const rs_server_conf_t *a_server = rs_conf_server(a->server);
     const rs_server_conf_t *b_server = rs_conf_server(b->server);
-    const char *key, *pair;
+    const char *key, *pair, *groups;
 
-    if (!a->conf->profile || !b->conf->profile || strcmp(a->conf->profile, b->conf->profile)
-        || !a_server->url || !b_server->url || strcmp(a_server->url->label, b_server->url->label)
-        || same_meaning(a, b)) {
+    if (!a->conf->profile || !b->conf->profile || !a_server->url || !b_server->url
+        || strcmp(a_server->url->label, b_server->url->label)) {
+        return;
+    }
+    groups = rs_check_group_pair(check->pool, a->conf, b->conf);
+    if (!groups && (strcmp(a->conf->profile, b->conf->profile) || same_meaning(a, b))) {
         return;
     }
     key = shared_key(a, b);
@@ -333,10 +337,15 @@ static void check_pair(check_t *check, const endpoint_t *a, const endpoint_t *b)
         APR_ARRAY_PUSH(check->pairs, const char *) = pair;
         rs_check_complain(
             b->server, NULL,
-            apr_psprintf(check->pool,
-                         "%s and %s are both named %s and read the key %s, but with different "
-                         "streams or events: give one of them another name with RaglineProfile",
-                         a->where, b->where, a->conf->profile, key));
+            groups ? apr_psprintf(
+                check->pool,
+                "%s and %s %s and read the key %s: give one of them another RaglineGroup", a->where,
+                b->where, groups, key)
+                   : apr_psprintf(
+                       check->pool,
+                       "%s and %s are both named %s and read the key %s, but with different "
+                       "streams or events: give one of them another name with RaglineProfile",
+                       a->where, b->where, a->conf->profile, key));
     }
 }
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Keys with {tenant} in them: no tenant's own key may ever be another tenant's, or one that all
- * share, whatever tenants are called. Main thread, check_config.
+ * Names with {tenant} in them, keys and consumer groups: no tenant's own may ever be another
+ * tenant's, another endpoint's, or one that all share, whatever tenants are called. Main thread,
+ * check_config.
  */
 #include "rs_httpd.h"
 
@@ -27,16 +28,19 @@ static int split(int out[KEY_MAX], const char *key)
     return n;
 }
 
-static int of_name(int c)
+static int of_tenant(int c)
 {
     char text = (char)c;
 
     return rs_name_valid(&text, 1);
 }
 
-/* Whether some key is both, with each {tenant} standing for any name: from the end backwards,
- * both[i][k] says so of what is left of them. */
-static int may_meet(const char *one, const char *other)
+/* See rs_template_fill_group(). */
+static int of_tenant_in_group(int c) { return c == '~' || (c != '-' && of_tenant(c)); }
+
+/* Whether some name is both, with each {tenant} standing for any text of such characters: from the
+ * end backwards, both[i][k] says so of what is left of them. */
+static int may_meet(const char *one, const char *other, int (*of_name)(int c))
 {
     char both[KEY_MAX + 1][KEY_MAX + 1];
     int a[KEY_MAX], b[KEY_MAX];
@@ -62,7 +66,7 @@ static void check_pair(apr_pool_t *p, const rs_server_conf_t *conf, const rs_str
 {
     if (strcmp(a->key, b->key) != 0
         && (rs_template_per_tenant(a->key) || rs_template_per_tenant(b->key))
-        && may_meet(a->key, b->key)) {
+        && may_meet(a->key, b->key, of_tenant)) {
         rs_check_complain(
             conf->server, NULL,
             apr_psprintf(p,
@@ -137,6 +141,84 @@ static void check_mixture(const rs_section_t *section)
                           "RaglineSubscribe: some of these streams have {tenant} in their key and "
                           "some are shared by all tenants: use one endpoint for each kind");
     }
+}
+
+/* --- groups --- */
+
+const char *rs_conf_group(apr_pool_t *p, const rs_dir_conf_t *conf)
+{
+    static const char mark[] = "{profile}";
+    const char *rest = conf->group, *next, *out = "";
+
+    if (!conf->start_group && !conf->shared) {
+        return NULL;
+    }
+    while ((next = strstr(rest, mark))) {
+        out = apr_pstrcat(p, out, apr_pstrmemdup(p, rest, (apr_size_t)(next - rest)), conf->profile,
+                          NULL);
+        rest = next + sizeof(mark) - 1;
+    }
+    return apr_pstrcat(p, out, rest, NULL);
+}
+
+/* Whether each tenant has each of these streams for itself. */
+static int all_own(server_rec *s, const rs_dir_conf_t *conf)
+{
+    int i;
+
+    for (i = 0; i < conf->subscribe->nelts; i++) {
+        const rs_stream_conf_t *stream =
+            rs_conf_stream(rs_conf_server(s), APR_ARRAY_IDX(conf->subscribe, i, const char *));
+
+        if (stream && !stream->tenant_literal && !rs_template_per_tenant(stream->key)) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
+void rs_check_group(apr_pool_t *p, server_rec *s, const char *where, const rs_dir_conf_t *conf)
+{
+    const char *group = conf->profile && conf->subscribe ? rs_conf_group(p, conf) : NULL;
+
+    if (!group) {
+        return;
+    }
+    if (conf->shared && !all_own(s, conf)) {
+        rs_check_complain(s, NULL,
+                          apr_pstrcat(p, where,
+                                      ": RaglineDelivery shared needs streams that each tenant has "
+                                      "for itself: put {tenant} into the key in RaglineStream, or "
+                                      "give it tenant=literal:NAME",
+                                      NULL));
+    }
+    if (conf->shared && conf->user_only) {
+        rs_check_complain(s, NULL,
+                          apr_pstrcat(p, where,
+                                      ": RaglineUserOnly on and RaglineDelivery shared do not go "
+                                      "together: an event is for any one client of the tenant",
+                                      NULL));
+    }
+    if (!rs_template_per_tenant(group) && !all_own(s, conf)) {
+        rs_check_complain(s, NULL,
+                          apr_pstrcat(p, where, ": RaglineGroup ", conf->group,
+                                      ": all tenants would have one group: write {tenant} into it",
+                                      NULL));
+    }
+}
+
+const char *rs_check_group_pair(apr_pool_t *p, const rs_dir_conf_t *a, const rs_dir_conf_t *b)
+{
+    const char *one = rs_conf_group(p, a), *other = rs_conf_group(p, b);
+
+    if (!one || !other || !may_meet(one, other, of_tenant_in_group)) {
+        return NULL;
+    }
+    /* The same endpoint in two hosts, or two that send the same. */
+    if (!strcmp(one, other) && !strcmp(a->profile, b->profile) && a->shared == b->shared) {
+        return NULL;
+    }
+    return apr_psprintf(p, "have one consumer group (%s, %s)", one, other);
 }
 
 void rs_check_keys(apr_pool_t *p, server_rec *first)

@@ -60,6 +60,10 @@ static const rs_profile_t *profile(request_rec *r, rs_server_conf_t *server)
     wanted.user_only = conf->user_only;
     wanted.start_last = conf->start_last;
     wanted.replay_limit = conf->replay_limit;
+    wanted.group = rs_conf_group(r->pool, conf);
+    wanted.shared = conf->shared;
+    wanted.claim_after = conf->claim_after;
+    wanted.max_deliveries = conf->max_deliveries;
     for (i = 0; i < conf->subscribe->nelts; i++) {
         const rs_stream_conf_t *stream =
             rs_conf_stream(server, APR_ARRAY_IDX(conf->subscribe, i, const char *));

@@ -25,6 +25,8 @@ void rs_profiles_close(rs_profiles_t *table)
     pthread_mutex_destroy(&table->lock);
 }
 
+static int same_text(const char *a, const char *b) { return a && b ? !strcmp(a, b) : a == b; }
+
 static int same(const rs_profile_t *a, const rs_profile_t *b)
 {
     int i;
@@ -33,6 +35,8 @@ static int same(const rs_profile_t *a, const rs_profile_t *b)
         || a->heartbeat_comment != b->heartbeat_comment || a->retry != b->retry
         || a->user_only != b->user_only || a->start_last != b->start_last
         || a->replay_limit != b->replay_limit || a->npatterns != b->npatterns
+        || a->shared != b->shared || a->claim_after != b->claim_after
+        || a->max_deliveries != b->max_deliveries || !same_text(a->group, b->group)
         || strcmp(a->name, b->name) != 0) {
         return 0;
     }
@@ -62,6 +66,7 @@ static rs_profile_t *copy(const rs_profile_t *from)
     char *text;
     int i;
 
+    size += from->group ? strlen(from->group) + 1 : 0;
     for (i = 0; i < from->npatterns; i++) {
         size += strlen(from->patterns[i]) + 1;
     }
@@ -74,6 +79,7 @@ static rs_profile_t *copy(const rs_profile_t *from)
     text = (char *)(patterns + from->npatterns);
     profile->patterns = patterns;
     profile->name = put(&text, from->name);
+    profile->group = from->group ? put(&text, from->group) : NULL;
     for (i = 0; i < from->npatterns; i++) {
         patterns[i] = put(&text, from->patterns[i]);
     }

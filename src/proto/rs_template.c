@@ -19,17 +19,29 @@ static size_t put(char *out, size_t at, const char *text, size_t len)
     return at + len;
 }
 
-size_t rs_template_fill(char *out, const char *name, const char *tenant)
+static size_t fill(char *out, const char *name, const char *tenant, char dash)
 {
-    size_t len = 0;
+    size_t len = 0, i;
     const char *next;
 
     while ((next = strstr(name, mark))) {
         len = put(out, len, name, (size_t)(next - name));
-        len = put(out, len, tenant, strlen(tenant));
+        for (i = 0; tenant[i]; i++) {
+            len = put(out, len, tenant[i] == '-' ? &dash : &tenant[i], 1);
+        }
         name = next + MARK_LEN;
     }
     len = put(out, len, name, strlen(name));
     (void)put(out, len, "", 1);
     return len;
+}
+
+size_t rs_template_fill(char *out, const char *name, const char *tenant)
+{
+    return fill(out, name, tenant, '-');
+}
+
+size_t rs_template_fill_group(char *out, const char *name, const char *tenant)
+{
+    return fill(out, name, tenant, '~');
 }

@@ -15,4 +15,8 @@ int rs_template_per_tenant(const char *name);
  * only that. */
 size_t rs_template_fill(char *out, const char *name, const char *tenant);
 
+/* The same for a consumer group, where a tenant's `-` becomes `~`: so group "ws-{tenant}" of tenant
+ * "orders-42" is not group "ws-orders-{tenant}" of tenant "42". */
+size_t rs_template_fill_group(char *out, const char *name, const char *tenant);
+
 #endif

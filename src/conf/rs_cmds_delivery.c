@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The directives about where a client starts and who gets an event. Main thread while httpd reads its
+ * files.
+ */
+#include "rs_httpd.h"
+
+#include "../base/rs_name.h"
+#include "rs_args.h"
+#include "rs_cmds.h"
+#include "rs_conf.h"
+
+#define GROUP_MAX 160
+
+const char *rs_cmd_start(cmd_parms *cmd, void *dconf, const char *arg)
+{
+    rs_dir_conf_t *conf = dconf;
+    const char *problem = rs_cmd_enter(cmd, conf);
+
+    if (problem) {
+        return problem;
+    }
+    conf->start_group = !ap_cstr_casecmp(arg, "group");
+    if (conf->start_group || !ap_cstr_casecmp(arg, "new")) {
+        conf->start_last = 0;
+        return NULL;
+    }
+    if (!ap_cstr_casecmp(arg, "all")) {
+        conf->start_last = RS_START_ALL;
+        return NULL;
+    }
+    if (ap_cstr_casecmpn(arg, "last=", 5)) {
+        return rs_cmd_problem(cmd, "write new, group, all or last=N");
+    }
+    return rs_cmd_problem(cmd, rs_args_number(&conf->start_last, cmd->pool, arg + 5, 1, 1000000));
+}
+
+const char *rs_cmd_replay_limit(cmd_parms *cmd, void *dconf, const char *arg)
+{
+    rs_dir_conf_t *conf = dconf;
+    const char *problem = rs_cmd_enter(cmd, conf);
+
+    return problem ? problem
+                   : rs_cmd_problem(
+                       cmd, rs_args_number(&conf->replay_limit, cmd->pool, arg, 1, 10000000));
+}
+
+const char *rs_cmd_delivery(cmd_parms *cmd, void *dconf, const char *arg)
+{
+    rs_dir_conf_t *conf = dconf;
+    const char *problem = rs_cmd_enter(cmd, conf);
+
+    if (problem) {
+        return problem;
+    }
+    conf->shared = !ap_cstr_casecmp(arg, "shared");
+    return conf->shared || !ap_cstr_casecmp(arg, "broadcast")
+               ? NULL
+               : rs_cmd_problem(cmd, "write broadcast or shared");
+}
+
+/* Characters of names, colons and the two marks; nothing that needs quoting anywhere. */
+static int good_group(const char *group)
+{
+    for (; *group; group++) {
+        char c = *group == ':' || *group == '{' || *group == '}' ? 'x' : *group;
+
+        if (!rs_name_valid(&c, 1)) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
+const char *rs_cmd_group(cmd_parms *cmd, void *dconf, const char *arg)
+{
+    rs_dir_conf_t *conf = dconf;
+    const char *problem = rs_cmd_enter(cmd, conf);
+
+    conf->group = arg;
+    return problem ? problem
+           : *arg && strlen(arg) < GROUP_MAX && good_group(arg)
+               ? NULL
+               : rs_cmd_problem(cmd, "a group has 1 to 159 of A-Z a-z 0-9 . _ @ - : and {profile}, "
+                                     "{tenant}");
+}
+
+const char *rs_cmd_claim_after(cmd_parms *cmd, void *dconf, const char *arg)
+{
+    rs_dir_conf_t *conf = dconf;
+    const char *problem = rs_cmd_enter(cmd, conf);
+
+    return problem ? problem
+                   : rs_cmd_problem(cmd, rs_args_duration(&conf->claim_after, cmd->pool, arg,
+                                                          apr_time_from_sec(1),
+                                                          apr_time_from_sec(24 * 3600)));
+}
+
+const char *rs_cmd_max_deliveries(cmd_parms *cmd, void *dconf, const char *arg)
+{
+    rs_dir_conf_t *conf = dconf;
+    const char *problem = rs_cmd_enter(cmd, conf);
+
+    return problem ? problem
+                   : rs_cmd_problem(cmd,
+                                    rs_args_number(&conf->max_deliveries, cmd->pool, arg, 1, 1000));
+}
