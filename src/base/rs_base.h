@@ -28,6 +28,7 @@ typedef struct rs_cursor_t rs_cursor_t;
 typedef struct rs_engine_t rs_engine_t;
 typedef struct rs_event_t rs_event_t;
 typedef struct rs_fetch_t rs_fetch_t;
+typedef struct rs_group_t rs_group_t;
 typedef struct rs_hub_t rs_hub_t;
 typedef struct rs_topic_t rs_topic_t;
 typedef struct rs_profile_t rs_profile_t;

@@ -89,7 +89,7 @@ static void place_at_newest(rs_client_t *client)
  * streamer has it fetched. */
 void rs_backfill_place_at(rs_client_t *client)
 {
-    if (client->profile->start_last && !*client->cursor) {
+    if (client->profile->start_last && !client->resuming) {
         place_at_newest(client);
     }
     else {
@@ -147,7 +147,7 @@ int rs_backfill_place(rs_hub_t *hub, rs_client_t *client)
     own->n = topic->nstreams;
     own->keys = topic->fingerprint;
     rs_backfill_verdict(client, "new", NULL);
-    if (!*client->cursor && !client->profile->start_last) {
+    if (!*client->cursor && !client->resuming && !client->profile->start_last) {
         rs_backfill_place_live(client);
         return 1;
     }
@@ -157,7 +157,8 @@ int rs_backfill_place(rs_hub_t *hub, rs_client_t *client)
         rs_backfill_place_live(client);
         return 1;
     }
-    if (*client->cursor) {
+    client->resuming |= *client->cursor != '\0';
+    if (client->resuming) {
         rs_backfill_verdict(client, "resumed", NULL);
     }
     if (in_memory(client)) {

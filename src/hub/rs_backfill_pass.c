@@ -285,7 +285,7 @@ static void settle(rs_backfill_t *b, rs_client_t *client)
     const char *reason = NULL;
     int k;
 
-    for (k = 0; k < b->n && *client->cursor; k++) {
+    for (k = 0; k < b->n && client->resuming; k++) {
         rs_gap_t gap = rs_history_gap(&b->part[k].history, own[k]);
 
         if (gap == RS_GAP_REDIS_RESET) {

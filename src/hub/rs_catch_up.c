@@ -8,6 +8,7 @@
 
 #include "../proto/rs_sse.h"
 #include "rs_fetch.h"
+#include "rs_group.h"
 #include "rs_profile.h"
 #include "rs_source.h"
 #include "rs_streamer_int.h"
@@ -187,6 +188,9 @@ void rs_catch_up(rs_streamer_t *s, rs_client_t *client)
     /* Others may have joined the feed before it heard of the newest events. */
     rs_feed_flush(client->feed, &s->calls, s->now);
     rv = rs_client_catch_up(client, client->feed->seq);
+    if (!client->pinned) {
+        rs_group_accept(client->group, &client->resume->own);
+    }
     if (rv == -1) {
         rs_life_release(s, client);
     }

@@ -35,6 +35,7 @@ struct rs_client_t {
     const rs_profile_t *profile;
     rs_topic_t *topic; /* from the hub on */
     rs_follow_t *follow;
+    rs_group_t *group; /* of its tenant and endpoint; NULL: there is none */
     rs_feed_t *feed;
     rs_resume_t *resume; /* NULL while LIVE */
     rs_fetch_t *fetch;   /* events that the topic does not hold, or that are on their way */
@@ -46,6 +47,7 @@ struct rs_client_t {
     apr_time_t last_out;  /* unless LIVE and the feed wrote later */
     apr_time_t deadline;  /* CLOSING, LINGER; or when a fetch is tried again */
     apr_time_t expires;   /* of the token, on the monotonic clock; 0: never */
+    int resuming;         /* hub: it starts at a position, and has what was before */
     const char *recovery; /* the verdict, and why */
     const char *reason;
     rs_id_t first;       /* with "reset", if there is one stream: its oldest id */

@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 
 #include "rs_feed.h"
+#include "rs_group.h"
 #include "rs_profile.h"
 #include "rs_source.h"
 
@@ -36,6 +37,7 @@ rs_feed_t *rs_feed_join(rs_follow_t *follow, rs_client_t *client)
         }
         feed->follow = follow;
         feed->profile = client->profile;
+        feed->group = client->group;
         feed->seq = client->seq;
         feed->pos = client->resume->own;
         if (!client->seq) {
@@ -261,6 +263,9 @@ int rs_feed_flush(rs_feed_t *feed, const rs_feed_calls_t *calls, apr_time_t now)
         for (i = 0; i < n; i++) {
             rs_event_drop(events[i]);
         }
+    }
+    if (feed->live) {
+        rs_group_accept(feed->group, &feed->pos);
     }
     if (n < 0) {
         while (feed->live) {

@@ -19,8 +19,9 @@ struct rs_feed_t {
     rs_feed_t *next; /* of the same topic */
     rs_follow_t *follow;
     const rs_profile_t *profile;
-    apr_uint64_t seq; /* every LIVE client has everything below */
-    rs_cursor_t pos;  /* the position after the event before that */
+    rs_group_t *group; /* of all its clients */
+    apr_uint64_t seq;  /* every LIVE client has everything below */
+    rs_cursor_t pos;   /* the position after the event before that */
     apr_time_t last_out;
     int live, size;
     int members; /* LIVE and others */

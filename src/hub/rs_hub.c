@@ -33,13 +33,12 @@
 #include "rs_backfill.h"
 #include "rs_engine.h"
 #include "rs_fetch.h"
+#include "rs_group.h"
 
 /* A topic without clients stays for a while: somebody whose connection broke is back by then. */
 #define TOPIC_IDLE apr_time_from_sec(30)
 #define SWEEP apr_time_from_sec(1)
-/* A tenant's clients share a streamer until there are so many of them; then the next one has its
- * turn. Small tenants wake one thread per event, large ones use all. */
-#define CLIENTS_PER_STREAMER 64
+#define LAST_WORDS apr_time_from_sec(1)
 
 struct rs_hub_t {
     rs_engine_t *engine;
@@ -62,6 +61,7 @@ struct rs_hub_t {
     int draining;
     rs_msg_t stop_msg;
     int stopped;
+    apr_time_t stop_limit; /* once stopped */
 };
 
 #define FOLLOW_OF_UNFOLLOW(m) ((rs_follow_t *)((char *)(m)-offsetof(rs_follow_t, unfollow)))
@@ -191,26 +191,6 @@ void rs_hub_break_topic(rs_hub_t *hub, rs_topic_t *topic)
     note_dirty(hub, topic);
 }
 
-/* What the readers of these topics have is not what the stream holds now: end them all. */
-void rs_hub_break(rs_hub_t *hub, const rs_key_t *key)
-{
-    rs_topic_t *topic;
-
-    if (key->tenant) {
-        for (topic = key->tenant->topics; topic; topic = topic->next) {
-            if (topic->streams & ((apr_uint64_t)1 << key->stream)) {
-                rs_hub_break_topic(hub, topic);
-            }
-        }
-        return;
-    }
-    for (topic = hub->oldest; topic; topic = topic->newer) {
-        if (topic->source == key->source && (topic->streams & ((apr_uint64_t)1 << key->stream))) {
-            rs_hub_break_topic(hub, topic);
-        }
-    }
-}
-
 /* --- what workers and streamers say --- */
 
 static void destroy_client(rs_engine_t *engine, rs_client_t *client)
@@ -219,106 +199,25 @@ static void destroy_client(rs_engine_t *engine, rs_client_t *client)
     rs_engine_unreserve(engine);
 }
 
-static void leave_topic(rs_topic_t *topic)
+rs_engine_t *rs_hub_engine(rs_hub_t *hub) { return hub->engine; }
+
+void rs_hub_leave_topic(rs_topic_t *topic)
 {
     if (--topic->clients == 0) {
         topic->idle_since = rs_clock_now();
     }
 }
 
-static void on_release(rs_hub_t *hub, rs_client_t *client)
+void rs_hub_release(rs_hub_t *hub, rs_client_t *client)
 {
     if (client->follow) {
         client->follow->clients--;
     }
-    leave_topic(client->topic);
+    rs_group_leave(client);
+    if (client->topic) {
+        rs_hub_leave_topic(client->topic);
+    }
     destroy_client(hub->engine, client);
-}
-
-static int pick_streamer(const rs_hub_t *hub, const rs_client_t *client, const rs_topic_t *topic)
-{
-    apr_ssize_t len = APR_HASH_KEY_STRING;
-    unsigned first = apr_hashfunc_default(client->tenant, &len);
-
-    return (int)((first + (unsigned)topic->clients / CLIENTS_PER_STREAMER)
-                 % (unsigned)hub->engine->conf.streamers);
-}
-
-void rs_hub_attach(rs_hub_t *hub, rs_client_t *client)
-{
-    rs_topic_t *topic = client->topic;
-    int index = pick_streamer(hub, client, topic);
-    rs_follow_t *follow = rs_tenants_follow(topic, hub->engine->streamers[index], index);
-
-    client->follow = follow;
-    if (follow) {
-        follow->clients++;
-    }
-    if (!follow || !rs_streamer_post(follow->streamer, &client->msg, RS_MSG_ATTACH)) {
-        on_release(hub, client);
-    }
-}
-
-static void on_submit(rs_hub_t *hub, rs_client_t *client)
-{
-    client->topic =
-        rs_hub_topic(hub, client->profile->source, client->tenant, client->profile->streams);
-    if (!client->topic) {
-        rs_log(RS_LOG_ERR, APR_ENOMEM, RSLOGNO(0502) "a stream is closed");
-        destroy_client(hub->engine, client);
-        return;
-    }
-    client->topic->clients++;
-    client->topic->visited = 1;
-    if (!rs_topic_known(client->topic)) {
-        client->msg.next = (rs_msg_t *)client->topic->waiting;
-        client->topic->waiting = client;
-    }
-    else if (rs_backfill_place(hub, client)) {
-        rs_hub_attach(hub, client);
-    }
-}
-
-static rs_client_t *take_waiting(rs_topic_t *topic)
-{
-    rs_client_t *client = topic->waiting;
-
-    if (client) {
-        topic->waiting = (rs_client_t *)client->msg.next;
-    }
-    return client;
-}
-
-void rs_hub_key_known(rs_key_t *key)
-{
-    rs_hub_t *hub = key->source->hub;
-    rs_topic_t *topic;
-    rs_client_t *client;
-
-    for (topic = key->tenant->topics; topic; topic = topic->next) {
-        if (!(topic->streams & ((apr_uint64_t)1 << key->stream))) {
-            continue;
-        }
-        rs_topic_begin(topic, key);
-        while (rs_topic_known(topic) && (client = take_waiting(topic))) {
-            if (rs_backfill_place(hub, client)) {
-                rs_hub_attach(hub, client);
-            }
-        }
-    }
-}
-
-void rs_hub_refuse_waiting(rs_hub_t *hub, rs_source_t *source)
-{
-    rs_topic_t *topic;
-    rs_client_t *client;
-
-    for (topic = hub->oldest; topic; topic = topic->newer) {
-        while (topic->source == source && (client = take_waiting(topic))) {
-            client->refused = "redis_unavailable";
-            rs_hub_attach(hub, client);
-        }
-    }
 }
 
 static void on_fetch(rs_hub_t *hub, rs_fetch_t *fetch)
@@ -330,7 +229,7 @@ static void on_fetch(rs_hub_t *hub, rs_fetch_t *fetch)
 
 void rs_hub_fetched(rs_hub_t *hub, rs_fetch_t *fetch)
 {
-    leave_topic(fetch->topic);
+    rs_hub_leave_topic(fetch->topic);
     if (!rs_streamer_post(fetch->streamer, &fetch->msg, RS_MSG_FETCHED)) {
         rs_fetch_free(fetch);
     }
@@ -348,6 +247,7 @@ static void forget(rs_hub_t *hub, rs_topic_t *topic)
         }
     }
     rs_backfill_forgot(topic);
+    rs_group_forget(topic);
     unlist(hub, topic);
     hub->bytes -= rs_topic_clear(topic);
     rs_tenants_remove(topic);
@@ -381,6 +281,7 @@ static void sweep(rs_hub_t *hub, apr_time_t now)
         int i, busy = 0;
 
         next = topic->newer;
+        rs_group_sweep(topic);
         for (i = 0; i < RS_STREAMERS_MAX; i++) {
             busy |= topic->follows[i] && topic->follows[i]->leaving;
         }
@@ -403,14 +304,36 @@ static void sweep(rs_hub_t *hub, apr_time_t now)
     hub->next_sweep = now + SWEEP;
 }
 
+/* What clients have accepted is written a last time, if Redis takes it at once. */
+static void stop(rs_hub_t *hub)
+{
+    rs_topic_t *topic;
+
+    hub->stopped = 1;
+    hub->stop_limit = rs_clock_now() + LAST_WORDS;
+    for (topic = hub->oldest; topic; topic = topic->newer) {
+        rs_group_sweep(topic);
+    }
+}
+
+static int over(const rs_hub_t *hub)
+{
+    int i, busy = 0;
+
+    for (i = 0; i < hub->nsources; i++) {
+        busy |= rs_group_busy(hub->sources[i]);
+    }
+    return hub->stopped && (!busy || rs_clock_now() >= hub->stop_limit);
+}
+
 static void on_message(rs_hub_t *hub, rs_msg_t *msg)
 {
     switch (msg->kind) {
     case RS_MSG_SUBMIT:
-        on_submit(hub, (rs_client_t *)msg);
+        rs_admit(hub, (rs_client_t *)msg);
         break;
     case RS_MSG_RELEASE:
-        on_release(hub, (rs_client_t *)msg);
+        rs_hub_release(hub, (rs_client_t *)msg);
         break;
     case RS_MSG_FETCH:
         on_fetch(hub, (rs_fetch_t *)msg);
@@ -419,7 +342,7 @@ static void on_message(rs_hub_t *hub, rs_msg_t *msg)
         on_unfollowed(hub, FOLLOW_OF_UNFOLLOW(msg));
         break;
     case RS_MSG_STOP:
-        hub->stopped = 1;
+        stop(hub);
         break;
     default:
         break;
@@ -476,7 +399,7 @@ static void *APR_THREAD_FUNC run(apr_thread_t *thread __attribute__((unused)), v
     rs_msg_t *msg, *next_msg;
     int i, n;
 
-    while (!hub->stopped) {
+    while (!over(hub)) {
         apr_time_t now = rs_clock_now();
         apr_time_t next = turn(hub, now);
 
@@ -499,6 +422,7 @@ static void *APR_THREAD_FUNC run(apr_thread_t *thread __attribute__((unused)), v
     for (i = 0; i < hub->nsources; i++) {
         rs_loader_abort(hub->sources[i]->loader);
         rs_backfill_close(hub->sources[i]);
+        rs_group_close(hub->sources[i]);
         rs_hub_refuse_waiting(hub, hub->sources[i]);
     }
     while (hub->oldest) {
@@ -506,6 +430,7 @@ static void *APR_THREAD_FUNC run(apr_thread_t *thread __attribute__((unused)), v
 
         unlist(hub, topic);
         rs_backfill_forgot(topic);
+        rs_group_forget(topic);
         rs_tenants_remove(topic);
     }
     rs_buf_free(&hub->scratch);

@@ -73,14 +73,26 @@ void rs_hub_fetched(rs_hub_t *hub, rs_fetch_t *fetch);
 /* The topic has lost something: its readers get it from Redis. */
 void rs_hub_break_topic(rs_hub_t *hub, rs_topic_t *topic);
 
+rs_engine_t *rs_hub_engine(rs_hub_t *hub);
+
+/* rs_admit.c: takes a client that a worker has submitted. */
+void rs_admit(rs_hub_t *hub, rs_client_t *client);
+
+/* The end of a client. */
+void rs_hub_release(rs_hub_t *hub, rs_client_t *client);
+
+/* Gives a client whose topic and group are known its number, and to a streamer. */
+void rs_hub_place(rs_hub_t *hub, rs_client_t *client);
+
+/* One that was counted in topic->clients has gone. */
+void rs_hub_leave_topic(rs_topic_t *topic);
+
 /* It is known where a tenant's key stands: clients that waited for that go on. */
 void rs_hub_key_known(rs_key_t *key);
 
 /* The source cannot be read now: clients that wait to know where their keys stand are refused. */
 void rs_hub_refuse_waiting(rs_hub_t *hub, rs_source_t *source);
 
-/* Ids of this key went backwards: nobody who reads it goes on as if nothing had happened. */
-void rs_hub_break(rs_hub_t *hub, const rs_key_t *key);
 rs_buf_t *rs_hub_scratch(rs_hub_t *hub);
 size_t rs_hub_max_message(const rs_hub_t *hub);
 

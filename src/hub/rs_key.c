@@ -4,6 +4,7 @@
  */
 #include "../base/rs_log.h"
 #include "rs_backfill.h"
+#include "rs_group.h"
 #include "rs_hub.h"
 
 static void moved(rs_key_t *key)
@@ -31,6 +32,29 @@ void rs_key_publish(rs_source_t *source)
         key->is_moved = 0;
         RS_STAT_SET(stats->last_ms, key->at.ms);
         RS_STAT_SET(stats->last_seq, key->at.seq);
+    }
+}
+
+static void break_topic(rs_topic_t *topic, const rs_key_t *key)
+{
+    if (topic->source == key->source && (topic->streams & ((apr_uint64_t)1 << key->stream))) {
+        rs_group_broken(topic);
+        rs_hub_break_topic(key->source->hub, topic);
+    }
+}
+
+/* What readers of this key have is not what it holds now: none of them goes on as if nothing had
+ * happened. */
+static void break_readers(const rs_key_t *key)
+{
+    rs_topic_t *topic;
+
+    for (topic = key->tenant ? key->tenant->topics : NULL; topic; topic = topic->next) {
+        break_topic(topic, key);
+    }
+    for (topic = key->tenant ? NULL : rs_hub_topics(key->source->hub); topic;
+         topic = topic->newer) {
+        break_topic(topic, key);
     }
 }
 
@@ -67,7 +91,7 @@ void rs_key_position(rs_key_t *key, const rs_history_t *history)
         rs_backfill_broken(key);
         /* First: readers that find their topic broken take their position from here. */
         rs_key_publish(key->source);
-        rs_hub_break(key->source->hub, key);
+        break_readers(key);
     }
     key->known = 1;
     /* What is counted there and was not read yet will be counted when it is read. */

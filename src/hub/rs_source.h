@@ -46,6 +46,7 @@ struct rs_source_t {
     apr_hash_t *tenants;             /* name → rs_tenant_t; entries are recycled by the hash */
     struct rs_reader_t *reader;      /* of keys that all share; NULL: there are none */
     rs_watcher_t *watcher;           /* of keys of tenants; NULL: there are none */
+    struct rs_groups_t *groups;      /* positions of consumer groups; NULL: none were needed */
     rs_key_t **read;                 /* what the reader's streams are */
     rs_key_t *moved;                 /* keys whose position streamers do not know yet */
     int reading, watching;           /* each of the two is up */

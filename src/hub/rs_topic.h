@@ -45,6 +45,7 @@ struct rs_topic_t {
     rs_topic_t *next; /* of the same tenant */
     void *owner;      /* the tenant */
     int clients;
+    rs_group_t *groups;
     struct rs_backfill_t *backfill; /* of a tenant's own keys: nobody else's waits with it */
     rs_client_t *waiting;           /* to know where its keys stand; linked by msg.next */
     apr_time_t idle_since;          /* when the last client left */

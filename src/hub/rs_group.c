@@ -1,0 +1,413 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Groups are opened and written by one job of the source's loader, many in a round: a script call for
+ * up to BATCH groups of a key that all tenants share, one for each key that is a tenant's own.
+ * The hub's thread, but for rs_group_accept().
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include <apr_strings.h>
+
+#include "../base/rs_log.h"
+#include "../proto/rs_template.h"
+#include "../redis/rs_redis_conn.h"
+#include "rs_group.h"
+#include "rs_hub.h"
+#include "rs_profile.h"
+
+#define BATCH 200
+
+/* A source's job. */
+typedef struct rs_groups_t {
+    rs_job_t job; /* first */
+    rs_source_t *source;
+    rs_group_t *due;
+    int told; /* that Redis refuses was logged */
+    /* Of this round: groups of one set of streams. */
+    rs_group_t *group[BATCH];
+    rs_cursor_t to[BATCH]; /* where they are moved; n = 0: only opened */
+    int n;
+    int refused;
+} rs_groups_t;
+
+/* --- what streamers say --- */
+
+void rs_group_accept(rs_group_t *group, const rs_cursor_t *cursor)
+{
+    rs_topic_t *topic;
+    int k;
+
+    if (!group) {
+        return;
+    }
+    topic = group->topic;
+    pthread_mutex_lock(&topic->lock);
+    for (k = 0; k < topic->nstreams; k++) {
+        if (rs_id_cmp(cursor->pos[k], group->accepted.pos[k]) > 0) {
+            group->accepted.pos[k] = cursor->pos[k];
+            group->moved = 1;
+        }
+    }
+    pthread_mutex_unlock(&topic->lock);
+}
+
+/* --- the job --- */
+
+/* One call for n of the round's groups, and one of their streams. */
+static void ask(rs_groups_t *all, int first, int n, int k)
+{
+    const rs_key_t *key = all->group[first]->topic->key[k];
+    char hash[RS_GROUP_HASH_LEN], id[BATCH][RS_ID_LEN], entries[BATCH][24];
+    const char *argv[5 + 3 * BATCH] = {"EVAL", rs_group_script, "2", key->name,
+                                       rs_group_hash(hash, key->name)};
+    int i, argc = 5;
+
+    for (i = 0; i < n; i++) {
+        const rs_cursor_t *to = &all->to[first + i];
+
+        id[i][0] = entries[i][0] = '\0';
+        if (to->n) {
+            rs_id_format(id[i], to->pos[k]);
+            /* How many entries that are is known only where the hub stands. */
+            if (key->added >= 0 && rs_id_cmp(to->pos[k], key->at) == 0) {
+                apr_snprintf(entries[i], sizeof(entries[i]), "%" APR_INT64_T_FMT,
+                             (apr_int64_t)key->added);
+            }
+        }
+        argv[argc++] = all->group[first + i]->name;
+        argv[argc++] = id[i];
+        argv[argc++] = entries[i];
+    }
+    rs_loader_ask(all->source->loader, argc, argv);
+}
+
+/* Where the group is to be moved: to what was accepted, or, if nothing has come for the tenant since
+ * then, to where the hub has read. */
+static void set_target(rs_group_t *group, rs_cursor_t *to)
+{
+    rs_topic_t *topic = group->topic;
+    rs_cursor_t tail;
+    int k, has_all = 1;
+
+    pthread_mutex_lock(&topic->lock);
+    *to = group->accepted;
+    to->n = group->moved ? topic->nstreams : 0;
+    group->moved = 0;
+    tail = *to;
+    memcpy(tail.pos, topic->start, sizeof(tail.pos));
+    if (topic->next_seq > topic->first) {
+        has_all = rs_event_cursor(topic->ring[(topic->next_seq - 1) & (topic->size - 1)], &tail);
+    }
+    pthread_mutex_unlock(&topic->lock);
+    for (k = 0; k < to->n; k++) {
+        has_all &= rs_id_cmp(tail.pos[k], to->pos[k]) <= 0;
+    }
+    for (k = 0; has_all && k < to->n; k++) {
+        if (rs_id_cmp(topic->key[k]->at, to->pos[k]) > 0) {
+            to->pos[k] = topic->key[k]->at;
+        }
+    }
+}
+
+/* The next one that is due, of this set of streams (0: of any). */
+static rs_group_t *take_due(rs_groups_t *all, apr_uint64_t streams)
+{
+    rs_group_t **link, *group;
+
+    for (link = &all->due; *link && streams && (*link)->topic->streams != streams;
+         link = &(*link)->next_due) {
+    }
+    group = *link;
+    if (group) {
+        *link = group->next_due;
+        group->due = 0;
+    }
+    return group;
+}
+
+static void start(rs_job_t *job)
+{
+    rs_groups_t *all = (rs_groups_t *)job;
+    const rs_topic_t *topic;
+    rs_group_t *group;
+    int i, k;
+
+    all->n = all->refused = 0;
+    while (all->n < BATCH && (group = take_due(all, all->n ? all->group[0]->topic->streams : 0))) {
+        group->state = RS_GROUP_OLD;
+        set_target(group, &all->to[all->n]);
+        all->group[all->n++] = group;
+    }
+    if (!all->n) {
+        return;
+    }
+    topic = all->group[0]->topic;
+    for (i = 0; rs_topic_is_own(topic) && i < all->n; i++) {
+        for (k = 0; k < topic->nstreams; k++) {
+            ask(all, i, 1, k);
+        }
+    }
+    for (k = 0; !rs_topic_is_own(topic) && k < topic->nstreams; k++) {
+        ask(all, 0, all->n, k);
+    }
+}
+
+static void note(rs_group_t *group, int k, rs_id_t id, rs_group_state_t state)
+{
+    rs_topic_t *topic = group->topic;
+
+    group->at.pos[k] = id;
+    group->state = state == RS_GROUP_OLD ? group->state : state;
+    if (state == RS_GROUP_AHEAD) {
+        /* The stream is not what it was. Who starts here is told so; from then on the group is where
+         * the hub reads. */
+        pthread_mutex_lock(&topic->lock);
+        group->accepted.pos[k] = topic->key[k]->at;
+        group->moved = 1;
+        pthread_mutex_unlock(&topic->lock);
+    }
+}
+
+static void refuse(rs_groups_t *all, const redisReply *reply)
+{
+    char word[RS_REDIS_CLASS_LEN] = "";
+
+    all->refused = 1;
+    if (reply->type == REDIS_REPLY_ERROR) {
+        rs_redis_error_class(word, reply);
+    }
+    if (!all->told) {
+        all->told = 1;
+        rs_log(
+            RS_LOG_ERR, 0,
+            RSLOGNO(0521) "%s: positions of consumer groups cannot be written (%s): clients that "
+                          "start at one are sent away until they can; a Redis user needs +eval, "
+                          "+xgroup, +xinfo, +hget, +hset and the keys ragline:groups:*",
+            all->source->url->label, *word ? word : "unexpected answer");
+    }
+}
+
+static void reply(rs_job_t *job, int n, redisReply **r, int last)
+{
+    rs_groups_t *all = (rs_groups_t *)job;
+    const rs_topic_t *topic = all->group[0]->topic;
+    int own = rs_topic_is_own(topic), k = own ? n % topic->nstreams : n;
+    int first = own ? n / topic->nstreams : 0, count = own ? 1 : all->n, i;
+    rs_group_state_t state;
+    rs_id_t id;
+
+    (void)last;
+    for (i = 0; i < count; i++) {
+        if (!rs_group_parse(*r, i, &id, &state)) {
+            refuse(all, *r);
+            return;
+        }
+        note(all->group[first + i], k, id, state);
+    }
+    all->told = 0;
+}
+
+static void settle(rs_groups_t *all, rs_group_t *group, const rs_cursor_t *to, int failed)
+{
+    rs_topic_t *topic = group->topic;
+    rs_hub_t *hub = all->source->hub;
+    rs_client_t *client;
+
+    if (failed && to->n) {
+        pthread_mutex_lock(&topic->lock);
+        group->moved = 1;
+        pthread_mutex_unlock(&topic->lock);
+    }
+    group->opened |= !failed;
+    while ((client = group->waiting)) {
+        group->waiting = (rs_client_t *)client->msg.next;
+        client->resuming = group->state != RS_GROUP_NEW;
+        client->resume->own = group->at;
+        if (failed) {
+            client->refused = "redis_unavailable";
+            rs_hub_attach(hub, client);
+        }
+        else {
+            rs_hub_place(hub, client);
+        }
+    }
+    rs_hub_leave_topic(topic);
+}
+
+static void finish(rs_groups_t *all, int failed)
+{
+    int i, n = all->n;
+
+    all->n = 0;
+    for (i = 0; i < n; i++) {
+        settle(all, all->group[i], &all->to[i], failed);
+    }
+    if (all->due) {
+        rs_loader_post(all->source->loader, &all->job);
+    }
+}
+
+static void over(rs_job_t *job) { finish((rs_groups_t *)job, ((rs_groups_t *)job)->refused); }
+
+/* Also those whose turn had not come: Redis does not answer. */
+static void down(rs_job_t *job)
+{
+    rs_groups_t *all = (rs_groups_t *)job;
+    rs_group_t *group;
+    rs_cursor_t none;
+
+    none.n = 0;
+    finish(all, 1);
+    while ((group = take_due(all, 0))) {
+        settle(all, group, &none, 1);
+    }
+}
+
+static rs_groups_t *groups_of(rs_source_t *source)
+{
+    rs_groups_t *all = source->groups;
+
+    if (!all && (all = calloc(1, sizeof(*all)))) {
+        all->source = source;
+        all->job.start = start;
+        all->job.reply = reply;
+        all->job.over = over;
+        all->job.down = down;
+        source->groups = all;
+    }
+    return all;
+}
+
+/* In the source's list it keeps its topic alive. */
+static void make_due(rs_group_t *group)
+{
+    rs_groups_t *all = group->topic->source->groups;
+
+    if (!group->due) {
+        group->due = 1;
+        group->next_due = all->due;
+        all->due = group;
+        group->topic->clients++;
+        rs_loader_post(all->source->loader, &all->job);
+    }
+}
+
+/* --- what the hub calls --- */
+
+static rs_group_t *create(rs_topic_t *topic, const rs_profile_t *profile)
+{
+    const char *tenant = ((rs_tenant_t *)topic->owner)->name;
+    size_t len = rs_template_fill_group(NULL, profile->group, tenant);
+    rs_group_t *group = calloc(1, sizeof(*group) + len + 1);
+
+    if (group) {
+        group->topic = topic;
+        group->pattern = profile->group;
+        rs_template_fill_group((char *)(group + 1), profile->group, tenant);
+        group->name = (char *)(group + 1);
+        group->at.n = group->accepted.n = topic->nstreams;
+        group->at.keys = group->accepted.keys = topic->fingerprint;
+        group->next = topic->groups;
+        topic->groups = group;
+    }
+    return group;
+}
+
+int rs_group_join(rs_client_t *client)
+{
+    const rs_profile_t *profile = client->profile;
+    rs_group_t *group;
+
+    if (!profile->group || profile->shared) {
+        return 1;
+    }
+    if (!groups_of(client->topic->source)) {
+        return 0;
+    }
+    for (group = client->topic->groups; group && strcmp(group->pattern, profile->group) != 0;
+         group = group->next) {
+    }
+    if (!group && !(group = create(client->topic, profile))) {
+        return 0;
+    }
+    client->group = group;
+    group->clients++;
+    return 1;
+}
+
+void rs_group_leave(rs_client_t *client)
+{
+    if (client->group) {
+        client->group->clients--;
+    }
+}
+
+int rs_group_start(rs_client_t *client)
+{
+    rs_group_t *group = client->group;
+
+    if (!group || (group->opened && group->clients > 1)) {
+        return 0;
+    }
+    if (*client->cursor) {
+        make_due(group); /* so that it exists */
+        return 0;
+    }
+    client->msg.next = (rs_msg_t *)group->waiting;
+    group->waiting = client;
+    make_due(group);
+    return 1;
+}
+
+void rs_group_sweep(rs_topic_t *topic)
+{
+    rs_group_t *group;
+
+    for (group = topic->groups; group; group = group->next) {
+        int moved;
+
+        pthread_mutex_lock(&topic->lock);
+        moved = group->moved;
+        pthread_mutex_unlock(&topic->lock);
+        if (moved) {
+            make_due(group);
+        }
+    }
+}
+
+void rs_group_broken(rs_topic_t *topic)
+{
+    rs_group_t *group;
+    int k;
+
+    pthread_mutex_lock(&topic->lock);
+    for (group = topic->groups; group; group = group->next) {
+        for (k = 0; k < topic->nstreams; k++) {
+            group->accepted.pos[k] = topic->key[k]->at;
+        }
+        group->moved = 1;
+    }
+    pthread_mutex_unlock(&topic->lock);
+}
+
+void rs_group_forget(rs_topic_t *topic)
+{
+    rs_group_t *group;
+
+    while ((group = topic->groups)) {
+        topic->groups = group->next;
+        free(group);
+    }
+}
+
+int rs_group_busy(const rs_source_t *source)
+{
+    return source->groups && (source->groups->due || source->groups->n);
+}
+
+void rs_group_close(rs_source_t *source)
+{
+    free(source->groups);
+    source->groups = NULL;
+}
