@@ -36,17 +36,17 @@ int rs_history_parse(rs_history_t *h, const redisReply *reply)
             length = value->integer;
         }
         else if (strcmp(name->str, "entries-added") == 0 && value->type == REDIS_REPLY_INTEGER) {
-            h->added = value->integer;
+            h->added = value->integer < 0 ? -1 : value->integer;
         }
         else if (strcmp(name->str, "last-generated-id") == 0) {
             known = parse_id(&h->newest, value);
         }
         else if (strcmp(name->str, "first-entry") == 0 && value->type == REDIS_REPLY_ARRAY
-                 && value->elements > 0) {
-            h->empty = !parse_id(&h->first, value->element[0]);
+                 && value->elements > 0 && parse_id(&h->first, value->element[0])) {
+            h->empty = 0;
         }
     }
-    h->whole = length == h->added;
+    h->whole = h->added >= 0 && length == h->added;
     return known;
 }
 

@@ -78,6 +78,15 @@ int main(void)
     freeReplyObject(reply);
     gap(&h, "1-0", RS_GAP_REDIS_RESET, "a reader of a stream that is gone");
     gap(&h, "0-0", RS_GAP_NONE, "and one that has had nothing");
+    reply = parse(reader, "*2\r\n$17\r\nlast-generated-id\r\n$3\r\n9-0\r\n");
+    ok(rs_history_parse(&h, reply) && !h.whole && h.added == -1,
+       "without any counter nothing says that the stream is whole");
+    freeReplyObject(reply);
+    gap(&h, "0-0", RS_GAP_TRIMMED, "so one that has had nothing has a gap");
+    reply = parse(reader, "*4\r\n$17\r\nlast-generated-id\r\n$3\r\n9-0\r\n"
+                          "$13\r\nentries-added\r\n:-5\r\n");
+    ok(rs_history_parse(&h, reply) && h.added == -1, "a negative counter is none");
+    freeReplyObject(reply);
     reply = parse(reader, "-WRONGTYPE x\r\n");
     ok(!rs_history_parse(&h, reply), "something else");
     freeReplyObject(reply);
