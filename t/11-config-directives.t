@@ -26,8 +26,8 @@ sub out_of_range
     my ($what, @wrong) = @_;
     return map { [$_, "is out of range: write a $what from"] } @wrong;
 }
-sub durations { return (['soon', $duration_rule], ['-1s', $duration_rule], out_of_range('duration',
-    @_)) }
+sub durations { return (['soon', $duration_rule], ['-1s', $duration_rule], ['5something',
+    $duration_rule], out_of_range('duration', '999999999999h', @_)) }
 sub sizes { return (['big', $size_rule], ['5XB', $size_rule], out_of_range('size', @_)) }
 sub numbers { return map { [$_, 'is not a number from'] } @_, 'many', '-1', '5x' }
 
@@ -152,14 +152,15 @@ my %row = (
     RaglineOrigins => { in => 'D', good => ['https://app.example https://other.example:8443', '*',
         'http://[::1]:8080'],
         bad => [['app.example', 'is not an origin: write https://HOST or https://HOST:PORT'],
-            ['https://', 'is not an origin'],
+            ['https://', 'is not an origin'], ['https://b%C3%BC.example', 'is not an origin'],
             ['https://app.example/', 'leave out the path and the slash at the end'], ['http://a/',
                 'leave out the path'],
             ['https://*.example', 'a part of an origin cannot be *'],
             ['https://app.example:443', 'leave out :443'], ['http://app.example:80',
                 'leave out :80'],
             ['https://app.example:http', 'the port is not a number'], ['https://u@app.example',
-                'is not an origin'],
+                'is not an origin'], ['https://app.example:1:2', 'the port is not a number'],
+            ['http://a:65536', 'the port is not a number'], ['http://[::1', 'is not an origin'],
             ['* https://app.example',
                 '* stands for every origin: write it alone, or leave it out']] },
     RaglinePublish => { in => 'D', good => ['orders', 'orders any-tenant'],

@@ -1,10 +1,43 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Values of directives. Main thread while httpd reads its files.
+ * Values of directives. Main thread while httpd reads its files; APR only, so that what an
+ * administrator may write is fuzzed like what a client may send.
  */
-#include "rs_httpd.h"
+#include <string.h>
 
+#include <apr_cstr.h>
+#include <apr_lib.h>
+#include <apr_strings.h>
+
+#include "../base/rs_base.h"
 #include "rs_args.h"
+
+typedef struct {
+    const char *unit;
+    apr_int64_t factor;
+} unit_t;
+
+/* A number and one of the units, in any case, and nothing behind it. 0 when it is not that. Too
+ * large a number is the largest there is. */
+static int number_with_unit(apr_int64_t *out, const char *text, const unit_t *units, size_t n)
+{
+    const apr_int64_t most = APR_INT64_MAX;
+    apr_int64_t value;
+    char *end;
+    size_t i;
+
+    if (!apr_isdigit(*text)) {
+        return 0;
+    }
+    value = apr_strtoi64(text, &end, 10);
+    for (i = 0; i < n; i++) {
+        if (!apr_cstr_casecmp(end, units[i].unit)) {
+            *out = value > most / units[i].factor ? most : value * units[i].factor;
+            return 1;
+        }
+    }
+    return 0;
+}
 
 static const char *duration_text(apr_pool_t *p, apr_interval_time_t t)
 {
@@ -14,14 +47,16 @@ static const char *duration_text(apr_pool_t *p, apr_interval_time_t t)
     return apr_psprintf(p, "%" APR_INT64_T_FMT "ms", (apr_int64_t)(t / 1000));
 }
 
+/* Not ap_timeout_parameter_parse(): to it "30something" is 30s and "-5s" a time. */
 const char *rs_args_duration(apr_interval_time_t *out, apr_pool_t *p, const char *text,
                              apr_interval_time_t min, apr_interval_time_t max)
 {
-    apr_interval_time_t t;
+    static const unit_t units[] = {{"", APR_USEC_PER_SEC},         {"ms", 1000},
+                                   {"s", APR_USEC_PER_SEC},        {"mi", 60 * APR_USEC_PER_SEC},
+                                   {"min", 60 * APR_USEC_PER_SEC}, {"h", 3600 * APR_USEC_PER_SEC}};
+    apr_int64_t t;
 
-    /* ap_timeout_parameter_parse() takes "-5s" and overflows silently: digits first. */
-    if (!apr_isdigit(*text) || strlen(text) > 12
-        || ap_timeout_parameter_parse(text, &t, "s") != APR_SUCCESS) {
+    if (!number_with_unit(&t, text, units, RS_ARRAY_LEN(units))) {
         return apr_psprintf(
             p, "\"%s\" is not a duration: write a number with ms, s, min or h, as in 30s", text);
     }
@@ -36,79 +71,83 @@ const char *rs_args_duration(apr_interval_time_t *out, apr_pool_t *p, const char
 const char *rs_args_size(apr_off_t *out, apr_pool_t *p, const char *text, apr_off_t min,
                          apr_off_t max)
 {
-    static const struct {
-        const char *unit;
-        int shift;
-    } units[] = {{"", 0},   {"B", 0},   {"K", 10}, {"KB", 10},
-                 {"M", 20}, {"MB", 20}, {"G", 30}, {"GB", 30}};
-    apr_off_t value;
-    char *end;
-    apr_size_t i;
+    static const unit_t units[] = {{"", 1},         {"B", 1},       {"K", 1 << 10},
+                                   {"KB", 1 << 10}, {"M", 1 << 20}, {"MB", 1 << 20},
+                                   {"G", 1 << 30},  {"GB", 1 << 30}};
+    apr_int64_t value;
 
-    if (!apr_isdigit(*text) || apr_strtoff(&value, text, &end, 10) != APR_SUCCESS) {
+    if (!number_with_unit(&value, text, units, RS_ARRAY_LEN(units))) {
         return apr_psprintf(p, "\"%s\" is not a size: write a number with KB, MB or GB, as in 64MB",
                             text);
     }
-    for (i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
-        if (!ap_cstr_casecmp(end, units[i].unit)) {
-            break;
-        }
-    }
-    if (i == sizeof(units) / sizeof(units[0])) {
-        return apr_psprintf(p, "\"%s\" is not a size: write a number with KB, MB or GB, as in 64MB",
-                            text);
-    }
-    if (value > max >> units[i].shift || (value <<= units[i].shift) < min) {
+    if (value < min || value > max) {
         return apr_psprintf(p,
                             "%s is out of range: write a size from %" APR_OFF_T_FMT
                             " to %" APR_OFF_T_FMT " bytes",
                             text, min, max);
     }
-    *out = value;
+    *out = (apr_off_t)value;
     return NULL;
 }
 
 const char *rs_args_number(int *out, apr_pool_t *p, const char *text, int min, int max)
 {
-    char *end;
-    apr_int64_t value = apr_strtoi64(text, &end, 10);
+    static const unit_t none[] = {{"", 1}};
+    apr_int64_t value;
 
-    if (!apr_isdigit(*text) || *end || value < min || value > max) {
+    if (!number_with_unit(&value, text, none, 1) || value < min || value > max) {
         return apr_psprintf(p, "\"%s\" is not a number from %d to %d", text, min, max);
     }
     *out = (int)value;
     return NULL;
 }
 
+/* What stands between scheme and port: returns its end, or NULL. Browsers write it as a URL's host
+ * in its final form: no escapes, and xn-- for what is not ASCII. */
+static const char *host_end(const char *host)
+{
+    const char *end = host;
+
+    if (*host == '[') {
+        end += 1 + strspn(host + 1, "0123456789abcdefABCDEF:.");
+        return *end == ']' && end > host + 1 ? end + 1 : NULL;
+    }
+    while (*end > ' ' && *end < 0x7f && !strchr("\"#%/:<>?@[\\]^|", *end)) {
+        end++;
+    }
+    return end > host ? end : NULL;
+}
+
 /* What would never be equal to a browser's Origin is an error, not a rule that nobody meets. */
 const char *rs_args_origin(apr_pool_t *p, const char *text)
 {
-    int tls = !ap_cstr_casecmpn(text, "https://", 8);
-    const char *host = tls ? text + 8 : !ap_cstr_casecmpn(text, "http://", 7) ? text + 7 : NULL;
-    const char *port = host ? strrchr(host, ':') : NULL;
+    int tls = !apr_cstr_casecmpn(text, "https://", 8), number;
+    const char *host = tls ? text + 8 : !apr_cstr_casecmpn(text, "http://", 7) ? text + 7 : NULL;
+    const char *end = host ? host_end(host) : NULL;
 
     if (!strcmp(text, "*")) {
         return NULL;
     }
-    if (!host || !*host || *host == ':' || strpbrk(host, "@ \"\\")) {
-        return apr_psprintf(p, "\"%s\" is not an origin: write https://HOST or https://HOST:PORT",
-                            text);
-    }
-    if (strpbrk(host, "/?#")) {
+    if (end && (*end == '/' || *end == '?' || *end == '#')) {
         return apr_psprintf(
             p, "\"%s\" is not an origin: leave out the path and the slash at the end", text);
     }
-    if (strchr(host, '*')) {
+    if (!end || (*end && *end != ':')) {
+        return apr_psprintf(p, "\"%s\" is not an origin: write https://HOST or https://HOST:PORT",
+                            text);
+    }
+    if (memchr(host, '*', (apr_size_t)(end - host))) {
         return apr_psprintf(p, "\"%s\": a part of an origin cannot be *: write each origin", text);
     }
-    if (port && !strchr(port, ']') && !strcmp(port, tls ? ":443" : ":80")) {
+    if (!strcmp(end, tls ? ":443" : ":80")) {
         return apr_psprintf(p,
                             "\"%s\": browsers leave out the port that is the usual one: leave "
                             "out %s",
-                            text, port);
+                            text, end);
     }
-    if (port && !strchr(port, ']') && (!port[1] || port[1 + strspn(port + 1, "0123456789")])) {
-        return apr_psprintf(p, "\"%s\" is not an origin: the port is not a number", text);
+    if (*end && (end[1] == '0' || rs_args_number(&number, p, end + 1, 1, 65535))) {
+        return apr_psprintf(p, "\"%s\" is not an origin: the port is not a number from 1 to 65535",
+                            text);
     }
     return NULL;
 }
