@@ -4,23 +4,16 @@
  * chooses what the rest is; headers and claims are signed here, so that the fuzzer gets behind the
  * signature. Besides crashes it looks for a token that is accepted without the right key.
  */
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <apr_general.h>
-#include <apr_strings.h>
 #include <apr_tables.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 
 #include "../../src/auth/rs_claims.h"
 #include "../../src/auth/rs_jwt.h"
+#include "fuzz.h"
 
 #define SECRET "k7Jq2m-Zx0vTr9LwP4sNe8HdYb6UcGfA1oXi3KtQzMlRjV5nSuBpWyEhDgCa_I0O"
 #define NOW apr_time_from_sec(1700000000)
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* Examples of RFC 7515, 7517 and 8037; nothing here signs with them. */
 static const char *const public_keys[] = {
@@ -35,33 +28,19 @@ static const char *const public_keys[] = {
     "vMQFh6WeZu0fM4lFd2NcRwr3XPksINHaQ-G_xBniIqbw0Ls1jF44-csFCur-kEgU8awapJzKnqDKgw\"}",
 };
 
-static apr_pool_t *all, *pool;
+static apr_pool_t *pool;
 static rs_jwt_policy_t policy;
 
-static void teardown(void)
+void fuzz_setup(apr_pool_t *all)
 {
-    apr_pool_destroy(all);
-    apr_terminate();
-}
-
-static void setup(void)
-{
-    apr_array_header_t *keys;
-    const char *why = NULL;
+    apr_array_header_t *keys = apr_array_make(all, 4, sizeof(rs_jwt_key_t *));
     size_t i;
 
-    apr_initialize();
-    apr_pool_create(&all, NULL);
-    apr_pool_create(&pool, all);
-    keys = apr_array_make(all, 4, sizeof(rs_jwt_key_t *));
-    why = rs_jwt_keys_add(keys, all, "HS256", NULL, "hs", SECRET, strlen(SECRET));
-    for (i = 0; !why && i < RS_ARRAY_LEN(public_keys); i++) {
-        why = rs_jwt_keys_add(keys, all, NULL, NULL, NULL, public_keys[i], strlen(public_keys[i]));
+    require(!rs_jwt_keys_add(keys, all, "HS256", NULL, "hs", SECRET, strlen(SECRET)));
+    for (i = 0; i < RS_ARRAY_LEN(public_keys); i++) {
+        require(
+            !rs_jwt_keys_add(keys, all, NULL, NULL, NULL, public_keys[i], strlen(public_keys[i])));
     }
-    if (why) {
-        abort();
-    }
-    atexit(teardown); /* a leak checker does not look into APR's pools */
     policy.keys = keys;
     policy.leeway = apr_time_from_sec(30);
     rs_jwt_cache_create(&policy.cache, all);
@@ -88,12 +67,10 @@ static int verify(const char *token, size_t len)
     rs_jwt_t *jwt = NULL;
     apr_status_t rv = rs_jwt_verify(&jwt, pool, &policy, token, len, NOW, &reason);
 
-    if ((rv == APR_SUCCESS) != (jwt != NULL) || (rv == APR_SUCCESS) == (reason != NULL)) {
-        abort();
-    }
-    if (jwt && (!json_is_object(jwt->claims) || (jwt->expires && jwt->expires <= NOW))) {
-        abort();
-    }
+    require((rv == APR_SUCCESS) == (jwt != NULL));
+    require((rv == APR_SUCCESS) == (reason == NULL));
+    require(!jwt || json_is_object(jwt->claims));
+    require(!jwt || !jwt->expires || jwt->expires > NOW);
     return rv == APR_SUCCESS;
 }
 
@@ -109,51 +86,48 @@ static char *mac_of(const char *text, size_t len)
 
 /* The one key that anybody here has is the secret: what is accepted must be signed with it, and
  * be spelled in the one right way. */
-static void with_token(const uint8_t *data, size_t size)
+static void with_token(const char *data, size_t size)
 {
-    char *token = apr_pstrmemdup(pool, (const char *)data, size), *dot = strrchr(token, '.');
+    char *token = fuzz_text(pool, data, size), *dot = strrchr(token, '.');
 
-    if (verify((const char *)data, size)
-        && (!dot || strlen(token) != size
-            || strcmp(dot + 1, mac_of(token, (size_t)(dot - token))) != 0)) {
-        abort();
+    if (verify(data, size)) {
+        require(dot && strlen(token) == size);
+        require(!strcmp(dot + 1, mac_of(token, (size_t)(dot - token))));
     }
 }
 
-static int verify_signed(const uint8_t *header, size_t header_len, const uint8_t *claims,
+static int verify_signed(const char *header, size_t header_len, const char *claims,
                          size_t claims_len)
 {
-    char *text = apr_pstrcat(pool, b64url(header, header_len), ".", b64url(claims, claims_len),
-                             NULL);
+    char *text =
+        apr_pstrcat(pool, b64url(header, header_len), ".", b64url(claims, claims_len), NULL);
     char *token = apr_pstrcat(pool, text, ".", mac_of(text, strlen(text)), NULL);
 
     return verify(token, strlen(token));
 }
 
-static void with_claims(const uint8_t *data, size_t size)
+static void with_claims(const char *data, size_t size)
 {
     static const char header[] = "{\"alg\":\"HS256\"}";
     json_error_t error;
     json_t *claims;
 
     /* What jansson's own strict parser refuses must not come through. */
-    if (verify_signed((const uint8_t *)header, sizeof(header) - 1, data, size)) {
-        claims = json_loadb((const char *)data, size, JSON_REJECT_DUPLICATES, &error);
-        if (!json_is_object(claims)) {
-            abort();
-        }
+    if (verify_signed(header, sizeof(header) - 1, data, size)) {
+        claims = json_loadb(data, size, JSON_REJECT_DUPLICATES, &error);
+        require(json_is_object(claims));
         json_decref(claims);
     }
 }
 
 /* The path is the input up to its first newline. */
-static void with_path(const uint8_t *data, size_t size)
+static void with_path(const char *data, size_t size)
 {
-    const uint8_t *end = size ? memchr(data, '\n', size) : NULL;
+    const char *end = size ? memchr(data, '\n', size) : NULL;
     size_t n = end ? (size_t)(end - data) : size;
-    char *path = apr_pstrmemdup(pool, (const char *)data, n);
+    char *path = fuzz_text(pool, data, n);
     json_error_t error;
-    json_t *claims = end ? json_loadb((const char *)end + 1, size - n - 1, 0, &error) : NULL;
+    json_t *claims = end ? json_loadb(end + 1, size - n - 1, 0, &error) : NULL;
     json_t *found = rs_claim_find(claims, path);
 
     rs_claim_text(pool, found);
@@ -161,38 +135,34 @@ static void with_path(const uint8_t *data, size_t size)
     json_decref(claims);
 }
 
-static void with_key(const uint8_t *data, size_t size)
+static void with_key(const char *data, size_t size)
 {
     static const char *const algs[] = {NULL, "HS256", "RS256", "PS512", "ES256", "ES512", "EdDSA"};
     apr_array_header_t *keys = apr_array_make(pool, 4, sizeof(rs_jwt_key_t *));
-    const char *alg = size ? algs[data[0] % RS_ARRAY_LEN(algs)] : NULL;
+    const char *alg = size ? algs[(unsigned char)data[0] % RS_ARRAY_LEN(algs)] : NULL;
     const char *why;
 
     if (size == 0) {
         return;
     }
-    why = rs_jwt_keys_add(keys, pool, alg, "HS256", NULL, (const char *)data + 1, size - 1);
-    if ((why == NULL) != (keys->nelts > 0)) {
-        abort();
-    }
+    why = rs_jwt_keys_add(keys, pool, alg, "HS256", NULL, data + 1, size - 1);
+    require((why == NULL) == (keys->nelts > 0));
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+void fuzz_one(apr_pool_t *p, const char *data, size_t size)
 {
     apr_array_header_t *keys;
 
-    if (!pool) {
-        setup();
-    }
+    pool = p;
     if (size == 0 || size > 20000) {
-        return 0;
+        return;
     }
     switch (data[0]) {
     case 't':
         with_token(data + 1, size - 1);
         break;
     case 'h':
-        verify_signed(data + 1, size - 1, (const uint8_t *)"{}", 2);
+        verify_signed(data + 1, size - 1, "{}", 2);
         break;
     case 'c':
         with_claims(data + 1, size - 1);
@@ -205,11 +175,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         break;
     case 'j':
         keys = apr_array_make(pool, 4, sizeof(rs_jwt_key_t *));
-        rs_jwt_jwks_load(keys, pool, "RS256", (const char *)data + 1, size - 1);
+        rs_jwt_jwks_load(keys, pool, "RS256", data + 1, size - 1);
         break;
     default:
         break;
     }
-    apr_pool_clear(pool);
-    return 0;
 }

@@ -3,42 +3,17 @@
  * Hostile publish bodies, in each of the forms a body may have. Besides crashes it looks for a
  * payload that is taken from the text and is not what jansson reads there.
  */
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <apr_general.h>
-#include <apr_strings.h>
 #include <jansson.h>
 
 #include "../../src/base/rs_name.h"
 #include "../../src/base/rs_utf8.h"
 #include "../../src/proto/rs_cloudevent.h"
 #include "../../src/proto/rs_publish_body.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "fuzz.h"
 
 static apr_pool_t *pool;
 
-static void teardown(void)
-{
-    apr_pool_destroy(pool);
-    apr_terminate();
-}
-
-static void setup(void)
-{
-    apr_initialize();
-    atexit(teardown); /* a leak checker does not look into APR's pools */
-    apr_pool_create(&pool, NULL);
-}
-
-static void require(int good)
-{
-    if (!good) {
-        abort();
-    }
-}
+void fuzz_setup(apr_pool_t *all) { (void)all; }
 
 static json_t *payload_of(const rs_publish_item_t *item)
 {
@@ -166,17 +141,11 @@ static void try_binary(const char *data, size_t size)
     }
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+void fuzz_one(apr_pool_t *p, const char *data, size_t size)
 {
-    const char *text = size ? (const char *)data : "";
-
-    if (!pool) {
-        setup();
-    }
-    try_form(RS_PUBLISH_EVENTS, text, size);
-    try_form(RS_PUBLISH_CLOUDEVENT, text, size);
-    try_form(RS_PUBLISH_CLOUDEVENTS, text, size);
-    try_binary(text, size);
-    apr_pool_clear(pool);
-    return 0;
+    pool = p;
+    try_form(RS_PUBLISH_EVENTS, data, size);
+    try_form(RS_PUBLISH_CLOUDEVENT, data, size);
+    try_form(RS_PUBLISH_CLOUDEVENTS, data, size);
+    try_binary(data, size);
 }

@@ -3,40 +3,12 @@
  * Any text as a Redis URL. Besides crashes it looks for a URL whose label, which stands in logs, is
  * another server than the URL itself, and for a sentence that quotes what it refuses.
  */
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <apr_general.h>
-#include <apr_strings.h>
-
 #include "../../src/redis/rs_redis_url.h"
+#include "fuzz.h"
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+void fuzz_setup(apr_pool_t *all) { (void)all; }
 
-static apr_pool_t *pool;
-
-static void teardown(void)
-{
-    apr_pool_destroy(pool);
-    apr_terminate();
-}
-
-static void setup(void)
-{
-    apr_initialize();
-    atexit(teardown); /* a leak checker does not look into APR's pools */
-    apr_pool_create(&pool, NULL);
-}
-
-static void require(int good)
-{
-    if (!good) {
-        abort();
-    }
-}
-
-static void check(const rs_redis_url_t *u)
+static void check(apr_pool_t *pool, const rs_redis_url_t *u)
 {
     rs_redis_url_t *again = NULL;
 
@@ -63,19 +35,13 @@ static void check(const rs_redis_url_t *u)
     require(u->host ? !strcmp(again->host, u->host) : !strcmp(again->path, u->path));
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+void fuzz_one(apr_pool_t *p, const char *data, size_t size)
 {
     rs_redis_url_t *u;
-    const char *problem;
+    const char *problem = rs_redis_url_parse(&u, p, fuzz_text(p, data, size));
 
-    if (!pool) {
-        setup();
-    }
-    problem = rs_redis_url_parse(&u, pool, apr_pstrmemdup(pool, (const char *)data, size));
     require(!problem == (u != NULL));
     if (u) {
-        check(u);
+        check(p, u);
     }
-    apr_pool_clear(pool);
-    return 0;
 }
