@@ -151,6 +151,7 @@ static void on_turn_reply(rs_watcher_t *w, redisReply **reply)
     watch = w->round[at].watch; /* it may have been removed */
     if (watch && last) {
         watch->place = 0;
+        w->round[at].watch = NULL; /* from here on it may be removed without our hearing of it */
         if (more || watch->again) {
             enqueue(w, watch);
         }
@@ -316,6 +317,7 @@ static void go_down(rs_watcher_t *w, const char *why)
     for (i = 0; i < w->n; i++) {
         if (w->round[i].watch) {
             w->round[i].watch->place = 0;
+            w->round[i].watch = NULL;
         }
     }
     w->n = 0;
