@@ -154,7 +154,7 @@ static int key_index(const rs_reader_t *r, const redisReply *name)
     int i;
 
     for (i = 0; name->type == REDIS_REPLY_STRING && i < r->n; i++) {
-        if (strlen(r->keys[i]) == (size_t)name->len
+        if (!r->left_out[i] && strlen(r->keys[i]) == (size_t)name->len
             && memcmp(r->keys[i], name->str, (size_t)name->len) == 0) {
             return i;
         }

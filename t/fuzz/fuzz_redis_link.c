@@ -46,6 +46,7 @@ typedef struct {
 struct seen_t {
     apr_uint64_t trace; /* a hash of all calls, with what they were given */
     int nkeys;
+    int known[KEYS]; /* the reader has said where it stands */
     int up, downs, batches;
     /* The loader's job. */
     rs_job_t job;
@@ -108,6 +109,7 @@ static rs_id_t on_position(void *baton, int stream, const rs_history_t *history)
     note(seen, &stream, sizeof(stream));
     note(seen, &history->newest, sizeof(history->newest));
     note(seen, &history->first, sizeof(history->first));
+    seen->known[stream] = 1;
     return history->newest;
 }
 
@@ -115,7 +117,7 @@ static void on_entry(void *baton, int stream, rs_id_t id, const redisReply *fiel
 {
     seen_t *seen = baton;
 
-    require(stream >= 0 && stream < seen->nkeys && seen->up);
+    require(stream >= 0 && stream < seen->nkeys && seen->known[stream] && seen->up);
     note(seen, &stream, sizeof(stream));
     note(seen, &id, sizeof(id));
     note_reply(seen, fields);
