@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The position of consumer groups, in one script: opens groups, moves them forward, never back. A
- * hash beside the stream holds the positions ("ID ENTRIES"), since XINFO GROUPS looks at every group
- * of a stream. ENTRIES is how many entries there ever were up to ID: what lags is told from that.
- * Functions on commands and replies; any thread.
+ * hash beside the stream holds the positions ("ID ENTRIES"), since XINFO GROUPS looks at every
+ * group of a stream. ENTRIES is how many entries there ever were up to ID: what lags is told from
+ * that. Functions on commands and replies; any thread.
  *
  *     EVAL script 2 KEY HASH  GROUP ID ENTRIES  GROUP ID ENTRIES …
  *
- * ID "": only opens it. ENTRIES "": not known. The reply has for each group two elements: its position,
- * and "" or one of
+ * ID "": only opens it. ENTRIES "": not known. The reply has for each group two elements: its
+ * position, and "" or one of
  *     new    it was made now, at the end of the stream
  *     ahead  the stream ends before its position, or before ID: it is not what it was
  */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Watches any number of keys over one connection, without polling and without a blocking command for
- * each: Redis tells which keys were changed (CLIENT TRACKING, Redis 6 and later), and whoever
+ * Watches any number of keys over one connection, without polling and without a blocking command
+ * for each: Redis tells which keys were changed (CLIENT TRACKING, Redis 6 and later), and whoever
  * watches such a key has its turn to send commands. After a reconnect everybody has a turn, so
  * nothing is missed for good. Where Redis does not offer or allow tracking, everybody has a turn
  * once a second. The hub's thread.
@@ -17,8 +17,8 @@ typedef struct rs_watch_t rs_watch_t;
 /* A member of what watches a key. */
 struct rs_watch_t {
     const char *key; /* constant while it is watched */
-    /* Its turn: rs_watcher_ask() for each command. The first must be a read of the key, since that is
-     * what makes Redis tell of the next change; none: it wants nothing. */
+    /* Its turn: rs_watcher_ask() for each command. The first must be a read of the key, since that
+     * is what makes Redis tell of the next change; none: it wants nothing. */
     void (*ask)(rs_watch_t *watch);
     /* The n-th reply of this turn. 1 with the last: another turn is wanted at once. May remove the
      * watch. The reply may be taken, leaving NULL. */
@@ -40,8 +40,8 @@ typedef struct {
     void *baton;
 } rs_watcher_calls_t;
 
-/* Closed when p is cleaned up; connects at its first turn. p grows with the number of keys watched at
- * once, in the hub's thread. */
+/* Closed when p is cleaned up; connects at its first turn. p grows with the number of keys watched
+ * at once, in the hub's thread. */
 apr_status_t rs_watcher_create(rs_watcher_t **watcher, apr_pool_t *p, rs_poll_t *poll,
                                const rs_redis_url_t *url, const rs_watcher_calls_t *calls);
 

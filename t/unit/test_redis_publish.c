@@ -11,6 +11,7 @@
 #include <apr_strings.h>
 #include <hiredis/hiredis.h>
 
+#include "../../src/proto/rs_template.h"
 #include "../../src/redis/rs_redis_publish.h"
 #include "tap.h"
 
