@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The directives about where a client starts and who gets an event. Main thread while httpd reads its
- * files.
+ * The directives about where a client starts and who gets an event. Main thread while httpd reads
+ * its files.
  */
 #include "rs_httpd.h"
 

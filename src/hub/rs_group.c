@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Groups are opened and written by one job of the source's loader, many in a round: a script call for
- * up to BATCH groups of a key that all tenants share, one for each key that is a tenant's own.
+ * Groups are opened and written by one job of the source's loader, many in a round: a script call
+ * for up to BATCH groups of a key that all tenants share, one for each key that is a tenant's own.
  * The hub's thread, but for rs_group_accept().
  */
 #include <stdlib.h>
@@ -82,8 +82,8 @@ static void ask(rs_groups_t *all, int first, int n, int k)
     rs_loader_ask(all->source->loader, argc, argv);
 }
 
-/* Where the group is to be moved: to what was accepted, or, if nothing has come for the tenant since
- * then, to where the hub has read. */
+/* Where the group is to be moved: to what was accepted, or, if nothing has come for the tenant
+ * since then, to where the hub has read. */
 static void set_target(rs_group_t *group, rs_cursor_t *to)
 {
     rs_topic_t *topic = group->topic;
@@ -160,8 +160,8 @@ static void note(rs_group_t *group, int k, rs_id_t id, rs_group_state_t state)
     group->at.pos[k] = id;
     group->state = state == RS_GROUP_OLD ? group->state : state;
     if (state == RS_GROUP_AHEAD) {
-        /* The stream is not what it was. Who starts here is told so; from then on the group is where
-         * the hub reads. */
+        /* The stream is not what it was. Who starts here is told so; from then on the group is
+         * where the hub reads. */
         pthread_mutex_lock(&topic->lock);
         group->accepted.pos[k] = topic->key[k]->at;
         group->moved = 1;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * A tenant's consumer group as a position that outlives everybody (RaglineStart group): the highest
- * id that one of the tenant's clients of an endpoint has accepted, on any server. Events are not read
- * through it: XINFO GROUPS shows it, the tenant's first client starts from it.
+ * id that one of the tenant's clients of an endpoint has accepted, on any server. Events are not
+ * read through it: XINFO GROUPS shows it, the tenant's first client starts from it.
  *
  * Made and written by the hub's thread; streamers say what was accepted.
  */

@@ -16,7 +16,8 @@ static void set_caught_up(rs_source_t *source, int caught_up)
     RS_STAT_SET(source->stats->caught_up, (apr_uint32_t)caught_up);
 }
 
-/* One of the two that read it is up now, or failed (again): it is up when both are that are there. */
+/* One of the two that read it is up now, or failed (again): it is up when both are that are
+ * there. */
 static void set_up(rs_source_t *source, int failed)
 {
     int up = (!source->reader || source->reading) && (!source->watcher || source->watching);

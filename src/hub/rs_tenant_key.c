@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Keys that are one tenant's own: opened with the tenant's first topic, watched, read whenever Redis
- * says that they were changed, closed with its last topic. Clients wait until it is known where
- * such a key stands. The hub's thread.
+ * Keys that are one tenant's own: opened with the tenant's first topic, watched, read whenever
+ * Redis says that they were changed, closed with its last topic. Clients wait until it is known
+ * where such a key stands. The hub's thread.
  *
  * A change after which nothing can be read is a deletion, or a stream that lost its newest entries:
  * where it stands is asked then, as it is when watching begins anew.

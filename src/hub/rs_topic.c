@@ -179,8 +179,8 @@ int rs_topic_known(const rs_topic_t *topic)
 {
     int k;
 
-    /* Those that all share are asked for before the child takes clients; one that is no stream never
-     * is known, and harms nobody. */
+    /* Those that all share are asked for before the child takes clients; one that is no
+     * stream never is known, and harms nobody. */
     for (k = 0; k < topic->nstreams && (topic->key[k]->known || !topic->key[k]->tenant); k++) {
     }
     return k == topic->nstreams;

@@ -70,7 +70,8 @@ struct rs_topic_t {
 #define RS_TOPIC_BYTES_MAX ((size_t)1024 * 1024)
 #define RS_TOPIC_KEEP_MSEC 2000
 
-/* key: what is read of these streams, in their order. Complete from the keys' present positions on. */
+/* key: what is read of these streams, in their order. Complete from the keys' present positions
+ * on. */
 rs_topic_t *rs_topic_create(rs_source_t *source, apr_uint64_t streams, rs_key_t *const *key);
 void rs_topic_free(rs_topic_t *topic);
 

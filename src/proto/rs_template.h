@@ -11,8 +11,8 @@
 /* Whether the name differs from tenant to tenant. */
 int rs_template_per_tenant(const char *name);
 
-/* Writes the name with the tenant in each place of {tenant}, and a NUL; returns its length. out NULL:
- * only that. */
+/* Writes the name with the tenant in each place of {tenant}, and a NUL; returns its length. out
+ * NULL: only that. */
 size_t rs_template_fill(char *out, const char *name, const char *tenant);
 
 /* The same for a consumer group, where a tenant's `-` becomes `~`: so group "ws-{tenant}" of tenant

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * A Redis that says anything: the input is what it sends over a real socket, to the reader of
- * streams, to the loader of history or to the watcher of keys. Whatever comes, and however it is cut
- * into pieces, what they tell their owner must be the same, must follow the rules of their headers,
- * and must end with the connection.
+ * streams, to the loader of history or to the watcher of keys. Whatever comes, and however it is
+ * cut into pieces, what they tell their owner must be the same, must follow the rules of their
+ * headers, and must end with the connection.
  *
- * The first byte: r for the reader, l for the loader, w for the watcher; in capitals when the answer
- * to the login is part of the input. The second byte: how many keys or commands. The watcher has two
- * connections: a byte 1 in the input changes to the other one.
+ * The first byte: r for the reader, l for the loader, w for the watcher; in capitals when the
+ * answer to the login is part of the input. The second byte: how many keys or commands. The watcher
+ * has two connections: a byte 1 in the input changes to the other one.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -476,8 +476,8 @@ void fuzz_one(apr_pool_t *p, const char *data, size_t size)
     }
     run(p, &whole, data, size, size);
     run(p, &pieces, data, size, 1 + size / 16);
-    /* Once a second the reader asks for positions in between, and the watcher's keys have their turns
-     * in the order of a hash that is another one each time: then it may differ. */
+    /* Once a second the reader asks for positions in between, and the watcher's keys have their
+     * turns in the order of a hash that is another one each time: then it may differ. */
     if (!whole.watcher && rs_clock_now() - begun < apr_time_from_msec(500)) {
         require(whole.trace == pieces.trace && whole.batches == pieces.batches);
         require(whole.rounds == pieces.rounds && whole.downs == pieces.downs);

@@ -44,7 +44,7 @@ void fuzz_setup(apr_pool_t *all) { require(!rs_redis_url_parse(&url, all, "unix:
 
 /* --- entries --- */
 
-/* What a browser makes of the payload: every kind of line end is one, what is not text is U+FFFD. */
+/* What a browser makes of the payload: each kind of line end is one, no text is U+FFFD. */
 static size_t slow_text(char *to, const rs_text_t *data)
 {
     const char *at = data->data, *end = at + data->len, *start = to;
