@@ -1,0 +1,306 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The servers that `run` measures: httpd with the module, Redis, nginx with nchan.
+
+Each is a process of ours, on 127.0.0.1 and a free port, in a directory of its own; stop() ends it by its pid, and
+the kernel does if this program dies.
+"""
+import os
+import re
+import resource
+import signal
+import socket
+import subprocess
+import time
+
+from soak import die_with_parent
+
+HTTPD = '''
+LoadModule mpm_event_module "%(lib)s/mod_mpm_event.so"
+%(modules)s
+LoadModule ragline_stream_module "%(module)s"
+%(user)s
+ServerRoot "%(dir)s"
+ServerName localhost
+PidFile "%(dir)s/httpd.pid"
+DefaultRuntimeDir "%(dir)s"
+ErrorLog "%(dir)s/error_log"
+LogLevel warn
+ListenBacklog 4096
+Listen 127.0.0.1:%(port)d
+Listen 127.0.0.1:%(tls_port)d
+StartServers %(children)d
+ServerLimit %(children)d
+ThreadLimit 64
+ThreadsPerChild 32
+MaxRequestWorkers %(workers)d
+MinSpareThreads 1
+MaxSpareThreads %(workers)d
+RaglineRedis redis://127.0.0.1:%(redis)d/0
+RaglineStream bench bench
+RaglineMaxConnections %(connections)d
+RaglineSubscribe bench
+RaglineHeartbeat 30s
+<VirtualHost 127.0.0.1:%(tls_port)d>
+    SSLEngine on
+    SSLCertificateFile "%(dir)s/tls.pem"
+    SSLCertificateKeyFile "%(dir)s/tls.key"
+</VirtualHost>
+%(locations)s
+%(extra)s
+'''
+
+LOCATION = '''
+<Location "/%(name)s">
+    SetHandler ragline-sse
+    RaglineTenant "%%{QUERY_STRING}"
+    %(lines)s
+</Location>
+'''
+
+TOKEN = '''
+<Location "/%(name)s">
+    SetHandler ragline-sse
+    AuthType RaglineJWT
+    RaglineJWTKey file:%(dir)s/%(name)s.public alg=%(alg)s
+    Require valid-user
+</Location>
+'''
+
+ALGORITHMS = ('HS256', 'RS256', 'ES256')
+
+NGINX = '''
+load_module %(module)s;
+%(user)s
+worker_processes %(workers)d;
+daemon off;
+pid %(dir)s/nginx.pid;
+error_log %(dir)s/error.log warn;
+events { worker_connections %(connections)d; multi_accept on; }
+http {
+    access_log off;
+    keepalive_requests 1000000000;
+    client_body_temp_path %(dir)s/1; proxy_temp_path %(dir)s/2; fastcgi_temp_path %(dir)s/3;
+    uwsgi_temp_path %(dir)s/4; scgi_temp_path %(dir)s/5;
+    nchan_shared_memory_size 1024M;
+    server {
+        listen 127.0.0.1:%(port)d backlog=4096 reuseport;
+        listen 127.0.0.1:%(tls_port)d ssl backlog=4096 reuseport;
+        ssl_certificate %(dir)s/tls.pem;
+        ssl_certificate_key %(dir)s/tls.key;
+        location = /sub {
+            nchan_subscriber eventsource;
+            nchan_channel_id $arg_id;
+            nchan_subscriber_first_message newest;
+        }
+        location = /pub {
+            nchan_publisher;
+            nchan_channel_id $arg_id;
+            nchan_message_buffer_length 1000;
+            nchan_message_timeout 30s;
+        }
+    }
+}
+'''
+
+
+def free_ports(count):
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for found in sockets:
+            found.bind(('127.0.0.1', 0))
+        return [found.getsockname()[1] for found in sockets]
+    finally:
+        for found in sockets:
+            found.close()
+
+
+def descriptors():
+    """As many as we may have; what we start inherits it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    for wanted in (200000, 65536, hard):
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, max(wanted, hard)))
+            return wanted
+        except (ValueError, OSError):
+            pass
+    return soft
+
+
+def quiet(*words, **more):
+    subprocess.run(words, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **more)
+
+
+def write(path, text, mode=0o644):
+    with open(path, 'w') as out:
+        out.write(text)
+    os.chmod(path, mode)
+
+
+def certificate(directory):
+    quiet('openssl', 'req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2',
+          '-subj', '/CN=localhost', '-keyout', directory + '/tls.key', '-out', directory + '/tls.pem')
+
+
+class Server:
+    """A process that listens on self.port."""
+
+    def start(self, name, words, patience=30):
+        self.name = name
+        self.output = self.directory + '/output'
+        with open(self.output, 'ab') as log:
+            self.process = subprocess.Popen(words, stdout=log, stderr=log, stdin=subprocess.DEVNULL,
+                                            preexec_fn=die_with_parent)
+        end = time.monotonic() + patience
+        while time.monotonic() < end and self.process.poll() is None:
+            with socket.socket() as probe:
+                if probe.connect_ex(('127.0.0.1', self.port)) == 0:
+                    return
+            time.sleep(0.05)
+        self.stop()
+        with open(self.output, errors='replace') as log:
+            raise SystemExit('%s does not start: %s' % (name, log.read()[-2000:]))
+
+    def stop(self):
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(30)
+            except subprocess.TimeoutExpired:
+                # Its session is its own: no other process is in it.
+                os.killpg(self.process.pid, signal.SIGKILL)
+                self.process.wait()
+
+    @property
+    def arguments(self):
+        return ['--server', '%s=%d' % (self.name, self.process.pid)]
+
+
+class Redis(Server):
+    def __init__(self, directory):
+        self.directory = directory
+        [self.port] = free_ports(1)
+        self.start('redis', ['redis-server', '--port', str(self.port), '--bind', '127.0.0.1', '--save', '',
+                             '--appendonly', 'no', '--dir', directory])
+
+
+class Httpd(Server):
+    """Ours: with a Redis of its own."""
+
+    def __init__(self, options, directory, children=1, extra=''):
+        self.directory = directory
+        self.port, self.tls_port = free_ports(2)
+        certificate(directory)
+        self.keys(directory)
+        built_in = subprocess.check_output([options.httpd, '-l'], text=True)
+        lib = subprocess.check_output([options.apxs, '-q', 'LIBEXECDIR'], text=True).strip()
+        modules = ['LoadModule %s_module "%s/mod_%s.so"' % (name, lib, name)
+                   for name in ('authn_core', 'authz_core', 'authz_user', 'socache_shmcb', 'ssl')
+                   if 'mod_%s.c' % name not in built_in]
+        locations = [LOCATION % {'name': name, 'lines': lines} for name, lines in (
+            ('sse', ''), ('comment', 'RaglineHeartbeat 30s comment'), ('off', 'RaglineHeartbeat off'))]
+        locations += [TOKEN % {'name': alg, 'alg': alg, 'dir': directory} for alg in ALGORITHMS]
+        self.redis = Redis(directory)
+        try:
+            write(directory + '/httpd.conf', HTTPD % {
+                'lib': lib, 'modules': '\n'.join(modules), 'module': options.module, 'dir': directory,
+                'user': 'User nobody\nGroup nogroup' if os.geteuid() == 0 else '', 'port': self.port,
+                'tls_port': self.tls_port, 'children': children, 'workers': 32 * children,
+                'redis': self.redis.port, 'connections': min(60000, options.descriptors - 500),
+                'locations': ''.join(locations), 'extra': extra})
+            self.start('httpd', [options.httpd, '-f', directory + '/httpd.conf', '-DFOREGROUND'])
+        except BaseException:
+            self.redis.stop()
+            raise
+        # The children, too, have read where the stream begins.
+        time.sleep(1)
+
+    @staticmethod
+    def keys(directory):
+        secret = os.urandom(32).hex()
+        write(directory + '/HS256.private', secret, 0o600)
+        write(directory + '/HS256.public', secret, 0o600)
+        for alg, kind in (('RS256', ['RSA', '-pkeyopt', 'rsa_keygen_bits:2048']),
+                          ('ES256', ['EC', '-pkeyopt', 'ec_paramgen_curve:P-256'])):
+            private = '%s/%s.private' % (directory, alg)
+            quiet('openssl', 'genpkey', '-algorithm', *kind, '-out', private)
+            quiet('openssl', 'pkey', '-in', private, '-pubout', '-out', '%s/%s.public' % (directory, alg))
+
+    def publishing(self):
+        return ['--redis', str(self.redis.port), '--key', 'bench']
+
+    def url(self, location='sse', tls=False):
+        return '%s://127.0.0.1:%d/%s?%%t' % (
+            'https' if tls else 'http', self.tls_port if tls else self.port, location)
+
+    def token(self, alg):
+        return ['--token', '%s:%s/%s.private' % (alg, self.directory, alg)]
+
+    @property
+    def arguments(self):
+        return super().arguments + self.redis.arguments
+
+    def stop(self):
+        try:
+            super().stop()
+        finally:
+            self.redis.stop()
+
+
+class Nchan(Server):
+    def __init__(self, options, directory, workers=1):
+        self.directory = directory
+        self.port, self.tls_port = free_ports(2)
+        certificate(directory)
+        write(directory + '/nginx.conf', NGINX % {
+            'module': options.nchan, 'dir': directory, 'workers': workers, 'port': self.port,
+            'tls_port': self.tls_port, 'connections': min(60000, options.descriptors - 100),
+            'user': 'user nobody nogroup;' if os.geteuid() == 0 else ''})
+        self.start('nginx', [options.nginx, '-p', directory, '-c', directory + '/nginx.conf'])
+        time.sleep(0.5)
+
+    def publishing(self):
+        return ['--post', 'http://127.0.0.1:%d/pub?id=%%t' % self.port]
+
+    def url(self, tls=False):
+        return '%s://127.0.0.1:%d/sub?id=%%t' % ('https' if tls else 'http', self.tls_port if tls else self.port)
+
+
+def find_nchan(nginx):
+    """nchan's module, or None."""
+    if not nginx:
+        return None
+    told = subprocess.run([nginx, '-V'], capture_output=True, text=True).stderr
+    place = re.search(r'--modules-path=(\S+)', told)
+    for directory in ([place.group(1)] if place else []) + ['/usr/lib/nginx/modules', '/usr/lib64/nginx/modules']:
+        path = directory + '/ngx_nchan_module.so'
+        if os.path.exists(path):
+            return path
+    return None
+
+
+def versions(options):
+    """What was measured on what."""
+    def first(*words):
+        try:
+            done = subprocess.run(words, capture_output=True, text=True)
+            return (done.stdout + done.stderr).splitlines()[0]
+        except (OSError, IndexError):
+            return ''
+
+    def grep(path, pattern):
+        try:
+            with open(path) as text:
+                return re.search(pattern, text.read(), re.M).group(1)
+        except (OSError, AttributeError):
+            return 'unknown'
+
+    httpd = re.search(r'Apache/(\S+)', first(options.httpd, '-v'))
+    redis = re.search(r'v=(\S+)', first('redis-server', '--version'))
+    nginx = re.search(r'nginx/(\S+)', first(options.nginx, '-v')) if options.nchan else None
+    return '%s. %d cores (%s), %s, kernel %s (%s), httpd %s, Redis %s%s.' % (
+        time.strftime('%Y-%m-%d'), os.cpu_count(), grep('/proc/cpuinfo', r'^model name\s*: (.*)'),
+        grep('/etc/os-release', r'^PRETTY_NAME="?([^"\n]*)'), os.uname().release,
+        grep('/proc/sys/net/ipv4/tcp_congestion_control', r'(\w+)'),
+        httpd.group(1) if httpd else 'unknown', redis.group(1) if redis else 'unknown',
+        ', nginx %s with nchan' % nginx.group(1) if nginx else ', no nchan')
+
