@@ -114,6 +114,12 @@ my %row = (
     RaglineClaimAfter => { in => 'D', good => ['30s', '1h'], bad => [durations('999ms', '25h')] },
     RaglineMaxDeliveries => { in => 'D', good => ['1', '1000'], bad => [
         ['0', '"0" is not a number from 1 to'], ['1001', 'is not a number from 1 to']] },
+    RaglineSlowConsumer => { in => 'D', good => ['resume', 'disconnect', 'Disconnect stall=1s',
+        'resume stall=1h'], bad => [['drop', 'write resume or disconnect'],
+        ['resume 5s', 'the second argument is stall=T'],
+        ['resume wait=5s', 'the second argument is stall=T'],
+        ['stall=5s', 'write resume or disconnect'], ['', 'takes 1-2 arguments'],
+        map { ["resume stall=$_->[0]", $_->[1]] } durations('500ms', '2h')] },
     RaglineTenant => { in => 'D', good => ['main', '"%{REMOTE_USER}"', '"%{ragline_claim:org.id}"',
         '"t-%{env:X}"'],
         bad => [['"a b"', 'is neither a name (1 to 64'], ['*', 'is neither a name'], ['""',

@@ -9,6 +9,7 @@ use FindBin ();
 use lib "$FindBin::Bin/lib";
 
 use Test::More;
+use Time::HiRes ();
 
 use Ragline::Httpd ();
 use Ragline::Test;
@@ -38,12 +39,15 @@ EOF
     # From outside in.
     section('Location /a', @open, 'RaglineTenant outer', 'RaglineUser joe', 'RaglineRetry 3s',
         'RaglineEvents x_* y_*',
-        'RaglineProfile given', 'RaglineHeartbeat 1s comment', 'RaglineUserOnly on'),
+        'RaglineProfile given', 'RaglineHeartbeat 1s comment', 'RaglineUserOnly on',
+        'RaglineSlowConsumer resume stall=1s'),
+    section('Location /stats', 'SetHandler ragline-stats', @open),
     section('Location /a/same', @sse),
     section('Location /a/other', @sse, 'RaglineTenant inner', 'RaglineUser ann', 'RaglineRetry 4s',
         'RaglineEvents y_*',
         'RaglineProfile own', 'RaglineHeartbeat off', 'RaglineUserOnly off',
-            'RaglineSubscribe other'),
+            'RaglineSubscribe other', 'RaglineSlowConsumer resume stall=1h'),
+    section('Location /a/slow', @sse, 'RaglineSlowConsumer disconnect', 'RaglineProfile slow'),
     section('Location /a/several', @sse, 'RaglineEvents z_1', 'RaglineEvents z_2 z_3',
         'RaglineSubscribe orders',
         'RaglineSubscribe other', 'RaglineProfile several'),
@@ -160,6 +164,27 @@ is_said('/a/other', 'own inner ann 4000', 'everything of its own');
     is(arrive($stream, [$a, $orders, 'z_1', tenant_id => 'outer'],
         (map { [$a, 'merge:other', $_, tenant_id => 'outer'] } 'y_1', 'z_2', 'z_3')),
         'z_1 z_2 z_3', 'several lines of one section are one list');
+}
+{
+    Ragline::SSE->close_port($httpd->port);
+    wait_until(sub { stats_connections(stats($httpd, '/stats')) == 0 });
+    my @stuck;
+    for my $path ('/a/same', '/a/slow', '/a/other') {
+        my ($socket, $in) = (Ragline::HTTP::connect_to(port => $httpd->port), '');
+        syswrite($socket, Ragline::HTTP::request_bytes(port => $httpd->port, path => $path,
+            host => 'main'));
+        1 while sysread($socket, $in, 4096, length $in) && $in !~ /^event: connected\n.*\n\n/ms;
+        push @stuck, $socket;
+    }
+    for my $case ([$orders, 'outer'], ['merge:other', 'inner']) {
+        $a->xadd($case->[0], tenant_id => $case->[1], event_type => 'y_1', payload => 'x' x 500_000)
+            for 1 .. 16;
+    }
+    ok(wait_until(sub { stats_connections(stats($httpd, '/stats')) == 1 }),
+        'RaglineSlowConsumer: stall from outside, also where only the word is given');
+    Time::HiRes::sleep(2);
+    is(stats_connections(stats($httpd, '/stats')), 1, 'RaglineSlowConsumer: its own stall');
+    close($_) for @stuck;
 }
 is_said('/c', 'c c - 5000', 'outside of <If>');
 is_said('/c?if', 'c if - 7000', 'within <If>, which does not change the name');

@@ -414,6 +414,8 @@ const command_rec rs_cmds[] = {
                   "when what a dead process had not delivered is delivered by others"),
     AP_INIT_TAKE1("RaglineMaxDeliveries", rs_cmd_max_deliveries, NULL, ANYWHERE,
                   "how often delivery of an event is tried"),
+    AP_INIT_TAKE12("RaglineSlowConsumer", rs_cmd_slow_consumer, NULL, ANYWHERE,
+                   "resume or disconnect, and stall=T"),
     AP_INIT_TAKE1("RaglineTenant", set_expr, (void *)"tenant", ANYWHERE,
                   "expression or literal that names the tenant"),
     AP_INIT_TAKE1("RaglineUser", set_expr, (void *)"user", ANYWHERE,

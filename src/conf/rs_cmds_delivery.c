@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The directives about where a client starts and who gets an event. Main thread while httpd reads
- * its files.
+ * The directives about where a client starts, who gets an event, and who is too slow for them. Main
+ * thread while httpd reads its files.
  */
 #include "rs_httpd.h"
 
@@ -43,6 +43,29 @@ const char *rs_cmd_replay_limit(cmd_parms *cmd, void *dconf, const char *arg)
     return problem ? problem
                    : rs_cmd_problem(
                        cmd, rs_args_number(&conf->replay_limit, cmd->pool, arg, 1, 10000000));
+}
+
+const char *rs_cmd_slow_consumer(cmd_parms *cmd, void *dconf, const char *what, const char *option)
+{
+    rs_dir_conf_t *conf = dconf;
+    const char *name, *value, *problem = rs_cmd_enter(cmd, conf);
+
+    if (problem) {
+        return problem;
+    }
+    if (ap_cstr_casecmp(what, "resume") && ap_cstr_casecmp(what, "disconnect")) {
+        return rs_cmd_problem(cmd, "write resume or disconnect, and stall=T if you like");
+    }
+    conf->slow_disconnect = !ap_cstr_casecmp(what, "disconnect");
+    if (!option) {
+        return NULL;
+    }
+    value = rs_args_pair(&name, cmd->pool, option);
+    if (!value || strcmp(name, "stall")) {
+        return rs_cmd_problem(cmd, "the second argument is stall=T");
+    }
+    return rs_cmd_problem(cmd, rs_args_duration(&conf->stall, cmd->pool, value,
+                                                apr_time_from_sec(1), apr_time_from_sec(3600)));
 }
 
 const char *rs_cmd_delivery(cmd_parms *cmd, void *dconf, const char *arg)

@@ -48,6 +48,8 @@ typedef enum {
     X(const char *, group, NULL, "ragline-{profile}-{tenant}")                                     \
     X(apr_interval_time_t, claim_after, RS_UNSET, apr_time_from_sec(30))                           \
     X(int, max_deliveries, RS_UNSET, 5)                                                            \
+    X(int, slow_disconnect, RS_UNSET, 0)                                                           \
+    X(apr_interval_time_t, stall, RS_UNSET, apr_time_from_sec(300))                                \
     X(const char *, jwt_alg, NULL, "HS256")                                                        \
     X(apr_interval_time_t, jwt_leeway, RS_UNSET, apr_time_from_sec(30))                            \
     X(int, publish_any_tenant, RS_UNSET, 0)                                                        \

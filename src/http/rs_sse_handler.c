@@ -64,6 +64,8 @@ static const rs_profile_t *profile(request_rec *r, rs_server_conf_t *server)
     wanted.shared = conf->shared;
     wanted.claim_after = conf->claim_after;
     wanted.max_deliveries = conf->max_deliveries;
+    wanted.slow_disconnect = conf->slow_disconnect;
+    wanted.stall = conf->stall;
     for (i = 0; i < conf->subscribe->nelts; i++) {
         const rs_stream_conf_t *stream =
             rs_conf_stream(server, APR_ARRAY_IDX(conf->subscribe, i, const char *));

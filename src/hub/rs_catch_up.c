@@ -53,6 +53,13 @@ static void on_lost(void *baton, rs_client_t *client)
     fetch(s, client);
 }
 
+int rs_catch_up_too_slow(const rs_client_t *client)
+{
+    /* Without a number it never was in the topic, and what is fetched comes from elsewhere. */
+    return client->profile->slow_disconnect && client->wants_out && client->seq && !client->fetch
+           && rs_topic_read(client->topic, client->seq, NULL, 0) < 0;
+}
+
 /* Its socket is full, or it has had its fair share of this turn. */
 static void wait_for_room(rs_streamer_t *s, rs_client_t *client)
 {
@@ -193,6 +200,9 @@ void rs_catch_up(rs_streamer_t *s, rs_client_t *client)
     }
     if (rv == -1) {
         rs_life_release(s, client);
+    }
+    else if (rv == -2 && rs_catch_up_too_slow(client)) {
+        rs_life_end_slow(s, client);
     }
     else if (rv == -2) {
         on_lost(s, client);

@@ -20,8 +20,8 @@
 #include "rs_streamer_int.h"
 
 #define LINGER apr_time_from_sec(2)
-/* A client that takes nothing for so long is ended. */
-#define STALL apr_time_from_sec(300)
+/* How often a client that has no room is looked at, where falling behind too far ends it. */
+#define LOOK apr_time_from_sec(1)
 
 /* --- the end of a client --- */
 
@@ -99,6 +99,13 @@ static void end_draining(rs_streamer_t *s, rs_client_t *client)
         client->profile->retry + apr_time_from_msec(rs_jitter(&s->jitter, spread + 1)));
 }
 
+/* It is behind what its topic holds, and its endpoint does not wait for such readers. */
+void rs_life_end_slow(rs_streamer_t *s, rs_client_t *client)
+{
+    end(s, client, "slow_consumer", "Stream ended", "events came faster than they were read",
+        client->profile->retry);
+}
+
 /* --- deadlines --- */
 
 /* When the client was written to last. */
@@ -111,6 +118,14 @@ static apr_time_t last_out(const rs_client_t *client)
 
 static int blocked(const rs_client_t *client) { return client->pinned || client->wants_out; }
 
+/* When a client that has no room is looked at again. */
+static apr_time_t blocked_until(const rs_streamer_t *s, const rs_client_t *client)
+{
+    apr_time_t stalled = client->last_out + client->profile->stall, look = s->now + LOOK;
+
+    return client->profile->slow_disconnect && look < stalled ? look : stalled;
+}
+
 void rs_life_set_deadline(rs_streamer_t *s, rs_client_t *client)
 {
     apr_interval_time_t beat = client->profile->heartbeat;
@@ -120,7 +135,7 @@ void rs_life_set_deadline(rs_streamer_t *s, rs_client_t *client)
         due = client->deadline;
     }
     else if (client->state == RS_BEHIND) {
-        due = blocked(client) ? client->last_out + STALL : client->deadline;
+        due = blocked(client) ? blocked_until(s, client) : client->deadline;
     }
     else if (beat) {
         /* Up to an eighth early: clients that all got the same event must not all be due at the
@@ -204,8 +219,12 @@ void rs_life_deadline(rs_streamer_t *s, rs_client_t *client)
         }
     }
     else if (blocked(client)) {
-        if (s->now >= client->last_out + STALL) {
+        if (s->now >= client->last_out + client->profile->stall) {
             rs_life_release(s, client);
+            return;
+        }
+        if (rs_catch_up_too_slow(client)) {
+            rs_life_end_slow(s, client);
             return;
         }
     }

@@ -24,7 +24,9 @@ struct rs_profile_t {
     int shared;        /* each event goes to one client of the tenant */
     apr_interval_time_t claim_after;
     int max_deliveries;
-    int replay_limit; /* entries of the stream that a replay may scan */
+    int replay_limit;          /* entries of the stream that a replay may scan */
+    int slow_disconnect;       /* a reader that falls off its topic is ended, not fetched for */
+    apr_interval_time_t stall; /* one that takes nothing for so long is ended */
     const char *name;
     int npatterns; /* 0: every type */
     const char *const *patterns;

@@ -46,6 +46,9 @@ void rs_life_release(rs_streamer_t *s, rs_client_t *client);
 
 /* Waits for the peer to close, everything being written. */
 void rs_life_linger(rs_streamer_t *s, rs_client_t *client);
+
+/* Ends it because it reads too slowly. */
+void rs_life_end_slow(rs_streamer_t *s, rs_client_t *client);
 void rs_life_want_out(rs_streamer_t *s, rs_client_t *client, int wanted);
 void rs_life_set_deadline(rs_streamer_t *s, rs_client_t *client);
 rs_sse_who_t rs_life_who(const rs_client_t *client);
@@ -56,6 +59,10 @@ int rs_life_send(rs_streamer_t *s, rs_client_t *client);
 /* rs_catch_up.c: moves a client that is BEHIND on. */
 void rs_catch_up(rs_streamer_t *s, rs_client_t *client);
 void rs_catch_up_fetched(rs_streamer_t *s, rs_fetch_t *fetch);
+
+/* Whether the client had no room for so long that its topic no longer holds what it needs next, and
+ * its endpoint ends such readers. */
+int rs_catch_up_too_slow(const rs_client_t *client);
 
 /* What was fetched, or will be: nobody wants it any more. */
 void rs_catch_up_forget(rs_client_t *client);
