@@ -101,15 +101,17 @@ static int use_fetch(rs_streamer_t *s, rs_client_t *client)
     if (f->gap && !tell_gap(s, client, f)) {
         return 0;
     }
-    while (!client->pinned && f->next < f->n) {
-        done = rs_client_send(client, f->events + f->next, f->n - f->next);
-        if (done < 0) {
-            rs_life_release(s, client);
-            return 0;
-        }
-        f->next += done;
-    }
     if (client->pinned) {
+        wait_for_room(s, client);
+        return 0;
+    }
+    done = rs_client_send(client, f->events + f->next, f->n - f->next);
+    if (done < 0) {
+        rs_life_release(s, client);
+        return 0;
+    }
+    f->next += done;
+    if (client->pinned || f->next < f->n) {
         wait_for_room(s, client);
         return 0;
     }

@@ -11,8 +11,9 @@
 #include "rs_profile.h"
 #include "rs_source.h"
 
-#define CATCH_UP_BATCH 32
-#define CATCH_UP_ROUNDS 8 /* then the others get their turn */
+#define BATCH 64
+#define BATCH_BYTES ((size_t)256 * 1024) /* more than a socket takes at once as a rule */
+#define CATCH_UP_ROUNDS 4                /* then the others get their turn */
 
 static const char *put(char **to, const char *text)
 {
@@ -133,16 +134,13 @@ void rs_client_pin(rs_client_t *client, rs_event_t *const *events, int n, size_t
     }
 }
 
-static void count(const rs_client_t *client, const rs_event_t *event, int sent)
+void rs_client_count(const rs_topic_t *topic, const rs_event_t *event, apr_uint64_t delivered,
+                     apr_uint64_t filtered)
 {
-    rs_stream_stats_t *stats = client->topic->source->streams[event->stream].stats;
+    rs_stream_stats_t *stats = topic->source->streams[event->stream].stats;
 
-    if (sent) {
-        RS_STAT_ADD(stats->delivered, 1);
-    }
-    else {
-        RS_STAT_ADD(stats->filtered, 1);
-    }
+    RS_STAT_ADD(stats->delivered, delivered);
+    RS_STAT_ADD(stats->filtered, filtered);
 }
 
 /* The cursor that stands in the event's frame: the topic's position after it. */
@@ -153,29 +151,35 @@ static int frame_cursor(const rs_client_t *client, const rs_event_t *event, rs_c
     return rs_event_cursor(event, cursor);
 }
 
-/* Takes the event's position into the client's own: in no stream does it ever go back. */
-static void advance(rs_client_t *client, const rs_event_t *event)
+/* Takes the event's position into the reader's own: in no stream does it ever go back. Returns
+ * whether that is now what stands in the event's frame. */
+static int advance(const rs_client_t *client, const rs_event_t *event, rs_cursor_t *own)
 {
-    rs_cursor_t *own = &client->resume->own, after;
+    rs_cursor_t after;
+    int k;
 
     if (own->n == 1) {
         own->pos[0] = event->id;
-        return;
+        return 1;
     }
-    if (frame_cursor(client, event, &after)) {
-        rs_cursor_raise(own, &after);
+    if (!frame_cursor(client, event, &after)) {
+        return 0;
     }
+    rs_cursor_raise(own, &after);
+    for (k = 0; k < own->n && rs_id_cmp(own->pos[k], after.pos[k]) == 0; k++) {
+    }
+    return k == own->n;
 }
 
-/* The same event with the client's own position as its id. */
-static rs_event_t *with_own_id(const rs_client_t *client, const rs_event_t *event)
+/* The same event with the reader's own position as its id. */
+static rs_event_t *with_own_id(const rs_event_t *event, const rs_cursor_t *own)
 {
     char id[RS_CURSOR_LEN + 8];
     size_t len, head = event->head, rest = event->len - event->tail;
     rs_event_t *mine;
 
     memcpy(id, "id: ", 4);
-    len = 4 + rs_cursor_format(id + 4, &client->resume->own);
+    len = 4 + rs_cursor_format(id + 4, own);
     id[len++] = '\n';
     mine = rs_event_create(event->stream, event->id, NULL, head + len + rest, "", 0);
     if (mine) {
@@ -186,56 +190,118 @@ static rs_event_t *with_own_id(const rs_client_t *client, const rs_event_t *even
     return mine;
 }
 
-static int has(const rs_client_t *client, const rs_event_t *event)
+static int has(const rs_client_t *client, const rs_event_t *event, const rs_cursor_t *own)
 {
-    const rs_cursor_t *own = &client->resume->own;
-
     return rs_id_cmp(event->id, own->pos[rs_topic_k(client->topic, event->stream)]) <= 0;
 }
 
-int rs_client_send(rs_client_t *client, rs_event_t *const *events, int n)
+/* Frames for one write. */
+typedef struct {
+    rs_event_t *frames[BATCH];
+    int index[BATCH]; /* of each in what was given */
+    struct iovec iov[BATCH];
+    int n;
+    size_t bytes;
+    rs_cursor_t own; /* the client's position after all of them */
+} batch_t;
+
+/* Takes what the client gets of these events, as much as one write can be expected to take. Returns
+ * how many events that covers; -1: memory is short. */
+static int fill(const rs_client_t *client, rs_event_t *const *events, int n, batch_t *batch)
 {
     int i;
 
-    for (i = 0; i < n && !client->pinned; i++) {
-        rs_event_t *event = events[i];
-        int rv;
+    batch->n = 0;
+    batch->bytes = 0;
+    batch->own = client->resume->own;
+    for (i = 0; i < n && batch->n < BATCH && batch->bytes < BATCH_BYTES; i++) {
+        rs_event_t *frame = events[i];
+        int shared;
 
-        if (has(client, event)) {
+        if (has(client, events[i], &batch->own)) {
             continue;
         }
-        advance(client, event);
-        if (!rs_client_wants(client, event)) {
-            count(client, event, 0);
+        shared = advance(client, events[i], &batch->own);
+        if (!rs_client_wants(client, events[i])) {
             continue;
         }
-        client->pinned =
-            client->resume->own.n == 1 ? rs_event_take(event) : with_own_id(client, event);
-        client->pinned_off = 0;
-        if (!client->pinned) {
+        frame = shared ? rs_event_take(events[i]) : with_own_id(events[i], &batch->own);
+        if (!frame) {
             return -1;
         }
-        count(client, event, 1);
-        client->resume->replayed++;
-        rv = rs_client_flush(client);
-        if (rv < 0) {
-            return -1;
-        }
+        batch->frames[batch->n] = frame;
+        batch->index[batch->n] = i;
+        batch->iov[batch->n].iov_base = frame->frame;
+        batch->iov[batch->n++].iov_len = frame->len;
+        batch->bytes += frame->len;
     }
     return i;
 }
 
+/* The client has, or has begun, the first `sent` frames: it stands after the n events that covers,
+ * and they are counted. */
+static void settle(rs_client_t *client, rs_event_t *const *events, int n, const batch_t *batch,
+                   int sent)
+{
+    rs_cursor_t *own = &client->resume->own;
+    int i, k;
+
+    for (i = k = 0; i < n; i++) {
+        int mine = k < sent && batch->index[k] == i;
+
+        if (mine || !has(client, events[i], own)) {
+            advance(client, events[i], own);
+            rs_client_count(client->topic, events[i], (apr_uint64_t)mine, (apr_uint64_t)!mine);
+            client->resume->replayed += (apr_uint64_t)mine;
+            k += mine;
+        }
+    }
+}
+
+int rs_client_send(rs_client_t *client, rs_event_t *const *events, int n)
+{
+    int done = 0, full = 0, gone = 0;
+    batch_t batch;
+
+    while (done < n && !full && !gone) {
+        int covered = fill(client, events + done, n - done, &batch);
+        int sent = batch.n, i;
+        ssize_t written = 0;
+
+        if (covered >= 0 && batch.n) {
+            written = client->transport->writev(client, batch.iov, batch.n);
+        }
+        gone = covered < 0 || written < 0;
+        full = !gone && (size_t)written < batch.bytes;
+        if (written > 0) {
+            client->last_out = rs_clock_now();
+        }
+        if (full) {
+            rs_client_pin(client, batch.frames, batch.n, (size_t)written, &sent);
+            sent += client->pinned != NULL;
+            covered = sent ? batch.index[sent - 1] + 1 : 0;
+        }
+        if (!gone) {
+            settle(client, events + done, covered, &batch, sent);
+            done += covered;
+        }
+        for (i = 0; i < batch.n; i++) {
+            rs_event_drop(batch.frames[i]);
+        }
+    }
+    return gone ? -1 : done;
+}
+
 int rs_client_catch_up(rs_client_t *client, apr_uint64_t upto)
 {
-    rs_event_t *events[CATCH_UP_BATCH];
+    rs_event_t *events[BATCH];
     int round;
 
     for (round = 0; client->seq < upto && round < CATCH_UP_ROUNDS; round++) {
         apr_uint64_t left = upto - client->seq;
         int i, n, done;
 
-        n = rs_topic_read(client->topic, client->seq, events,
-                          left < CATCH_UP_BATCH ? (int)left : CATCH_UP_BATCH);
+        n = rs_topic_read(client->topic, client->seq, events, left < BATCH ? (int)left : BATCH);
         if (n < 0) {
             return -2;
         }
@@ -247,7 +313,7 @@ int rs_client_catch_up(rs_client_t *client, apr_uint64_t upto)
             return -1;
         }
         client->seq += (apr_uint64_t)done;
-        if (client->pinned) {
+        if (client->pinned || done < n) {
             return 0;
         }
     }

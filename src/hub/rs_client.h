@@ -88,12 +88,17 @@ int rs_client_flush(rs_client_t *client);
  * 1: arrived or paused, 0: no room, -1: the peer is gone, -2: the topic no longer has `seq`. */
 int rs_client_catch_up(rs_client_t *client, apr_uint64_t upto);
 
-/* Sends some of these events, from the n-th on, to a client with a position of its own: those it
- * has are left out. Returns how many are done with; -1: the peer is gone. */
+/* Sends these events to a client with a position of its own, as far as there is room; those it has
+ * are left out. Returns how many are done with (the last of them may be pinned); -1: the peer is
+ * gone. */
 int rs_client_send(rs_client_t *client, rs_event_t *const *events, int n);
 
 /* Whether the event is for this client's endpoint, and, when the endpoint asks, for its user. */
 int rs_client_wants(const rs_client_t *client, const rs_event_t *event);
+
+/* Counts an event as delivered to, or held back from, so many clients of the topic. */
+void rs_client_count(const rs_topic_t *topic, const rs_event_t *event, apr_uint64_t delivered,
+                     apr_uint64_t filtered);
 
 /* Notes that only `written` bytes of these n frames were taken. */
 void rs_client_pin(rs_client_t *client, rs_event_t *const *events, int n, size_t written,

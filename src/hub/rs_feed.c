@@ -153,7 +153,6 @@ static void position_after(const rs_feed_t *feed, const rs_event_t *event, rs_cu
  * memory is short. */
 static int fall_behind(rs_client_t *client, const batch_t *batch, ssize_t written)
 {
-    rs_stream_t *streams = client->topic->source->streams;
     rs_feed_t *feed = client->feed;
     int i, complete, sent;
 
@@ -167,14 +166,13 @@ static int fall_behind(rs_client_t *client, const batch_t *batch, ssize_t writte
         position_after(feed, batch->events[sent - 1], &client->resume->own);
     }
     for (i = 0; i < sent; i++) {
-        RS_STAT_ADD(streams[batch->events[i]->stream].stats->delivered, 1);
+        rs_client_count(client->topic, batch->events[i], 1, 0);
     }
     return 1;
 }
 
 static void send_to_all(rs_feed_t *feed, const batch_t *batch, const rs_feed_calls_t *calls)
 {
-    rs_stream_t *streams = feed->follow->topic->source->streams;
     apr_uint64_t delivered = 0, filtered = 0;
     int i = 0;
 
@@ -200,8 +198,7 @@ static void send_to_all(rs_feed_t *feed, const batch_t *batch, const rs_feed_cal
         }
     }
     for (i = 0; i < batch->n; i++) {
-        RS_STAT_ADD(streams[batch->events[i]->stream].stats->delivered, delivered);
-        RS_STAT_ADD(streams[batch->events[i]->stream].stats->filtered, filtered);
+        rs_client_count(feed->follow->topic, batch->events[i], delivered, filtered);
     }
 }
 
@@ -209,7 +206,6 @@ static void send_to_all(rs_feed_t *feed, const batch_t *batch, const rs_feed_cal
  * all, or those before a directed one, or that one alone. */
 static int choose(const rs_feed_t *feed, rs_event_t **events, int n, batch_t *batch)
 {
-    rs_stream_t *streams = feed->follow->topic->source->streams;
     int i;
 
     batch->n = 0;
@@ -219,7 +215,7 @@ static int choose(const rs_feed_t *feed, rs_event_t **events, int n, batch_t *ba
         rs_event_t *e = events[i];
 
         if (!rs_profile_wants(feed->profile, RS_EVENT_TYPE(e), e->type_len)) {
-            RS_STAT_ADD(streams[e->stream].stats->filtered, (apr_uint64_t)feed->live);
+            rs_client_count(feed->follow->topic, e, 0, (apr_uint64_t)feed->live);
             continue;
         }
         if (feed->profile->user_only && e->user_len) {
