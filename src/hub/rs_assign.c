@@ -86,6 +86,9 @@ void rs_assign_entry(rs_hub_t *hub, rs_key_t *key, rs_id_t id, const redisReply 
         skip(key, id, reason);
         return;
     }
+    if (e.too_big) {
+        skip(key, id, RS_SKIP_TOO_BIG);
+    }
     if (!tenant) {
         rs_backfill_record(hub, source, &e, key->stream);
         tenant = rs_tenants_find(source, e.tenant.data, e.tenant.len);
@@ -96,7 +99,7 @@ void rs_assign_entry(rs_hub_t *hub, rs_key_t *key, rs_id_t id, const redisReply 
             clients += topic->clients;
         }
     }
-    if (!clients) {
+    if (!clients && !e.too_big) {
         skip(key, id, RS_SKIP_NO_SUBSCRIBER);
     }
 }

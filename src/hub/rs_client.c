@@ -139,8 +139,11 @@ void rs_client_count(const rs_topic_t *topic, const rs_event_t *event, apr_uint6
 {
     rs_stream_stats_t *stats = topic->source->streams[event->stream].stats;
 
-    RS_STAT_ADD(stats->delivered, delivered);
-    RS_STAT_ADD(stats->filtered, filtered);
+    /* A notice stands for an entry that nobody gets. */
+    if (!event->notice) {
+        RS_STAT_ADD(stats->delivered, delivered);
+        RS_STAT_ADD(stats->filtered, filtered);
+    }
 }
 
 /* The cursor that stands in the event's frame: the topic's position after it. */
@@ -252,7 +255,7 @@ static void settle(rs_client_t *client, rs_event_t *const *events, int n, const 
         if (mine || !has(client, events[i], own)) {
             advance(client, events[i], own);
             rs_client_count(client->topic, events[i], (apr_uint64_t)mine, (apr_uint64_t)!mine);
-            client->resume->replayed += (apr_uint64_t)mine;
+            client->resume->replayed += (apr_uint64_t)(mine && !events[i]->notice);
             k += mine;
         }
     }

@@ -88,7 +88,7 @@ static int take_tenant(rs_entry_t *e, const rs_key_t *key, rs_skip_t *reason)
     const rs_stream_t *stream = &key->source->streams[key->stream];
     const char *own = key->tenant ? key->tenant->name : stream->tenant_literal;
 
-    if (!e->tenant.data && !stream->tenant_literal) {
+    if (!e->tenant.data && !stream->tenant_literal && !e->too_big) {
         tenant_from_payload(e);
     }
     if (key->tenant && e->tenant.data
@@ -101,7 +101,7 @@ static int take_tenant(rs_entry_t *e, const rs_key_t *key, rs_skip_t *reason)
         e->tenant.len = strlen(own);
     }
     if (!e->tenant.data) {
-        *reason = RS_SKIP_NO_TENANT;
+        *reason = e->too_big ? RS_SKIP_TOO_BIG : RS_SKIP_NO_TENANT;
         return 0;
     }
     if (!rs_name_valid(e->tenant.data, e->tenant.len)) {
@@ -121,10 +121,7 @@ int rs_entry_decode(rs_entry_t *e, const rs_key_t *key, const redisReply *fields
         *reason = RS_SKIP_MALFORMED;
         return 0;
     }
-    if (e->data.len > max) {
-        *reason = RS_SKIP_TOO_BIG;
-        return 0;
-    }
+    e->too_big = e->data.len > max;
     if (!take_tenant(e, key, reason)) {
         return 0;
     }
@@ -160,16 +157,28 @@ rs_event_t *rs_entry_frame(rs_buf_t *b, const rs_entry_t *e, int stream, rs_id_t
                            const rs_cursor_t *cursor)
 {
     char text[RS_CURSOR_LEN];
-    size_t len = rs_cursor_format(text, cursor), head, tail;
+    size_t len = rs_cursor_format(text, cursor), frame_len, head, tail;
     rs_event_t *event;
 
     rs_buf_clear(b);
-    rs_sse_event(b, e->type.data, e->type.len, text, len, e->data.data, e->data.len, &head, &tail);
+    if (e->too_big) {
+        rs_sse_reset_shared(b, text, len, "too_big", &head, &tail);
+    }
+    else {
+        rs_sse_event(b, e->type.data, e->type.len, text, len, e->data.data, e->data.len, &head,
+                     &tail);
+    }
+    frame_len = b->len;
+    rs_buf_add(b, e->user.data, e->user.len);
+    rs_buf_add(b, e->type.data, e->too_big ? e->type.len : 0);
     if (!rs_buf_ok(b)) {
         return NULL;
     }
-    event = rs_event_create((apr_uint16_t)stream, id, b->data, b->len, e->user.data, e->user.len);
+    event = rs_event_create((apr_uint16_t)stream, id, b->data, frame_len, b->data + frame_len,
+                            b->len - frame_len);
     if (event) {
+        event->user_len = (apr_uint16_t)e->user.len;
+        event->notice = (apr_uint16_t)e->too_big;
         event->head = (apr_uint32_t)head;
         event->tail = (apr_uint32_t)tail;
         event->type_len = (apr_uint16_t)e->type.len;

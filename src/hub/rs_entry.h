@@ -20,6 +20,7 @@ typedef struct {
 typedef struct {
     rs_text_t tenant, type, data, user; /* within the reply, constants, or: */
     char copy[RS_NAME_MAX + 1];         /* a tenant that stands in the payload */
+    int too_big;                        /* its readers are told that they do not get it */
 } rs_entry_t;
 
 /* Fills in the entry from the array of names and values; 0 and the reason when it is for nobody. */
@@ -29,7 +30,8 @@ int rs_entry_decode(rs_entry_t *entry, const rs_key_t *key, const struct redisRe
 /* The tenant's name with a NUL at its end; returns name. */
 const char *rs_entry_tenant(const rs_entry_t *entry, char name[RS_NAME_MAX + 1]);
 
-/* The event as the topic's readers get it: its id is `cursor`. NULL when memory is short. */
+/* The event as the topic's readers get it: its id is `cursor`. Of an entry that is too big, a
+ * notice with its type, user and id. NULL when memory is short. */
 rs_event_t *rs_entry_frame(rs_buf_t *scratch, const rs_entry_t *entry, int stream, rs_id_t id,
                            const rs_cursor_t *cursor);
 

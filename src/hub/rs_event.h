@@ -13,17 +13,19 @@ struct rs_event_t {
     apr_uint16_t stream; /* index in its source */
     apr_uint16_t type_len;
     apr_uint16_t user_len; /* 0: for all users of the tenant */
+    apr_uint16_t notice;   /* it tells that an entry is not sent: the frame's type is another one */
     apr_uint32_t head;     /* where the id line starts in `frame` */
     apr_uint32_t tail;     /* and where it ends */
     apr_uint32_t appended; /* the topic's: milliseconds, wraps */
-    apr_uint32_t len;      /* of the frame; the user's name follows it */
+    apr_uint32_t len;      /* of the frame; the user's name follows it, then a notice's type */
     rs_id_t id;
     char frame[];
 };
 
-/* The event type stands in the frame, after "event: ". */
-#define RS_EVENT_TYPE(e) ((e)->frame + 7)
 #define RS_EVENT_USER(e) ((e)->frame + (e)->len)
+
+/* The entry's type, by which endpoints choose: it stands in the frame, after "event: ". */
+#define RS_EVENT_TYPE(e) ((e)->notice ? RS_EVENT_USER(e) + (e)->user_len : (e)->frame + 7)
 
 /* With one reference, or NULL when memory is short. frame NULL: the caller fills it in. */
 rs_event_t *rs_event_create(apr_uint16_t stream, rs_id_t id, const char *frame, size_t len,

@@ -2,6 +2,8 @@
  *
  * The SSE encoder. The hub calls rs_sse_event() once per event and log, streamers the others.
  */
+#include <apr_strings.h>
+
 #include "../base/rs_clock.h"
 #include "../base/rs_utf8.h"
 #include "rs_sse.h"
@@ -134,6 +136,15 @@ void rs_sse_reset(rs_buf_t *b, const rs_sse_who_t *who, const char *id, const ch
         rs_buf_printf(b, ",\"first_id\":\"%s\"", first);
     }
     rs_buf_puts(b, "}\n\n");
+}
+
+void rs_sse_reset_shared(rs_buf_t *b, const char *id, size_t id_len, const char *reason,
+                         size_t *head, size_t *tail)
+{
+    char data[64];
+    int n = apr_snprintf(data, sizeof(data), "{\"reason\":\"%s\"}", reason);
+
+    rs_sse_event(b, "reset", 5, id, id_len, data, (size_t)n, head, tail);
 }
 
 void rs_sse_heartbeat(rs_buf_t *b, const rs_sse_who_t *who, const char *id, apr_time_t wall,

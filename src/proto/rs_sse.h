@@ -36,6 +36,11 @@ void rs_sse_caught_up(rs_buf_t *b, const rs_sse_who_t *who, const char *id, apr_
 void rs_sse_reset(rs_buf_t *b, const rs_sse_who_t *who, const char *id, const char *reason,
                   const char *first);
 
+/* The same for all readers of a topic: without the endpoint's name, and with the offsets that
+ * rs_sse_event() gives. */
+void rs_sse_reset_shared(rs_buf_t *b, const char *id, size_t id_len, const char *reason,
+                         size_t *head, size_t *tail);
+
 void rs_sse_heartbeat(rs_buf_t *b, const rs_sse_who_t *who, const char *id, apr_time_t wall,
                       int comment);
 
