@@ -40,11 +40,13 @@ package Reader;
 
 sub new
 {
-    my ($class, $path, $tenant, $keys) = @_;
-    my $self = bless { http => Ragline::HTTP->new, last => [], keys => $keys, count => 0, bytes => 0,
-        problems => [], ended => 0, told => {} }, $class;
+    my ($class, $path, $tenant, $keys, $before) = @_;
+    my $self = bless { http => Ragline::HTTP->new, keys => $keys, count => 0, bytes => 0,
+        last => [@{ $before ? $before->{last} : [] }], id => $before && $before->{id},
+        problems => [], ended => 0, told => {}, resets => [] }, $class;
     $self->{socket} = Ragline::HTTP::connect_to(port => $httpd->port);
     syswrite($self->{socket}, Ragline::HTTP::request_bytes(port => $httpd->port, path => $path,
+        headers => [defined $self->{id} ? ('Last-Event-ID' => $self->{id}) : ()],
         token => Ragline::Token::access($tenant, 1)));
     $self->{socket}->blocking(0);
     return $self;
@@ -72,8 +74,11 @@ sub take
     my $end = rindex($self->{http}{body}, "\n\n");
     return if $end < 0;
     my $text = substr($self->{http}{body}, 0, $end + 2, '');
-    while ($text =~ /^event: (\w+)\nid: (\S+)\ndata: (?:\{"n":(\d+))?/mg) {
+    while ($text =~ /^event: (\w+)\n(?:id: (\S+)\n)?data: (?:\{"n":(\d+))?/mg) {
         my ($event, $n) = ($1, $3);
+        $self->{id} = $2 // $self->{id};
+        push @{ $self->{resets} }, $self->{last} if $event eq 'reset';
+        $self->{code} = $text =~ /"code":"(\w+)"/ && $1 if $event eq 'error';
         if ($event =~ /^s(\d)$/) {
             my $last = $self->{last}[$1] // ($1 || $self->{keys}) - $self->{keys};
             push @{ $self->{problems} }, "$n after $last in $event" if $n != $last + $self->{keys};
@@ -103,16 +108,19 @@ sub private_memory
     return $sum;
 }
 
+# A sanitizer keeps what is freed.
+my $sanitized = vars('httpd') =~ /-(?:address|thread)$/;
+
 sub step_all { $_->step for @_; return 1 }
 
 for my $case (['/one', 1], ['/three', 3]) {
     my ($path, $keys) = @$case;
     my $tenant = unique();
     my ($trickle, @stopped) = map { Reader->new($path, $tenant, $keys) } 1 .. 11;
-    my @fast = map { Reader->new($path, $tenant, $keys) } 1 .. 5;
+    my @fast = map { Reader->new($path, $tenant, $keys) } 1 .. 19;
     my @all = (@fast, @stopped, $trickle);
     ok(wait_until(sub { step_all(@all); !grep { !$_->{told}{connected} } @all }),
-        "$path: sixteen readers");
+        "$path: thirty readers");
 
     my %load = (redis => $redis, keys => [@keys[0 .. $keys - 1]], tenants => [$tenant], rate => 1300,
         size => 1000);
@@ -134,7 +142,10 @@ for my $case (['/one', 1], ['/three', 3]) {
     ok(wait_until(sub { step_all(@fast); !grep { !$_->complete($rounds) } @fast }, 3),
         "$path: the others have everything at once");
     cmp_ok($apart, '<', 1500, "$path: and are never far apart");
-    cmp_ok($most - $before, '<', 8192, "$path: memory has grown by @{[ $most - $before ]} kB");
+    SKIP: {
+        skip('memory is not what it is with a sanitizer', 1) if $sanitized;
+        cmp_ok($most - $before, '<', 2048, "$path: memory has grown by @{[ $most - $before ]} kB");
+    }
     my ($furthest) = sort { $b <=> $a } map { $_->{count} } @stopped;
     cmp_ok($rounds - $furthest, '>', 9000, "$path: each of those that stopped has missed thousands");
 
@@ -144,7 +155,10 @@ for my $case (['/one', 1], ['/three', 3]) {
     is(scalar(@problems), 0, "$path: in order, each once") or diag(@problems[0 .. 5]);
     is(scalar(grep { $_->{told}{reset} || $_->{told}{error} || $_->{ended} } @all), 0,
         "$path: nobody was sent away or told of a gap");
-    cmp_ok(private_memory() - $before, '<', 8192, "$path: nor has that cost memory");
+    SKIP: {
+        skip('memory is not what it is with a sanitizer', 1) if $sanitized;
+        cmp_ok(private_memory() - $before, '<', 8192, "$path: nor has that cost memory");
+    }
 
     my $from = $rounds + 1;
     my @ids = $redis->xadd_many($keys[0], map { [tenant_id => $tenant, event_type => 'after',
@@ -156,24 +170,108 @@ for my $case (['/one', 1], ['/three', 3]) {
     close($_->{socket}) for @all;
 }
 
-# One that never reads again is ended where that is asked for.
-SKIP: {
+# An entry that is too large is told in its place, also to one who gets that from Redis.
+for my $case (['/one', 1], ['/three', 3]) {
+    my ($path, $keys) = @$case;
+    my $tenant = unique();
+    my ($stopped, $fast) = map { Reader->new($path, $tenant, $keys) } 1 .. 2;
+    ok(wait_until(sub { step_all($stopped, $fast); $stopped->{told}{connected} }), "$path: two readers");
+    my $client = $redis->client;
+    my $fill = 'x' x 1000;
+    my $add = sub {
+        my ($from, $to) = @_;
+        for my $n ($from .. $to) {
+            my $k = $n % $keys;
+            $client->xadd($keys[$k], '*', tenant_id => $tenant, event_type => "s$k",
+                payload => qq({"n":$n,"p":"$fill"}));
+            $fast->step if $n % 100 == 0;
+        }
+    };
+    my $fetches = stats($httpd)->{fetches};
+    $add->(1, 2000);
+    $redis->xadd($keys[0], tenant_id => $tenant, event_type => 's0', payload => 'x' x 1_100_000);
+    $add->(2001, 5000);
+    wait_until(sub { step_all($fast); $fast->complete(5000) });
+    # What is older than two seconds makes room for what comes now.
+    Time::HiRes::sleep(2.5);
+    $add->(5001, 5003);
+    ok(wait_until(sub { step_all($stopped, $fast);
+        !grep { !$_->complete(5003) } $stopped, $fast }), "$path: they have everything");
+    cmp_ok(stats($httpd)->{fetches}, '>', $fetches, "$path: one got it from Redis");
+    for my $reader ($stopped, $fast) {
+        is(scalar(@{ $reader->{resets} }), 1, "$path: told once");
+        is(scalar(@{ $reader->{problems} }), 0, "$path: nothing else is missing");
+    }
+    close($_->{socket}) for $stopped, $fast;
+}
+
+# One that never reads again is ended, and where that is asked for one that has fallen too far behind.
+{
     my $other = Ragline::Httpd->new(name => 'ended', conf => $common
         . bearer_location('/one', 'RaglineSubscribe one', 'RaglineSlowConsumer resume stall=2s')
-        . bearer_location('/drop', 'RaglineSubscribe one', 'RaglineSlowConsumer disconnect'));
+        . bearer_location('/drop', 'RaglineSubscribe one', 'RaglineSlowConsumer disconnect')
+        . bearer_location('/more', 'RaglineSubscribe one', 'RaglineReplayLimit 100000'));
     my ($status, $output) = $other->configtest;
-    skip('this build has no RaglineSlowConsumer', 3) if $output =~ /Invalid command/;
     is($status, 0, 'RaglineSlowConsumer') or diag($output);
     $httpd->stop;
     $httpd = $other->start;
     my $tenant = unique();
-    my @all = map { Reader->new($_, $tenant, 1) } '/one', '/drop';
+    my ($stuck, $slow, $late) = map { Reader->new($_, $tenant, 1) } '/one', '/drop', '/drop';
+    my @all = ($stuck, $slow, $late);
     wait_until(sub { step_all(@all); !grep { !$_->{told}{connected} } @all });
     my $load = Ragline::Load->start(redis => $redis, keys => [$keys[0]], tenants => [$tenant],
         rate => 1000, size => 4000);
-    ok(wait_until(sub { stats_connections(stats($httpd)) == 0 }), 'both are ended');
-    $load->stop;
+    ok(wait_until(sub { $late->step(30_000); stats_connections(stats($httpd)) == 0 }),
+        'all are ended');
+    my $rounds = $load->stop;
     ok(wait_until(sub { step_all(@all); !grep { !$_->{ended} } @all }), 'and see it');
+    is($late->{code}, 'slow_consumer', 'one who still reads is told why');
+    is(scalar(grep { $_->{told}{reset} || @{ $_->{problems} } } @all), 0, 'nothing is left out');
+    my @again = map { Reader->new('/more', $tenant, 1, $_) } @all;
+    ok(wait_until(sub { step_all(@again); !grep { !$_->complete($rounds) } @again }),
+        'who comes back gets the rest');
+    is(scalar(grep { $_->{told}{reset} || @{ $_->{problems} } } @again), 0, 'in order, each once');
+    close($_->{socket}) for @again;
+}
+
+# One of a thousand takes a little at a time. What is published next waits for the others to have
+# what was before: if it delayed them, this would not come to an end before it has everything.
+{
+    my $one = Ragline::Httpd->new(name => 'thousand', conf => $common . "RaglineSendBuffer 4KB\n"
+        . bearer_location('/one', 'RaglineSubscribe one'));
+    $httpd->stop;
+    $httpd = $one->start;
+    my $tenant = unique();
+    my ($published, $client, $fill, @fast) = (0, $redis->client, 'x' x 1000);
+    while (@fast < 1000) {
+        push @fast, map { Reader->new('/one', $tenant, 1) } 1 .. 100;
+        wait_until(sub { step_all(@fast[-100 .. -1]);
+            !grep { !$_->{told}{connected} } @fast[-100 .. -1] });
+    }
+    my $rounds = sub {
+        my ($slow) = @_;
+        my $started = Time::HiRes::time();
+        my $end = $published + 300;
+        while ($published < $end) {
+            $client->xadd($keys[0], '*', tenant_id => $tenant, event_type => 's0',
+                payload => '{"n":' . ++$published . qq(,"p":"$fill"})) for 1 .. 10;
+            wait_until(sub { $slow->step(1000) if $slow; step_all(@fast);
+                !grep { !$_->complete($published) } @fast }) or return 0;
+        }
+        return Time::HiRes::time() - $started;
+    };
+    my $without = $rounds->();
+    ok($without, 'a thousand readers, in step');
+    my $slow = Reader->new('/one', $tenant, 1, $fast[0]);
+    wait_until(sub { $slow->step(1000); $slow->{told}{connected} });
+    my $with = $rounds->($slow);
+    ok($with, 'and with a slow one among them');
+    diag(sprintf('300 events to 1000 readers: %.1f s, with a slow one %.1f s', $without, $with));
+    cmp_ok($published - $slow->{count}, '>', 300 + 100, 'which is far behind then');
+    is(scalar(map { @{ $_->{problems} } } @fast, $slow), 0, 'nobody missed anything');
+    ok(wait_until(sub { $slow->step; $slow->complete($published) }), 'and it has the rest');
+    is(scalar(@{ $slow->{problems} }), 0, 'in order, each once');
+    close($_->{socket}) for @fast, $slow;
 }
 
 $httpd->stop;
