@@ -175,7 +175,8 @@ for my $case (['/one', 1], ['/three', 3]) {
     my ($path, $keys) = @$case;
     my $tenant = unique();
     my ($stopped, $fast) = map { Reader->new($path, $tenant, $keys) } 1 .. 2;
-    ok(wait_until(sub { step_all($stopped, $fast); $stopped->{told}{connected} }), "$path: two readers");
+    ok(wait_until(sub { step_all($stopped, $fast);
+        $stopped->{told}{connected} && $fast->{told}{connected} }), "$path: two readers");
     my $client = $redis->client;
     my $fill = 'x' x 1000;
     my $add = sub {
@@ -205,7 +206,7 @@ for my $case (['/one', 1], ['/three', 3]) {
     close($_->{socket}) for $stopped, $fast;
 }
 
-# One that never reads again is ended, and where that is asked for one that has fallen too far behind.
+# One that never reads again is ended, and where that is asked for one that is too far behind.
 {
     my $other = Ragline::Httpd->new(name => 'ended', conf => $common
         . bearer_location('/one', 'RaglineSubscribe one', 'RaglineSlowConsumer resume stall=2s')
@@ -232,6 +233,30 @@ for my $case (['/one', 1], ['/three', 3]) {
         'who comes back gets the rest');
     is(scalar(grep { $_->{told}{reset} || @{ $_->{problems} } } @again), 0, 'in order, each once');
     close($_->{socket}) for @again;
+}
+
+# Those that stick within events that nobody else holds: not for long while that is more than memory
+# is for.
+{
+    my $tight = Ragline::Httpd->new(name => 'tight', conf => $common . "RaglineCache 1MB\n"
+        . bearer_location('/one', 'RaglineSubscribe one'));
+    $httpd->stop;
+    $httpd = $tight->start;
+    my @tenants = map { unique() } 1 .. 12;
+    my @all = map { Reader->new('/one', $_, 1) } @tenants;
+    ok(wait_until(sub { step_all(@all); !grep { !$_->{told}{connected} } @all }), 'twelve readers');
+    for my $n (1 .. 12) {
+        for my $tenant (@tenants) {
+            $redis->xadd($keys[0], tenant_id => $tenant, event_type => 's0',
+                payload => qq({"n":$n,"p":") . 'x' x 600_000 . '"}');
+        }
+    }
+    ok(wait_until(sub { stats_connections(stats($httpd)) <= 2 }, 60), 'most are closed');
+    cmp_ok(stats_connections(stats($httpd)), '>', 0, 'but not more than must be');
+    ok(wait_until(sub { step_all(@all); !grep { !$_->{ended} && !$_->complete(12) } @all }),
+        'and see it');
+    is(scalar(map { @{ $_->{problems} } } @all), 0, 'nothing is left out before');
+    close($_->{socket}) for @all;
 }
 
 # One of a thousand takes a little at a time. What is published next waits for the others to have

@@ -10,6 +10,7 @@
 #include "rs_client.h"
 #include "rs_profile.h"
 #include "rs_source.h"
+#include "rs_streamer_int.h"
 
 #define BATCH 64
 #define BATCH_BYTES ((size_t)256 * 1024) /* more than a socket takes at once as a rule */
@@ -63,7 +64,6 @@ rs_client_t *rs_client_create(const rs_client_params_t *params)
 
 void rs_client_destroy(rs_client_t *client)
 {
-    rs_event_drop(client->pinned);
     free(client->resume);
     if (client->fd >= 0) {
         client->transport->close(client);
@@ -81,6 +81,37 @@ int rs_client_wants(const rs_client_t *client, const rs_event_t *event)
                && memcmp(client->user, RS_EVENT_USER(event), event->user_len) == 0);
 }
 
+/* Takes over the reference. What many are in the middle of counts once. */
+static void pin(rs_client_t *client, rs_event_t *event, size_t written)
+{
+    client->pinned = event;
+    client->pinned_off = written;
+    if (__atomic_fetch_add(&event->pins, 1, __ATOMIC_RELAXED) == 0) {
+        RS_STAT_ADD(client->follow->streamer->engine->pinned, rs_event_cost(event));
+    }
+}
+
+void rs_client_unpin(rs_client_t *client)
+{
+    rs_event_t *event = client->pinned;
+
+    if (event) {
+        client->pinned = NULL;
+        if (__atomic_fetch_sub(&event->pins, 1, __ATOMIC_RELAXED) == 1) {
+            RS_STAT_SUB(client->follow->streamer->engine->pinned, rs_event_cost(event));
+        }
+        rs_event_drop(event);
+    }
+}
+
+int rs_client_pins_too_much(const rs_client_t *client)
+{
+    const rs_engine_t *engine = client->follow->streamer->engine;
+
+    return client->pinned && __atomic_load_n(&client->pinned->pins, __ATOMIC_RELAXED) == 1
+           && RS_STAT_GET(engine->pinned) > engine->conf.cache;
+}
+
 int rs_client_flush(rs_client_t *client)
 {
     while (client->pinned) {
@@ -94,8 +125,7 @@ int rs_client_flush(rs_client_t *client)
         client->last_out = rs_clock_now();
         client->pinned_off += (size_t)n;
         if (client->pinned_off == e->len) {
-            client->pinned = NULL;
-            rs_event_drop(e);
+            rs_client_unpin(client);
         }
     }
     return 1;
@@ -112,9 +142,12 @@ int rs_client_own(rs_client_t *client, const char *data, size_t len)
     }
     client->last_out = rs_clock_now();
     if ((size_t)n < len) {
-        client->pinned = rs_event_create(0, none, data, len, "", 0);
-        client->pinned_off = (size_t)n;
-        return client->pinned != NULL;
+        rs_event_t *mine = rs_event_create(0, none, data, len, "", 0);
+
+        if (!mine) {
+            return 0;
+        }
+        pin(client, mine, (size_t)n);
     }
     return 1;
 }
@@ -129,8 +162,7 @@ void rs_client_pin(rs_client_t *client, rs_event_t *const *events, int n, size_t
     }
     *complete = i;
     if (i < n && written > 0) {
-        client->pinned = rs_event_take(events[i]);
-        client->pinned_off = written;
+        pin(client, rs_event_take(events[i]), written);
     }
 }
 

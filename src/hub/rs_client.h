@@ -96,6 +96,13 @@ int rs_client_send(rs_client_t *client, rs_event_t *const *events, int n);
 /* Whether the event is for this client's endpoint, and, when the endpoint asks, for its user. */
 int rs_client_wants(const rs_client_t *client, const rs_event_t *event);
 
+/* Lets go of what is pinned. */
+void rs_client_unpin(rs_client_t *client);
+
+/* Whether clients that are in the middle of events hold more than RaglineCache that way, and this
+ * one holds one that no other does. */
+int rs_client_pins_too_much(const rs_client_t *client);
+
 /* Counts an event as delivered to, or held back from, so many clients of the topic. */
 void rs_client_count(const rs_topic_t *topic, const rs_event_t *event, apr_uint64_t delivered,
                      apr_uint64_t filtered);

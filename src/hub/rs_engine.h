@@ -28,6 +28,7 @@ struct rs_engine_t {
     rs_hub_t *hub;
     rs_streamer_t *streamers[RS_STREAMERS_MAX];
     rs_profiles_t profiles;
+    size_t pinned;   /* atomic: bytes of events that some client is in the middle of */
     int connections; /* atomic: submitted and not yet destroyed */
     int draining;    /* atomic */
     int graceful;    /* atomic */

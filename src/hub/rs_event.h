@@ -17,6 +17,7 @@ struct rs_event_t {
     apr_uint32_t head;     /* where the id line starts in `frame` */
     apr_uint32_t tail;     /* and where it ends */
     apr_uint32_t appended; /* the topic's: milliseconds, wraps */
+    unsigned pins;         /* atomic: clients that have begun it and not finished */
     apr_uint32_t len;      /* of the frame; the user's name follows it, then a notice's type */
     rs_id_t id;
     char frame[];

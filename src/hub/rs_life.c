@@ -20,8 +20,12 @@
 #include "rs_streamer_int.h"
 
 #define LINGER apr_time_from_sec(2)
-/* How often a client that has no room is looked at, where falling behind too far ends it. */
-#define LOOK apr_time_from_sec(1)
+/* How often a client that has no room is looked at: where falling behind ends it, and elsewhere. */
+#define LOOK_SLOW apr_time_from_sec(1)
+#define LOOK apr_time_from_sec(10)
+/* A client that takes nothing for so long is ended while such clients hold too much memory: not at
+ * once, which would hit those that are only slow. */
+#define STUCK apr_time_from_sec(10)
 
 /* --- the end of a client --- */
 
@@ -33,6 +37,7 @@ void rs_life_release(rs_streamer_t *s, rs_client_t *client)
     rs_poll_del(s->poll, client->fd);
     rs_feed_leave(client);
     rs_catch_up_forget(client);
+    rs_client_unpin(client);
     client->transport->close(client);
     client->fd = -1;
     s->clients--;
@@ -121,9 +126,10 @@ static int blocked(const rs_client_t *client) { return client->pinned || client-
 /* When a client that has no room is looked at again. */
 static apr_time_t blocked_until(const rs_streamer_t *s, const rs_client_t *client)
 {
-    apr_time_t stalled = client->last_out + client->profile->stall, look = s->now + LOOK;
+    apr_time_t stalled = client->last_out + client->profile->stall;
+    apr_time_t look = s->now + (client->profile->slow_disconnect ? LOOK_SLOW : LOOK);
 
-    return client->profile->slow_disconnect && look < stalled ? look : stalled;
+    return look < stalled ? look : stalled;
 }
 
 void rs_life_set_deadline(rs_streamer_t *s, rs_client_t *client)
@@ -219,7 +225,8 @@ void rs_life_deadline(rs_streamer_t *s, rs_client_t *client)
         }
     }
     else if (blocked(client)) {
-        if (s->now >= client->last_out + client->profile->stall) {
+        if (s->now >= client->last_out + client->profile->stall
+            || (s->now >= client->last_out + STUCK && rs_client_pins_too_much(client))) {
             rs_life_release(s, client);
             return;
         }
