@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# Two passes over missed history at a time, of two Redis servers. What the first one knows of a topic
+# that lost its memory meanwhile is not for the second one to forget: else who waits for the first
+# would be sent a history with a hole in it, and told that it is complete.
+use strict;
+use warnings;
+
+use FindBin ();
+use lib "$FindBin::Bin/lib";
+
+use Test::More;
+
+use Ragline::Httpd ();
+use Ragline::Redis ();
+use Ragline::Test;
+
+my ($slow, $other) = map { Ragline::Redis->start(name => $_, args => ['--appendonly', 'no']) }
+    qw(slow other);
+my $httpd = Ragline::Httpd->new(name => 'passes', conf => join '', <<"EOF",
+RaglineDrain 0
+RaglineCache 1MB
+RaglineReplayLimit 1000000
+RaglineRedis @{[ $slow->url ]}
+RaglineStream events passes:events
+<VirtualHost *:\@PORT\@>
+ServerName slow
+EOF
+    bearer_location('/slow', 'RaglineSubscribe events'), <<"EOF",
+</VirtualHost>
+<VirtualHost *:\@PORT\@>
+ServerName other
+RaglineRedis @{[ $other->url ]}
+EOF
+    "RaglineStream flood passes:flood\n", bearer_location('/other', 'RaglineSubscribe events'),
+    bearer_location('/flood', 'RaglineSubscribe flood'), "</VirtualHost>\n");
+my $tenant = unique();
+my $key = 'passes:events';
+
+# One entry of a thousand is the tenant's; the others are nobody's, so that they take time but no
+# memory.
+my $n = 400;
+my $from = $slow->client->eval(<<'EOF', 1, $key, $tenant, $n);
+local first
+for i = 0, tonumber(ARGV[2]) do
+    local id = redis.call('XADD', KEYS[1], '*', 'tenant_id', ARGV[1], 'event_type', 'e',
+        'payload', '{"n":' .. i .. '}')
+    first = first or id
+    for k = 1, 999 do redis.call('XADD', KEYS[1], '*', 'tenant_id', '?') end
+end
+return first
+EOF
+$httpd->start;
+
+sub reader
+{
+    my ($host, $path, $of, $id) = @_;
+    return $httpd->stream($path, host => $host, token => token($of, 1),
+        defined $id ? (last_event_id => $id) : ());
+}
+sub numbers { return join ' ', map { $_->{data} =~ /"n":(\d+)/ } $_[0]->events }
+
+# Readers of the other server, so that it has topics.
+my %others = map { $_ => reader('other', "/$_", $tenant) } qw(other flood);
+ok((grep { $_->connected } values %others) == 2, 'two readers of one server');
+
+my $stream = reader('slow', '/slow', $tenant, $from);
+ok(wait_until(sub {
+    ($slow->client->info('commandstats')->{cmdstat_xrevrange} // '') =~ /calls=(\d+)/ && $1 > 40;
+}, undef, 0.001), 'a pass is under way on the other');
+kill('STOP', $slow->pid);
+is(scalar(grep { $_->{event} eq 'connected' } $stream->events), 0, 'and has to wait');
+
+# More than memory is for: topics lose what they have, the quiet ones first. In the end there is room.
+sub add
+{
+    my ($path, $to, $size, $times) = @_;
+    my $stream = $others{$path};
+    my $before = () = $stream->events;
+    my @ids = map { $other->xadd($to, tenant_id => $tenant, event_type => 'e',
+        payload => 'x' x $size) } 1 .. $times;
+    ok($stream->wait(sub { (() = $_[0]->events) == $before + $times }), "$times new events");
+    return @ids;
+}
+my @ids = add('other', $key, 10, 3);
+add('flood', 'passes:flood', 400_000, 4);
+add('other', $key, 10, 1);
+# One of them comes back: that is the second pass.
+my $back = reader('other', '/other', $tenant, $ids[0]);
+ok($back->wait(sub { grep { $_->{event} eq 'caught_up' } $_[0]->events }), 'another pass');
+is(scalar(grep { $_->{event} eq 'connected' } $stream->events), 0, 'while the first one waits');
+kill('CONT', $slow->pid);
+ok($stream->wait(sub { grep { $_->{event} eq 'caught_up' } $_[0]->events }), 'that goes on');
+is($stream->connected && ($stream->events)[0]{data} =~ /"recovery":"(\w+)"/ && $1, 'resumed',
+    'its reader is resumed');
+is(numbers($stream), join(' ', 1 .. $n), 'and gets everything');
+$_->close for $stream, $back, values %others;
+
+$httpd->stop;
+unlike($httpd->error_log, qr/exit signal|AH00046/, 'nobody crashed or had to be killed');
+done_testing();
