@@ -7,6 +7,7 @@
 #include <hiredis/hiredis.h>
 
 #include "../base/rs_log.h"
+#include "../proto/rs_sse.h"
 #include "rs_backfill.h"
 #include "rs_entry.h"
 #include "rs_hub.h"
@@ -69,6 +70,44 @@ static void append(rs_hub_t *hub, rs_topic_t *topic, int stream, rs_id_t id, con
         return;
     }
     rs_hub_append(hub, topic, event);
+}
+
+static void append_gap(rs_hub_t *hub, rs_topic_t *topic, const rs_key_t *key)
+{
+    rs_buf_t *b = rs_hub_scratch(hub);
+    char text[RS_CURSOR_LEN];
+    rs_event_t *event = NULL;
+    rs_cursor_t cursor;
+    size_t head, tail;
+
+    cursor_after(topic, key->stream, key->at, &cursor);
+    rs_buf_clear(b);
+    rs_sse_reset_shared(b, text, rs_cursor_format(text, &cursor), "trimmed", &head, &tail);
+    if (rs_buf_ok(b)) {
+        event = rs_event_create((apr_uint16_t)key->stream, key->at, b->data, b->len, "", 0);
+    }
+    if (!event) {
+        rs_hub_break_topic(hub, topic);
+        return;
+    }
+    event->notice = 1;
+    event->head = (apr_uint32_t)head;
+    event->tail = (apr_uint32_t)tail;
+    rs_hub_append(hub, topic, event);
+}
+
+void rs_assign_gap(rs_hub_t *hub, rs_key_t *key)
+{
+    rs_topic_t *topic, *next;
+
+    /* Appending moves a topic to the end of the list, where it is met again: it owes nothing then. */
+    for (topic = key->tenant ? key->tenant->topics : rs_hub_topics(hub); topic; topic = next) {
+        next = key->tenant ? topic->next : topic->newer;
+        if (topic->owed) {
+            topic->owed = 0;
+            append_gap(hub, topic, key);
+        }
+    }
 }
 
 void rs_assign_entry(rs_hub_t *hub, rs_key_t *key, rs_id_t id, const redisReply *fields)

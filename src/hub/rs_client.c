@@ -227,7 +227,9 @@ static rs_event_t *with_own_id(const rs_event_t *event, const rs_cursor_t *own)
 
 static int has(const rs_client_t *client, const rs_event_t *event, const rs_cursor_t *own)
 {
-    return rs_id_cmp(event->id, own->pos[rs_topic_k(client->topic, event->stream)]) <= 0;
+    /* What tells of missing entries stands at the place where that was noticed. */
+    return event->type_len
+           && rs_id_cmp(event->id, own->pos[rs_topic_k(client->topic, event->stream)]) <= 0;
 }
 
 /* Frames for one write. */

@@ -13,7 +13,8 @@ struct rs_event_t {
     apr_uint16_t stream; /* index in its source */
     apr_uint16_t type_len;
     apr_uint16_t user_len; /* 0: for all users of the tenant */
-    apr_uint16_t notice;   /* it tells that an entry is not sent: the frame's type is another one */
+    apr_uint16_t notice;   /* it tells that an entry is not sent: the frame's type is another one;
+                            * type_len 0: that some are missing, which concerns everybody */
     apr_uint32_t head;     /* where the id line starts in `frame` */
     apr_uint32_t tail;     /* and where it ends */
     apr_uint32_t appended; /* the topic's: milliseconds, wraps */

@@ -275,10 +275,11 @@ static void on_unfollowed(rs_hub_t *hub, rs_follow_t *follow)
 static void sweep(rs_hub_t *hub, apr_time_t now)
 {
     rs_topic_t *topic, *next;
+    int i;
 
     for (topic = hub->oldest; topic; topic = next) {
         rs_follow_t *last = NULL;
-        int i, busy = 0;
+        int busy = 0;
 
         next = topic->newer;
         rs_group_sweep(topic);
@@ -300,6 +301,9 @@ static void sweep(rs_hub_t *hub, apr_time_t now)
         if (!last) {
             forget(hub, topic);
         }
+    }
+    for (i = 0; i < hub->nsources; i++) {
+        rs_tenant_key_sweep(hub->sources[i]);
     }
     hub->next_sweep = now + SWEEP;
 }

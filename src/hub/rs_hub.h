@@ -48,6 +48,9 @@ apr_status_t rs_ingest_open(rs_source_t *source, apr_pool_t *p, rs_poll_t *poll)
 /* Does what is due and returns when to be called again. */
 apr_time_t rs_ingest_turn(rs_source_t *source, apr_time_t now);
 
+/* Puts into the topics that owe one a notice that entries of this key are missing. */
+void rs_assign_gap(rs_hub_t *hub, rs_key_t *key);
+
 /* rs_hub.c: the topic takes over the event; its streamers hear of it at the batch's end. */
 void rs_hub_append(rs_hub_t *hub, rs_topic_t *topic, rs_event_t *event);
 void rs_hub_batch_end(rs_hub_t *hub);

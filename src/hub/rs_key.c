@@ -35,27 +35,31 @@ void rs_key_publish(rs_source_t *source)
     }
 }
 
-static void break_topic(rs_topic_t *topic, const rs_key_t *key)
+static void each_topic(const rs_key_t *key, void (*call)(rs_hub_t *hub, rs_topic_t *topic))
 {
-    if (topic->source == key->source && (topic->streams & ((apr_uint64_t)1 << key->stream))) {
-        rs_group_broken(topic);
-        rs_hub_break_topic(key->source->hub, topic);
+    rs_hub_t *hub = key->source->hub;
+    rs_topic_t *topic;
+
+    for (topic = key->tenant ? key->tenant->topics : rs_hub_topics(hub); topic;
+         topic = key->tenant ? topic->next : topic->newer) {
+        if (topic->source == key->source && (topic->streams & ((apr_uint64_t)1 << key->stream))) {
+            call(hub, topic);
+        }
     }
 }
 
-/* What readers of this key have is not what it holds now: none of them goes on as if nothing had
+/* What its readers have is not what the key holds now: none of them goes on as if nothing had
  * happened. */
-static void break_readers(const rs_key_t *key)
+static void break_topic(rs_hub_t *hub, rs_topic_t *topic)
 {
-    rs_topic_t *topic;
+    rs_group_broken(topic);
+    rs_hub_break_topic(hub, topic);
+}
 
-    for (topic = key->tenant ? key->tenant->topics : NULL; topic; topic = topic->next) {
-        break_topic(topic, key);
-    }
-    for (topic = key->tenant ? NULL : rs_hub_topics(key->source->hub); topic;
-         topic = topic->newer) {
-        break_topic(topic, key);
-    }
+static void owe(rs_hub_t *hub, rs_topic_t *topic)
+{
+    (void)hub;
+    topic->owed = 1;
 }
 
 /* A tenant's own key seldom is the only one: one line for all. */
@@ -75,6 +79,39 @@ static void tell_lost(const rs_key_t *key)
            key->tenant ? ", as are those of other tenants' keys of which that is true" : "");
 }
 
+/* Whether entries were removed between what was read and what is there. Redis before 7 does not count
+ * them, so there it cannot be known. */
+static int trimmed_unread(const rs_key_t *key, const rs_history_t *h)
+{
+    if (key->added < 0 || h->added < 0) {
+        return 0;
+    }
+    if (rs_id_cmp(h->newest, key->at) == 0) {
+        /* Removing single entries (XDEL) is no gap: then older ones are still there, unless those were
+         * trimmed within the same second. */
+        return h->added > key->added && (h->empty || rs_id_cmp(h->first, key->sure) > 0);
+    }
+    return !h->empty && rs_id_cmp(h->first, key->at) > 0 && h->gone > key->added;
+}
+
+static void tell_trimmed(rs_key_t *key, const rs_history_t *h)
+{
+    rs_stream_t *stream = &key->source->streams[key->stream];
+    apr_time_t now = rs_hub_now(key->source->hub);
+
+    if (!stream->trimmed_told || now >= stream->trimmed_told + apr_time_from_sec(10)) {
+        stream->trimmed_told = now;
+        rs_log(
+            RS_LOG_WARNING, 0,
+            RSLOGNO(0503) "%s: entries of %s were trimmed before they were read; its readers are "
+                          "told so: let writers keep more (MAXLEN)",
+            key->source->url->label, key->name);
+    }
+    each_topic(key, owe);
+    rs_assign_gap(key->source->hub, key);
+    key->added = rs_id_cmp(h->newest, key->at) == 0 ? h->added : h->gone;
+}
+
 void rs_key_position(rs_key_t *key, const rs_history_t *history)
 {
     int order = rs_id_cmp(history->newest, key->at);
@@ -91,12 +128,16 @@ void rs_key_position(rs_key_t *key, const rs_history_t *history)
         rs_backfill_broken(key);
         /* First: readers that find their topic broken take their position from here. */
         rs_key_publish(key->source);
-        break_readers(key);
+        each_topic(key, break_topic);
+    }
+    else if (key->known && trimmed_unread(key, history)) {
+        tell_trimmed(key, history);
     }
     key->known = 1;
     /* What is counted there and was not read yet will be counted when it is read. */
     if (rs_id_cmp(history->newest, key->at) == 0) {
         key->added = history->added;
+        key->sure = key->at;
     }
     else if (replaced) {
         key->added = -1;

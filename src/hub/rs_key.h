@@ -24,6 +24,7 @@ struct rs_key_t {
     rs_id_t at;      /* everything up to here was given to the topics */
     int known;       /* whether `at` means anything yet */
     long long added; /* entries ever, up to `at`; -1: not known */
+    rs_id_t sure;    /* up to here nothing was removed before it was read */
     int replaced;    /* it was lost or replaced while this child read it */
     int is_moved;    /* in the source's list of keys whose `pos` is not yet `at` */
     rs_key_t *next_moved;
@@ -35,13 +36,15 @@ struct rs_key_t {
     int check;      /* where it stands has to be asked before it is read on */
     int asked;      /* and is being asked */
     int behind;     /* it holds more than was read */
-    int left_out;   /* not a stream now, or not to be read */
+    int is_read;    /* in the source's list of keys that were read since they were checked */
+    rs_key_t *next_read;
+    int left_out; /* not a stream now, or not to be read */
 
     rs_id_t pos; /* source->lock: `at`, once streamers can find all of it */
 };
 
-/* Where the key stands in Redis: notices that it was lost or replaced, and tells its readers. After
- * that it is to be read on from key->at. */
+/* Where the key stands in Redis: notices that it was lost or replaced, or that entries were trimmed
+ * before they were read, and tells its readers. After that it is to be read on from key->at. */
 void rs_key_position(rs_key_t *key, const rs_history_t *history);
 
 /* One entry, to the topics of its tenant. */
@@ -54,6 +57,9 @@ void rs_key_publish(rs_source_t *source);
  * when memory is short. */
 rs_key_t *rs_tenant_key_open(rs_tenant_t *tenant, int stream);
 void rs_tenant_key_close(rs_key_t *key);
+
+/* Once a second: keys that were read are checked, since entries may have been trimmed unread. */
+void rs_tenant_key_sweep(rs_source_t *source);
 
 /* Watching began (again): where each of the tenant's keys stands has to be asked. */
 void rs_tenant_key_check_all(rs_tenant_t *tenant);

@@ -106,6 +106,9 @@ int rs_profile_wants(const rs_profile_t *profile, const char *type, size_t len)
 {
     int i;
 
+    if (len == 0) {
+        return 1; /* of no entry: a notice that some are missing */
+    }
     for (i = 0; i < profile->npatterns; i++) {
         if (rs_pattern_match(profile->patterns[i], type, len)) {
             return 1;

@@ -26,9 +26,10 @@ typedef struct {
     const char *user_field;
     int per_tenant; /* the key holds {tenant}: every tenant has its own */
     rs_stream_stats_t *stats;
-    apr_uint32_t warned;  /* hub: a bit for each rs_skip_t that was logged */
-    int left_out_told;    /* hub: a key that cannot be read was logged */
-    apr_time_t lost_told; /* hub: when a key that was lost or replaced was logged last */
+    apr_uint32_t warned;     /* hub: a bit for each rs_skip_t that was logged */
+    int left_out_told;       /* hub: a key that cannot be read was logged */
+    apr_time_t trimmed_told; /* hub: likewise of entries that were trimmed unread */
+    apr_time_t lost_told;    /* hub: when a key that was lost or replaced was logged last */
 } rs_stream_t;
 
 struct rs_source_t {
@@ -49,6 +50,7 @@ struct rs_source_t {
     struct rs_groups_t *groups;      /* positions of consumer groups; NULL: none were needed */
     rs_key_t **read;                 /* what the reader's streams are */
     rs_key_t *moved;                 /* keys whose position streamers do not know yet */
+    rs_key_t *was_read;              /* keys of tenants that were read since they were checked */
     int reading, watching;           /* each of the two is up */
     int behind;                      /* some stream holds more than was read */
     struct rs_loader_t *loader;      /* history */

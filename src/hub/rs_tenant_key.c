@@ -121,6 +121,38 @@ static int on_entries(rs_key_t *key, const redisReply *reply)
     return (int)entries->elements;
 }
 
+static void note_read(rs_key_t *key)
+{
+    if (!key->is_read) {
+        key->is_read = 1;
+        key->next_read = key->source->was_read;
+        key->source->was_read = key;
+    }
+}
+
+static void forget_read(rs_key_t *key)
+{
+    rs_key_t **link;
+
+    for (link = &key->source->was_read; *link && *link != key; link = &(*link)->next_read) {
+    }
+    if (*link) {
+        *link = key->next_read;
+    }
+    key->is_read = 0;
+}
+
+void rs_tenant_key_sweep(rs_source_t *source)
+{
+    rs_key_t *key;
+
+    while ((key = source->was_read)) {
+        forget_read(key);
+        key->check = 1;
+        rs_watcher_touch(source->watcher, &key->watch);
+    }
+}
+
 static int on_reply(rs_watch_t *watch, int n, redisReply **reply, int last)
 {
     rs_key_t *key = KEY_OF_WATCH(watch);
@@ -134,6 +166,7 @@ static int on_reply(rs_watch_t *watch, int n, redisReply **reply, int last)
     count = on_entries(key, *reply);
     key->behind = count >= key->source->batch;
     if (count > 0) {
+        note_read(key);
         return key->behind;
     }
     key->check = 1;
@@ -185,6 +218,7 @@ void rs_tenant_key_close(rs_key_t *key)
         return;
     }
     rs_key_publish(key->source); /* it is in no list any more */
+    forget_read(key);
     rs_watcher_remove(key->source->watcher, &key->watch);
     for (link = &key->tenant->keys; *link != key; link = &(*link)->next) {
     }

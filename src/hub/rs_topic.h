@@ -51,6 +51,7 @@ struct rs_topic_t {
     apr_time_t idle_since;          /* when the last client left */
     rs_topic_t *older, *newer;      /* by last append: who loses its log first */
     int listed;                     /* in that list */
+    int owed;                       /* a notice that entries are missing: see rs_key.c */
     int visited;                    /* a client came since the streamers were asked to forget it */
     int dirty;                      /* appended to since streamers were told */
     rs_follow_t *follows[RS_STREAMERS_MAX];

@@ -20,10 +20,10 @@ int rs_history_parse(rs_history_t *h, const redisReply *reply)
 
     memset(h, 0, sizeof(*h));
     h->empty = 1;
-    h->added = -1;
+    h->added = h->gone = -1;
     if (reply->type == REDIS_REPLY_ERROR) {
         h->whole = 1;
-        h->added = 0;
+        h->added = h->gone = 0;
         return strncmp(reply->str, "ERR no such key", 15) == 0;
     }
     for (i = 0; reply->type == REDIS_REPLY_ARRAY && i + 1 < reply->elements; i += 2) {
@@ -47,6 +47,7 @@ int rs_history_parse(rs_history_t *h, const redisReply *reply)
         }
     }
     h->whole = h->added >= 0 && length == h->added;
+    h->gone = length >= 0 && h->added >= length ? h->added - length : -1;
     return known;
 }
 

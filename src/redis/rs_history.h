@@ -16,6 +16,7 @@ typedef struct {
     int empty;       /* no entry is there */
     int whole;       /* nothing was ever removed (Redis 7 and later can tell) */
     long long added; /* how many entries there ever were; -1: not known */
+    long long gone;  /* how many of them are not there any more; -1: not known */
 } rs_history_t;
 
 /* 0 when the reply is neither that nor "no such key". */
