@@ -366,8 +366,9 @@ static const char *add_token_from(cmd_parms *cmd, void *dconf, const char *arg)
 #define ANYWHERE (RSRC_CONF | ACCESS_CONF)
 
 const command_rec rs_cmds[] = {
-    AP_INIT_TAKE1("RaglineRedis", rs_cmd_redis, NULL, SERVER,
-                  "URL of the Redis server: redis://HOST:PORT/DB or unix:///PATH"),
+    AP_INIT_TAKE_ARGV("RaglineRedis", rs_cmd_redis, NULL, SERVER,
+                      "URL of the Redis server: redis://HOST:PORT/DB or unix:///PATH; or those of "
+                      "sentinels and master=NAME"),
     AP_INIT_TAKE12("RaglineRedisAuth", rs_cmd_redis_auth, NULL, SERVER,
                    "[USER] and where its password is: file:PATH, env:NAME or exec:CMD"),
     AP_INIT_ITERATE("RaglineRedisPool", rs_cmd_redis_pool, NULL, SERVER,

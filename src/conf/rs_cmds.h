@@ -21,7 +21,7 @@ void rs_conf_show(cmd_parms *cmd, const char *args);
 /* The URL without its password. */
 const char *rs_conf_masked_url(apr_pool_t *p, const char *url);
 
-const char *rs_cmd_redis(cmd_parms *cmd, void *dconf, const char *url);
+const char *rs_cmd_redis(cmd_parms *cmd, void *dconf, int argc, char *const argv[]);
 const char *rs_cmd_redis_auth(cmd_parms *cmd, void *dconf, const char *one, const char *two);
 const char *rs_cmd_redis_pool(cmd_parms *cmd, void *dconf, const char *arg);
 const char *rs_cmd_read(cmd_parms *cmd, void *dconf, const char *arg);

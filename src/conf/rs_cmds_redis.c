@@ -11,14 +11,23 @@
 #include "rs_cmds.h"
 #include "rs_conf.h"
 
-const char *rs_cmd_redis(cmd_parms *cmd, void *dconf, const char *url)
+const char *rs_cmd_redis(cmd_parms *cmd, void *dconf, int argc, char *const argv[])
 {
     rs_server_conf_t *conf = rs_conf_server(cmd->server);
+    apr_array_header_t *words = apr_array_make(cmd->pool, argc, sizeof(const char *));
+    const char *shown = "";
     rs_redis_url_t *ignored;
+    int i;
 
-    rs_conf_show(cmd, rs_conf_masked_url(cmd->pool, url));
-    conf->redis_url = url;
-    return rs_cmd_problem(cmd, rs_redis_url_parse(&ignored, cmd->pool, url));
+    for (i = 0; i < argc; i++) {
+        APR_ARRAY_PUSH(words, const char *) = argv[i];
+        shown = apr_pstrcat(cmd->pool, shown, i ? " " : "", rs_conf_masked_url(cmd->pool, argv[i]),
+                            NULL);
+    }
+    rs_conf_show(cmd, shown);
+    conf->redis_url = words;
+    return rs_cmd_problem(cmd, rs_redis_urls_parse(&ignored, cmd->pool, words->nelts,
+                                                   (const char *const *)words->elts));
 }
 
 const char *rs_cmd_redis_auth(cmd_parms *cmd, void *dconf, const char *one, const char *two)

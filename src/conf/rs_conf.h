@@ -64,7 +64,7 @@ typedef enum {
 
 /* X(type, member, unset, default): server config and virtual hosts. */
 #define RS_SERVER_SCALARS(X)                                                                       \
-    X(const char *, redis_url, NULL, "redis://127.0.0.1:6379/0")                                   \
+    X(apr_array_header_t *, redis_url, NULL, NULL) /* const char *: words of RaglineRedis */       \
     X(const char *, redis_user, NULL, NULL)                                                        \
     X(const char *, redis_secret, NULL, NULL) /* file:PATH, env:NAME or exec:CMD */                \
     X(int, pool_max, RS_UNSET, 20)                                                                 \

@@ -66,7 +66,9 @@ static void check_server(apr_pool_t *p, server_rec *s)
 
     rs_conf_server_defaults(conf);
     conf->server = s;
-    problem = rs_redis_url_parse(&conf->url, p, conf->redis_url);
+    problem = conf->redis_url ? rs_redis_urls_parse(&conf->url, p, conf->redis_url->nelts,
+                                                    (const char *const *)conf->redis_url->elts)
+                              : rs_redis_url_parse(&conf->url, p, "redis://127.0.0.1:6379/0");
     if (problem) {
         rs_check_complain(s, NULL, apr_pstrcat(p, "RaglineRedis: ", problem, NULL));
     }

@@ -187,8 +187,6 @@ static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
 
 /* --- in the child --- */
 
-static int same_text(const char *a, const char *b) { return a && b ? !strcmp(a, b) : a == b; }
-
 /* An earlier host with the same server, database and login. */
 static rs_server_conf_t *same_redis(server_rec *first, rs_server_conf_t *conf)
 {
@@ -197,9 +195,7 @@ static rs_server_conf_t *same_redis(server_rec *first, rs_server_conf_t *conf)
     for (s = first; s && rs_conf_server(s) != conf; s = s->next) {
         rs_server_conf_t *other = rs_conf_server(s);
 
-        if (!strcmp(other->url->label, conf->url->label)
-            && same_text(other->url->user, conf->url->user)
-            && same_text(other->url->password, conf->url->password)) {
+        if (rs_redis_url_same(other->url, conf->url)) {
             return other;
         }
     }

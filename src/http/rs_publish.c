@@ -145,14 +145,39 @@ static int check_item(rs_publish_t *pub, rs_publish_item_t *item, rs_xadd_t *wri
 
 /* --- the request --- */
 
+/* APR_SUCCESS, or there was no connection. *demoted: nothing was written because the server is not
+ * the master any more; another connection leads to the one that is. */
+static apr_status_t try_write(rs_publish_t *pub, rs_publish_outcome_t *outcome,
+                              char class[RS_REDIS_CLASS_LEN], int *demoted)
+{
+    rs_redis_pool_t *pool = pub->server->pool;
+    rs_redis_conn_t *conn;
+    apr_status_t rv = rs_redis_pool_acquire(&conn, pool);
+
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
+    *outcome = rs_redis_publish(conn, pub->writes, pub->body->count, class);
+    /* What such a server answers an id for was written before (its event_id is a duplicate). */
+    *demoted = (*outcome == RS_PUBLISH_REFUSED || *outcome == RS_PUBLISH_PARTIAL)
+               && !strcmp(class, "READONLY");
+    if (*demoted) {
+        rs_redis_pool_demoted(pool, conn);
+    }
+    rs_redis_pool_release(pool, conn);
+    return APR_SUCCESS;
+}
+
 static int write_all(rs_publish_t *pub)
 {
     char class[RS_REDIS_CLASS_LEN];
     rs_publish_outcome_t outcome;
-    rs_redis_conn_t *conn;
-    apr_status_t rv;
+    int demoted;
+    apr_status_t rv = try_write(pub, &outcome, class, &demoted);
 
-    rv = rs_redis_pool_acquire(&conn, pub->server->pool);
+    if (rv == APR_SUCCESS && demoted) {
+        rv = try_write(pub, &outcome, class, &demoted);
+    }
     if (rv == APR_TIMEUP) {
         return rs_publish_unavailable(pub->r,
                                       "all connections to Redis are in use; nothing was written");
@@ -160,8 +185,6 @@ static int write_all(rs_publish_t *pub)
     if (rv != APR_SUCCESS) {
         return rs_publish_unavailable(pub->r, "Redis cannot be reached; nothing was written");
     }
-    outcome = rs_redis_publish(conn, pub->writes, pub->body->count, class);
-    rs_redis_pool_release(pub->server->pool, conn);
     return rs_publish_answer(pub, outcome, class);
 }
 

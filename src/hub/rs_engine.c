@@ -14,6 +14,8 @@
 
 /* A client that is being closed lingers for up to two seconds: no drain is shorter than that. */
 #define DRAIN_MIN apr_time_from_sec(3)
+/* What a name that is being resolved may still take. */
+#define RESOLVER_LIMIT apr_time_from_msec(500)
 
 apr_status_t rs_engine_create(rs_engine_t **out, apr_pool_t *pchild, const rs_engine_conf_t *conf,
                               rs_stats_t *stats)
@@ -198,6 +200,9 @@ apr_status_t rs_engine_stop(rs_engine_t *engine)
         }
     }
     rs_hub_stop(engine->hub);
+    if (rs_resolver_stop(engine->resolver, RESOLVER_LIMIT) != APR_SUCCESS) {
+        return APR_TIMEUP;
+    }
     rs_profiles_close(&engine->profiles);
     return APR_SUCCESS;
 }

@@ -7,6 +7,7 @@
 #ifndef RS_ENGINE_H
 #define RS_ENGINE_H
 
+#include "../redis/rs_resolve.h"
 #include "rs_client.h"
 #include "rs_hub.h"
 #include "rs_profile.h"
@@ -26,6 +27,7 @@ struct rs_engine_t {
     rs_engine_conf_t conf; /* constant */
     rs_stats_t *stats;     /* atomics */
     rs_hub_t *hub;
+    rs_resolver_t *resolver; /* hub */
     rs_streamer_t *streamers[RS_STREAMERS_MAX];
     rs_profiles_t profiles;
     size_t pinned;   /* atomic: bytes of events that some client is in the middle of */

@@ -67,7 +67,6 @@ struct rs_hub_t {
 #define FOLLOW_OF_UNFOLLOW(m) ((rs_follow_t *)((char *)(m)-offsetof(rs_follow_t, unfollow)))
 
 rs_buf_t *rs_hub_scratch(rs_hub_t *hub) { return &hub->scratch; }
-
 size_t rs_hub_max_message(const rs_hub_t *hub) { return hub->engine->conf.max_message; }
 
 /* --- the memory of topics --- */
@@ -345,10 +344,11 @@ static void on_message(rs_hub_t *hub, rs_msg_t *msg)
     case RS_MSG_UNFOLLOWED:
         on_unfollowed(hub, FOLLOW_OF_UNFOLLOW(msg));
         break;
+    case RS_MSG_RESOLVED:
+        ((rs_lookup_t *)msg)->done((rs_lookup_t *)msg);
+        break;
     case RS_MSG_STOP:
         stop(hub);
-        break;
-    default:
         break;
     }
 }
@@ -452,6 +452,7 @@ apr_status_t rs_hub_create(rs_hub_t **out, apr_pool_t *pchild, rs_engine_t *engi
     rv = rs_poll_create(&hub->poll, pchild);
     if (rv == APR_SUCCESS) {
         rs_inbox_open(&hub->inbox, hub->poll);
+        rv = rs_resolver_create(&engine->resolver, pchild, &hub->inbox, RS_MSG_RESOLVED);
     }
     *out = hub;
     return rv;
@@ -462,7 +463,7 @@ apr_status_t rs_hub_add_source(rs_hub_t *hub, rs_source_t *source)
     apr_status_t rv;
 
     source->hub = hub;
-    rv = rs_ingest_open(source, hub->p, hub->poll);
+    rv = rs_ingest_open(source, hub->p, hub->poll, hub->engine->resolver);
 
     if (rv == APR_SUCCESS) {
         hub->sources[hub->nsources++] = source;

@@ -12,6 +12,7 @@
 #include "rs_topic.h"
 
 struct redisReply;
+struct rs_resolver_t;
 
 /* A tenant that has topics. */
 struct rs_tenant_t {
@@ -21,6 +22,7 @@ struct rs_tenant_t {
     char name[RS_NAME_MAX + 1];
 };
 
+/* Makes engine->resolver, too, whose answers come to the hub. */
 apr_status_t rs_hub_create(rs_hub_t **hub, apr_pool_t *pchild, rs_engine_t *engine);
 
 /* Before rs_hub_start(). The source is complete but for what the hub owns. */
@@ -43,7 +45,8 @@ void rs_hub_stop(rs_hub_t *hub);
 void rs_assign_entry(rs_hub_t *hub, rs_key_t *key, rs_id_t id, const struct redisReply *fields);
 
 /* rs_ingest.c: makes what reads the source. */
-apr_status_t rs_ingest_open(rs_source_t *source, apr_pool_t *p, rs_poll_t *poll);
+apr_status_t rs_ingest_open(rs_source_t *source, apr_pool_t *p, rs_poll_t *poll,
+                            struct rs_resolver_t *resolver);
 
 /* Does what is due and returns when to be called again. */
 apr_time_t rs_ingest_turn(rs_source_t *source, apr_time_t now);

@@ -3,6 +3,11 @@
  * Between Redis and the hub: what reads a source, and when streamers and health checks hear of what
  * was read. The hub's thread.
  */
+#include <string.h>
+
+#include <apr_strings.h>
+
+#include "../base/rs_log.h"
 #include "../redis/rs_loader.h"
 #include "../redis/rs_reader.h"
 #include "rs_backfill.h"
@@ -16,6 +21,28 @@ static void set_caught_up(rs_source_t *source, int caught_up)
     RS_STAT_SET(source->stats->caught_up, (apr_uint32_t)caught_up);
 }
 
+/* With sentinels: which server it is, for logs and statistics. */
+static void note_master(rs_source_t *source, const char *master)
+{
+    rs_source_stats_t *stats = source->stats;
+
+    if (!master) {
+        RS_STAT_SET(stats->master, 0);
+        return;
+    }
+    if (!source->master || strcmp(stats->masters[source->master - 1], master) != 0) {
+        source->master = source->master == 1 ? 2 : 1;
+        apr_cpystrn(stats->masters[source->master - 1], master, RS_STATS_MASTER);
+        rs_log(RS_LOG_NOTICE, 0, RSLOGNO(1940) "%s: the master is %s", source->url->label, master);
+    }
+    __atomic_store_n(&stats->master, (apr_uint32_t)source->master, __ATOMIC_RELEASE);
+}
+
+static const char *master_of(const rs_source_t *source)
+{
+    return source->reader ? rs_reader_master(source->reader) : rs_watcher_master(source->watcher);
+}
+
 /* One of the two that read it is up now, or failed (again): it is up when both are that are
  * there. */
 static void set_up(rs_source_t *source, int failed)
@@ -25,6 +52,7 @@ static void set_up(rs_source_t *source, int failed)
     if (up != source->up) {
         RS_STAT_ADD(source->stats->connects, up);
         set_caught_up(source, up && !source->behind);
+        note_master(source, up ? master_of(source) : NULL);
     }
     source->behind = 0;
     rs_key_publish(source);
@@ -76,7 +104,8 @@ static void on_reading(void *data, int up)
     set_up(source, !up);
 }
 
-static apr_status_t open_reader(rs_source_t *source, apr_pool_t *p, rs_poll_t *poll)
+static apr_status_t open_reader(rs_source_t *source, apr_pool_t *p, rs_poll_t *poll,
+                                rs_resolver_t *resolver)
 {
     rs_reader_calls_t calls = {on_position, on_entry, on_batch_end, on_reading, source};
     const char **names = apr_palloc(p, (apr_size_t)source->nstreams * sizeof(*names));
@@ -89,8 +118,8 @@ static apr_status_t open_reader(rs_source_t *source, apr_pool_t *p, rs_poll_t *p
             names[n++] = source->keys[i].name;
         }
     }
-    return n ? rs_reader_create(&source->reader, p, poll, source->url, names, n, source->batch,
-                                source->block, &calls)
+    return n ? rs_reader_create(&source->reader, p, poll, resolver, source->url, names, n,
+                                source->batch, source->block, &calls)
              : APR_SUCCESS;
 }
 
@@ -122,7 +151,8 @@ static void on_watching(void *data, int up)
     set_up(source, !up);
 }
 
-static apr_status_t open_watcher(rs_source_t *source, apr_pool_t *own, rs_poll_t *poll)
+static apr_status_t open_watcher(rs_source_t *source, apr_pool_t *own, rs_poll_t *poll,
+                                 rs_resolver_t *resolver)
 {
     rs_watcher_calls_t calls = {on_watching, on_round_end, source};
     int i, any = 0;
@@ -130,10 +160,12 @@ static apr_status_t open_watcher(rs_source_t *source, apr_pool_t *own, rs_poll_t
     for (i = 0; i < source->nstreams; i++) {
         any |= source->streams[i].per_tenant;
     }
-    return any ? rs_watcher_create(&source->watcher, own, poll, source->url, &calls) : APR_SUCCESS;
+    return any ? rs_watcher_create(&source->watcher, own, poll, resolver, source->url, &calls)
+               : APR_SUCCESS;
 }
 
-apr_status_t rs_ingest_open(rs_source_t *source, apr_pool_t *p, rs_poll_t *poll)
+apr_status_t rs_ingest_open(rs_source_t *source, apr_pool_t *p, rs_poll_t *poll,
+                            rs_resolver_t *resolver)
 {
     apr_allocator_t *allocator;
     apr_pool_t *own;
@@ -150,11 +182,11 @@ apr_status_t rs_ingest_open(rs_source_t *source, apr_pool_t *p, rs_poll_t *poll)
     apr_allocator_owner_set(allocator, own);
     apr_pool_tag(own, "ragline_tenants");
     source->tenants = apr_hash_make(own);
-    rv = rs_loader_create(&source->loader, p, poll, source->url);
+    rv = rs_loader_create(&source->loader, p, poll, resolver, source->url);
     if (rv == APR_SUCCESS) {
-        rv = open_reader(source, p, poll);
+        rv = open_reader(source, p, poll, resolver);
     }
-    return rv == APR_SUCCESS ? open_watcher(source, own, poll) : rv;
+    return rv == APR_SUCCESS ? open_watcher(source, own, poll, resolver) : rv;
 }
 
 apr_time_t rs_ingest_turn(rs_source_t *source, apr_time_t now)

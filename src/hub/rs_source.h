@@ -52,6 +52,7 @@ struct rs_source_t {
     rs_key_t *moved;                 /* keys whose position streamers do not know yet */
     rs_key_t *was_read;              /* keys of tenants that were read since they were checked */
     int reading, watching;           /* each of the two is up */
+    int master;                      /* which of stats->masters was written last: 1, 2; 0 */
     int behind;                      /* some stream holds more than was read */
     struct rs_loader_t *loader;      /* history */
     struct rs_backfill_t *backfills; /* one for each set of streams that needed it */

@@ -12,6 +12,8 @@
 #define RS_STATS_STREAMS 64 /* streams of one child over all Redis URLs */
 #define RS_STATS_SOURCES 16
 #define RS_STATS_LABEL 160
+#define RS_STATS_URL 512    /* longer ones, of many sentinels, are cut */
+#define RS_STATS_MASTER 264 /* HOST:PORT */
 
 /* Why an entry reached nobody. The names, for people, are in rs_skip_names[]. */
 typedef enum {
@@ -40,10 +42,14 @@ typedef struct {
 } rs_stream_stats_t;
 
 typedef struct {
-    char label[RS_STATS_LABEL]; /* the URL without its password */
-    apr_uint32_t up;            /* streams are being read */
-    apr_uint32_t caught_up;     /* and the last read found nothing left */
-    apr_uint64_t connects;      /* successful ones: above 1 there were interruptions */
+    char label[RS_STATS_URL]; /* the URL without its password */
+    apr_uint32_t up;          /* streams are being read */
+    apr_uint32_t caught_up;   /* and the last read found nothing left */
+    apr_uint64_t connects;    /* successful ones: above 1 there were interruptions */
+    /* With sentinels: the one of the two that is valid, 1 or 2; 0: not connected to a master. The
+     * other one is written, then this, so that readers see no half of a name. */
+    apr_uint32_t master;
+    char masters[2][RS_STATS_MASTER];
 } rs_source_stats_t;
 
 typedef struct {

@@ -22,6 +22,7 @@ enum {
     RS_MSG_FETCH,      /* streamer → hub: what a reader misses */
     RS_MSG_FETCHED,    /* hub → streamer */
     RS_MSG_UNFOLLOWED, /* streamer → hub */
+    RS_MSG_RESOLVED,   /* resolver → hub: the address of a name */
     RS_MSG_STOP        /* engine → hub */
 };
 

@@ -88,6 +88,31 @@ static void add_stream(json_t *streams, const rs_stats_t *stats, const rs_stream
     }
 }
 
+/* More than one only while children are on their way from one to the other. */
+static void add_master(json_t *item, const rs_source_stats_t *s)
+{
+    apr_uint32_t which = __atomic_load_n(&s->master, __ATOMIC_ACQUIRE);
+    json_t *masters = json_object_get(item, "masters"), *known;
+    char name[RS_STATS_MASTER];
+    size_t i;
+
+    if (which != 1 && which != 2) {
+        return;
+    }
+    apr_cpystrn(name, s->masters[which - 1], sizeof(name));
+    if (!masters) {
+        masters = json_array();
+        json_object_set_new(item, "masters", masters);
+    }
+    json_array_foreach(masters, i, known)
+    {
+        if (!strcmp(json_string_value(known), name)) {
+            return;
+        }
+    }
+    json_array_append_new(masters, json_string(name));
+}
+
 static void add_source(json_t *sources, const rs_source_stats_t *s, int draining)
 {
     json_t *item = find(sources, "url", s->label, NULL, NULL);
@@ -99,6 +124,7 @@ static void add_source(json_t *sources, const rs_source_stats_t *s, int draining
     add(item, "children_reading", RS_STAT_GET(s->up));
     add(item, "children_caught_up", RS_STAT_GET(s->caught_up));
     raise_to(item, "connects", RS_STAT_GET(s->connects));
+    add_master(item, s);
 }
 
 static void add_states(json_t *sources)

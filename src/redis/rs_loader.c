@@ -153,7 +153,7 @@ apr_time_t rs_loader_turn(rs_loader_t *l, apr_time_t now)
 }
 
 apr_status_t rs_loader_create(rs_loader_t **out, apr_pool_t *p, rs_poll_t *poll,
-                              const rs_redis_url_t *url)
+                              rs_resolver_t *resolver, const rs_redis_url_t *url)
 {
     rs_link_calls_t calls = {on_ready, on_reply, on_down, NULL};
     rs_loader_t *l = apr_pcalloc(p, sizeof(*l));
@@ -162,5 +162,5 @@ apr_status_t rs_loader_create(rs_loader_t **out, apr_pool_t *p, rs_poll_t *poll,
     l->last = &l->first;
     calls.baton = l;
     *out = l;
-    return rs_link_create(&l->link, p, poll, url, "ragline-loader", &calls);
+    return rs_link_create(&l->link, p, poll, resolver, url, "ragline-loader", &calls);
 }

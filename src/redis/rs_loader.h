@@ -28,7 +28,7 @@ struct rs_job_t {
 };
 
 apr_status_t rs_loader_create(rs_loader_t **loader, apr_pool_t *p, rs_poll_t *poll,
-                              const rs_redis_url_t *url);
+                              rs_resolver_t *resolver, const rs_redis_url_t *url);
 
 /* At the end of the queue, unless it is in it. */
 void rs_loader_post(rs_loader_t *loader, rs_job_t *job);

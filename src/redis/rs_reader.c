@@ -249,6 +249,8 @@ static void on_down(void *data, const char *why)
     r->calls.up(r->calls.baton, 0);
 }
 
+const char *rs_reader_master(const rs_reader_t *r) { return rs_link_master(r->link); }
+
 apr_time_t rs_reader_turn(rs_reader_t *r, apr_time_t now)
 {
     apr_time_t next = rs_link_turn(r->link, now);
@@ -263,8 +265,9 @@ apr_time_t rs_reader_turn(rs_reader_t *r, apr_time_t now)
 }
 
 apr_status_t rs_reader_create(rs_reader_t **out, apr_pool_t *p, rs_poll_t *poll,
-                              const rs_redis_url_t *url, const char *const *keys, int n, int batch,
-                              apr_interval_time_t block, const rs_reader_calls_t *calls)
+                              rs_resolver_t *resolver, const rs_redis_url_t *url,
+                              const char *const *keys, int n, int batch, apr_interval_time_t block,
+                              const rs_reader_calls_t *calls)
 {
     rs_link_calls_t link = {on_ready, on_reply, on_down, NULL};
     rs_reader_t *r;
@@ -281,5 +284,5 @@ apr_status_t rs_reader_create(rs_reader_t **out, apr_pool_t *p, rs_poll_t *poll,
     r->calls = *calls;
     link.baton = r;
     *out = r;
-    return rs_link_create(&r->link, p, poll, url, "ragline-reader", &link);
+    return rs_link_create(&r->link, p, poll, resolver, url, "ragline-reader", &link);
 }

@@ -13,6 +13,7 @@
 #include "../proto/rs_id.h"
 #include "rs_history.h"
 #include "rs_redis_url.h"
+#include "rs_resolve.h"
 
 typedef struct rs_reader_t rs_reader_t;
 
@@ -32,8 +33,12 @@ typedef struct {
 /* Closed when p is cleaned up; connects at the first rs_reader_turn(). keys: n of them. The poller
  * reports its connection with an rs_link_t as data. */
 apr_status_t rs_reader_create(rs_reader_t **reader, apr_pool_t *p, rs_poll_t *poll,
-                              const rs_redis_url_t *url, const char *const *keys, int n, int batch,
-                              apr_interval_time_t block, const rs_reader_calls_t *calls);
+                              rs_resolver_t *resolver, const rs_redis_url_t *url,
+                              const char *const *keys, int n, int batch, apr_interval_time_t block,
+                              const rs_reader_calls_t *calls);
+
+/* With sentinels, while it is connected: HOST:PORT of the master. Otherwise NULL. */
+const char *rs_reader_master(const rs_reader_t *reader);
 
 /* Does what is due and returns when to be called again. */
 apr_time_t rs_reader_turn(rs_reader_t *reader, apr_time_t now);

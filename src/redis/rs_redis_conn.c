@@ -19,6 +19,7 @@
 
 #include "../base/rs_clock.h"
 #include "rs_redis_conn.h"
+#include "rs_sentinel.h"
 
 #define CLIENT_NAME "ragline-cmd"
 
@@ -28,11 +29,15 @@
 struct rs_redis_conn_t {
     redisContext *c;
     const rs_redis_url_t *url;
+    const rs_redis_url_t *at; /* `url`, or that of the master which its sentinels named */
+    rs_target_t target;
+    int sentinel; /* which of them named it */
     apr_interval_time_t timeout;
+    apr_time_t opened;
     apr_time_t deadline; /* of the pipeline under way */
     apr_time_t used;
     int broken;
-    char why[128];
+    char why[256];
 };
 
 static apr_status_t fail(rs_redis_conn_t *conn, apr_status_t rv, const char *why)
@@ -59,7 +64,7 @@ rs_redis_conn_t *rs_redis_conn_create(const rs_redis_url_t *url, apr_interval_ti
     rs_redis_conn_t *conn = calloc(1, sizeof(*conn));
 
     if (conn) {
-        conn->url = url;
+        conn->url = conn->at = url;
         conn->timeout = timeout;
     }
     return conn;
@@ -82,25 +87,15 @@ void rs_redis_conn_free(rs_redis_conn_t *conn)
     }
 }
 
-int rs_redis_conn_usable(const rs_redis_conn_t *conn)
-{
-    return conn->c && !conn->broken;
-}
+int rs_redis_conn_usable(const rs_redis_conn_t *conn) { return conn->c && !conn->broken; }
 
-const char *rs_redis_conn_why(const rs_redis_conn_t *conn)
-{
-    return conn->why;
-}
+const char *rs_redis_conn_why(const rs_redis_conn_t *conn) { return conn->why; }
 
-apr_time_t rs_redis_conn_used(const rs_redis_conn_t *conn)
-{
-    return conn->used;
-}
+apr_time_t rs_redis_conn_used(const rs_redis_conn_t *conn) { return conn->used; }
 
-void rs_redis_conn_spoil(rs_redis_conn_t *conn, const char *why)
-{
-    fail(conn, APR_EGENERAL, why);
-}
+apr_time_t rs_redis_conn_opened(const rs_redis_conn_t *conn) { return conn->opened; }
+
+void rs_redis_conn_spoil(rs_redis_conn_t *conn, const char *why) { fail(conn, APR_EGENERAL, why); }
 
 int rs_redis_conn_stale(const rs_redis_conn_t *conn)
 {
@@ -192,8 +187,8 @@ apr_status_t rs_redis_conn_reply(rs_redis_conn_t *conn, redisReply **reply)
         before = conn->c->reader->len;
         errno = 0;
         if (redisBufferRead(conn->c) != REDIS_OK) {
-            return fail_hiredis(conn, conn->c->err == REDIS_ERR_EOF ? APR_EOF
-                                                                     : APR_FROM_OS_ERROR(errno));
+            return fail_hiredis(conn,
+                                conn->c->err == REDIS_ERR_EOF ? APR_EOF : APR_FROM_OS_ERROR(errno));
         }
         if (conn->c->reader->len == before) {
             if ((rv = wait_until(conn, POLLIN, conn->deadline)) != APR_SUCCESS) {
@@ -306,8 +301,7 @@ static apr_status_t login_refused(rs_redis_conn_t *conn, const redisReply *reply
     return fail(conn, APR_EACCES, remedy);
 }
 
-/* An error that is about the command CLIENT SETNAME and not about us. */
-static int setname_may_fail(const redisReply *reply)
+int rs_redis_setname_may_fail(const redisReply *reply)
 {
     char class[RS_REDIS_CLASS_LEN];
 
@@ -321,7 +315,7 @@ static void overhear(rs_redis_conn_t *conn)
 {
     redisReply reply;
     char buf[128];
-    ssize_t n = conn->url->tls ? 0 : recv(conn->c->fd, buf, sizeof(buf), MSG_DONTWAIT);
+    ssize_t n = conn->at->tls ? 0 : recv(conn->c->fd, buf, sizeof(buf), MSG_DONTWAIT);
 
     if (n > 1 && buf[0] == '-') {
         memset(&reply, 0, sizeof(reply));
@@ -334,7 +328,7 @@ static void overhear(rs_redis_conn_t *conn)
 
 static apr_status_t login(rs_redis_conn_t *conn)
 {
-    int i, n = rs_redis_login_append(conn->c, conn->url, CLIENT_NAME);
+    int i, n = rs_redis_login_append(conn->c, conn->at, CLIENT_NAME);
     redisReply *reply;
     apr_status_t rv;
 
@@ -349,11 +343,11 @@ static apr_status_t login(rs_redis_conn_t *conn)
         if ((rv = rs_redis_conn_reply(conn, &reply)) != APR_SUCCESS) {
             return rv;
         }
-        if (reply->type == REDIS_REPLY_ERROR && (i < n - 1 || !setname_may_fail(reply))) {
+        if (reply->type == REDIS_REPLY_ERROR && (i < n - 1 || !rs_redis_setname_may_fail(reply))) {
             rv = login_refused(conn, reply,
-                               i == n - 1                          ? "another client"
-                               : i == 0 && conn->url->password ? "the login"
-                                                                : "the database");
+                               i == n - 1                     ? "another client"
+                               : i == 0 && conn->at->password ? "the login"
+                                                              : "the database");
         }
         freeReplyObject(reply);
     }
@@ -372,19 +366,44 @@ static apr_status_t set_flags(rs_redis_conn_t *conn)
     return APR_SUCCESS;
 }
 
-apr_status_t rs_redis_conn_open(rs_redis_conn_t *conn)
+static apr_status_t find_master(rs_redis_conn_t *conn)
 {
-    const rs_redis_url_t *url = conn->url;
+    char why[sizeof(conn->why)];
+    apr_status_t rv =
+        rs_sentinel_ask(&conn->target, &conn->sentinel, conn->url, conn->timeout, why, sizeof(why));
+
+    if (rv != APR_SUCCESS) {
+        return fail(conn, rv, why);
+    }
+    conn->at = &conn->target.url;
+    return APR_SUCCESS;
+}
+
+/* Sentinels may be wrong for a while. */
+static apr_status_t check_master(rs_redis_conn_t *conn)
+{
+    const char *argv[] = {"ROLE"}, *problem;
+    redisReply *reply;
+    apr_status_t rv = rs_redis_conn_command(conn, &reply, 1, argv, NULL);
+
+    if (rv == APR_SUCCESS) {
+        problem = rs_sentinel_role(reply);
+        freeReplyObject(reply);
+        rv = problem ? fail(conn, APR_EGENERAL, problem) : APR_SUCCESS;
+    }
+    return rv;
+}
+
+static apr_status_t connect_at(rs_redis_conn_t *conn, const rs_redis_url_t *at)
+{
     struct timeval tv;
     apr_status_t rv;
 
-    rs_redis_conn_close(conn);
-    conn->why[0] = '\0';
     tv.tv_sec = (time_t)apr_time_sec(conn->timeout);
     tv.tv_usec = (suseconds_t)apr_time_usec(conn->timeout);
     errno = 0;
-    conn->c = url->path ? redisConnectUnixWithTimeout(url->path, tv)
-                        : redisConnectWithTimeout(url->host, url->port, tv);
+    conn->c = at->path ? redisConnectUnixWithTimeout(at->path, tv)
+                       : redisConnectWithTimeout(at->host, at->port, tv);
     rv = APR_FROM_OS_ERROR(errno);
     if (!conn->c) {
         return fail(conn, APR_ENOMEM, "out of memory");
@@ -392,15 +411,35 @@ apr_status_t rs_redis_conn_open(rs_redis_conn_t *conn)
     if (conn->c->err) {
         return fail_hiredis(conn, rv);
     }
-    if (url->host && redisEnableKeepAlive(conn->c) != REDIS_OK) {
+    if (at->host && redisEnableKeepAlive(conn->c) != REDIS_OK) {
         return fail_hiredis(conn, APR_EGENERAL);
     }
-    if (url->tls
-        && (redisSetTimeout(conn->c, tv) != REDIS_OK || rs_redis_tls_start(conn->c, url) != 0)) {
+    if (at->tls
+        && (redisSetTimeout(conn->c, tv) != REDIS_OK || rs_redis_tls_start(conn->c, at) != 0)) {
         return fail_hiredis(conn, APR_EGENERAL);
     }
-    if ((rv = set_flags(conn)) != APR_SUCCESS) {
+    return set_flags(conn);
+}
+
+apr_status_t rs_redis_conn_open(rs_redis_conn_t *conn)
+{
+    apr_status_t rv;
+
+    rs_redis_conn_close(conn);
+    conn->why[0] = '\0';
+    conn->opened = rs_clock_now();
+    if (conn->url->master && (rv = find_master(conn)) != APR_SUCCESS) {
         return rv;
     }
-    return login(conn);
+    rv = connect_at(conn, conn->at);
+    if (rv == APR_SUCCESS) {
+        rv = login(conn);
+    }
+    if (rv == APR_SUCCESS && conn->url->master) {
+        rv = check_master(conn);
+    }
+    if (rv != APR_SUCCESS && conn->url->master) {
+        rs_sentinel_failed(conn->url, conn->sentinel);
+    }
+    return rv;
 }

@@ -21,7 +21,8 @@ typedef struct rs_redis_conn_t rs_redis_conn_t;
  * `timeout` is for connecting, for logging in, and for each command or pipeline. */
 rs_redis_conn_t *rs_redis_conn_create(const rs_redis_url_t *url, apr_interval_time_t timeout);
 
-/* Connects and logs in. On failure the reason is in rs_redis_conn_why(). */
+/* Connects and logs in; with sentinels, to the server that they name and that says itself that it
+ * is the master, within twice `timeout` more. On failure the reason is in rs_redis_conn_why(). */
 apr_status_t rs_redis_conn_open(rs_redis_conn_t *conn);
 void rs_redis_conn_close(rs_redis_conn_t *conn);
 void rs_redis_conn_free(rs_redis_conn_t *conn);
@@ -52,6 +53,9 @@ apr_status_t rs_redis_conn_command(rs_redis_conn_t *conn, struct redisReply **re
 /* When it last was sent or answered something, by rs_clock_now(). */
 apr_time_t rs_redis_conn_used(const rs_redis_conn_t *conn);
 
+/* When opening it began. */
+apr_time_t rs_redis_conn_opened(const rs_redis_conn_t *conn);
+
 /* Marks a connection whose state is in doubt, so that the pool closes it. */
 void rs_redis_conn_spoil(rs_redis_conn_t *conn, const char *why);
 
@@ -59,6 +63,9 @@ void rs_redis_conn_spoil(rs_redis_conn_t *conn, const char *why);
  * context. Returns how many replies will come, or -1 without memory. The last reply is SETNAME's
  * and may be an error: a Redis user need not be allowed CLIENT. */
 int rs_redis_login_append(struct redisContext *c, const rs_redis_url_t *url, const char *name);
+
+/* Whether this error of the last reply is about the command CLIENT SETNAME and not about us. */
+int rs_redis_setname_may_fail(const struct redisReply *reply);
 
 /* Starts TLS on a connected context and has OpenSSL verify the server's certificate and name; does
  * nothing for a URL without TLS. In a context without REDIS_BLOCK the handshake goes on in the

@@ -47,6 +47,7 @@ struct rs_redis_pool_t {
     int probing;
     apr_time_t retry_at;
     apr_status_t down_rv;
+    apr_time_t outdated; /* what was opened before that goes to a server of before */
 };
 
 static apr_status_t construct(void **resource, void *params, apr_pool_t *p)
@@ -190,8 +191,8 @@ static void gate_leave(rs_redis_pool_t *pool)
     apr_thread_cond_signal(pool->turn);
     apr_thread_mutex_unlock(pool->lock);
     if (ended) {
-        rs_log(RS_LOG_NOTICE, APR_SUCCESS,
-               RSLOGNO(0453) "command connections to %s are free again", pool->url->label);
+        rs_log(RS_LOG_NOTICE, APR_SUCCESS, RSLOGNO(0453) "command connections to %s are free again",
+               pool->url->label);
     }
 }
 
@@ -243,6 +244,24 @@ static apr_status_t connect_now(rs_redis_pool_t *pool, rs_redis_conn_t *conn)
     return judge(pool, rv, rs_redis_conn_why(conn), probe);
 }
 
+static int is_outdated(rs_redis_pool_t *pool, const rs_redis_conn_t *conn)
+{
+    int outdated;
+
+    apr_thread_mutex_lock(pool->lock);
+    outdated = rs_redis_conn_opened(conn) <= pool->outdated;
+    apr_thread_mutex_unlock(pool->lock);
+    return outdated;
+}
+
+void rs_redis_pool_demoted(rs_redis_pool_t *pool, rs_redis_conn_t *conn)
+{
+    rs_redis_conn_spoil(conn, "it is a replica now");
+    apr_thread_mutex_lock(pool->lock);
+    pool->outdated = rs_clock_now();
+    apr_thread_mutex_unlock(pool->lock);
+}
+
 /* APR_SUCCESS: alive. APR_TIMEUP: Redis accepts but does not answer, which the next connection
  * would not do either. Else this one connection is dead. */
 static apr_status_t check_idle(rs_redis_pool_t *pool, rs_redis_conn_t *conn)
@@ -251,7 +270,7 @@ static apr_status_t check_idle(rs_redis_pool_t *pool, rs_redis_conn_t *conn)
     redisReply *reply;
     apr_status_t rv;
 
-    if (rs_redis_conn_stale(conn)) {
+    if (rs_redis_conn_stale(conn) || is_outdated(pool, conn)) {
         return APR_EOF;
     }
     if (rs_clock_now() - rs_redis_conn_used(conn) < pool->conf.healthcheck) {
@@ -324,7 +343,4 @@ int rs_redis_pool_down(rs_redis_pool_t *pool)
     return down;
 }
 
-const char *rs_redis_pool_label(const rs_redis_pool_t *pool)
-{
-    return pool->url->label;
-}
+const char *rs_redis_pool_label(const rs_redis_pool_t *pool) { return pool->url->label; }

@@ -33,6 +33,11 @@ apr_status_t rs_redis_pool_acquire(rs_redis_conn_t **conn, rs_redis_pool_t *pool
 /* Every acquired connection comes back here; one with an error is closed. */
 void rs_redis_pool_release(rs_redis_pool_t *pool, rs_redis_conn_t *conn);
 
+/* The server of this connection takes no writes any more (READONLY): it was the master, and another
+ * one is now. Neither this connection nor any that was opened before now is used again. The
+ * connection still has to be released. */
+void rs_redis_pool_demoted(rs_redis_pool_t *pool, rs_redis_conn_t *conn);
+
 /* Whether the last attempt to connect failed. */
 int rs_redis_pool_down(rs_redis_pool_t *pool);
 

@@ -6,6 +6,7 @@
 #include "rs_config.h"
 
 #include <arpa/inet.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/socket.h>
@@ -13,10 +14,10 @@
 
 #include <apr_strings.h>
 
+#include "../base/rs_name.h"
 #include "rs_redis_url.h"
 
 #define URL_MAX 2048
-#define HOST_MAX 253
 #define SOCKET_PATH_MAX (sizeof(((struct sockaddr_un *)0)->sun_path) - 1)
 
 static const char bad_scheme[] = "the Redis URL must begin with redis://, rediss:// or unix://: "
@@ -37,6 +38,23 @@ static const char bad_db[] = "the database in the Redis URL must be a number fro
                              "the last part: write redis://HOST:PORT/DB or unix:///PATH?db=DB";
 static const char bad_path[] = "the Redis URL must give the socket's absolute path, shorter than a "
                                "socket's path may be: write unix:///run/redis/redis.sock?db=0";
+static const char master_is[] = "master=";
+static const char bad_master[] = "master= must be the last word and the name that the sentinels "
+                                 "have for it, 1 to 64 of A-Z a-z 0-9 . _ @ -: write for example "
+                                 "redis://SENTINEL1:26379 redis://SENTINEL2:26379 master=mymaster";
+static const char no_url[] = "a URL is missing: write redis://HOST:PORT/DB, or those of sentinels "
+                             "as in redis://SENTINEL1:26379 redis://SENTINEL2:26379 master=NAME";
+static const char no_master[] = "several URLs are those of sentinels: write master=NAME after "
+                                "them, or one URL, that of Redis itself";
+static const char unix_sentinel[] = "with master= the URLs are those of sentinels, which are asked "
+                                    "over TCP: write redis://SENTINEL:26379 for each";
+static const char many_sentinels[] = "more than 16 sentinels: write some of them, they all know "
+                                     "the same";
+static const char twice_sentinel[] = "a sentinel stands there twice: write each one once";
+static const char mixed_schemes[] = "the sentinels' URLs differ in redis:// and rediss://: write "
+                                    "the same for all, it is that of the master, too";
+static const char mixed_databases[] = "the sentinels' URLs differ in the database: write the "
+                                      "master's after each of them, as in redis://SENTINEL:26379/2";
 #ifndef RS_HAVE_HIREDIS_SSL
 static const char no_tls[] = "rediss:// needs a hiredis library with TLS, and this module was "
                              "built with one that has none: write redis:// or unix:// (for example "
@@ -121,47 +139,51 @@ static const char *parse_userinfo(rs_redis_url_t *u, apr_pool_t *p, span_t in)
     return (user.n && !u->user) || !u->password ? bad_percent : NULL;
 }
 
-static const char *parse_ipv6(rs_redis_url_t *u, apr_pool_t *p, span_t in)
+/* Both write the spelling by which equal servers are recognised; 0 if it is no such thing. */
+
+static int ipv6_into(char host[RS_REDIS_HOST_MAX + 1], span_t in)
 {
-    char canonical[INET6_ADDRSTRLEN];
+    char text[INET6_ADDRSTRLEN];
     struct in6_addr addr;
 
-    if (inet_pton(AF_INET6, apr_pstrmemdup(p, in.s, in.n), &addr) != 1
-        || !inet_ntop(AF_INET6, &addr, canonical, sizeof(canonical))) {
-        return bad_host;
+    if (in.n >= sizeof(text)) {
+        return 0;
     }
-    u->host = apr_pstrdup(p, canonical);
-    return NULL;
+    memcpy(text, in.s, in.n);
+    text[in.n] = '\0';
+    return inet_pton(AF_INET6, text, &addr) == 1
+           && inet_ntop(AF_INET6, &addr, host, RS_REDIS_HOST_MAX + 1);
 }
 
-static const char *parse_name(rs_redis_url_t *u, apr_pool_t *p, span_t in)
+static int name_into(char host[RS_REDIS_HOST_MAX + 1], span_t in)
 {
-    char *name;
     size_t i;
 
-    if (in.n == 0 || in.n > HOST_MAX || in.s[0] == '-') {
-        return bad_host;
+    if (in.n == 0 || in.n > RS_REDIS_HOST_MAX || in.s[0] == '-') {
+        return 0;
     }
-    name = apr_pstrmemdup(p, in.s, in.n);
     for (i = 0; i < in.n; i++) {
-        char c = name[i];
+        char c = in.s[i];
 
         if (c >= 'A' && c <= 'Z') {
-            name[i] = (char)(c - 'A' + 'a'); /* two spellings of one host are one server */
+            c = (char)(c - 'A' + 'a'); /* two spellings of one host are one server */
         }
         else if (!((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '.' || c == '-'
                    || c == '_')) {
-            return bad_host;
+            return 0;
         }
+        host[i] = c;
     }
-    u->host = name;
-    return NULL;
+    host[i] = '\0';
+    return 1;
 }
 
 static const char *parse_hostport(rs_redis_url_t *u, apr_pool_t *p, span_t in)
 {
     span_t host = in, port = {NULL, 0};
-    const char *err, *end;
+    char name[RS_REDIS_HOST_MAX + 1];
+    const char *end;
+    int good;
 
     if (in.n && in.s[0] == '[') {
         end = memchr(in.s, ']', in.n);
@@ -170,19 +192,19 @@ static const char *parse_hostport(rs_redis_url_t *u, apr_pool_t *p, span_t in)
         }
         host.s = in.s + 1;
         host.n = (size_t)(end - host.s);
-        err = parse_ipv6(u, p, host);
+        good = ipv6_into(name, host);
         end++;
     }
     else {
         end = memchr(in.s, ':', in.n);
         host.n = end ? (size_t)(end - in.s) : in.n;
-        err = parse_name(u, p, host);
+        good = name_into(name, host);
         end = in.s + host.n;
     }
-    if (err) {
-        return err;
+    if (!good) {
+        return bad_host;
     }
-    u->port = RS_REDIS_PORT;
+    u->host = apr_pstrdup(p, name);
     if (end < in.s + in.n) {
         port.s = end + 1;
         port.n = (size_t)(in.s + in.n - port.s);
@@ -278,7 +300,8 @@ static const char *make_label(const rs_redis_url_t *u, apr_pool_t *p)
                         v6 ? "]" : "", u->port, u->db);
 }
 
-const char *rs_redis_url_parse(rs_redis_url_t **url, apr_pool_t *p, const char *text)
+/* `port`: where the URL of a host says none. */
+static const char *parse(rs_redis_url_t **url, apr_pool_t *p, const char *text, int port)
 {
     rs_redis_url_t *u = apr_pcalloc(p, sizeof(*u));
     const char *err, *s;
@@ -309,7 +332,136 @@ const char *rs_redis_url_parse(rs_redis_url_t **url, apr_pool_t *p, const char *
     if (err) {
         return err;
     }
+    if (u->host && !u->port) {
+        u->port = port;
+    }
     u->label = make_label(u, p);
     *url = u;
     return NULL;
+}
+
+const char *rs_redis_url_parse(rs_redis_url_t **url, apr_pool_t *p, const char *text)
+{
+    return parse(url, p, text, RS_REDIS_PORT);
+}
+
+/* --- sentinels --- */
+
+static int by_address(const void *a, const void *b)
+{
+    const rs_redis_url_t *x = a, *y = b;
+    int order = strcmp(x->host, y->host);
+
+    return order ? order : x->port - y->port;
+}
+
+static const char *add_sentinel(rs_redis_url_t *u, apr_pool_t *p, const char *text)
+{
+    rs_redis_url_t *sentinel;
+    const char *err = parse(&sentinel, p, text, RS_REDIS_SENTINEL_PORT);
+
+    if (err) {
+        return err;
+    }
+    if (sentinel->path) {
+        return unix_sentinel;
+    }
+    if (u->nsentinels == RS_REDIS_SENTINELS_MAX) {
+        return many_sentinels;
+    }
+    if (u->nsentinels && (sentinel->tls != u->tls || sentinel->db != u->db)) {
+        return sentinel->tls != u->tls ? mixed_schemes : mixed_databases;
+    }
+    u->tls = sentinel->tls;
+    u->db = sentinel->db;
+    sentinel->db = 0;
+    sentinel->label = make_label(sentinel, p);
+    u->sentinels[u->nsentinels++] = *sentinel;
+    return NULL;
+}
+
+/* Sorted, so that it is the same wherever the same sentinels are written in another order. */
+static const char *finish_sentinels(rs_redis_url_t *u, apr_pool_t *p)
+{
+    const char *list = "";
+    int i;
+
+    qsort(u->sentinels, (size_t)u->nsentinels, sizeof(*u->sentinels), by_address);
+    for (i = 0; i < u->nsentinels; i++) {
+        const rs_redis_url_t *sentinel = &u->sentinels[i];
+        int v6 = strchr(sentinel->host, ':') != NULL;
+
+        if (i && by_address(sentinel - 1, sentinel) == 0) {
+            return twice_sentinel;
+        }
+        list = apr_psprintf(p, "%s%s%s%s%s:%d", list, i ? "," : "", v6 ? "[" : "", sentinel->host,
+                            v6 ? "]" : "", sentinel->port);
+    }
+    u->label = apr_psprintf(p, "redis%s://%s/%d@%s", u->tls ? "s" : "", u->master, u->db, list);
+    return NULL;
+}
+
+const char *rs_redis_urls_parse(rs_redis_url_t **url, apr_pool_t *p, int n,
+                                const char *const *words)
+{
+    rs_redis_url_t *u = apr_pcalloc(p, sizeof(*u));
+    const char *err, *first = NULL;
+    int i, urls = 0;
+
+    *url = NULL;
+    for (i = 0; i < n; i++) {
+        if (strncmp(words[i], master_is, sizeof(master_is) - 1) != 0) {
+            first = urls++ ? first : words[i];
+            continue;
+        }
+        if (u->master || i != n - 1) {
+            return bad_master;
+        }
+        u->master = words[i] + sizeof(master_is) - 1;
+        if (!rs_name_valid(u->master, strlen(u->master))) {
+            return bad_master;
+        }
+    }
+    if (!first) {
+        return no_url;
+    }
+    if (!u->master) {
+        return urls == 1 ? rs_redis_url_parse(url, p, first) : no_master;
+    }
+    u->sentinels = apr_pcalloc(p, RS_REDIS_SENTINELS_MAX * sizeof(*u->sentinels));
+    u->turn = apr_pcalloc(p, sizeof(*u->turn));
+    for (i = 0; i < urls; i++) {
+        if ((err = add_sentinel(u, p, words[i]))) {
+            return err;
+        }
+    }
+    if ((err = finish_sentinels(u, p))) {
+        return err;
+    }
+    *url = u;
+    return NULL;
+}
+
+/* --- questions --- */
+
+static int same_text(const char *a, const char *b) { return a && b ? !strcmp(a, b) : a == b; }
+
+int rs_redis_url_same(const rs_redis_url_t *a, const rs_redis_url_t *b)
+{
+    int i, same = !strcmp(a->label, b->label) && same_text(a->user, b->user)
+                  && same_text(a->password, b->password);
+
+    for (i = 0; same && i < a->nsentinels; i++) {
+        same = rs_redis_url_same(&a->sentinels[i], &b->sentinels[i]);
+    }
+    return same;
+}
+
+int rs_redis_address_parse(char *host, const char *name, size_t name_len, const char *port,
+                           size_t port_len)
+{
+    span_t n = {name, name_len}, number_of = {port, port_len};
+    int value = number(number_of, 1, 65535);
+
+    return value > 0 && (ipv6_into(host, n) || name_into(host, n)) ? value : 0;
 }

@@ -166,11 +166,16 @@ static void on_turn_reply(rs_watcher_t *w, redisReply **reply)
 
 /* --- the two connections --- */
 
+static apr_interval_time_t alive_interval(const rs_watcher_t *w)
+{
+    return w->polling || w->url->master ? POLL_INTERVAL : LIMIT;
+}
+
 static void go_up(rs_watcher_t *w)
 {
     w->state = UP;
     w->n = 0;
-    w->alive_until = rs_clock_now() + (w->polling ? POLL_INTERVAL : LIMIT);
+    w->alive_until = rs_clock_now() + alive_interval(w);
     rs_link_limit(w->data, 0);
     if (w->told_down) {
         w->told_down = 0;
@@ -201,6 +206,10 @@ static void pair(rs_watcher_t *w)
     const char *argv[] = {"CLIENT", "TRACKING", "ON", "REDIRECT", w->ear_id, "NOLOOP"};
 
     if (w->state != DOWN || !w->listening || !rs_link_is_ready(w->data)) {
+        return;
+    }
+    if (w->url->master && strcmp(rs_link_master(w->data), rs_link_master(w->ear)) != 0) {
+        rs_link_fail(w->data, "the sentinels have named two servers");
         return;
     }
     w->state = PAIRING;
@@ -394,6 +403,8 @@ void rs_watcher_remove(rs_watcher_t *w, rs_watch_t *watch)
 
 void rs_watcher_touch(rs_watcher_t *w, rs_watch_t *watch) { enqueue(w, watch); }
 
+const char *rs_watcher_master(const rs_watcher_t *w) { return rs_link_master(w->data); }
+
 int rs_watcher_is_up(const rs_watcher_t *w) { return w->state == UP; }
 
 int rs_watcher_is_polling(const rs_watcher_t *w) { return w->polling; }
@@ -413,7 +424,11 @@ static void stay_alive(rs_watcher_t *w, apr_time_t now)
     else if (rs_link_append(w->ear, 1, ping)) {
         rs_link_send(w->ear, LIMIT);
     }
-    w->alive_until = now + (w->polling ? POLL_INTERVAL : LIMIT);
+    /* The commands of a round ask this, too, but where nothing changes there is none. */
+    if (w->state == UP && w->n == 0) {
+        rs_link_check(w->data);
+    }
+    w->alive_until = now + alive_interval(w);
 }
 
 apr_time_t rs_watcher_turn(rs_watcher_t *w, apr_time_t now)
@@ -433,7 +448,8 @@ apr_time_t rs_watcher_turn(rs_watcher_t *w, apr_time_t now)
 }
 
 apr_status_t rs_watcher_create(rs_watcher_t **out, apr_pool_t *p, rs_poll_t *poll,
-                               const rs_redis_url_t *url, const rs_watcher_calls_t *calls)
+                               rs_resolver_t *resolver, const rs_redis_url_t *url,
+                               const rs_watcher_calls_t *calls)
 {
     rs_link_calls_t data = {on_data_ready, on_data_reply, on_data_down, NULL};
     rs_link_calls_t ear = {on_ear_ready, on_ear_reply, on_ear_down, NULL};
@@ -446,6 +462,12 @@ apr_status_t rs_watcher_create(rs_watcher_t **out, apr_pool_t *p, rs_poll_t *pol
     w->keys = apr_hash_make(p);
     data.baton = ear.baton = w;
     *out = w;
-    rv = rs_link_create(&w->data, p, poll, url, "ragline-watcher", &data);
-    return rv == APR_SUCCESS ? rs_link_create(&w->ear, p, poll, url, "ragline-changes", &ear) : rv;
+    rv = rs_link_create(&w->data, p, poll, resolver, url, "ragline-watcher", &data);
+    if (rv == APR_SUCCESS) {
+        rv = rs_link_create(&w->ear, p, poll, resolver, url, "ragline-changes", &ear);
+    }
+    if (rv == APR_SUCCESS) {
+        rs_link_take_any_role(w->ear);
+    }
+    return rv;
 }

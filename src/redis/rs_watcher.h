@@ -43,7 +43,8 @@ typedef struct {
 /* Closed when p is cleaned up; connects at its first turn. p grows with the number of keys watched
  * at once, in the hub's thread. */
 apr_status_t rs_watcher_create(rs_watcher_t **watcher, apr_pool_t *p, rs_poll_t *poll,
-                               const rs_redis_url_t *url, const rs_watcher_calls_t *calls);
+                               rs_resolver_t *resolver, const rs_redis_url_t *url,
+                               const rs_watcher_calls_t *calls);
 
 void rs_watcher_add(rs_watcher_t *watcher, rs_watch_t *watch);
 void rs_watcher_remove(rs_watcher_t *watcher, rs_watch_t *watch);
@@ -53,6 +54,9 @@ void rs_watcher_touch(rs_watcher_t *watcher, rs_watch_t *watch);
 
 /* From ask(): one more command. */
 void rs_watcher_ask(rs_watcher_t *watcher, int argc, const char **argv);
+
+/* With sentinels, while it is connected: HOST:PORT of the master. Otherwise NULL. */
+const char *rs_watcher_master(const rs_watcher_t *watcher);
 
 int rs_watcher_is_up(const rs_watcher_t *watcher);
 

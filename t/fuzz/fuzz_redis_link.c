@@ -418,13 +418,13 @@ static void begin(seen_t *seen, apr_pool_t *p, rs_poll_t *poll, char what)
 
     if (what == 'l') {
         seen->job = (rs_job_t){NULL, 0, job_start, job_reply, job_over, job_down};
-        rv = rs_loader_create(&seen->loader, p, poll, url);
+        rv = rs_loader_create(&seen->loader, p, poll, NULL, url);
         require(rv == APR_SUCCESS);
         rs_loader_post(seen->loader, &seen->job);
         rs_loader_turn(seen->loader, rs_clock_now());
     }
     else if (what == 'w') {
-        rv = rs_watcher_create(&seen->watcher, p, poll, url, &watches);
+        rv = rs_watcher_create(&seen->watcher, p, poll, NULL, url, &watches);
         require(rv == APR_SUCCESS);
         for (i = 0; i <= seen->nkeys; i++) {
             watch_add(seen, i);
@@ -432,8 +432,8 @@ static void begin(seen_t *seen, apr_pool_t *p, rs_poll_t *poll, char what)
         rs_watcher_turn(seen->watcher, rs_clock_now());
     }
     else {
-        rv = rs_reader_create(&reader, p, poll, url, keys, seen->nkeys, 2, apr_time_from_sec(1),
-                              &reads);
+        rv = rs_reader_create(&reader, p, poll, NULL, url, keys, seen->nkeys, 2,
+                              apr_time_from_sec(1), &reads);
         require(rv == APR_SUCCESS);
         rs_reader_turn(reader, rs_clock_now());
     }

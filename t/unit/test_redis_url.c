@@ -130,6 +130,95 @@ static void test_refused(void)
     bad("redis://\xc3\xa9", "%XX");
 }
 
+static rs_redis_url_t *words(const char **err, const char *a, const char *b, const char *c)
+{
+    const char *list[] = {a, b, c};
+    rs_redis_url_t *u = NULL;
+
+    *err = rs_redis_urls_parse(&u, p, c ? 3 : b ? 2 : a ? 1 : 0, list);
+    ok(!*err == (u != NULL), "a URL or a sentence");
+    return u;
+}
+
+static void bad_words(const char *a, const char *b, const char *c, const char *want)
+{
+    const char *err;
+
+    words(&err, a, b, c);
+    ok(err && strstr(err, want), "refused: %s %s %s", a ? a : "", b ? b : "", c ? c : "");
+    if (err && !strstr(err, want)) {
+        printf("# %s\n", err);
+    }
+    ok(err && !strstr(err, "s3cret"), "  and not quoted");
+}
+
+static void test_sentinels(void)
+{
+    const char *err;
+    rs_redis_url_t *u = words(&err, "redis://[::1]:5/3", NULL, NULL), *v;
+
+    ok(u && !u->master && u->port == 5, "one URL is that of Redis");
+    u = words(&err, "redis://:s3cret@S2/3", "redis://[0::1]:1/3", "master=my-master.1");
+    is_str(err, NULL, "two sentinels");
+    if (!u) {
+        return;
+    }
+    is_str(u->label, "redis://my-master.1/3@[::1]:1,s2:26379", "  label: sorted, no password");
+    is_str(u->master, "my-master.1", "  master");
+    ok(!u->host && !u->path && !u->password && u->db == 3, "  and nothing of the sentinels' own");
+    is_int(u->nsentinels, 2, "  number");
+    is_str(u->sentinels[0].label, "redis://[::1]:1/0", "  a sentinel has no databases");
+    is_str(u->sentinels[1].password, "s3cret", "  but a password of its own");
+    is_int(u->sentinels[1].port, 26379, "  and a port of its own where none is said");
+    v = words(&err, "redis://[::1]:1/3", "redis://:s3cret@s2/3", "master=my-master.1");
+    ok(v && rs_redis_url_same(u, v), "another order is the same server");
+    v = words(&err, "redis://[::1]:1/3", "redis://:other@s2/3", "master=my-master.1");
+    ok(v && !rs_redis_url_same(u, v), "another password is another login");
+    u = words(&err, "redis://s1", "master=m", NULL);
+    is_str(u ? u->label : err, "redis://m/0@s1:26379", "one sentinel will do");
+    bad_words(NULL, NULL, NULL, "a URL is missing");
+    bad_words("master=m", NULL, NULL, "a URL is missing");
+    bad_words("redis://:s3cret@s1", "redis://s2", NULL, "master=NAME");
+    bad_words("redis://s1", "master=", NULL, "master= must be");
+    bad_words("redis://s1", "master=a b", NULL, "master= must be");
+    bad_words("redis://s1", "master=a", "master=b", "master= must be the last");
+    bad_words("redis://s1", "master=a", "redis://:s3cret@s2", "master= must be the last");
+    bad_words("unix:///s", "master=a", NULL, "asked over TCP");
+    bad_words("redis://s1/1", "redis://:s3cret@s2", "master=a", "differ in the database");
+    bad_words("redis://s1", "redis://S1:26379", "master=a", "stands there twice");
+    bad_words("redis://s1", "s3cret", "master=a", "must begin with");
+#ifdef RS_HAVE_HIREDIS_SSL
+    bad_words("redis://s1", "rediss://s2", "master=a", "differ in redis://");
+#endif
+}
+
+static int address(char *host, const char *name, const char *port)
+{
+    memset(host, 'x', RS_REDIS_HOST_MAX + 1);
+    return rs_redis_address_parse(host, name, strlen(name), port, strlen(port));
+}
+
+static void test_addresses(void)
+{
+    char host[RS_REDIS_HOST_MAX + 1], name[RS_REDIS_HOST_MAX + 2];
+
+    is_int(address(host, "10.1.2.3", "7000"), 7000, "an address");
+    is_str(host, "10.1.2.3", "  is taken");
+    is_int(address(host, "FE80::1", "1"), 1, "one of IPv6");
+    is_str(host, "fe80::1", "  is taken");
+    is_int(address(host, "Redis-1.example", "65535"), 65535, "a name");
+    is_str(host, "redis-1.example", "  is taken");
+    is_int(address(host, "", "1"), 0, "no name");
+    is_int(address(host, "a b", "1"), 0, "no name at all");
+    is_int(address(host, "a", "0"), 0, "no port");
+    is_int(address(host, "a", "65536"), 0, "a port that is too large");
+    is_int(address(host, "a", "-1"), 0, "a port that is no number");
+    memset(name, 'a', sizeof(name) - 1);
+    name[sizeof(name) - 1] = '\0';
+    is_int(address(host, name, "1"), 0, "a name that is too long");
+    is_int(address(host, name + 1, "1"), 1, "the longest name");
+}
+
 int main(void)
 {
     char text[2100] = "redis://";
@@ -141,6 +230,8 @@ int main(void)
     test_tcp();
     test_unix();
     test_refused();
+    test_sentinels();
+    test_addresses();
     memset(text + 8, 'h', sizeof(text) - 9);
     bad(text, "2048");
     text[8 + 254] = '\0';

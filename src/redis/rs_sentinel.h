@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Redis behind sentinels: how they are asked where the master is, and how a server is asked
+ * whether it is one. The hub's connections do it without blocking (rs_link.c), a worker's within
+ * its timeout (rs_redis_conn.c).
+ *
+ * The sentinels are asked at every connect, one at a time: the one that gave a good answer last,
+ * and after it the others. A sentinel that was cut off names a master of before, so a server counts
+ * only if it says itself that it is one.
+ */
+#ifndef RS_SENTINEL_H
+#define RS_SENTINEL_H
+
+#include "rs_redis_url.h"
+
+struct redisContext;
+struct redisReply;
+
+/* Where the master of a URL is. */
+typedef struct {
+    rs_redis_url_t url;                /* that of the server itself */
+    char host[RS_REDIS_HOST_MAX + 1];  /* url.host */
+    char label[RS_REDIS_HOST_MAX + 9]; /* url.label, HOST:PORT: for people */
+} rs_target_t;
+
+/* Which sentinel to ask: an index. Any thread. */
+int rs_sentinel_turn(const rs_redis_url_t *url);
+
+/* What this sentinel said led nowhere, or it said nothing: the next one is asked from now on,
+ * unless another thread has found so already. */
+void rs_sentinel_failed(const rs_redis_url_t *url, int index);
+
+/* Appends the question to a connection with a sentinel. -1: no memory. */
+int rs_sentinel_append(struct redisContext *c, const rs_redis_url_t *url);
+
+/* Reads the answer. Returns NULL, or why there is no target: words without Redis's own text. */
+const char *rs_sentinel_target(rs_target_t *target, const rs_redis_url_t *url,
+                               const struct redisReply *reply);
+
+/* Asks one after the other, all of them within `timeout`. Blocks. The index of the one that
+ * answered is in *index; on failure `why` says why the last one did not. */
+apr_status_t rs_sentinel_ask(rs_target_t *target, int *index, const rs_redis_url_t *url,
+                             apr_interval_time_t timeout, char *why, size_t why_size);
+
+/* What a server answers to ROLE. Returns NULL if it is a master, or why it does not count. */
+const char *rs_sentinel_role(const struct redisReply *reply);
+
+#endif
