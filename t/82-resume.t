@@ -263,12 +263,46 @@ for my $case (['/one', 'one'], ['/three', @NAMES]) {
     is(caught_up($again), 10_000, 'the newest ones come');
     is(numbers($again), join(' ', 2001 .. 12_000), 'in order');
     $again->close;
+    # An old id is anybody's to send: it makes Redis look once, not each time a little deeper.
+    my $scans = sub {
+        ($redis->client->info('commandstats')->{cmdstat_xrevrange} // '') =~ /calls=(\d+)/ ? $1 : 0;
+    };
+    my $before = $scans->();
+    for (1 .. 3) {
+        $again = come_back('/long', $tenant, $_ == 1 ? '0-1' : $ids[0]);
+        is(recovery($again), 'reset/limit', 'with an old id again: limit');
+        is(caught_up($again), 10_000, 'the same come');
+        $again->close;
+    }
+    is($scans->(), $before, 'and Redis is not asked again');
     restart();
     $again = come_back('/long', $tenant, $ids[2000]);
     is(recovery($again), 'resumed', 'just within the limit');
     is(caught_up($again), 9_999, 'all of it');
     is(numbers($again), join(' ', 2002 .. 12_000), 'in order');
     $again->close;
+}
+
+# --- more than fits into memory -------------------------------------------------------------------
+
+{
+    my $small = Ragline::Httpd->new(name => 'small', conf => "RaglineCache 1MB\n" . conf())->start;
+    my @tenants = map { unique() } 1 .. 3;
+    my %ids;
+    for my $n (1 .. 300) {
+        push @{ $ids{$_} }, $redis->xadd($key{one}, tenant_id => $_, event_type => 'even',
+            payload => "$n." . 'x' x 5_000) for @tenants;
+    }
+    for my $tenant (@tenants) {
+        my $again = $small->stream('/one', token => token($tenant, 1),
+            last_event_id => $ids{$tenant}[9]);
+        $again->connected;
+        is(recovery($again), 'resumed', 'three times RaglineCache: resumed');
+        is(caught_up($again), 290, 'all of it');
+        is(join(' ', map { $_->{data} =~ /^(\d+)/ } own($again)), join(' ', 11 .. 300), 'in order');
+        $again->close;
+    }
+    $small->stop;
 }
 
 # --- Redis has lost it ----------------------------------------------------------------------------

@@ -124,6 +124,24 @@ static int in_memory(const rs_client_t *client)
     return 1;
 }
 
+/* Who was more than its limit behind the last time is so again: nothing is looked through for that
+ * a second time, however often it comes back with an old id. */
+static void apply_known_limit(const rs_backfill_t *b, rs_client_t *client)
+{
+    rs_id_t *own = client->resume->own.pos;
+    int k, beyond = 0;
+
+    for (k = 0; client->profile->replay_limit <= b->known_limit && k < b->n; k++) {
+        if (rs_id_cmp(own[k], b->limit_at[k]) < 0) {
+            own[k] = b->limit_at[k];
+            beyond = 1;
+        }
+    }
+    if (beyond && client->resuming) {
+        rs_backfill_verdict(client, "reset", "limit");
+    }
+}
+
 /* History is kept from now on, if it is not yet. */
 void rs_backfill_keep(rs_backfill_t *b, apr_time_t now)
 {
@@ -161,11 +179,14 @@ int rs_backfill_place(rs_hub_t *hub, rs_client_t *client)
     if (client->resuming) {
         rs_backfill_verdict(client, "resumed", NULL);
     }
+    b = of_topic(topic);
+    if (b) {
+        apply_known_limit(b, client);
+    }
     if (in_memory(client)) {
         rs_backfill_place_at(client);
         return 1;
     }
-    b = of_topic(topic);
     if (!b && !(b = create(hub, topic))) {
         client->refused = "internal";
         return 1;
@@ -218,14 +239,21 @@ void rs_backfill_forgot(rs_topic_t *topic)
 
 void rs_backfill_broken(const rs_key_t *key)
 {
+    rs_topic_t *topic;
     rs_backfill_t *b;
     int k;
 
+    for (topic = key->tenant ? key->tenant->topics : NULL; topic; topic = topic->next) {
+        if (topic->backfill) {
+            topic->backfill->known_limit = 0;
+        }
+    }
     for (b = key->source->backfills; b; b = b->next) {
         for (k = 0; k < b->n; k++) {
             if (b->key[k] == key) {
                 b->since[k] = key->at;
                 b->forgot = 1;
+                b->known_limit = 0;
             }
         }
     }

@@ -37,9 +37,13 @@ struct rs_backfill_t {
     rs_client_t *waiting; /* for the next pass, linked by msg.next */
     rs_client_t *riding;  /* this pass is for them */
     part_t part[RS_STREAMS_MAX];
-    int scanned, limit, limited;
-    int failed; /* Redis answered with an error */
-    int forgot; /* a topic was forgotten during this pass */
+    int scanned, limit;
+    int limited; /* there was more than the limit */
+    int full;    /* there was more than fits into memory: who waits for that fetches it by itself */
+    rs_id_t limit_at[RS_STREAMS_MAX]; /* before these are more than `known_limit` entries */
+    int known_limit;                  /* 0: not known */
+    int failed;                       /* Redis answered with an error */
+    int forgot;                       /* a topic was forgotten during this pass */
     struct {
         int k;
         int history;             /* XINFO, else entries */

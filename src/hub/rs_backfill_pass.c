@@ -107,7 +107,7 @@ static void pass_start(rs_job_t *job)
     b->waiting = NULL;
     rs_backfill_keep(b, rs_clock_now());
     set_range(b);
-    b->scanned = b->limit = b->limited = b->failed = b->forgot = b->nasked = 0;
+    b->scanned = b->limit = b->limited = b->full = b->failed = b->forgot = b->nasked = 0;
     for (client = b->riding; client; client = (const rs_client_t *)client->msg.next) {
         if (client->profile->replay_limit > b->limit) {
             b->limit = client->profile->replay_limit;
@@ -207,8 +207,9 @@ static void merge(rs_backfill_t *b)
     while ((k = next_part(b, &id)) >= 0) {
         part_t *part = &b->part[k];
 
-        if (b->scanned == b->limit || rs_hub_is_full(b->hub)) {
-            b->limited = 1;
+        b->limited = b->scanned == b->limit;
+        b->full = rs_hub_is_full(b->hub);
+        if (b->limited || b->full) {
             return;
         }
         b->scanned++;
@@ -282,7 +283,7 @@ static void refuse_all(rs_hub_t *hub, rs_client_t *client)
 static void settle(rs_backfill_t *b, rs_client_t *client)
 {
     const rs_id_t *own = client->resume->own.pos;
-    const char *reason = NULL;
+    const char *reason = client->reason;
     int k;
 
     for (k = 0; k < b->n && client->resuming; k++) {
@@ -324,8 +325,12 @@ static void pass_over(rs_job_t *job)
         b->riding = NULL;
     }
     for (k = 0; !b->failed && k < b->n; k++) {
-        rs_id_t reached = b->limited ? b->part[k].upper : b->part[k].lower;
+        rs_id_t reached = b->limited || b->full ? b->part[k].upper : b->part[k].lower;
 
+        if (b->limited) {
+            b->limit_at[k] = reached;
+            b->known_limit = b->limit;
+        }
         if (!b->forgot) {
             lower_to(&b->since[k], reached);
         }
