@@ -183,6 +183,26 @@ ok(open_stream('fresh'), 'new streams open');
     ok($stream->take('locked'), 'and reads');
     unlike($with->error_log, qr/\Q$password/, 'the password is in no log');
 
+    # One host logs in, another one with the same server does not, and reads nothing.
+    my $host = conf($locked, "RaglineRedisAuth file:$file");
+    $host =~ s/RaglineDrain.*\n//;
+    my $hosts = Ragline::Httpd->new(name => 'password-host', conf => <<"EOF")->start;
+RaglineRedis @{[ $locked->url ]}
+<VirtualHost *:\@PORT\@>
+$host
+<Location /ragline-stats>
+    SetHandler ragline-stats
+    Require local
+</Location>
+</VirtualHost>
+EOF
+    ok(wait_until(sub { $hosts->request(path => '/ragline-health')->status == 200 }),
+        'RaglineRedisAuth in a virtual host');
+    is_deeply([map { "$_->{state} $_->{children}" } @{ stats($hosts)->{redis} }], ["up $children"],
+        'the others do not read for it');
+    unlike($hosts->error_log, qr/NOAUTH/, 'without its password');
+    $hosts->stop;
+
     spew($file, "wrong-$password\n");
     my $wrong = Ragline::Httpd->new(name => 'wrong-password',
         loglevel => 'warn ragline_stream:debug',

@@ -7,7 +7,9 @@
 #include <stddef.h>
 
 #include "../base/rs_name.h"
+#include "../auth/rs_claims.h"
 #include "../base/rs_secret.h"
+#include "../base/rs_utf8.h"
 #include "rs_args.h"
 #include "rs_cmds.h"
 #include "rs_conf.h"
@@ -229,6 +231,12 @@ static const char *add_word(cmd_parms *cmd, void *dconf, const char *arg)
     if (*which == 'o' && (problem = rs_args_origin(cmd->pool, arg)) != NULL) {
         return rs_cmd_problem(cmd, problem);
     }
+    if (*which == 'e' && !rs_event_type_valid(arg, strlen(arg))) {
+        return rs_cmd_problem(cmd, apr_psprintf(cmd->pool,
+                                                "\"%s\" matches no event type: write 1 to 128 of "
+                                                "printable ASCII without spaces",
+                                                arg));
+    }
     if (!*list) {
         *list = apr_array_make(cmd->pool, 4, sizeof(const char *));
     }
@@ -252,7 +260,9 @@ static const char *set_key_option(cmd_parms *cmd, rs_key_conf_t *key, const char
     }
     if (value && *value && !strcmp(name, "kid")) {
         key->kid = value;
-        return NULL;
+        return strlen(value) <= RS_JWT_KID_MAX && rs_utf8_valid(value, strlen(value))
+                   ? NULL
+                   : "a kid has at most 256 bytes of valid UTF-8, in tokens as well";
     }
     return "after the key, only alg=ALG (such as HS256, RS256, ES256) and kid=ID are known";
 }
@@ -303,6 +313,7 @@ static const char *set_alg(cmd_parms *cmd, void *dconf, const char *arg)
 static const char *add_require(cmd_parms *cmd, void *dconf, const char *claim, const char *value)
 {
     rs_dir_conf_t *conf = dconf;
+    const char *problem = rs_cmd_enter(cmd, conf);
     rs_jwt_require_t *require;
 
     if (!conf->jwt_require) {
@@ -311,7 +322,10 @@ static const char *add_require(cmd_parms *cmd, void *dconf, const char *claim, c
     require = apr_array_push(conf->jwt_require);
     require->claim = claim;
     require->value = value;
-    return rs_cmd_enter(cmd, conf);
+    if (!problem && strlen(claim) > RS_CLAIM_PATH_MAX) {
+        problem = rs_cmd_problem(cmd, "the name of a claim has at most 255 bytes");
+    }
+    return problem;
 }
 
 static const char *set_leeway(cmd_parms *cmd, void *dconf, const char *arg)
