@@ -222,7 +222,12 @@ my $httpd = Ragline::Httpd->new(name => 'running', conf => <<"EOF");
 <Directory "\@DOCROOT\@">
     AllowOverride All
 </Directory>
+<Directory "\@DOCROOT\@/listed">
+    AllowOverride None
+    AllowOverrideList @{[ sort keys %row ]}
+</Directory>
 EOF
+mkdir($httpd->docroot . '/listed');
 $httpd->start;
 my $info = $httpd->request(path => '/info?mod_ragline_stream.c')->body;
 my %known = map { $_ => 1 } $info =~ /\b(Ragline[A-Z]\w+)\b/g;
@@ -266,6 +271,28 @@ for my $directive (sort keys %row) {
 }
 my $log = $httpd->error_log;
 like($log, qr/\b$_ not allowed here/, "$_: and the log says why") for sort keys %row;
+
+# Not even where the administrator lists it by name.
+chmod(0755, $httpd->docroot . '/listed');
+unlink($httpd->docroot . '/.htaccess');
+for my $directive (sort keys %row) {
+    for my $arguments (@{ $row{$directive}{good} }) {
+        spew($httpd->docroot . '/listed/.htaccess', "$directive $arguments\n");
+        chmod(0644, $httpd->docroot . '/listed/.htaccess');
+        is($httpd->request(path => '/listed/')->status, 500,
+            "$directive in .htaccess with AllowOverrideList is an error");
+    }
+}
+spew($httpd->docroot . '/listed/.htaccess', "# nothing\n");
+is($httpd->request(path => '/listed/')->status, 404, 'which a .htaccess as such is not');
+$log = $httpd->error_log;
+for my $directive (sort keys %row) {
+    # httpd itself refuses to list those of the server.
+    my $sentence = $row{$directive}{in} eq 'D' ? 'cannot occur within htaccess files'
+        : 'not allowed here';
+    like($log, qr{/listed/.htaccess: $directive $sentence}, "$directive: and the log says why");
+}
+unlike($log, qr/exit signal/, 'no child crashed');
 $httpd->stop;
 
 # --- the defaults, as the reference has them ----------------------------------------------------

@@ -44,10 +44,12 @@ static rs_section_t *section_of(cmd_parms *cmd, rs_dir_conf_t *conf)
 
 /* Every setter of a directory directive calls this first: it remembers the section, and whether
  * its path is a URL that names an endpoint. Returns NULL, or why the directive may not stand here:
- * within <Limit> it would count for all methods. */
+ * within <Limit> it would count for all methods, and AllowOverrideList would let it into .htaccess,
+ * which is read in a worker, for a request. */
 const char *rs_cmd_enter(cmd_parms *cmd, rs_dir_conf_t *conf)
 {
-    const ap_directive_t *parent = section_of(cmd, conf)->directive->parent;
+    const char *misplaced = ap_check_cmd_context(cmd, NOT_IN_LIMIT | NOT_IN_HTACCESS);
+    const ap_directive_t *parent = misplaced ? NULL : section_of(cmd, conf)->directive->parent;
 
     if (parent && conf->path) {
         conf->path_literal = !ap_cstr_casecmp(parent->directive, "<Location")
@@ -56,7 +58,7 @@ const char *rs_cmd_enter(cmd_parms *cmd, rs_dir_conf_t *conf)
                         || !ap_cstr_casecmpn(parent->directive, "<Else", 5)
                         || !ap_cstr_casecmpn(parent->directive, "<Files", 6);
     }
-    return ap_check_cmd_context(cmd, NOT_IN_LIMIT);
+    return misplaced;
 }
 
 const char *rs_cmd_problem(cmd_parms *cmd, const char *problem)
