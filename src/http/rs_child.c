@@ -281,8 +281,9 @@ static void child_init(apr_pool_t *p, server_rec *main_server)
         rv = open_engine(p, main_server);
     }
     if (rv != APR_SUCCESS) {
-        ap_log_error(APLOG_MARK, APLOG_CRIT, rv, main_server,
-                     "RS0806: this child cannot serve streams; its endpoints answer 503");
+        ap_log_error(
+            APLOG_MARK, APLOG_CRIT, rv, main_server,
+            "RS0806: this child cannot serve streams; it sends their clients away for a while");
         child.engine = NULL;
         child.broken = 1;
     }
