@@ -14,7 +14,6 @@
 
 /* A longer token is refused before anything of it is looked at. */
 #define RS_JWT_TOKEN_MAX 8192
-#define RS_JWT_KID_MAX 256
 
 /* One key with the one algorithm it may be used with. */
 typedef struct rs_jwt_key_t rs_jwt_key_t;

@@ -13,6 +13,7 @@
 #define RS_JWT_DEPTH_MAX 16
 #define RS_JWT_HEADER_MAX 4096 /* decoded: room for an x5c chain that nobody reads */
 #define RS_JWT_TRIES_MAX 16    /* keys tried for one token */
+#define RS_JWT_KID_MAX 256
 #define RS_JWT_DIGEST_LEN 32
 
 typedef enum { RS_ALG_HMAC, RS_ALG_RSA, RS_ALG_PSS, RS_ALG_EC, RS_ALG_ED } rs_alg_family_t;
