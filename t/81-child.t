@@ -39,7 +39,9 @@ sub blocked
         sort keys %signal : 'unknown';
 }
 
-my ($child) = $httpd->children;
+# The port is open before there is a child.
+my $child;
+ok(wait_until(sub { ($child) = $httpd->children }), 'a child');
 my $threads = sub { return grep { !m{/$child/status} } glob("/proc/$child/task/*/status") };
 # And perhaps of other modules.
 ok(wait_until(sub { $threads->() >= 3 }), 'a hub and two streamers') or diag($threads->());
