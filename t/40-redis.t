@@ -227,7 +227,8 @@ EOF
     my ($source) = slurp('Makefile') =~ /^abs_top_srcdir = (.*)$/m;
     my ($reader, $writer) = slurp("$source/docs/DIRECTIVES.md")
         =~ /^    user streams on >PASSWORD (.*)$/mg;
-    ok($writer, 'the reference has rights for reading and for publishing')
+    my ($tenants) = slurp("$source/docs/DIRECTIVES.md") =~ /^    (\+client\|id .*)$/m;
+    ok($writer && $tenants, 'the reference has rights for reading and for publishing')
         or BAIL_OUT('no rights');
     my $guarded = Ragline::Redis->start(name => 'acl', args => ['--appendonly', 'no']);
     my $admin = $guarded->client;
@@ -289,6 +290,23 @@ EOF
     $stream->close;
     $on->stop;
 
+    # Keys of tenants.
+    $admin->acl('log', 'reset');
+    my $shared = $conf;
+    $conf .= "RaglineStream own ragline:stream:{tenant}:own\n"
+        . bearer_location('/own', 'RaglineSubscribe own', 'RaglineHeartbeat off');
+    $allow->("$reader $tenants");
+    $on = $start->('tenants');
+    $stream = $on->stream('/own', token => token('a', 1));
+    ok($stream->connected, 'the rights to read keys of tenants');
+    my $own = $guarded->xadd('ragline:stream:a:own', event_type => 'own', payload => '{}');
+    is(($stream->take('own') // {})->{id}, $own, 'are enough to get events');
+    is_deeply([$denied->()], [], 'nothing was denied');
+    unlike($on->error_log, qr/RS0222/, 'and Redis tells of changes');
+    $stream->close;
+    $on->stop;
+    $conf = $shared;
+
     # Publishing as well.
     $allow->($writer);
     $admin->acl('log', 'reset');
@@ -307,7 +325,7 @@ EOF
 
     # Nothing is allowed that is not needed. DISCARD is for what cannot be made to happen here.
     my $info = $admin->info('commandstats');
-    for my $right (grep { $_ ne 'discard' } $writer =~ /\+(\S+)/g) {
+    for my $right (grep { $_ ne 'discard' } "$writer $tenants" =~ /\+(\S+)/g) {
         ok($info->{"cmdstat_$right"}, "$right is used");
     }
     for my $without ('~ragline:event:*', '+evalsha', '+get', '+set') {
