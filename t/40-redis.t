@@ -228,7 +228,8 @@ EOF
     my ($reader, $writer) = slurp("$source/docs/DIRECTIVES.md")
         =~ /^    user streams on >PASSWORD (.*)$/mg;
     my ($tenants) = slurp("$source/docs/DIRECTIVES.md") =~ /^    (\+client\|id .*)$/m;
-    ok($writer && $tenants, 'the reference has rights for reading and for publishing')
+    my ($groups) = slurp("$source/docs/DIRECTIVES.md") =~ /^    (~ragline:groups:.*)$/m;
+    ok($writer && $tenants && $groups, 'the reference has rights for reading and for publishing')
         or BAIL_OUT('no rights');
     my $guarded = Ragline::Redis->start(name => 'acl', args => ['--appendonly', 'no']);
     my $admin = $guarded->client;
@@ -305,6 +306,32 @@ EOF
     unlike($on->error_log, qr/RS0222/, 'and Redis tells of changes');
     $stream->close;
     $on->stop;
+
+    # Groups, of either kind of key: made, moved, and found again after the note of where they are
+    # was lost.
+    $conf .= bearer_location('/group', 'RaglineSubscribe orders', 'RaglineStart group')
+        . bearer_location('/own-group', 'RaglineSubscribe own', 'RaglineStart group');
+    $allow->("$reader $tenants $groups");
+    my $n = 0;
+    my %of = ('/group' => $key, '/own-group' => 'ragline:stream:a:own');
+    for my $round ('made', 'found again') {
+        $on = $start->('group-' . $round =~ s/ /-/gr);
+        for my $path (sort keys %of) {
+            $stream = $on->stream($path, token => token('a', 1));
+            ok($stream->connected, "the rights for groups, $round: $path") or diag($stream->body);
+            my $id = $guarded->xadd($of{$path}, tenant_id => 'a', event_type => 'g' . ++$n,
+                payload => '{}');
+            ok($stream->take("g$n"), 'are enough to get events');
+            ok(wait_until(sub {
+                grep { my %g = @$_; $g{'last-delivered-id'} eq $id }
+                    $admin->xinfo('groups', $of{$path})
+            }), 'and to move the group');
+            $stream->close;
+            $admin->del("ragline:groups:{$of{$path}}");
+        }
+        is_deeply([$denied->()], [], 'nothing was denied');
+        $on->stop;
+    }
     $conf = $shared;
 
     # Publishing as well.
