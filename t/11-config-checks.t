@@ -236,6 +236,48 @@ wrong('... and hosts that inherit both', 'are both named stream', location('/a/s
 fine('hosts that inherit', location('/a/stream', $all),
     "<VirtualHost *>\nServerName b\n</VirtualHost>\n");
 
+# --- how much of everything there may be ----------------------------------------------------------
+
+# Streams with numbers, and endpoints that subscribe to all of them, eight by eight.
+sub many
+{
+    my ($name, @of) = @_;
+    my $conf = join '', map { "RaglineStream $name$_ $name:$_\n" } @of;
+    while (my @some = splice(@of, 0, 8)) {
+        $conf .= location("/$name$some[0]", $guard, $key, "SetHandler ragline-sse\n",
+            "RaglineSubscribe @{[ map { \"$name$_\" } @some ]}\n");
+    }
+    return $conf;
+}
+my $too_many = '65 streams are subscribed to, and 64 is the most that a server can read';
+fine('64 streams', many('s', 1 .. 64));
+wrong('65 streams', $too_many, many('s', 1 .. 65));
+fine('a stream that nobody subscribes to does not count', many('s', 1 .. 64),
+    "RaglineStream more more\n");
+fine('nor does one with another name for a key', many('s', 1 .. 64), "RaglineStream again s:1\n",
+    location('/again', $guard, $key, "SetHandler ragline-sse\nRaglineSubscribe again\n"));
+sub hosts
+{
+    my ($n, $conf) = @_;
+    return map { "<VirtualHost *>\nServerName h$_\nRaglineRedis redis://127.0.0.1:$_/\n"
+        . ($conf // location('/x', $sse, $guard, $key)) . "</VirtualHost>\n" } 1 .. $n;
+}
+fine('16 Redis servers', hosts(16));
+wrong('17 Redis servers',
+    '17 Redis servers are subscribed to, and 16 is the most that a server can read', hosts(17));
+fine('17 Redis servers, one of which nobody reads', hosts(16),
+    "<VirtualHost *>\nServerName p\nRaglineRedis redis://127.0.0.1:17/\n",
+    location('/p', "SetHandler ragline-publish\nRaglinePublish orders\n", $guard, $key),
+    "</VirtualHost>\n");
+fine('17 hosts with one Redis server', map { s/127.0.0.1:\d+/127.0.0.1:1/r } hosts(17));
+wrong('streams of several servers count together',
+    '68 streams are subscribed to, and 64 is the most that a server can read',
+    hosts(4, many('s', 1 .. 17)));
+wrong('two logins of one server are two', '66 streams are subscribed to',
+    "<VirtualHost *>\nServerName a\nRaglineRedis redis://:one\@127.0.0.1/\n", many('s', 1 .. 33),
+    "</VirtualHost>\n<VirtualHost *>\nServerName b\nRaglineRedis redis://:two\@127.0.0.1/\n",
+    many('s', 1 .. 33), "</VirtualHost>\n");
+
 # --- warnings -----------------------------------------------------------------------------------
 
 warned('statistics for everybody', '<Location /s>: no Require says who may see the statistics',

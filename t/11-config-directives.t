@@ -75,7 +75,7 @@ my %row = (
             ['count=5', 'write batch=N or block=T']] },
     RaglineStream => { in => 'S',
         good => ['s1 ragline:stream:s1 maxlen=1000 tenant=org type=kind data=body user=who',
-            's2 ragline:stream:s2 tenant=literal:main'],
+            's2 ragline:stream:s2 tenant=literal:main', 's3 ' . 'k' x 159, "s4 k\xc3\xbc"],
         bad => [['s1', 'write NAME KEY'], ['"a b" key', $name_rule], ['s1 key maxlen=many',
             'is not a number'],
             ['s1 key maxlen=0', 'is not a number from 1'], ['s1 key colour=red',
@@ -83,6 +83,7 @@ my %row = (
             ['s1 key tenant=literal:a:b', "the literal tenant must be $name_rule"],
             ['s1 ' . 'k' x 160, 'the key must be shorter than 160 characters'],
             ['s1 orders:{tenant} tenant=literal:main', "a key with {tenant} is each tenant's own"],
+            ["s1 k\xff", 'the key is not valid UTF-8'],
             ["s1 a\nRaglineStream s1 b",
                 'the stream s1 is defined twice: give the second one another name']] },
     RaglineStreamers => { in => 'G', good => ['2'], bad => [numbers( 0, 5)] },
@@ -98,8 +99,9 @@ my %row = (
     RaglineSubscribe => { in => 'D', good => ['orders', 'orders other'],
         bad => [['nowhere', 'there is no stream nowhere: define it with RaglineStream nowhere KEY'],
             ['orders ' x 9, 'at most 8 streams'], ['', 'requires at least one argument']] },
-    RaglineEvents => { in => 'D', good => ['order_* payment', '*'], bad => [['',
-        'requires at least one argument']] },
+    RaglineEvents => { in => 'D', good => ['order_* payment', '*', 'e' x 128], bad => [['',
+        'requires at least one argument'], map { [$_, 'matches no event type: write 1 to 128 of '
+            . 'printable ASCII without spaces'] } '"a b"', "k\xc3\xbc", 'e' x 129] },
     RaglineProfile => { in => 'D', good => ['shop'], bad => [['"a b"', "write $name_rule"],
         ['x' x 65, "write $name_rule"],
         ['a:b', "write $name_rule"]] },
@@ -141,7 +143,9 @@ my %row = (
             ['plain-secret', 'a secret must begin with what says where it is'],
             ["secret:$secret alg=none", 'only alg=ALG'], ["secret:$secret colour=red",
                 'only alg=ALG'],
-            ["secret:$secret kid=", 'only alg=ALG'], ['secret:', 'the secret is empty'],
+            ["secret:$secret kid=", 'only alg=ALG'],
+            ["secret:$secret kid=" . 'k' x 257, 'kid= is empty, longer than 256 bytes or not UTF-8'],
+            ["secret:$secret kid=\xff", 'kid= is empty, longer than 256 bytes or not UTF-8'], ['secret:', 'the secret is empty'],
             ['secret:short',
                 'the secret has 5 bytes, and HS256 needs at least 32: make one with: openssl'],
             ["secret:$secret alg=HS512", 'and HS512 needs at least 64'],
@@ -154,8 +158,9 @@ my %row = (
     RaglineJWTAlg => { in => 'D', good => ['HS256', 'EdDSA'], bad => [['none',
         'write an algorithm such as'],
         ['hs256', 'write an algorithm such as']] },
-    RaglineJWTRequire => { in => 'D', good => ['type access', 'org.id 5'], bad => [['type',
-        'takes two arguments']] },
+    RaglineJWTRequire => { in => 'D', good => ['type access', 'org.id 5', 'c' x 255 . ' 5'],
+        bad => [['type', 'takes two arguments'],
+            ['c' x 256 . ' x', 'the name of a claim has at most 255 bytes']] },
     RaglineJWTLeeway => { in => 'D', good => ['10s', '0'], bad => [durations( '11min', '1h')] },
     RaglineTokenFrom => { in => 'D', good => ['header cookie:token query:token'],
         bad => [['body', 'write header, cookie:NAME or query:NAME'], ['cookie:', 'is not known'],
@@ -217,7 +222,12 @@ my $httpd = Ragline::Httpd->new(name => 'running', conf => <<"EOF");
 <Directory "\@DOCROOT\@">
     AllowOverride All
 </Directory>
+<Directory "\@DOCROOT\@/listed">
+    AllowOverride None
+    AllowOverrideList @{[ sort keys %row ]}
+</Directory>
 EOF
+mkdir($httpd->docroot . '/listed');
 $httpd->start;
 my $info = $httpd->request(path => '/info?mod_ragline_stream.c')->body;
 my %known = map { $_ => 1 } $info =~ /\b(Ragline[A-Z]\w+)\b/g;
@@ -261,6 +271,28 @@ for my $directive (sort keys %row) {
 }
 my $log = $httpd->error_log;
 like($log, qr/\b$_ not allowed here/, "$_: and the log says why") for sort keys %row;
+
+# Not even where the administrator lists it by name.
+chmod(0755, $httpd->docroot . '/listed');
+unlink($httpd->docroot . '/.htaccess');
+for my $directive (sort keys %row) {
+    for my $arguments (@{ $row{$directive}{good} }) {
+        spew($httpd->docroot . '/listed/.htaccess', "$directive $arguments\n");
+        chmod(0644, $httpd->docroot . '/listed/.htaccess');
+        is($httpd->request(path => '/listed/')->status, 500,
+            "$directive in .htaccess with AllowOverrideList is an error");
+    }
+}
+spew($httpd->docroot . '/listed/.htaccess', "# nothing\n");
+is($httpd->request(path => '/listed/')->status, 404, 'which a .htaccess as such is not');
+$log = $httpd->error_log;
+for my $directive (sort keys %row) {
+    # httpd itself refuses to list those of the server.
+    my $sentence = $row{$directive}{in} eq 'D' ? 'cannot occur within htaccess files'
+        : 'not allowed here';
+    like($log, qr{/listed/.htaccess: $directive $sentence}, "$directive: and the log says why");
+}
+unlike($log, qr/exit signal/, 'no child crashed');
 $httpd->stop;
 
 # --- the defaults, as the reference has them ----------------------------------------------------

@@ -29,6 +29,7 @@ my $httpd = Ragline::Httpd->new(name => 'merge', conf => join '', <<"EOF",
 RaglineRedis @{[ redis_a()->url ]}
 RaglineStream orders $orders
 RaglineStream other merge:other
+RaglineStream start merge:start
 RaglineSubscribe orders
 RaglineDrain 0
 EOF
@@ -69,6 +70,14 @@ EOF
     section('Location /t/from', @sse, 'RaglineTokenFrom header'),
     section('Location /t/origins', @sse, 'RaglineOrigins https://inner.example'),
     section('Location /t/leeway', @sse, 'RaglineJWTLeeway 60s'),
+    # What a first connection gets, and where it stays.
+    section('Location /s', @open, 'RaglineTenant acme', 'RaglineSubscribe start',
+        'RaglineStart last=5', 'RaglineReplayLimit 3', 'RaglineHandoff off'),
+    section('Location /s/same', @sse),
+    section('Location /s/start', @sse, 'RaglineStart last=2'),
+    section('Location /s/new', @sse, 'RaglineStart new'),
+    section('Location /s/limit', @sse, 'RaglineReplayLimit 100'),
+    section('Location /s/handoff', @sse, 'RaglineHandoff auto'),
     # Publishing: any-tenant is a word of the list.
     section('Location /p', 'SetHandler ragline-publish', @open, 'RaglineTenant acme',
         'RaglinePublish orders any-tenant'),
@@ -185,6 +194,27 @@ is_said('/a/other', 'own inner ann 4000', 'everything of its own');
     Time::HiRes::sleep(2);
     is(stats_connections(stats($httpd, '/stats')), 1, 'RaglineSlowConsumer: its own stall');
     close($_) for @stuck;
+}
+# How many events a new connection gets at once, and whether it keeps its worker.
+{
+    $a->client->del('merge:start');
+    $a->xadd('merge:start', tenant_id => 'acme', event_type => "n$_", payload => '{}') for 1 .. 5;
+    my $busy = sub { return ($httpd->status->{BusyWorkers} // 0) - 1 };
+    # The first one is read from Redis, within its limit; others may find more in memory.
+    for my $case (['same', '3', 1], ['limit', '5', 1], ['start', '2', 1], ['new', '', 1],
+        ['handoff', '[345]', 0]) {
+        my ($name, $replayed, $kept) = @$case;
+        my ($stream) = open_stream("/s/$name");
+        ok(wait_until(sub { $busy->() == $kept }), "RaglineHandoff: /s/$name") or diag($busy->());
+        $stream->take('caught_up') if $replayed;
+        $a->xadd('merge:start', tenant_id => 'acme', event_type => 'end', payload => '{}');
+        $stream->take('end');
+        my ($end) = grep { $_->{event} eq 'caught_up' } $stream->events;
+        like($end ? json_of($end->{data})->{replayed} : '', qr/^$replayed$/,
+            "RaglineStart, RaglineReplayLimit: /s/$name");
+        $stream->close;
+        wait_until(sub { $busy->() == 0 });
+    }
 }
 is_said('/c', 'c c - 5000', 'outside of <If>');
 is_said('/c?if', 'c if - 7000', 'within <If>, which does not change the name');

@@ -147,7 +147,7 @@ my $shown = $conf . <<"EOF";
     RaglineJWTKey "exec:printf %s $open[2]"
 </VirtualHost>
 EOF
-$httpd = Ragline::Httpd->new(name => 'shown', conf => $shown, loglevel => 'trace8');
+$httpd = Ragline::Httpd->new(name => 'shown-trace', conf => $shown, loglevel => 'trace8');
 $httpd->start;
 my @all = (values %secret, $new, @open, slurp("$dir/redis") =~ /(\w+)/);
 my $info = $httpd->request(path => '/info')->body;

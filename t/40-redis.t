@@ -9,8 +9,9 @@ use lib "$FindBin::Bin/lib";
 
 use Test::More;
 
+use Ragline::HTTP ();
 use Ragline::Httpd ();
-use Ragline::Proc qw(spew);
+use Ragline::Proc qw(slurp spew);
 use Ragline::Redis ();
 use Ragline::Test;
 
@@ -182,6 +183,26 @@ ok(open_stream('fresh'), 'new streams open');
     ok($stream->take('locked'), 'and reads');
     unlike($with->error_log, qr/\Q$password/, 'the password is in no log');
 
+    # One host logs in, another one with the same server does not, and reads nothing.
+    my $host = conf($locked, "RaglineRedisAuth file:$file");
+    $host =~ s/RaglineDrain.*\n//;
+    my $hosts = Ragline::Httpd->new(name => 'password-host', conf => <<"EOF")->start;
+RaglineRedis @{[ $locked->url ]}
+<VirtualHost *:\@PORT\@>
+$host
+<Location /ragline-stats>
+    SetHandler ragline-stats
+    Require local
+</Location>
+</VirtualHost>
+EOF
+    ok(wait_until(sub { $hosts->request(path => '/ragline-health')->status == 200 }),
+        'RaglineRedisAuth in a virtual host');
+    is_deeply([map { "$_->{state} $_->{children}" } @{ stats($hosts)->{redis} }], ["up $children"],
+        'the others do not read for it');
+    unlike($hosts->error_log, qr/NOAUTH/, 'without its password');
+    $hosts->stop;
+
     spew($file, "wrong-$password\n");
     my $wrong = Ragline::Httpd->new(name => 'wrong-password',
         loglevel => 'warn ragline_stream:debug',
@@ -198,6 +219,151 @@ ok(open_stream('fresh'), 'new streams open');
     my $over_tcp = Ragline::Httpd->new(name => 'tcp', conf => $tcp)->start;
     ok(wait_until(sub { $over_tcp->request(path => '/ragline-health')->status == 200 }),
         'over TCP, with a password from the environment');
+}
+
+# --- a Redis user with no more rights than the reference names ----------------------------------
+
+{
+    my ($source) = slurp('Makefile') =~ /^abs_top_srcdir = (.*)$/m;
+    my ($reader, $writer) = slurp("$source/docs/DIRECTIVES.md")
+        =~ /^    user streams on >PASSWORD (.*)$/mg;
+    my ($tenants) = slurp("$source/docs/DIRECTIVES.md") =~ /^    (\+client\|id .*)$/m;
+    my ($groups) = slurp("$source/docs/DIRECTIVES.md") =~ /^    (~ragline:groups:.*)$/m;
+    ok($writer && $tenants && $groups, 'the reference has rights for reading and for publishing')
+        or BAIL_OUT('no rights');
+    my $guarded = Ragline::Redis->start(name => 'acl', args => ['--appendonly', 'no']);
+    my $admin = $guarded->client;
+    local $ENV{RAGLINE_TEST_PASSWORD} = 'pass-word-' . unique();
+    my $allow = sub {
+        $admin->acl('setuser', 'streams', 'reset', 'on', ">$ENV{RAGLINE_TEST_PASSWORD}",
+            split / /, $_[0]);
+    };
+    my $denied = sub { map { my %e = @$_; "$e{reason} $e{object}" } $admin->acl('log') };
+    my $conf = conf($guarded, 'RaglineRedisAuth streams env:RAGLINE_TEST_PASSWORD',
+        'RaglineCache 1MB', 'RaglineSendBuffer 4KB',
+        "<Location /ragline-stats>\nSetHandler ragline-stats\nRequire local\n</Location>")
+        =~ s/(RaglineRedis \S+)/$1?db=2/r;
+    $admin->select(2);
+    my $start = sub { Ragline::Httpd->new(name => "acl-$_[0]", conf => $conf)->start };
+    my $post = sub {
+        my ($on, @members) = @_;
+        my $body = join ',', '"stream":"orders","event_type":"posted","payload":{}', @members;
+        return $on->request(method => 'POST', path => '/publish', token => token('a', 1),
+            headers => ['Content-Type' => 'application/json'], body => "{$body}");
+    };
+
+    # Reading: live, from Redis on coming back, from Redis for one that is slow.
+    $allow->($reader);
+    my $on = $start->('reader');
+    my $stream = $on->stream('/stream', token => token('a', 1));
+    ok($stream->connected, 'the rights to read are enough to open a stream');
+    my $first = $guarded->xadd($key, tenant_id => 'a', event_type => 'first', payload => '{}');
+    is(($stream->take('first') // {})->{id}, $first, 'to get events');
+    my $slow = Ragline::HTTP::connect_to(port => $on->port);
+    syswrite($slow, Ragline::HTTP::request_bytes(port => $on->port, path => '/stream',
+        token => token('slow', 1)));
+    sysread($slow, my $received, 65536);
+    my $last;
+    $last = $guarded->xadd($key, tenant_id => 'slow', event_type => 'n', payload => 'x' x 500_000)
+        for 1 .. 40;
+    ok(wait_until(sub {
+        (stats_stream(stats($on), 'orders') // {})->{last_id} eq $last }), 'to fall far behind');
+    while (index($received, "id: $last\n") < 0 && sysread($slow, my $more, 1_000_000)) {
+        $received = substr($received, -100) . $more;
+    }
+    ok(index($received, "id: $last\n") >= 0, 'and to get everything nevertheless');
+    cmp_ok(stats($on)->{fetches}, '>', 0, 'from Redis');
+    is($on->request(path => '/ragline-health')->status, 200, 'and for the health check');
+    close($slow);
+    $stream->close;
+    $on->stop;
+    is_deeply([$denied->()], [], 'nothing was denied');
+    $admin->flushdb;
+    $first = $guarded->xadd($key, tenant_id => 'a', event_type => 'first', payload => '{}');
+    $on = $start->('reader-again');
+    $stream = $on->stream('/stream', token => token('a', 1), last_event_id => '0-1');
+    is(($stream->take('first') // {})->{id}, $first, 'and to come back') or diag($stream->body);
+    is_deeply([$denied->()], [], 'nothing was denied');
+    my $refused = $post->($on);
+    is($refused->status, 500, 'but not to publish');
+    is($refused->json->{message}, 'Redis refused to write (NOPERM); nothing was written',
+        'which is said');
+    $stream->close;
+    $on->stop;
+
+    # Keys of tenants.
+    $admin->acl('log', 'reset');
+    my $shared = $conf;
+    $conf .= "RaglineStream own ragline:stream:{tenant}:own\n"
+        . bearer_location('/own', 'RaglineSubscribe own', 'RaglineHeartbeat off');
+    $allow->("$reader $tenants");
+    $on = $start->('tenants');
+    $stream = $on->stream('/own', token => token('a', 1));
+    ok($stream->connected, 'the rights to read keys of tenants');
+    my $own = $guarded->xadd('ragline:stream:a:own', event_type => 'own', payload => '{}');
+    is(($stream->take('own') // {})->{id}, $own, 'are enough to get events');
+    is_deeply([$denied->()], [], 'nothing was denied');
+    unlike($on->error_log, qr/RS0222/, 'and Redis tells of changes');
+    $stream->close;
+    $on->stop;
+
+    # Groups, of either kind of key: made, moved, and found again after the note of where they are
+    # was lost.
+    $conf .= bearer_location('/group', 'RaglineSubscribe orders', 'RaglineStart group')
+        . bearer_location('/own-group', 'RaglineSubscribe own', 'RaglineStart group');
+    $allow->("$reader $tenants $groups");
+    my $n = 0;
+    my %of = ('/group' => $key, '/own-group' => 'ragline:stream:a:own');
+    for my $round ('made', 'found again') {
+        $on = $start->('group-' . $round =~ s/ /-/gr);
+        for my $path (sort keys %of) {
+            $stream = $on->stream($path, token => token('a', 1));
+            ok($stream->connected, "the rights for groups, $round: $path") or diag($stream->body);
+            my $id = $guarded->xadd($of{$path}, tenant_id => 'a', event_type => 'g' . ++$n,
+                payload => '{}');
+            ok($stream->take("g$n"), 'are enough to get events');
+            ok(wait_until(sub {
+                grep { my %g = @$_; $g{'last-delivered-id'} eq $id }
+                    $admin->xinfo('groups', $of{$path})
+            }), 'and to move the group');
+            $stream->close;
+            $admin->del("ragline:groups:{$of{$path}}");
+        }
+        is_deeply([$denied->()], [], 'nothing was denied');
+        $on->stop;
+    }
+    $conf = $shared;
+
+    # Publishing as well.
+    $allow->($writer);
+    $admin->acl('log', 'reset');
+    $on = $start->('writer');
+    $stream = $on->stream('/stream', token => token('a', 1), last_event_id => $first);
+    ok($stream->connected, 'the rights to publish include reading');
+    is($post->($on)->status, 201, 'they are enough to publish');
+    is($post->($on, '"event_id":"x"')->status, 201, 'with an event_id');
+    ok($post->($on, '"event_id":"x"')->json->{duplicate}, 'and to know it again');
+    is($on->request(method => 'POST', path => '/publish', token => token('a', 1), body => '[' . join(
+        ',', ('{"stream":"orders","event_type":"posted","payload":{}}') x 3) . ']',
+        headers => ['Content-Type' => 'application/json'])->status, 201, 'and several at once');
+    $stream->wait(sub { (grep { $_->{event} eq 'posted' } $_[0]->events) == 5 });
+    is(scalar(grep { $_->{event} eq 'posted' } $stream->events), 5, 'all of which arrive');
+    is_deeply([$denied->()], [], 'nothing was denied');
+
+    # Nothing is allowed that is not needed. DISCARD is for what cannot be made to happen here.
+    my $info = $admin->info('commandstats');
+    for my $right (grep { $_ ne 'discard' } "$writer $tenants" =~ /\+(\S+)/g) {
+        ok($info->{"cmdstat_$right"}, "$right is used");
+    }
+    for my $without ('~ragline:event:*', '+evalsha', '+get', '+set') {
+        $allow->(join ' ', grep { $_ ne $without } split / /, $writer);
+        is($post->($on)->status, 201, "without $without: events are published");
+        $refused = $post->($on, '"event_id":"' . unique() . '"');
+        is($refused->status . ' ' . $refused->json->{error}, '500 redis_refused',
+            "without $without: but not with an event_id");
+    }
+    $stream->close;
+    $on->stop;
 }
 
 done_testing();

@@ -79,12 +79,21 @@ my %bad = (
     'claims that are no object' => Ragline::Token::encode('[1]'),
     'claims that are no JSON' => Ragline::Token::encode('{"type":"access"'),
     'a huge token' => 'a' x 7000 . '.b.c',
+    'a claim twice' => Ragline::Token::encode(
+        '{"type":"access","sub":"1","tenant_id":"acme","tenant_id":"beta"}'),
+    'deep claims' => Ragline::Token::encode(
+        '{"type":"access","sub":"1","tenant_id":"acme","x":' . '[' x 2000 . ']' x 2000 . '}'),
+    'a claim with a NUL in its name' => Ragline::Token::encode(
+        '{"type":"access","sub":"1","tenant_id\u0000":"beta","tenant_id":"acme"}'),
 );
 for my $name (sort keys %bad) {
     my $response = refused($name, 401, '/stream', token => $bad{$name});
     like($response->header('www-authenticate') // '', qr/^Bearer\b.*error="invalid_token"/,
         "$name: error=\"invalid_token\"");
 }
+# Cut at each byte; over one connection each, since a refusal ends none.
+is(join(' ', grep { fetch('/stream', token => substr($good, 0, $_))->status ne '401' }
+    1 .. length($good) - 1), '', 'a token that is cut, wherever');
 like(fetch('/stream', token => 'x' x 20000)->status, qr/^4/, 'a token beyond all limits');
 
 # --- where a token may stand --------------------------------------------------------------------

@@ -137,6 +137,9 @@ sub preflight
     my $headers = $response->header('access-control-allow-headers') // '';
     like($headers, qr/authorization/i, 'with Authorization');
     like($headers, qr/last-event-id/i, 'and Last-Event-ID');
+    is($response->header('access-control-allow-credentials'), 'true', 'with credentials');
+    is($response->header('access-control-max-age'), 600, 'to be kept for ten minutes');
+    is($response->body, '', 'and nothing else');
     like($response->header('access-control-allow-methods') // '', qr/\bGET\b/, 'for GET');
     like($response->header('vary') // '', qr/\bOrigin\b/i, 'and caches know');
     is(preflight($_)->header('access-control-allow-origin'), undef, "$_ is not")

@@ -40,6 +40,12 @@ RaglineMaxMessage 10KB
     RaglinePublish one two
 @{[ jwt_conf() ]}
 </Location>
+<Location /page>
+    SetHandler ragline-publish
+    RaglinePublish one
+    RaglineOrigins https://app.example https://other.example:8443
+@{[ jwt_conf() ]}
+</Location>
 <Location /any>
     SetHandler ragline-publish
     RaglinePublish one any-tenant
@@ -293,6 +299,60 @@ refused('a CloudEvent as plain JSON', '400 invalid_events unknown_member',
     sub { post('/one', 'application/json', event()) });
 is($httpd->request(path => '/one', method => 'POST', body => encode(event()),
     headers => ['Content-Type' => $TYPE{event}])->status, 401, 'without a token: 401');
+
+# --- a page of another origin --------------------------------------------------------------------
+
+# The names that the preflight allows, as a set.
+sub allowed
+{
+    my ($path, $headers, %r) = @_;
+    my $response = $httpd->request(path => $path, method => 'OPTIONS', headers => [
+        Origin => $r{origin} // 'https://app.example', 'Access-Control-Request-Method' => 'POST',
+        defined $headers ? ('Access-Control-Request-Headers' => $headers) : ()]);
+    my %name = map { lc() => 1 } split /\s*,\s*/,
+        $response->header('access-control-allow-headers') // '';
+    return (\%name, $response);
+}
+{
+    my @always = sort map { lc } 'Authorization', 'Cache-Control', 'Content-Type', 'Last-Event-ID';
+    my @mine = qw(ce-id ce-source ce-specversion ce-type ce-comexampleextra ce-raglinestream);
+    for my $origin ('https://app.example', 'https://other.example:8443') {
+        my ($name, $response) = allowed('/page',
+            join(', ', 'authorization', 'content-type', @mine), origin => $origin);
+        is($response->status, 204, "binary mode, $origin: the preflight");
+        is_deeply([sort keys %$name], [sort @always, @mine], 'each ce- header that was asked for');
+        is($response->header('access-control-allow-origin'), $origin, 'that origin, no other');
+        is($response->header('access-control-allow-credentials'), 'true', 'with credentials');
+        is($response->header('access-control-max-age'), 600, 'to be kept for ten minutes');
+        like($response->header('vary') // '', qr/\b$_\b/i, "with Vary: $_")
+            for 'Origin', 'Access-Control-Request-Headers';
+    }
+    is_deeply([sort keys %{ (allowed('/page', 'CE-ID,ce-source ,,  ce-type'))[0] }],
+        [sort @always, qw(ce-id ce-source ce-type)], 'however the list is written');
+    is_deeply([sort keys %{ (allowed('/page', $_))[0] }], \@always, 'not: ' . ($_ // 'nothing'))
+        for undef, '', 'ce-', 'ce', 'x-other, cookie', 'ce-a_b', 'ce-a.b', 'ce-*', 'xce-id', '*',
+            "ce-\xfc";
+    is((allowed('/page', 'ce-id', origin => 'https://evil.example'))[1]
+            ->header('access-control-allow-headers'), undef, 'nothing for another origin');
+    is_deeply([sort keys %{ (allowed('/stream', 'ce-id'))[0] }], [],
+        'nor where no origin is allowed');
+    my ($name, $response) = allowed('/page', join ',', map { "ce-a$_" } 1 .. 700);
+    is(scalar(keys %$name), 704, 'as many as httpd lets through');
+
+    # And then the request itself.
+    my @page = (Origin => 'https://app.example');
+    my %of = %{ event() };
+    $response = post('/page', 'application/json', '{}',
+        headers => [@page, map { ("ce-$_" => $of{$_}) } sort keys %of]);
+    is($response->status, 201, 'binary mode from such a page') or diag($response->body);
+    is($response->header('access-control-allow-origin'), 'https://app.example',
+        'which can read the answer');
+    like($response->header('access-control-expose-headers') // '', qr/\bRetry-After\b/i,
+        'and when to try again');
+    $response = post('/page', 'application/json', '{}', headers => [@page]);
+    is($response->status . ' ' . $response->header('access-control-allow-origin'),
+        '400 https://app.example', 'also the answer to a bad one');
+}
 
 $stream->close;
 $httpd->stop;

@@ -11,6 +11,7 @@
 #include <openssl/err.h>
 #include <openssl/x509.h>
 
+#include "../base/rs_utf8.h"
 #include "rs_jwt_private.h"
 
 #define MATERIAL_MAX (1024 * 1024)
@@ -180,9 +181,9 @@ const char *rs_jwt_key_create(rs_jwt_key_t **key, apr_pool_t *p, const char *alg
     if (!pinned) {
         return rs_jwt_alg_unknown(p, name);
     }
-    if (kid && (!*kid || strlen(kid) > RS_JWT_KID_MAX)) {
-        return "kid= is empty or longer than 256 characters: write the key id as the tokens have "
-               "it, or leave kid= out";
+    if (kid && (!*kid || strlen(kid) > RS_JWT_KID_MAX || !rs_utf8_valid(kid, strlen(kid)))) {
+        return "kid= is empty, longer than 256 bytes or not UTF-8: write the key id as the tokens "
+               "have it, or leave kid= out";
     }
     if (!material || len == 0) {
         return "the key is empty: give a secret (openssl rand -hex 32 makes one) or a public key "

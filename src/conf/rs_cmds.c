@@ -7,6 +7,7 @@
 #include <stddef.h>
 
 #include "../base/rs_name.h"
+#include "../auth/rs_claims.h"
 #include "../base/rs_secret.h"
 #include "rs_args.h"
 #include "rs_cmds.h"
@@ -42,10 +43,12 @@ static rs_section_t *section_of(cmd_parms *cmd, rs_dir_conf_t *conf)
 
 /* Every setter of a directory directive calls this first: it remembers the section, and whether
  * its path is a URL that names an endpoint. Returns NULL, or why the directive may not stand here:
- * within <Limit> it would count for all methods. */
+ * within <Limit> it would count for all methods, and AllowOverrideList would let it into .htaccess,
+ * which is read in a worker, for a request. */
 const char *rs_cmd_enter(cmd_parms *cmd, rs_dir_conf_t *conf)
 {
-    const ap_directive_t *parent = section_of(cmd, conf)->directive->parent;
+    const char *misplaced = ap_check_cmd_context(cmd, NOT_IN_LIMIT | NOT_IN_HTACCESS);
+    const ap_directive_t *parent = misplaced ? NULL : section_of(cmd, conf)->directive->parent;
 
     if (parent && conf->path) {
         conf->path_literal = !ap_cstr_casecmp(parent->directive, "<Location")
@@ -54,7 +57,7 @@ const char *rs_cmd_enter(cmd_parms *cmd, rs_dir_conf_t *conf)
                         || !ap_cstr_casecmpn(parent->directive, "<Else", 5)
                         || !ap_cstr_casecmpn(parent->directive, "<Files", 6);
     }
-    return ap_check_cmd_context(cmd, NOT_IN_LIMIT);
+    return misplaced;
 }
 
 const char *rs_cmd_problem(cmd_parms *cmd, const char *problem)
@@ -229,6 +232,12 @@ static const char *add_word(cmd_parms *cmd, void *dconf, const char *arg)
     if (*which == 'o' && (problem = rs_args_origin(cmd->pool, arg)) != NULL) {
         return rs_cmd_problem(cmd, problem);
     }
+    if (*which == 'e' && !rs_event_type_valid(arg, strlen(arg))) {
+        return rs_cmd_problem(cmd, apr_psprintf(cmd->pool,
+                                                "\"%s\" matches no event type: write 1 to 128 of "
+                                                "printable ASCII without spaces",
+                                                arg));
+    }
     if (!*list) {
         *list = apr_array_make(cmd->pool, 4, sizeof(const char *));
     }
@@ -303,6 +312,7 @@ static const char *set_alg(cmd_parms *cmd, void *dconf, const char *arg)
 static const char *add_require(cmd_parms *cmd, void *dconf, const char *claim, const char *value)
 {
     rs_dir_conf_t *conf = dconf;
+    const char *problem = rs_cmd_enter(cmd, conf);
     rs_jwt_require_t *require;
 
     if (!conf->jwt_require) {
@@ -311,7 +321,10 @@ static const char *add_require(cmd_parms *cmd, void *dconf, const char *claim, c
     require = apr_array_push(conf->jwt_require);
     require->claim = claim;
     require->value = value;
-    return rs_cmd_enter(cmd, conf);
+    if (!problem && strlen(claim) > RS_CLAIM_PATH_MAX) {
+        problem = rs_cmd_problem(cmd, "the name of a claim has at most 255 bytes");
+    }
+    return problem;
 }
 
 static const char *set_leeway(cmd_parms *cmd, void *dconf, const char *arg)

@@ -6,6 +6,7 @@
 
 #include "../base/rs_name.h"
 #include "../base/rs_secret.h"
+#include "../base/rs_utf8.h"
 #include "../proto/rs_template.h"
 #include "rs_args.h"
 #include "rs_cmds.h"
@@ -143,6 +144,10 @@ const char *rs_cmd_stream(cmd_parms *cmd, void *dconf, int argc, char *const arg
     }
     if (strlen(stream->key) >= 160) {
         return rs_cmd_problem(cmd, "the key must be shorter than 160 characters");
+    }
+    if (!rs_utf8_valid(stream->key, strlen(stream->key))) {
+        return rs_cmd_problem(cmd, "the key is not valid UTF-8, and could not be shown anywhere: "
+                                   "write one that is");
     }
     for (i = 2; i < argc; i++) {
         const char *problem = set_stream_option(cmd, stream, argv[i]);

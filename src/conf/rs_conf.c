@@ -215,7 +215,18 @@ rs_kind_t rs_conf_kind(request_rec *r)
     return rs_conf_kind_named(core->handler);
 }
 
-apr_array_header_t *rs_conf_subscribed(apr_pool_t *p, server_rec *main_server, const char *label)
+rs_server_conf_t *rs_conf_same_redis(server_rec *main_server, rs_server_conf_t *conf)
+{
+    server_rec *s = main_server;
+
+    while (!rs_redis_url_same(rs_conf_server(s)->url, conf->url)) {
+        s = s->next;
+    }
+    return rs_conf_server(s);
+}
+
+apr_array_header_t *rs_conf_subscribed(apr_pool_t *p, server_rec *main_server,
+                                       const rs_server_conf_t *redis)
 {
     apr_array_header_t *streams = apr_array_make(p, 8, sizeof(rs_stream_conf_t *));
     const apr_array_header_t *all = rs_conf_sections();
@@ -225,7 +236,7 @@ apr_array_header_t *rs_conf_subscribed(apr_pool_t *p, server_rec *main_server, c
     for (s = main_server; s; s = s->next) {
         const rs_server_conf_t *conf = rs_conf_server(s);
 
-        for (i = 0; !strcmp(conf->url->label, label) && i < all->nelts; i++) {
+        for (i = 0; rs_redis_url_same(conf->url, redis->url) && i < all->nelts; i++) {
             const rs_section_t *section = &APR_ARRAY_IDX(all, i, rs_section_t);
             const apr_array_header_t *names = section->conf->subscribe;
 

@@ -184,8 +184,13 @@ extern const command_rec rs_cmds[];
  * (rs_conf_check.c). Also completes the server configurations: defaults, URLs. */
 int rs_conf_check(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *main_server);
 
-/* The streams that any section of hosts with this URL subscribes to, as rs_stream_conf_t *, each
- * key once. */
-apr_array_header_t *rs_conf_subscribed(apr_pool_t *p, server_rec *main_server, const char *label);
+/* The first host with the same server, database and login: one connection is for both. `conf`
+ * itself if there is no earlier one. Once passwords are known. */
+rs_server_conf_t *rs_conf_same_redis(server_rec *main_server, rs_server_conf_t *conf);
+
+/* The streams that any section of hosts with this one's server, database and login subscribes to,
+ * as rs_stream_conf_t *, each key once. */
+apr_array_header_t *rs_conf_subscribed(apr_pool_t *p, server_rec *main_server,
+                                       const rs_server_conf_t *redis);
 
 #endif

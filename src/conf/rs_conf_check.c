@@ -10,6 +10,7 @@
 #include "rs_httpd.h"
 
 #include "../base/rs_log.h"
+#include "../hub/rs_stats.h"
 #include "rs_conf_check.h"
 #include "rs_conf_tree.h"
 
@@ -153,6 +154,46 @@ static void check_streams(apr_pool_t *p, server_rec *first, server_rec *s)
     }
 }
 
+/* What the tables of a child have room for: without this a child would start without streams. */
+static void check_amounts(apr_pool_t *p, server_rec *main_server)
+{
+    int sources = 0, streams = 0;
+    server_rec *s;
+
+    for (s = main_server; s; s = s->next) {
+        if (!rs_conf_server(s)->url) {
+            return; /* that has been said */
+        }
+    }
+    for (s = main_server; s; s = s->next) {
+        rs_server_conf_t *conf = rs_conf_server(s);
+
+        if (rs_conf_same_redis(main_server, conf) == conf) {
+            int n = rs_conf_subscribed(p, main_server, conf)->nelts;
+
+            sources += n > 0;
+            streams += n;
+        }
+    }
+    if (sources > RS_STATS_SOURCES) {
+        rs_check_complain(
+            main_server, NULL,
+            apr_psprintf(
+                p,
+                "RaglineRedis: %d Redis servers are subscribed to, and %d is the most that "
+                "a server can read: take streams together in fewer, or run another httpd",
+                sources, RS_STATS_SOURCES));
+    }
+    if (streams > RS_STATS_STREAMS) {
+        rs_check_complain(
+            main_server, NULL,
+            apr_psprintf(p,
+                         "RaglineSubscribe: %d streams are subscribed to, and %d is the most that "
+                         "a server can read: let tenants share streams, or run another httpd",
+                         streams, RS_STATS_STREAMS));
+    }
+}
+
 /* --- sections --- */
 
 static void check_names(apr_pool_t *p, const rs_section_t *section, const apr_array_header_t *names,
@@ -236,6 +277,7 @@ int rs_conf_check(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server
     }
     rs_check_keys(ptemp, main_server);
     rs_check_secrets(pconf, main_server);
+    check_amounts(ptemp, main_server);
     rs_check_endpoints(ptemp, main_server);
     check_pumps(ptemp, main_server);
     return problems ? HTTP_INTERNAL_SERVER_ERROR : OK;

@@ -187,24 +187,9 @@ static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
 
 /* --- in the child --- */
 
-/* An earlier host with the same server, database and login. */
-static rs_server_conf_t *same_redis(server_rec *first, rs_server_conf_t *conf)
-{
-    server_rec *s;
-
-    for (s = first; s && rs_conf_server(s) != conf; s = s->next) {
-        rs_server_conf_t *other = rs_conf_server(s);
-
-        if (rs_redis_url_same(other->url, conf->url)) {
-            return other;
-        }
-    }
-    return NULL;
-}
-
 static apr_status_t open_source(apr_pool_t *p, server_rec *main_server, rs_server_conf_t *conf)
 {
-    apr_array_header_t *streams = rs_conf_subscribed(p, main_server, conf->url->label);
+    apr_array_header_t *streams = rs_conf_subscribed(p, main_server, conf);
     rs_stream_params_t *params;
     int i;
 
@@ -231,10 +216,10 @@ static apr_status_t open_host(apr_pool_t *p, server_rec *main_server, rs_server_
 {
     rs_redis_pool_conf_t pool = {conf->pool_max, conf->pool_min, conf->pool_idle,
                                  conf->pool_timeout, conf->pool_healthcheck};
-    rs_server_conf_t *other = same_redis(main_server, conf);
+    const rs_server_conf_t *other = rs_conf_same_redis(main_server, conf);
     apr_status_t rv;
 
-    if (other) {
+    if (other != conf) {
         conf->pool = other->pool;
         conf->source = other->source;
         return APR_SUCCESS;
@@ -296,8 +281,9 @@ static void child_init(apr_pool_t *p, server_rec *main_server)
         rv = open_engine(p, main_server);
     }
     if (rv != APR_SUCCESS) {
-        ap_log_error(APLOG_MARK, APLOG_CRIT, rv, main_server,
-                     "RS0806: this child cannot serve streams; its endpoints answer 503");
+        ap_log_error(
+            APLOG_MARK, APLOG_CRIT, rv, main_server,
+            "RS0806: this child cannot serve streams; it sends their clients away for a while");
         child.engine = NULL;
         child.broken = 1;
     }

@@ -4,6 +4,7 @@
  */
 #include "../conf/rs_httpd.h"
 
+#include "../proto/rs_cloudevent.h"
 #include "rs_cors.h"
 #include "rs_error.h"
 #include "rs_request.h"
@@ -44,6 +45,29 @@ static int listed(const rs_dir_conf_t *conf, const char *origin)
     return NOT_LISTED;
 }
 
+/* What a page may send. Attributes of a CloudEvent in binary mode are headers as well, and a
+ * publisher may have some of its own: of those that the page asks for, all that can be one. "*"
+ * would not do, since it does not count for requests with credentials. */
+static const char *allowed_headers(request_rec *r)
+{
+    const char *asked = apr_table_get(r->headers_in, "Access-Control-Request-Headers");
+    apr_array_header_t *names = apr_array_make(r->pool, 8, sizeof(const char *));
+    char *name, *rest = NULL, *list;
+
+    APR_ARRAY_PUSH(names, const char *) =
+        "Authorization, Cache-Control, Content-Type, Last-Event-ID";
+    if (asked && rs_request(r)->kind == RS_KIND_PUBLISH) {
+        list = apr_pstrdup(r->pool, asked);
+        ap_str_tolower(list);
+        for (name = apr_strtok(list, ", \t", &rest); name; name = apr_strtok(NULL, ", \t", &rest)) {
+            if (!strncmp(name, "ce-", 3) && rs_cloudevent_name_valid(name + 3, strlen(name + 3))) {
+                APR_ARRAY_PUSH(names, const char *) = apr_pstrcat(r->pool, ", ", name, NULL);
+            }
+        }
+    }
+    return apr_array_pstrcat(r->pool, names, '\0');
+}
+
 static int preflight(request_rec *r, int allowed)
 {
     const char *methods = rs_request(r)->kind == RS_KIND_PUBLISH ? "POST" : "GET";
@@ -53,8 +77,8 @@ static int preflight(request_rec *r, int allowed)
                              "pages of this origin may not use this endpoint (RaglineOrigins)");
     }
     apr_table_setn(r->headers_out, "Access-Control-Allow-Methods", methods);
-    apr_table_setn(r->headers_out, "Access-Control-Allow-Headers",
-                   "Authorization, Cache-Control, Content-Type, Last-Event-ID");
+    apr_table_setn(r->headers_out, "Access-Control-Allow-Headers", allowed_headers(r));
+    apr_table_mergen(r->err_headers_out, "Vary", "Access-Control-Request-Headers");
     apr_table_setn(r->headers_out, "Access-Control-Max-Age", PREFLIGHT_MAX_AGE);
     r->status = HTTP_NO_CONTENT;
     ap_run_insert_filter(r); /* the site's own headers, as on any other response */
@@ -86,6 +110,9 @@ int rs_cors(request_rec *r)
                    && apr_table_get(r->headers_in, "Access-Control-Request-Method");
     if (is_preflight) {
         return preflight(r, allowed == NOT_LISTED && same_origin(r, origin) ? LISTED : allowed);
+    }
+    if (allowed != NOT_LISTED && rs_request(r)->kind == RS_KIND_PUBLISH) {
+        apr_table_setn(r->err_headers_out, "Access-Control-Expose-Headers", "Retry-After");
     }
     return DECLINED;
 }

@@ -154,10 +154,6 @@ int rs_sse_handler(request_rec *r)
     if (status != OK) {
         return status;
     }
-    if (!engine || !server->source) {
-        return rs_http_error(r, HTTP_SERVICE_UNAVAILABLE, "unavailable",
-                             "streams are not available");
-    }
     if (r->header_only) {
         set_headers(r);
         return OK;
@@ -165,6 +161,10 @@ int rs_sse_handler(request_rec *r)
     status = ap_discard_request_body(r);
     if (status != OK) {
         return status;
+    }
+    if (!engine || !server->source) {
+        /* Of this child only: the next connection may get another one. */
+        return come_back(r, "unavailable", "streams are not available here at the moment");
     }
     memset(&params, 0, sizeof(params));
     params.profile = profile(r, server);

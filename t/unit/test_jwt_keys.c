@@ -80,6 +80,7 @@ static void test_alg_names(void)
     ok(rs_jwt_alg_known("EdDSA") && !rs_jwt_alg_known("none") && !rs_jwt_alg_known(NULL),
        "known names");
     ok(rs_jwt_key_create(&made, pool, NULL, NULL, "", SECRET, 64) != NULL, "an empty kid");
+    ok(rs_jwt_key_create(&made, pool, NULL, NULL, "\xFF", SECRET, 64) != NULL, "not UTF-8");
     ok(rs_jwt_key_create(&made, pool, NULL, NULL, apr_psprintf(pool, "%0257d", 1), SECRET, 64)
            != NULL, "a kid of 257 characters");
 }

@@ -27,7 +27,7 @@ sub new
 {
     my ($class, %self) = @_;
     my $self = bless { children => 1, threads => 16, mpm => $suite{mpm}, conf => '',
-        loglevel => 'warn ragline_stream:info', owner => $$, %self }, $class;
+        loglevel => 'warn ragline_stream:debug', owner => $$, %self }, $class;
     my ($test) = $0 =~ m{([^/]+)\.t$};
     $self->{name} = join '-', $test // 'private', $self->{name} // $count + 1;
     $self->{root} = run_dir() . "/$self->{name}-$$-" . ++$count;
