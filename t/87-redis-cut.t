@@ -193,8 +193,9 @@ sub add
         ok(Ragline::SSE->wait_all(\@streams, sub { numbers($_[0]) eq join ' ', 1 .. $n }),
             'what was added is there, once, in order') or diag(map { numbers($_) . "\n" } @streams);
         cmp_ok(Time::HiRes::time() - $back, '<', 10, 'soon after the line is good');
-        ok($again->ended || $again->wait(sub { numbers($_[0]) eq join ' ', 2 .. $n }),
+        ok($again->wait(sub { $_[0]->ended || numbers($_[0]) eq join ' ', 2 .. $n }),
             'and so for one that came meanwhile') or diag(numbers($again));
+        is(recovery($again), numbers($again) ? 'resumed' : '', 'or it was told to come again');
         $again->close;
     }
     is(scalar(frightened(@streams)), 0, 'nobody was told otherwise');

@@ -20,6 +20,7 @@
 
 #include "../base/rs_clock.h"
 #include "../base/rs_log.h"
+#include "rs_batch.h"
 #include "rs_history.h"
 #include "rs_link.h"
 #include "rs_reader.h"
@@ -27,6 +28,7 @@
 
 #define TIMEOUT apr_time_from_sec(5)
 #define PROBE apr_time_from_sec(1)
+#define ANSWER_BYTES ((size_t)4 * 1024 * 1024) /* what an answer should hold at most */
 #define KEYS_MAX 64
 
 enum { IDLE, POSITIONS, READING };
@@ -37,6 +39,7 @@ struct rs_reader_t {
     const char *const *keys;
     int n;
     int batch;
+    rs_batch_t size; /* what COUNT is to be, at most `batch` */
     apr_interval_time_t block;
     rs_reader_calls_t calls;
 
@@ -93,7 +96,7 @@ static void ask_entries(rs_reader_t *r)
     char count[24], block[24], ids[KEYS_MAX][RS_ID_LEN];
     int i, n = 0, k = 0, argc = 0;
 
-    apr_snprintf(count, sizeof(count), "%d", r->batch);
+    apr_snprintf(count, sizeof(count), "%d", rs_batch_ask(&r->size, r->batch));
     argv[argc++] = "XREAD";
     argv[argc++] = "COUNT";
     argv[argc++] = count;
@@ -208,6 +211,7 @@ static int on_stream(rs_reader_t *r, const redisReply *part)
             return -1;
         }
         r->pos[stream] = id;
+        rs_batch_see(&r->size, e->element[1]);
         r->calls.entry(r->calls.baton, stream, id, e->element[1]);
     }
     return (int)entries->elements;
@@ -234,8 +238,9 @@ static void on_entries(rs_reader_t *r, const redisReply *reply)
             rs_link_fail(r->link, "unexpected answer to XREAD");
             return;
         }
-        full |= n >= r->batch;
+        full |= n >= r->size.count;
     }
+    rs_batch_learn(&r->size, reply->elements, ANSWER_BYTES);
     r->calls.batch_end(r->calls.baton, !full);
     if (rs_clock_now() >= r->probe) {
         ask_positions(r);
@@ -249,6 +254,7 @@ static void on_ready(void *data)
     rs_reader_t *r = data;
 
     r->fresh = 1;
+    r->size.count = 0;
     ask_positions(r);
 }
 
