@@ -180,8 +180,10 @@ sub add
     for my $bytes (1, 3, 40, 333, 1500, 5000, 20_011, 70_001) {
         $proxy->set("cut $bytes");
         my $before = $proxy->connections;
-        add($tenant, $n + 1, $n + 100);
-        $n += 100;
+        # So many that no few connections get through.
+        my $more = 100 + int($bytes / 250);
+        add($tenant, $n + 1, $n + $more);
+        $n += $more;
         # It has come back and was cut again, until the line is good.
         ok($streams[0]->wait(sub { $proxy->connections >= $before + 2 * $children }),
             "answers cut after $bytes bytes: it comes back");
