@@ -24,7 +24,7 @@ STREAMS = 3
 CHUNK = 65536
 TOLD = re.compile(rb'"code":"(\w+)"')
 VERDICT = re.compile(rb'"recovery":"(\w+)"(?:,"reason":"(\w+)")?')
-NUMBER = re.compile(rb'"s":(\d+),"n":(\d+)')
+NUMBER = re.compile(rb'"t":"(\w+)","s":(\d+),"n":(\d+)')
 
 
 # --- Redis: a few words of its protocol ---------------------------------------------------------------
@@ -95,7 +95,7 @@ def publish(path, tenants, rate, size, report):
                 turn += 1
                 asked.append((tenant, s, n))
                 out.append(Redis.encode('XADD', 'soak:%d' % s, '*', 'tenant_id', tenant, 'event_type', 'n',
-                                        'payload', '{"s":%d,"n":%d,"p":"%s"}' % (s, n, fill)))
+                                        'payload', '{"t":"%s","s":%d,"n":%d,"p":"%s"}' % (tenant, s, n, fill)))
             redis.socket.sendall(b''.join(out))
             while asked:
                 redis.reply()
@@ -264,15 +264,15 @@ class Httpd:
             return []
 
     def memory(self):
-        """Private memory of all children in kB."""
-        total = 0
-        for pid in self.children():
+        """Private memory in kB: of the parent, of all children together; how many these are."""
+        def private(pid):
             try:
                 with open('/proc/%d/smaps_rollup' % pid) as rollup:
-                    total += sum(int(line.split()[1]) for line in rollup if line.startswith('Private_'))
+                    return sum(int(line.split()[1]) for line in rollup if line.startswith('Private_'))
             except OSError:
-                pass
-        return total
+                return 0
+        children = [size for size in map(private, self.children()) if size]
+        return private(self.process.pid), sum(children), len(children)
 
     def stop(self):
         # TERM while a worker closes its last connection can crash event children: gracefully first.
@@ -304,7 +304,7 @@ class Client:
         self.stalled_until = 0.0
         self.last = [0] * STREAMS
         self.missing = set()
-        self.delivered = self.duplicated = self.disordered = self.connects = 0
+        self.foreign = self.delivered = self.duplicated = self.disordered = self.connects = 0
         self.resets = []
         self.greeted = False
         self.next_act = time.monotonic() + random.uniform(3, 15)
@@ -418,9 +418,12 @@ class Client:
 
     def on_number(self, data):
         found = NUMBER.match(data, 1)
-        s, n = int(found.group(1)), int(found.group(2))
-        last = self.last[s]
+        s, n = int(found.group(2)), int(found.group(3))
         self.delivered += 1
+        if found.group(1).decode() != self.tenant or s not in self.streams:
+            self.foreign += 1
+            return
+        last = self.last[s]
         if n == last + 1:
             self.last[s] = n
         elif n > last:
@@ -455,7 +458,7 @@ class Truth:
                 entries = redis('XRANGE', 'soak:%d' % s, after, '+', 'COUNT', 5000)
                 for _, fields in entries:
                     self.numbers.setdefault((fields[1].decode(), s), set()).add(
-                        int(NUMBER.match(fields[5], 1).group(2)))
+                        int(NUMBER.match(fields[5], 1).group(3)))
                 if len(entries) < 5000:
                     break
                 after = '(' + entries[-1][0].decode()
@@ -514,7 +517,7 @@ class World:
                 item[1]()
             if now >= self.next_sample:
                 self.next_sample = now + 5
-                self.memory.append((now - self.started, self.httpd.memory()))
+                self.memory.append((now - self.started,) + self.httpd.memory())
             if now >= until:
                 return
 
@@ -657,7 +660,10 @@ class World:
             print('%-10s %8d %9d %10d %6d %10d %12d %7d' % (
                 kind, len(some), sum(client.connects for client in some),
                 sum(client.delivered for client in some), lost, twice, disordered, resets))
-            failed = failed or lost or twice or disordered or resets
+            foreign = sum(client.foreign for client in some)
+            if foreign:
+                print('  of these %d for other tenants or of other streams' % foreign)
+            failed = failed or lost or twice or disordered or resets or foreign
         for client in self.clients:
             if client.lost(truth) or client.duplicated or client.disordered or client.resets:
                 print('  %s %s /%s: lost %d, twice %d, out of order %d, %s' % (
@@ -670,11 +676,7 @@ class World:
         if self.odd:
             print('odd heads  %s' % self.odd)
             failed = True
-        quarter = max(1, len(self.memory) // 4)
-        for name, some in (('first', self.memory[:quarter]), ('last', self.memory[-quarter:])):
-            sizes = sorted(size for _, size in some)
-            print('memory     %s quarter: median %d kB, most %d kB  (private, all children)' % (
-                name, sizes[len(sizes) // 2], sizes[-1]))
+        self.report_memory()
         crashes = self.httpd.crashes()
         print('crashes    %d' % len(crashes))
         for line in crashes[:10]:
@@ -682,6 +684,20 @@ class World:
         failed = bool(failed or crashes)
         print('FAILED' if failed else 'nothing lost, nothing twice, nothing out of order')
         return 1 if failed else 0
+
+
+    def report_memory(self):
+        """Children that were killed or reloaded begin anew: theirs is worth comparing with --only."""
+        def median(sizes):
+            return sorted(sizes)[len(sizes) // 2]
+        print('memory     private, in kB: medians of each tenth of the run')
+        print('           %9s %9s %9s %12s %12s' % ('until', 'parent', 'children', 'most of them', 'for each one'))
+        tenth = max(1, (len(self.memory) + 9) // 10)
+        for at in range(0, len(self.memory), tenth):
+            some = self.memory[at:at + tenth]
+            print('           %7d s %9d %9d %12d %12d' % (
+                some[-1][0], median([one[1] for one in some]), median([one[2] for one in some]),
+                max(one[2] for one in some), median([one[2] // max(1, one[3]) for one in some])))
 
 
 def main():

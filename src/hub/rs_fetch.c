@@ -11,7 +11,9 @@
 #include "rs_fetch.h"
 #include "rs_hub.h"
 
-#define CHUNK "256"
+#define CHUNK 256
+/* Of an answer; most of its entries may be of other tenants. */
+#define ANSWER_BYTES (4 * RS_FETCH_BYTES)
 
 static rs_fetch_t *of(rs_job_t *job)
 {
@@ -26,10 +28,12 @@ static void start(rs_job_t *job)
 
     for (k = 0; k < f->topic->nstreams; k++) {
         const char *key = f->topic->key[k]->name;
-        char from[RS_ID_LEN];
-        const char *range[] = {"XRANGE", key, from, "+", "COUNT", CHUNK};
+        char from[RS_ID_LEN], count[24];
+        const char *range[] = {"XRANGE", key, from, "+", "COUNT", count};
         const char *info[] = {"XINFO", "STREAM", key};
 
+        f->asked[k] = rs_batch_ask(&source->streams[f->topic->stream[k]].size, CHUNK);
+        apr_snprintf(count, sizeof(count), "%d", f->asked[k]);
         rs_id_format(from, rs_id_after(f->own.pos[k]));
         rs_loader_ask(source->loader, RS_ARRAY_LEN(range), range);
         rs_loader_ask(source->loader, RS_ARRAY_LEN(info), info);
@@ -72,7 +76,7 @@ static void merge(rs_fetch_t *f)
             const redisReply *chunk = f->chunk[k];
 
             if (!chunk || at[k] == chunk->elements) {
-                if (chunk && chunk->elements == (size_t)atoi(CHUNK)) {
+                if (chunk && chunk->elements == (size_t)f->asked[k]) {
                     return; /* there may be more of this one before what others have */
                 }
                 continue;
@@ -115,6 +119,21 @@ static void judge(rs_fetch_t *f)
     }
 }
 
+static void learn_size(rs_fetch_t *f, int k)
+{
+    rs_batch_t *size = &f->topic->source->streams[f->topic->stream[k]].size;
+    size_t i;
+
+    for (i = 0; i < f->chunk[k]->elements; i++) {
+        const redisReply *e = f->chunk[k]->element[i];
+
+        if (e->type == REDIS_REPLY_ARRAY && e->elements == 2) {
+            rs_batch_see(size, e->element[1]);
+        }
+    }
+    rs_batch_learn(size, (size_t)f->topic->nstreams, ANSWER_BYTES);
+}
+
 static void reply(rs_job_t *job, int n, redisReply **r, int last)
 {
     rs_fetch_t *f = of(job);
@@ -126,6 +145,7 @@ static void reply(rs_job_t *job, int n, redisReply **r, int last)
     else if ((*r)->type == REDIS_REPLY_ARRAY) {
         f->chunk[k] = *r;
         *r = NULL;
+        learn_size(f, k);
     }
     else {
         f->failed = 1;

@@ -30,6 +30,7 @@ struct rs_fetch_t {
     rs_gap_t gap;  /* before the events: the reader has to be told */
     rs_id_t first;
     redisReply *chunk[RS_STREAMS_MAX];
+    int asked[RS_STREAMS_MAX]; /* how many entries a chunk has if there may be more */
     rs_history_t history[RS_STREAMS_MAX];
 };
 

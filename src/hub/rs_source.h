@@ -10,6 +10,7 @@
 #include <apr_hash.h>
 
 #include "../proto/rs_cursor.h"
+#include "../redis/rs_batch.h"
 #include "../redis/rs_redis_url.h"
 #include "rs_key.h"
 #include "rs_stats.h"
@@ -30,6 +31,7 @@ typedef struct {
     int left_out_told;       /* hub: a key that cannot be read was logged */
     apr_time_t trimmed_told; /* hub: likewise of entries that were trimmed unread */
     apr_time_t lost_told;    /* hub: when a key that was lost or replaced was logged last */
+    rs_batch_t size;         /* hub: how many entries of its history to ask for */
 } rs_stream_t;
 
 struct rs_source_t {

@@ -248,6 +248,8 @@ static void start(rs_link_t *l)
 
 int rs_link_is_ready(const rs_link_t *l) { return l->state == READY; }
 
+void rs_link_works(rs_link_t *l) { l->backoff = BACKOFF_MIN; }
+
 const char *rs_link_master(const rs_link_t *l)
 {
     return l->url->master && l->state == READY ? l->target.label : NULL;
@@ -324,7 +326,6 @@ static void on_role(rs_link_t *l, const redisReply *reply)
         rs_link_fail(l, problem);
         return;
     }
-    l->backoff = BACKOFF_MIN;
     if (l->checking) {
         l->checking = 0;
         l->deadline = NEVER;
@@ -350,8 +351,6 @@ static void on_reply(rs_link_t *l, redisReply **reply)
     }
     else if (l->logins == 0) {
         l->state = READY;
-        /* With sentinels that would be too early: it may be a replica. */
-        l->backoff = l->url->master && !l->any_role ? l->backoff : BACKOFF_MIN;
         l->deadline = NEVER;
         l->calls.ready(l->calls.baton);
     }

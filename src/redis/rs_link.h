@@ -56,6 +56,10 @@ void rs_link_send(rs_link_t *link, apr_interval_time_t limit);
 /* The next reply has this much time from now; 0: none is expected. */
 void rs_link_limit(rs_link_t *link, apr_interval_time_t limit);
 
+/* The owner got what it wanted: the next failure is a new one, and its first try comes soon.
+ * Without that the tries get rarer although each logs in: Redis may refuse everything else. */
+void rs_link_works(rs_link_t *link);
+
 /* Gives the connection up and starts again later. */
 void rs_link_fail(rs_link_t *link, const char *why);
 

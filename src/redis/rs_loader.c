@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The queue of jobs on the loader's connection. A job that waits longer than PATIENCE for a
- * connection is told so. The hub's thread.
+ * connection is told so. What a refused command means is the job's to know; that a person hears of
+ * it is seen to here. The hub's thread.
  */
 #include <string.h>
 
@@ -11,6 +12,7 @@
 
 #define LIMIT apr_time_from_sec(5)
 #define PATIENCE apr_time_from_sec(2)
+#define TELL_AGAIN apr_time_from_sec(60)
 #define NEVER ((apr_time_t)0x7fffffffffffffffLL)
 
 struct rs_loader_t {
@@ -21,6 +23,7 @@ struct rs_loader_t {
     int asked, reply; /* of the present round */
     int broken;       /* asking failed: the link is down */
     apr_time_t since; /* when the first job began to wait for the connection */
+    apr_time_t told;  /* when a refusal was last logged */
 };
 
 static void remove_first(rs_loader_t *l)
@@ -49,6 +52,7 @@ static void send_or_end(rs_loader_t *l)
         rs_job_t *job = l->first;
 
         rs_link_limit(l->link, 0);
+        rs_link_works(l->link);
         remove_first(l);
         job->over(job);
     }
@@ -74,6 +78,26 @@ void rs_loader_ask(rs_loader_t *l, int argc, const char **argv)
 
 static void on_ready(void *data) { run_next(data); }
 
+/* A key that is not there, or is something else, is nothing that an administrator has to see to. */
+static int is_refused(const redisReply *reply)
+{
+    return reply->type == REDIS_REPLY_ERROR && strncmp(reply->str, "WRONGTYPE", 9) != 0
+           && strncmp(reply->str, "ERR no such key", 15) != 0;
+}
+
+static void tell_refused(rs_loader_t *l, const char *why)
+{
+    apr_time_t now = rs_clock_now();
+
+    if (!l->told || now >= l->told + TELL_AGAIN) {
+        l->told = now;
+        rs_log(RS_LOG_WARNING, 0,
+               RSLOGNO(2000) "%s: history cannot be read: %s; who comes back or has fallen behind "
+                             "waits until it can",
+               l->url->label, why);
+    }
+}
+
 static void on_reply(void *data, redisReply **reply)
 {
     rs_loader_t *l = data;
@@ -84,6 +108,9 @@ static void on_reply(void *data, redisReply **reply)
         return;
     }
     rs_link_limit(l->link, LIMIT);
+    if (is_refused(*reply)) {
+        tell_refused(l, (*reply)->str);
+    }
     if (last) {
         l->asked = 0;
     }

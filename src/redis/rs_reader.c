@@ -5,6 +5,9 @@
  *   POSITIONS  one XINFO STREAM per key is on its way
  *   READING    one XREAD is on its way, for ever
  *
+ * The first XREAD of a connection does not block: only when Redis has answered it is reading
+ * possible, and said to be.
+ *
  * Redis answers a blocked XREAD with nil when its time is over, so no answer within BLOCK + TIMEOUT
  * means that the connection is dead. Positions are asked for again between two reads, once a second
  * at most: a blocked XREAD does not notice that ids went backwards (a stream was deleted, Redis
@@ -17,6 +20,7 @@
 
 #include "../base/rs_clock.h"
 #include "../base/rs_log.h"
+#include "rs_batch.h"
 #include "rs_history.h"
 #include "rs_link.h"
 #include "rs_reader.h"
@@ -24,6 +28,7 @@
 
 #define TIMEOUT apr_time_from_sec(5)
 #define PROBE apr_time_from_sec(1)
+#define ANSWER_BYTES ((size_t)4 * 1024 * 1024) /* what an answer should hold at most */
 #define KEYS_MAX 64
 
 enum { IDLE, POSITIONS, READING };
@@ -34,13 +39,16 @@ struct rs_reader_t {
     const char *const *keys;
     int n;
     int batch;
+    rs_batch_t size; /* what COUNT is to be, at most `batch` */
     apr_interval_time_t block;
     rs_reader_calls_t calls;
 
     int state;
     int pending;             /* replies to come in this state */
+    int fresh;               /* no XREAD of this connection has been answered yet */
     apr_time_t probe;        /* when positions are asked for again */
     int told_down;           /* logged, until it is up again */
+    char refusal[24];        /* the first word of what Redis said, as logged since then */
     char left_out[KEYS_MAX]; /* 1: not a stream now */
     rs_id_t pos[KEYS_MAX];
 };
@@ -67,20 +75,38 @@ static void ask_positions(rs_reader_t *r)
     enter(r, POSITIONS, r->n, TIMEOUT);
 }
 
+static void say_up(rs_reader_t *r)
+{
+    if (!r->fresh) {
+        return;
+    }
+    r->fresh = 0;
+    rs_link_works(r->link);
+    if (r->told_down) {
+        rs_log(RS_LOG_NOTICE, 0, RSLOGNO(0203) "%s: streams are being read again", r->url->label);
+        r->told_down = 0;
+        r->refusal[0] = '\0';
+    }
+    r->calls.up(r->calls.baton, 1);
+}
+
 static void ask_entries(rs_reader_t *r)
 {
     const char *argv[6 + 2 * KEYS_MAX];
     char count[24], block[24], ids[KEYS_MAX][RS_ID_LEN];
     int i, n = 0, k = 0, argc = 0;
 
-    apr_snprintf(count, sizeof(count), "%d", r->batch);
-    apr_snprintf(block, sizeof(block), "%" APR_INT64_T_FMT,
-                 (apr_int64_t)(apr_time_as_msec(r->block) > 0 ? apr_time_as_msec(r->block) : 1));
+    apr_snprintf(count, sizeof(count), "%d", rs_batch_ask(&r->size, r->batch));
     argv[argc++] = "XREAD";
     argv[argc++] = "COUNT";
     argv[argc++] = count;
-    argv[argc++] = "BLOCK";
-    argv[argc++] = block;
+    if (!r->fresh) {
+        apr_snprintf(
+            block, sizeof(block), "%" APR_INT64_T_FMT,
+            (apr_int64_t)(apr_time_as_msec(r->block) > 0 ? apr_time_as_msec(r->block) : 1));
+        argv[argc++] = "BLOCK";
+        argv[argc++] = block;
+    }
     argv[argc++] = "STREAMS";
     for (i = 0; i < r->n; i++) {
         if (!r->left_out[i]) {
@@ -97,6 +123,7 @@ static void ask_entries(rs_reader_t *r)
     if (n == 0) {
         /* Every key is something else: wait for the next probe with the connection open. */
         enter(r, READING, 0, 0);
+        say_up(r);
         return;
     }
     if (!rs_link_append(r->link, argc, argv)) {
@@ -112,17 +139,24 @@ static int is_error(const redisReply *reply, const char *word)
     return reply->type == REDIS_REPLY_ERROR && strncmp(reply->str, word, strlen(word)) == 0;
 }
 
+/* Something about this key. A command that may not be used is about all of them. */
+static int is_about_key(const redisReply *reply)
+{
+    return is_error(reply, "WRONGTYPE")
+           || (is_error(reply, "NOPERM") && !strstr(reply->str, "to run"));
+}
+
 static void on_position(rs_reader_t *r, const redisReply *reply)
 {
     int i = r->n - r->pending;
     rs_history_t history;
 
-    if (is_error(reply, "WRONGTYPE") || is_error(reply, "NOPERM")) {
+    if (is_about_key(reply)) {
         if (!r->left_out[i]) {
             rs_log(RS_LOG_ERR, 0,
                    RSLOGNO(0202) "%s: the key %s is not a stream, or may not be read; it is left "
-                                 "out until that changes",
-                   r->url->label, r->keys[i]);
+                                 "out until that changes: %s",
+                   r->url->label, r->keys[i], reply->str);
         }
         r->left_out[i] = 1;
     }
@@ -137,15 +171,7 @@ static void on_position(rs_reader_t *r, const redisReply *reply)
         return;
     }
     if (--r->pending == 0) {
-        if (r->told_down) {
-            rs_log(RS_LOG_NOTICE, 0, RSLOGNO(0203) "%s: streams are being read again",
-                   r->url->label);
-            r->told_down = 0;
-        }
         ask_entries(r);
-        if (r->state == READING) {
-            r->calls.up(r->calls.baton, 1);
-        }
     }
 }
 
@@ -185,6 +211,7 @@ static int on_stream(rs_reader_t *r, const redisReply *part)
             return -1;
         }
         r->pos[stream] = id;
+        rs_batch_see(&r->size, e->element[1]);
         r->calls.entry(r->calls.baton, stream, id, e->element[1]);
     }
     return (int)entries->elements;
@@ -203,6 +230,7 @@ static void on_entries(rs_reader_t *r, const redisReply *reply)
         rs_link_fail(r->link, reply->str);
         return;
     }
+    say_up(r);
     for (i = 0; reply->type == REDIS_REPLY_ARRAY && i < reply->elements; i++) {
         int n = on_stream(r, reply->element[i]);
 
@@ -210,8 +238,9 @@ static void on_entries(rs_reader_t *r, const redisReply *reply)
             rs_link_fail(r->link, "unexpected answer to XREAD");
             return;
         }
-        full |= n >= r->batch;
+        full |= n >= r->size.count;
     }
+    rs_batch_learn(&r->size, reply->elements, ANSWER_BYTES);
     r->calls.batch_end(r->calls.baton, !full);
     if (rs_clock_now() >= r->probe) {
         ask_positions(r);
@@ -220,7 +249,14 @@ static void on_entries(rs_reader_t *r, const redisReply *reply)
     ask_entries(r);
 }
 
-static void on_ready(void *data) { ask_positions(data); }
+static void on_ready(void *data)
+{
+    rs_reader_t *r = data;
+
+    r->fresh = 1;
+    r->size.count = 0;
+    ask_positions(r);
+}
 
 static void on_reply(void *data, redisReply **reply)
 {
@@ -234,13 +270,27 @@ static void on_reply(void *data, redisReply **reply)
     }
 }
 
-/* Logged once per interruption, with the reason. */
+/* Redis answers, but no: its first word for it ("NOPERM"). */
+static int is_new_refusal(rs_reader_t *r, const char *why)
+{
+    size_t n = strspn(why, "ABCDEFGHIJKLMNOPQRSTUVWXYZ");
+
+    if (n < 3 || n >= sizeof(r->refusal) || why[n] != ' '
+        || (strncmp(r->refusal, why, n) == 0 && !r->refusal[n])) {
+        return 0;
+    }
+    apr_cpystrn(r->refusal, why, n + 1);
+    return 1;
+}
+
+/* Logged once per interruption, with the reason; again when it was gone, is back and refuses. */
 static void on_down(void *data, const char *why)
 {
     rs_reader_t *r = data;
+    int refused = is_new_refusal(r, why);
 
     r->state = IDLE;
-    if (!r->told_down) {
+    if (!r->told_down || refused) {
         rs_log(RS_LOG_WARNING, 0,
                RSLOGNO(0201) "%s: streams are not being read: %s; trying again until it answers",
                r->url->label, why);

@@ -159,6 +159,8 @@ static void on_turn_reply(rs_watcher_t *w, redisReply **reply)
     if (w->state == UP && w->at == w->n) {
         w->n = 0;
         rs_link_limit(w->data, 0);
+        rs_link_works(w->data);
+        rs_link_works(w->ear);
         w->calls.round_end(w->calls.baton);
         start_round(w);
     }
