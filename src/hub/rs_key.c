@@ -79,16 +79,16 @@ static void tell_lost(const rs_key_t *key)
            key->tenant ? ", as are those of other tenants' keys of which that is true" : "");
 }
 
-/* Whether entries were removed between what was read and what is there. Redis before 7 does not count
- * them, so there it cannot be known. */
+/* Whether entries were removed between what was read and what is there. Redis before 7 does not
+ * count them, so there it cannot be known. */
 static int trimmed_unread(const rs_key_t *key, const rs_history_t *h)
 {
     if (key->added < 0 || h->added < 0) {
         return 0;
     }
     if (rs_id_cmp(h->newest, key->at) == 0) {
-        /* Removing single entries (XDEL) is no gap: then older ones are still there, unless those were
-         * trimmed within the same second. */
+        /* Removing single entries (XDEL) is no gap: then older ones are still there, unless those
+         * were trimmed within the same second. */
         return h->added > key->added && (h->empty || rs_id_cmp(h->first, key->sure) > 0);
     }
     return !h->empty && rs_id_cmp(h->first, key->at) > 0 && h->gone > key->added;
