@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # The module is loaded and serves. Nothing else makes sense without: a failure ends the run.
+#
+# Runs alone, and first: it looks at the main server's log as the start left it.
 use strict;
 use warnings;
 

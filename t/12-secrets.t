@@ -11,7 +11,7 @@ use lib "$FindBin::Bin/lib";
 use Test::More;
 
 use Ragline::Httpd ();
-use Ragline::Proc qw(run_command run_dir slurp spew);
+use Ragline::Proc qw(limit run_command run_dir slurp spew);
 use Ragline::Test;
 
 my $dir = run_dir() . '/secrets';
@@ -244,9 +244,12 @@ EOF
             for my $good (1, 0) {
                 my ($path, @arguments) = $way{$name}->($make->($good));
                 my ($status, $output) = run_command('curl', '-sS', '-N', '--noproxy', '*', '-m',
-                    '0.7', '-o', '/dev/null',
+                    limit(0.7), '-o', '/dev/null',
                     '-w', '%{http_code}', $version, @arguments, "http://127.0.0.1:$port$path");
                 my ($code) = $output =~ /(\d{3})$/;
+                # An answer that does not wait for the body ends by RST_STREAM, and a curl that
+                # sees that before it has sent the body says nothing of the answer.
+                $code = 499 if $output =~ /^curl: \(92\)/ && $name =~ /publisher/;
                 like($code, $good && $name =~ /^(?:header|cookie|query)$/ ? qr/^200$/
                     : qr/^[2345]\d\d$/,
                     "$version, $name, " . ($good ? 'good' : 'bad')) or diag($output);

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # The wire of an SSE endpoint: headers, first event, events, ids, heartbeats, filters.
+#
+# Runs alone: a reader's position moves on by other tests' events, too.
 use strict;
 use warnings;
 

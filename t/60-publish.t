@@ -2,6 +2,8 @@
 #
 # Publishing over HTTP: what is written, for whom, what is refused, and that nothing is ever
 # written by halves.
+#
+# Runs alone: it counts what is in the main server's streams.
 use strict;
 use warnings;
 

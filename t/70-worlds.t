@@ -52,8 +52,10 @@ my %redis = (a => redis_a(), b => redis_b());
             token => token($tenant, 1), headers => ['Content-Type' => 'application/json'],
             body => qq({"stream":"orders","event_type":"published_$world","payload":{}}));
         is($response->status, 201, "world $world: publishing");
-        my ($entry) = @{ $redis{$world}->client->xrevrange($key, '+', '-', 'COUNT', 1) };
-        is($entry->[0], $response->json->{id}, "goes to its Redis");
+        my $id = $response->json->{id};
+        my ($entry) = @{ $redis{$world}->client->xrange($key, $id, $id) };
+        my %field = @{ $entry ? $entry->[1] : [] };
+        is($field{event_type}, "published_$world", 'goes to its Redis');
         ok($stream{$world}[0]->take("published_$world"), 'and reaches its streams');
     }
     # One more in each, so that whatever crosses has had time to.

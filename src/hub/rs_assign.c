@@ -100,8 +100,7 @@ void rs_assign_gap(rs_hub_t *hub, rs_key_t *key)
 {
     rs_topic_t *topic, *next;
 
-    /* Appending moves a topic to the end of the list, where it is met again: it owes nothing
-     * then. */
+    /* Appending moves a topic to the end of the list, where it is met again: it owes nothing. */
     for (topic = key->tenant ? key->tenant->topics : rs_hub_topics(hub); topic; topic = next) {
         next = key->tenant ? topic->next : topic->newer;
         if (topic->owed) {

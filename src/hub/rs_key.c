@@ -87,8 +87,8 @@ static int trimmed_unread(const rs_key_t *key, const rs_history_t *h)
         return 0;
     }
     if (rs_id_cmp(h->newest, key->at) == 0) {
-        /* Removing single entries (XDEL) is no gap: then older ones are still there, unless
-         * those were trimmed within the same second. */
+        /* Removing single entries (XDEL) is no gap: then older ones are still there, unless those
+         * were trimmed within the same second. */
         return h->added > key->added && (h->empty || rs_id_cmp(h->first, key->sure) > 0);
     }
     return !h->empty && rs_id_cmp(h->first, key->at) > 0 && h->gone > key->added;

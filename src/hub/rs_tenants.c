@@ -109,13 +109,17 @@ rs_follow_t *rs_tenants_follow(rs_topic_t *topic, rs_streamer_t *streamer, int i
 void rs_tenants_remove(rs_topic_t *topic)
 {
     rs_tenant_t *tenant = topic->owner;
+    rs_key_t *key[RS_STREAMS_MAX];
+    int n = topic->nstreams;
     rs_topic_t **link;
 
     for (link = &tenant->topics; *link != topic; link = &(*link)->next) {
     }
     *link = topic->next;
-    close_keys(topic->key, topic->nstreams);
+    /* Its last look at its keys comes before they go. */
+    memcpy(key, topic->key, (size_t)n * sizeof(key[0]));
     rs_topic_free(topic);
+    close_keys(key, n);
     if (!tenant->topics) {
         tenant_free(tenant);
     }

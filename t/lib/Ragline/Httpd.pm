@@ -30,13 +30,18 @@ sub new
         loglevel => 'warn ragline_stream:debug', owner => $$, %self }, $class;
     my ($test) = $0 =~ m{([^/]+)\.t$};
     $self->{name} = join '-', $test // 'private', $self->{name} // $count + 1;
-    $self->{root} = run_dir() . "/$self->{name}-$$-" . ++$count;
+    ++$count;
+    # Never the log of another one: a sanitizer's report in it would be lost.
+    $self->{name} .= "-$count" if -e "$suite{logs}/$self->{name}-error_log";
+    $self->{root} = run_dir() . "/$self->{name}-$$-$count";
     File::Path::make_path("$self->{root}/htdocs");
     chmod(0755, $self->{root}, "$self->{root}/htdocs");
     spew("$self->{root}/htdocs/index.html", "front page\n");
     $self->{error_log} = "$suite{logs}/$self->{name}-error_log";
     $self->{access_log} = "$suite{logs}/$self->{name}-access_log";
-    unlink($self->{error_log}, $self->{access_log});
+    # What it says before it has opened its log; looked through at the end like all error_logs.
+    $self->{output} = "$suite{logs}/$self->{name}-output-error_log";
+    spew($_, '') for $self->{error_log}, $self->{output};
     $self->{port} = free_port();
     $self->write_conf;
     Scalar::Util::weaken($live{ $self->{root} } = $self);
@@ -135,18 +140,17 @@ sub configtest
 sub start
 {
     my ($self) = @_;
-    my $output = "$self->{root}/output";
     for my $attempt (1 .. 3) {
-        $self->{pid} = spawn($output, $self->command('-DFOREGROUND'));
+        $self->{pid} = spawn($self->{output}, $self->command('-DFOREGROUND'));
         my $up = wait_until(sub { $self->is_up || !$self->is_running }, 60);
         return $self if $up && $self->is_running;
         $self->stop;
         # Somebody else may have taken the port since it was found free.
-        last if slurp($output) . $self->error_log !~ /Address already in use/;
+        last if slurp($self->{output}) . $self->error_log !~ /Address already in use/;
         $self->{port} = free_port();
         $self->write_conf;
     }
-    die "httpd $self->{name} did not start:\n" . slurp($output) . $self->log_tail;
+    die "httpd $self->{name} did not start:\n" . slurp($self->{output}) . $self->log_tail;
 }
 
 sub is_up
