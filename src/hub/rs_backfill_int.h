@@ -38,8 +38,7 @@ struct rs_backfill_t {
     rs_client_t *riding;  /* this pass is for them */
     part_t part[RS_STREAMS_MAX];
     int scanned, limit;
-    int limited; /* there was more than the limit */
-    int full;    /* there was more than fits into memory: who waits for that fetches it by itself */
+    int limited;                      /* there was more than the limit */
     rs_id_t limit_at[RS_STREAMS_MAX]; /* before these are more than `known_limit` entries */
     int known_limit;                  /* 0: not known */
     int failed;                       /* Redis answered with an error */

@@ -107,7 +107,7 @@ static void pass_start(rs_job_t *job)
     b->waiting = NULL;
     rs_backfill_keep(b, rs_clock_now());
     set_range(b);
-    b->scanned = b->limit = b->limited = b->full = b->failed = b->forgot = b->nasked = 0;
+    b->scanned = b->limit = b->limited = b->failed = b->forgot = b->nasked = 0;
     for (client = b->riding; client; client = (const rs_client_t *)client->msg.next) {
         if (client->profile->replay_limit > b->limit) {
             b->limit = client->profile->replay_limit;
@@ -124,6 +124,20 @@ static void pass_start(rs_job_t *job)
     }
 }
 
+/* No memory is left: the pass goes on, since it has to find out who is more than the limit
+ * behind, but keeps nothing more of this tenant. Its readers fetch that by themselves, each as
+ * far as it reads. */
+static void leave_to_its_readers(rs_backfill_t *b, const rs_entry_t *e)
+{
+    rs_tenant_t *tenant = rs_tenants_find(b->source, e->tenant.data, e->tenant.len);
+    rs_topic_t *topic;
+
+    for (topic = tenant ? tenant->topics : NULL; topic; topic = topic->next) {
+        topic->trimmed |= topic->streams == b->streams;
+    }
+    b->forgot = 1; /* tenants without a topic may have had something */
+}
+
 static void prepend(rs_backfill_t *b, int k, rs_id_t id, const redisReply *fields)
 {
     char name[RS_NAME_MAX + 1];
@@ -135,6 +149,10 @@ static void prepend(rs_backfill_t *b, int k, rs_id_t id, const redisReply *field
     int i;
 
     if (!rs_entry_decode(&e, b->key[k], fields, rs_hub_max_message(b->hub), &reason)) {
+        return;
+    }
+    if (rs_hub_is_full(b->hub)) {
+        leave_to_its_readers(b, &e);
         return;
     }
     topic = b->topic ? b->topic
@@ -208,8 +226,7 @@ static void merge(rs_backfill_t *b)
         part_t *part = &b->part[k];
 
         b->limited = b->scanned == b->limit;
-        b->full = rs_hub_is_full(b->hub);
-        if (b->limited || b->full) {
+        if (b->limited) {
             return;
         }
         b->scanned++;
@@ -325,7 +342,7 @@ static void pass_over(rs_job_t *job)
         b->riding = NULL;
     }
     for (k = 0; !b->failed && k < b->n; k++) {
-        rs_id_t reached = b->limited || b->full ? b->part[k].upper : b->part[k].lower;
+        rs_id_t reached = b->limited ? b->part[k].upper : b->part[k].lower;
 
         if (b->limited) {
             b->limit_at[k] = reached;
