@@ -108,6 +108,15 @@ static void enqueue_all(rs_watcher_t *w)
     }
 }
 
+/* Once it was answered: a Redis that loads, or has lost its master, takes connections. */
+static void tell_up(rs_watcher_t *w)
+{
+    if (w->told_down) {
+        w->told_down = 0;
+        rs_log(RS_LOG_NOTICE, 0, RSLOGNO(0221) "%s: keys are being watched again", w->url->label);
+    }
+}
+
 /* --- rounds --- */
 
 void rs_watcher_ask(rs_watcher_t *w, int argc, const char **argv)
@@ -161,6 +170,7 @@ static void on_turn_reply(rs_watcher_t *w, redisReply **reply)
         rs_link_limit(w->data, 0);
         rs_link_works(w->data);
         rs_link_works(w->ear);
+        tell_up(w);
         w->calls.round_end(w->calls.baton);
         start_round(w);
     }
@@ -179,13 +189,12 @@ static void go_up(rs_watcher_t *w)
     w->n = 0;
     w->alive_until = rs_clock_now() + alive_interval(w);
     rs_link_limit(w->data, 0);
-    if (w->told_down) {
-        w->told_down = 0;
-        rs_log(RS_LOG_NOTICE, 0, RSLOGNO(0221) "%s: keys are being watched again", w->url->label);
-    }
     enqueue_all(w);
     w->calls.up(w->calls.baton, 1);
     start_round(w);
+    if (w->state == UP && w->n == 0) {
+        tell_up(w);
+    }
 }
 
 static void poll_instead(rs_watcher_t *w, const char *why)
