@@ -23,6 +23,7 @@
 #define POLL_INTERVAL apr_time_from_sec(1)
 /* Turns of one round: enough to make the way to Redis count little. */
 #define ROUND 128
+#define STRAYS 5
 #define NEVER ((apr_time_t)0x7fffffffffffffffLL)
 
 #define INVALIDATE "__redis__:invalidate"
@@ -37,6 +38,7 @@ struct rs_watcher_t {
     int failing;   /* one connection is taking the other with it */
     int told_down; /* logged, until it is up again */
     int told_poll; /* logged that there is no tracking */
+    int strays;    /* attempts at which Redis did not know the ear */
     int polling;   /* Redis does not track: everybody has a turn now and then */
     char ear_id[24];
     int listening;
@@ -248,9 +250,16 @@ static void on_data_reply(void *data, redisReply **reply)
         on_turn_reply(w, reply);
     }
     else if (w->state == PAIRING && (*reply)->type == REDIS_REPLY_ERROR) {
+        /* The ear may just have been cut, which is not heard of yet. Again and again: the two have
+         * not reached the same Redis. */
+        if (strstr((*reply)->str, "does not exist") && ++w->strays < STRAYS) {
+            rs_link_fail(w->data, (*reply)->str);
+            return;
+        }
         poll_instead(w, (*reply)->str);
     }
     else if (w->state == PAIRING) {
+        w->strays = 0;
         go_up(w);
     }
     else {
