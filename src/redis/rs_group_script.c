@@ -64,7 +64,7 @@ const char rs_group_script[] =
     "  if less(top, at) then state = 'ahead' end\n"
     "  if id ~= '' then\n"
     "    if less(top, id) then\n"
-    "      state = 'ahead'\n"
+    "      at, state = id, 'ahead'\n"
     "    elseif state ~= '' or less(at, id) then\n"
     "      move(group, id, entries)\n"
     "      at, state = id, ''\n"
