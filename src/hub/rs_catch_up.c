@@ -187,6 +187,8 @@ void rs_catch_up(rs_streamer_t *s, rs_client_t *client)
         rs_life_linger(s, client);
         return;
     }
+    /* Here, too: one that is slow for hours always is in the middle of an event below. */
+    rs_group_accept(client->group, &client->resume->own);
     if (client->fetch && client->fetch->in_flight) {
         wait_until(s, client, s->now + FETCH_AGAIN);
         return;

@@ -17,18 +17,18 @@
 #include "rs_profile.h"
 
 #define BATCH 200
+#define TELL_AGAIN apr_time_from_sec(60)
 
 /* A source's job. */
 typedef struct rs_groups_t {
     rs_job_t job; /* first */
     rs_source_t *source;
     rs_group_t *due;
-    int told; /* that Redis refuses was logged */
+    apr_time_t told; /* when it was logged that Redis refuses */
     /* Of this round: groups of one set of streams. */
     rs_group_t *group[BATCH];
     rs_cursor_t to[BATCH]; /* where they are moved; n = 0: only opened */
     int n;
-    int refused;
 } rs_groups_t;
 
 /* --- what streamers say --- */
@@ -82,28 +82,37 @@ static void ask(rs_groups_t *all, int first, int n, int k)
     rs_loader_ask(all->source->loader, argc, argv);
 }
 
+/* Called with the topic's lock held. Whether everything that came for the tenant was accepted. */
+static int has_all(const rs_group_t *group)
+{
+    const rs_topic_t *topic = group->topic;
+    rs_cursor_t tail = group->accepted;
+    int k, all = 1;
+
+    memcpy(tail.pos, topic->start, sizeof(tail.pos));
+    if (topic->next_seq > topic->first) {
+        all = rs_event_cursor(topic->ring[(topic->next_seq - 1) & (topic->size - 1)], &tail);
+    }
+    for (k = 0; k < topic->nstreams; k++) {
+        all &= rs_id_cmp(tail.pos[k], group->accepted.pos[k]) <= 0;
+    }
+    return all;
+}
+
 /* Where the group is to be moved: to what was accepted, or, if nothing has come for the tenant
  * since then, to where the hub has read. */
 static void set_target(rs_group_t *group, rs_cursor_t *to)
 {
     rs_topic_t *topic = group->topic;
-    rs_cursor_t tail;
-    int k, has_all = 1;
+    int k, all;
 
     pthread_mutex_lock(&topic->lock);
     *to = group->accepted;
     to->n = group->moved ? topic->nstreams : 0;
     group->moved = 0;
-    tail = *to;
-    memcpy(tail.pos, topic->start, sizeof(tail.pos));
-    if (topic->next_seq > topic->first) {
-        has_all = rs_event_cursor(topic->ring[(topic->next_seq - 1) & (topic->size - 1)], &tail);
-    }
+    all = has_all(group);
     pthread_mutex_unlock(&topic->lock);
-    for (k = 0; k < to->n; k++) {
-        has_all &= rs_id_cmp(tail.pos[k], to->pos[k]) <= 0;
-    }
-    for (k = 0; has_all && k < to->n; k++) {
+    for (k = 0; all && k < to->n; k++) {
         if (rs_id_cmp(topic->key[k]->at, to->pos[k]) > 0) {
             to->pos[k] = topic->key[k]->at;
         }
@@ -133,9 +142,10 @@ static void start(rs_job_t *job)
     rs_group_t *group;
     int i, k;
 
-    all->n = all->refused = 0;
+    all->n = 0;
     while (all->n < BATCH && (group = take_due(all, all->n ? all->group[0]->topic->streams : 0))) {
-        group->state = RS_GROUP_OLD;
+        group->state = RS_GROUP_NEW;
+        group->refused = 0;
         set_target(group, &all->to[all->n]);
         all->group[all->n++] = group;
     }
@@ -158,7 +168,10 @@ static void note(rs_group_t *group, int k, rs_id_t id, rs_group_state_t state)
     rs_topic_t *topic = group->topic;
 
     group->at.pos[k] = id;
-    group->state = state == RS_GROUP_OLD ? group->state : state;
+    /* New only if it is that in all of its streams: one of them may have been added. */
+    if (state == RS_GROUP_AHEAD || group->state == RS_GROUP_NEW) {
+        group->state = state;
+    }
     if (state == RS_GROUP_AHEAD) {
         /* The stream is not what it was. Who starts here is told so; from then on the group is
          * where the hub reads. */
@@ -169,22 +182,23 @@ static void note(rs_group_t *group, int k, rs_id_t id, rs_group_state_t state)
     }
 }
 
-static void refuse(rs_groups_t *all, const redisReply *reply)
+/* One tenant's key may be the only one that is not what it should be. */
+static void refuse(rs_groups_t *all, const rs_key_t *key, const redisReply *reply)
 {
     char word[RS_REDIS_CLASS_LEN] = "";
+    apr_time_t now = rs_hub_now(all->source->hub);
 
-    all->refused = 1;
     if (reply->type == REDIS_REPLY_ERROR) {
         rs_redis_error_class(word, reply);
     }
-    if (!all->told) {
-        all->told = 1;
+    if (!all->told || now >= all->told + TELL_AGAIN) {
+        all->told = now;
         rs_log(
             RS_LOG_ERR, 0,
-            RSLOGNO(0521) "%s: positions of consumer groups cannot be written (%s): clients that "
-                          "start at one are sent away until they can; a Redis user needs +eval, "
-                          "+xgroup, +xinfo, +hget, +hset and the keys ragline:groups:*",
-            all->source->url->label, *word ? word : "unexpected answer");
+            RSLOGNO(0521) "%s: positions of consumer groups of %s cannot be written (%s): clients "
+                          "that start at one are sent away until they can; a Redis user needs "
+                          "+eval, +xgroup, +xinfo, +hget, +hset and the keys ragline:groups:*",
+            all->source->url->label, key->name, *word ? word : "unexpected answer");
     }
 }
 
@@ -198,14 +212,15 @@ static void reply(rs_job_t *job, int n, redisReply **r, int last)
     rs_id_t id;
 
     (void)last;
-    for (i = 0; i < count; i++) {
-        if (!rs_group_parse(*r, i, &id, &state)) {
-            refuse(all, *r);
-            return;
-        }
+    for (i = 0; i < count && rs_group_parse(*r, i, &id, &state); i++) {
         note(all->group[first + i], k, id, state);
     }
-    all->told = 0;
+    if (i < count) {
+        refuse(all, all->group[first]->topic->key[k], *r);
+    }
+    for (; i < count; i++) {
+        all->group[first + i]->refused = 1;
+    }
 }
 
 static void settle(rs_groups_t *all, rs_group_t *group, const rs_cursor_t *to, int failed)
@@ -241,14 +256,14 @@ static void finish(rs_groups_t *all, int failed)
 
     all->n = 0;
     for (i = 0; i < n; i++) {
-        settle(all, all->group[i], &all->to[i], failed);
+        settle(all, all->group[i], &all->to[i], failed || all->group[i]->refused);
     }
     if (all->due) {
         rs_loader_post(all->source->loader, &all->job);
     }
 }
 
-static void over(rs_job_t *job) { finish((rs_groups_t *)job, ((rs_groups_t *)job)->refused); }
+static void over(rs_job_t *job) { finish((rs_groups_t *)job, 0); }
 
 /* Also those whose turn had not come: Redis does not answer. */
 static void down(rs_job_t *job)
@@ -338,16 +353,39 @@ int rs_group_join(rs_client_t *client)
 
 void rs_group_leave(rs_client_t *client)
 {
-    if (client->group) {
-        client->group->clients--;
+    static const rs_id_t none;
+    rs_group_t *group = client->group;
+    int k;
+
+    if (group && --group->clients == 0) {
+        /* It is written once more: for a tenant that was quiet on a busy stream that is where the
+         * hub has read. */
+        pthread_mutex_lock(&group->topic->lock);
+        for (k = 0; k < group->topic->nstreams; k++) {
+            group->moved |= rs_id_cmp(group->accepted.pos[k], none) > 0;
+        }
+        pthread_mutex_unlock(&group->topic->lock);
     }
+}
+
+/* Whether others get what comes. Those that are counted may be stuck, lingering or waiting. */
+static int served(rs_group_t *group)
+{
+    int all = 0;
+
+    if (group->opened && group->clients > 1) {
+        pthread_mutex_lock(&group->topic->lock);
+        all = has_all(group);
+        pthread_mutex_unlock(&group->topic->lock);
+    }
+    return all;
 }
 
 int rs_group_start(rs_client_t *client)
 {
     rs_group_t *group = client->group;
 
-    if (!group || (group->opened && group->clients > 1)) {
+    if (!group || served(group)) {
         return 0;
     }
     if (*client->cursor) {

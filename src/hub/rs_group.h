@@ -28,6 +28,7 @@ struct rs_group_t {
     rs_client_t *waiting; /* for its position; linked by msg.next */
     rs_cursor_t at;       /* as Redis has it, and: */
     rs_group_state_t state;
+    int refused; /* in this round */
 
     rs_cursor_t accepted; /* topic->lock */
     int moved;            /* topic->lock: since it was written */

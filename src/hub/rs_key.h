@@ -39,6 +39,7 @@ struct rs_key_t {
     int is_read;    /* in the source's list of keys that were read since they were checked */
     rs_key_t *next_read;
     int left_out; /* not a stream now, or not to be read */
+    int unseen;   /* it never was to be read: what it holds is not known */
 
     rs_id_t pos; /* source->lock: `at`, once streamers can find all of it */
 };

@@ -46,8 +46,29 @@ static int is_error(const redisReply *reply, const char *word)
     return reply->type == REDIS_REPLY_ERROR && strncmp(reply->str, word, strlen(word)) == 0;
 }
 
+static void note_read(rs_key_t *key)
+{
+    if (!key->is_read) {
+        key->is_read = 1;
+        key->next_read = key->source->was_read;
+        key->source->was_read = key;
+    }
+}
+
+static void forget_read(rs_key_t *key)
+{
+    rs_key_t **link = &key->source->was_read;
+
+    if (key->is_read) {
+        for (; *link != key; link = &(*link)->next_read) {
+        }
+        *link = key->next_read;
+        key->is_read = 0;
+    }
+}
+
 /* It is as good as not there until that changes. */
-static void leave_out(rs_key_t *key)
+static void leave_out(rs_key_t *key, const redisReply *reply)
 {
     rs_stream_t *stream = &key->source->streams[key->stream];
     rs_history_t nothing;
@@ -58,6 +79,10 @@ static void leave_out(rs_key_t *key)
                RSLOGNO(0511) "%s: the key %s is not a stream, or may not be read; it is left out "
                              "until that changes, and so are others of this kind",
                key->source->url->label, key->name);
+    }
+    if (is_error(reply, "NOPERM")) {
+        note_read(key); /* Redis does not tell of what it does not let us read */
+        key->unseen |= !key->known;
     }
     if (!key->known) {
         memset(&nothing, 0, sizeof(nothing));
@@ -75,10 +100,13 @@ static int on_position(rs_key_t *key, const redisReply *reply)
     key->behind = 0;
 
     if (is_error(reply, "WRONGTYPE") || is_error(reply, "NOPERM")) {
-        leave_out(key);
+        leave_out(key, reply);
     }
     else if (rs_history_parse(&history, reply)) {
         key->left_out = 0;
+        if (key->unseen) {
+            key->unseen = key->known = was_known = 0; /* it begins here, not at its oldest entry */
+        }
         rs_key_position(key, &history);
         key->behind = rs_id_cmp(history.newest, key->at) > 0;
     }
@@ -119,27 +147,6 @@ static int on_entries(rs_key_t *key, const redisReply *reply)
         rs_key_entry(key, id, entries->element[i]->element[1]);
     }
     return (int)entries->elements;
-}
-
-static void note_read(rs_key_t *key)
-{
-    if (!key->is_read) {
-        key->is_read = 1;
-        key->next_read = key->source->was_read;
-        key->source->was_read = key;
-    }
-}
-
-static void forget_read(rs_key_t *key)
-{
-    rs_key_t **link;
-
-    for (link = &key->source->was_read; *link && *link != key; link = &(*link)->next_read) {
-    }
-    if (*link) {
-        *link = key->next_read;
-    }
-    key->is_read = 0;
 }
 
 void rs_tenant_key_sweep(rs_source_t *source)

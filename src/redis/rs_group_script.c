@@ -57,17 +57,20 @@ const char rs_group_script[] =
     "local out = {}\n"
     "for i = 1, #ARGV, 3 do\n"
     "  local group, id, entries = ARGV[i], ARGV[i + 1], ARGV[i + 2]\n"
-    "  local at, state = string.match(redis.call('HGET', KEYS[2], group) or '', '^%S+'), ''\n"
-    "  if at and less(top, at) then state = 'ahead' end\n"
-    "  if id == '' then\n"
-    "    if not at then at, state = open(group) end\n"
-    "  elseif less(top, id) then\n"
-    "    state = 'ahead'\n"
-    "  elseif not at or state == 'ahead' or less(at, id) then\n"
-    "    move(group, id, entries)\n"
-    "    at, state = id, ''\n"
+    /* What is no id is as good as lost: then the stream's group tells. */
+    "  local at = string.match(redis.call('HGET', KEYS[2], group) or '', '^(%d+%-%d+) ')\n"
+    "  local state = ''\n"
+    "  if not at then at, state = open(group) end\n"
+    "  if less(top, at) then state = 'ahead' end\n"
+    "  if id ~= '' then\n"
+    "    if less(top, id) then\n"
+    "      at, state = id, 'ahead'\n"
+    "    elseif state ~= '' or less(at, id) then\n"
+    "      move(group, id, entries)\n"
+    "      at, state = id, ''\n"
+    "    end\n"
     "  end\n"
-    "  out[#out + 1] = at or top\n"
+    "  out[#out + 1] = at\n"
     "  out[#out + 1] = state\n"
     "end\n"
     "return out\n";
@@ -93,5 +96,10 @@ int rs_group_parse(const redisReply *reply, int n, rs_id_t *id, rs_group_state_t
     *state = strcmp(how->str, "new") == 0     ? RS_GROUP_NEW
              : strcmp(how->str, "ahead") == 0 ? RS_GROUP_AHEAD
                                               : RS_GROUP_OLD;
-    return rs_id_parse(id, at->str, (size_t)at->len);
+    if (!rs_id_parse(id, at->str, (size_t)at->len)) {
+        /* Somebody else wrote a number beyond all ids: that is ahead of everything, too. */
+        id->ms = id->seq = ~(apr_uint64_t)0;
+        *state = RS_GROUP_AHEAD;
+    }
+    return 1;
 }

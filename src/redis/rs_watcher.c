@@ -23,6 +23,7 @@
 #define POLL_INTERVAL apr_time_from_sec(1)
 /* Turns of one round: enough to make the way to Redis count little. */
 #define ROUND 128
+#define STRAYS 5
 #define NEVER ((apr_time_t)0x7fffffffffffffffLL)
 
 #define INVALIDATE "__redis__:invalidate"
@@ -37,6 +38,7 @@ struct rs_watcher_t {
     int failing;   /* one connection is taking the other with it */
     int told_down; /* logged, until it is up again */
     int told_poll; /* logged that there is no tracking */
+    int strays;    /* attempts at which Redis did not know the ear */
     int polling;   /* Redis does not track: everybody has a turn now and then */
     char ear_id[24];
     int listening;
@@ -108,6 +110,15 @@ static void enqueue_all(rs_watcher_t *w)
     }
 }
 
+/* Once it was answered: a Redis that loads, or has lost its master, takes connections. */
+static void tell_up(rs_watcher_t *w)
+{
+    if (w->told_down) {
+        w->told_down = 0;
+        rs_log(RS_LOG_NOTICE, 0, RSLOGNO(0221) "%s: keys are being watched again", w->url->label);
+    }
+}
+
 /* --- rounds --- */
 
 void rs_watcher_ask(rs_watcher_t *w, int argc, const char **argv)
@@ -161,6 +172,7 @@ static void on_turn_reply(rs_watcher_t *w, redisReply **reply)
         rs_link_limit(w->data, 0);
         rs_link_works(w->data);
         rs_link_works(w->ear);
+        tell_up(w);
         w->calls.round_end(w->calls.baton);
         start_round(w);
     }
@@ -179,13 +191,12 @@ static void go_up(rs_watcher_t *w)
     w->n = 0;
     w->alive_until = rs_clock_now() + alive_interval(w);
     rs_link_limit(w->data, 0);
-    if (w->told_down) {
-        w->told_down = 0;
-        rs_log(RS_LOG_NOTICE, 0, RSLOGNO(0221) "%s: keys are being watched again", w->url->label);
-    }
     enqueue_all(w);
     w->calls.up(w->calls.baton, 1);
     start_round(w);
+    if (w->state == UP && w->n == 0) {
+        tell_up(w);
+    }
 }
 
 static void poll_instead(rs_watcher_t *w, const char *why)
@@ -239,9 +250,16 @@ static void on_data_reply(void *data, redisReply **reply)
         on_turn_reply(w, reply);
     }
     else if (w->state == PAIRING && (*reply)->type == REDIS_REPLY_ERROR) {
+        /* The ear may just have been cut, which is not heard of yet. Again and again: the two have
+         * not reached the same Redis. */
+        if (strstr((*reply)->str, "does not exist") && ++w->strays < STRAYS) {
+            rs_link_fail(w->data, (*reply)->str);
+            return;
+        }
         poll_instead(w, (*reply)->str);
     }
     else if (w->state == PAIRING) {
+        w->strays = 0;
         go_up(w);
     }
     else {
