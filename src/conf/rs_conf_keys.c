@@ -10,7 +10,8 @@
 #include "../proto/rs_template.h"
 #include "rs_conf_check.h"
 
-#define KEY_MAX 160
+/* A key of RaglineStream, or a RaglineGroup of {profile} only. */
+#define KEY_MAX 1300
 #define TENANT (-1)
 
 /* The key's characters, each {tenant} as one. Returns how many. */
@@ -39,26 +40,28 @@ static int of_tenant(int c)
 static int of_tenant_in_group(int c) { return c == '~' || (c != '-' && of_tenant(c)); }
 
 /* Whether some name is both, with each {tenant} standing for any text of such characters: from the
- * end backwards, both[i][k] says so of what is left of them. */
+ * end backwards, both[k] says so of what is left of one from i on and of the other from k on. */
 static int may_meet(const char *one, const char *other, int (*of_name)(int c))
 {
-    char both[KEY_MAX + 1][KEY_MAX + 1];
+    char below[KEY_MAX + 1], both[KEY_MAX + 1];
     int a[KEY_MAX], b[KEY_MAX];
     int n = split(a, one), m = split(b, other), i, k;
 
     memset(both, 0, sizeof(both));
-    both[n][m] = 1;
+    both[m] = 1;
     for (i = n - 1; i >= 0; i--) {
+        memcpy(below, both, sizeof(below));
+        both[m] = 0;
         for (k = m - 1; k >= 0; k--) {
-            char next = both[i + 1][k + 1], later = both[i][k + 1], earlier = both[i + 1][k];
+            char next = below[k + 1], later = both[k + 1], earlier = below[k];
 
-            both[i][k] = a[i] == TENANT && b[k] == TENANT ? next || later || earlier
-                         : a[i] == TENANT                 ? of_name(b[k]) && (next || later)
-                         : b[k] == TENANT                 ? of_name(a[i]) && (next || earlier)
-                                                          : a[i] == b[k] && next;
+            both[k] = a[i] == TENANT && b[k] == TENANT ? next || later || earlier
+                      : a[i] == TENANT                 ? of_name(b[k]) && (next || later)
+                      : b[k] == TENANT                 ? of_name(a[i]) && (next || earlier)
+                                                       : a[i] == b[k] && next;
         }
     }
-    return both[0][0];
+    return both[0];
 }
 
 static void check_pair(apr_pool_t *p, const rs_server_conf_t *conf, const rs_stream_conf_t *a,
@@ -192,12 +195,14 @@ void rs_check_group(apr_pool_t *p, server_rec *s, const char *where, const rs_di
                                       "give it tenant=literal:NAME",
                                       NULL));
     }
-    if (conf->shared && conf->user_only) {
-        rs_check_complain(s, NULL,
-                          apr_pstrcat(p, where,
-                                      ": RaglineUserOnly on and RaglineDelivery shared do not go "
-                                      "together: an event is for any one client of the tenant",
-                                      NULL));
+    if (conf->user_only) {
+        rs_check_complain(
+            s, NULL,
+            apr_pstrcat(p, where, ": RaglineUserOnly on and ",
+                        conf->shared ? "RaglineDelivery shared" : "RaglineStart group",
+                        " do not go together: a consumer group is the tenant's, and "
+                        "one user's clients would take what is another user's",
+                        NULL));
     }
     if (!rs_template_per_tenant(group) && !all_own(s, conf)) {
         rs_check_complain(s, NULL,

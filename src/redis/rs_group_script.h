@@ -21,8 +21,9 @@
 
 extern const char rs_group_script[];
 
-/* The hash's key: in the same slot of a cluster as the stream's. Longer keys are cut. */
-#define RS_GROUP_HASH_LEN 320
+/* The hash's key: in the same slot of a cluster as the stream's. Room for a RaglineStream key of
+ * 159 characters that is made of {tenant} only. */
+#define RS_GROUP_HASH_LEN 1400
 const char *rs_group_hash(char out[RS_GROUP_HASH_LEN], const char *key);
 
 typedef enum { RS_GROUP_OLD, RS_GROUP_NEW, RS_GROUP_AHEAD } rs_group_state_t;
