@@ -382,4 +382,63 @@ sub passes
     ok($status == 0 && $output !~ $words, "the demo's configuration passes") or diag($output);
 }
 
+# --- names with {tenant} in them ------------------------------------------------------------------
+
+{
+    my $own = "RaglineStream mine ragline:own:{tenant}\n";
+    my $group = "RaglineStart group\n";
+    my $subscribe = "SetHandler ragline-sse\nRaglineSubscribe mine\n";
+    my $meet = 'for some tenant the keys of';
+    fine('a key for each tenant', $own, location('/stream', $subscribe, $guard, $key));
+    fine('keys that differ after the tenant', $own, "RaglineStream two ragline:own:{tenant}:two\n");
+    fine('keys that differ before it', $own, "RaglineStream two ragline:other:{tenant}\n");
+    wrong('a key that is some tenant\'s', "$meet mine (ragline:own:{tenant}) and two "
+        . '(ragline:own:orders)', $own, "RaglineStream two ragline:own:orders\n");
+    wrong('two kinds of one tenant\'s keys', $meet, $own, "RaglineStream two ragline:own:x{tenant}\n");
+    wrong('keys that meet in the middle', $meet, "RaglineStream a {tenant}:b\n",
+        "RaglineStream b a:{tenant}\n");
+    wrong('a key that is nothing but the tenant', $meet, "RaglineStream a {tenant}\n",
+        "RaglineStream b x-{tenant}-y\n");
+    wrong('the same in two hosts of one Redis', $meet, $own, section('VirtualHost *:1',
+        "RaglineStream two ragline:own:orders\n"));
+    fine('the same in two hosts of two Redis servers', $own, section('VirtualHost *:1',
+        "RaglineRedis redis://127.0.0.2\n", "RaglineStream mine ragline:own:orders\n"));
+    wrong('one endpoint for both kinds', 'use one endpoint for each kind', $own,
+        location('/stream', $subscribe, "RaglineSubscribe mine orders\n", $guard, $key));
+
+    fine('groups', $own, location('/stream', $sse, $group, $guard, $key),
+        location('/mine', $subscribe, $group, $guard, $key));
+    fine('one group at two endpoints that share no key', $own, "RaglineGroup g-{tenant}\n",
+        location('/stream', $sse, $group, $guard, $key),
+        location('/mine', $subscribe, $group, $guard, $key));
+    wrong('one group for two endpoints', 'give one of them another RaglineGroup',
+        "RaglineGroup g-{tenant}\n", location('/stream', $sse, $group, $guard, $key),
+        location('/two', $sse, $group, $guard, $key));
+    fine('two endpoints of which one uses no group', "RaglineGroup g-{tenant}\n",
+        location('/stream', $sse, $group, $guard, $key), location('/two', $sse, $guard, $key));
+    # A tenant's "-" is written "~": so these never are one.
+    fine('the groups of endpoints ws and ws-orders', location('/ws', $sse, $group, $guard, $key),
+        location('/ws-orders', $sse, $group, $guard, $key));
+    wrong('groups that some tenants could make one', 'have one consumer group',
+        location('/a', $sse, $group, "RaglineGroup g{tenant}\n", $guard, $key),
+        location('/b', $sse, $group, "RaglineGroup gx{tenant}\n", $guard, $key));
+    wrong('one group for all tenants', 'all tenants would have one group', location('/stream', $sse,
+        $group, "RaglineGroup everybody\n", $guard, $key));
+    fine('one group for each tenant\'s own key', $own, location('/mine', $subscribe, $group,
+        "RaglineGroup everybody\n", $guard, $key));
+    wrong('a group and RaglineUserOnly', 'RaglineUserOnly on and RaglineStart group do not go together',
+        location('/stream', $sse, $group, "RaglineUserOnly on\n", $guard, $key));
+
+    my $shared = "RaglineDelivery shared\n";
+    fine('shared delivery of keys of tenants', $own, location('/mine', $subscribe, $shared, $guard,
+        $key));
+    fine('shared delivery to one tenant', "RaglineStream site s tenant=literal:main\n",
+        location('/site', "SetHandler ragline-sse\nRaglineSubscribe site\nRaglineTenant main\n"
+            . "Require all granted\n", $shared));
+    wrong('shared delivery of what all tenants share', 'RaglineDelivery shared needs streams that each',
+        location('/stream', $sse, $shared, $guard, $key));
+    wrong('shared delivery and RaglineUserOnly', 'RaglineUserOnly on and RaglineDelivery shared',
+        $own, location('/mine', $subscribe, $shared, "RaglineUserOnly on\n", $guard, $key));
+}
+
 done_testing();
