@@ -156,6 +156,7 @@ static void open_hub(void)
 static void test_resolver(void)
 {
     rs_lookup_t *two, *unknown, *hangs;
+    int answers = 0;
 
     open_hub();
     ok(rs_resolve_is_address(NULL) && rs_resolve_is_address("10.0.0.1")
@@ -166,7 +167,8 @@ static void test_resolver(void)
     is_int(rs_resolver_stop(resolver, 0), APR_SUCCESS, "without a name there is no thread");
     two = ask("two");
     unknown = ask("unknown");
-    while (turn(apr_time_from_sec(1)) == 0 || !unknown->problem) {
+    while (answers < 2) {
+        answers += turn(apr_time_from_sec(1));
     }
     is_int(two->n, 3, "all addresses of a name");
     is_str(two->address[0], "127.0.0.2", "IPv4 first");
