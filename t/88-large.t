@@ -118,7 +118,8 @@ sub command
     my $slow = Ragline::HTTP::connect_to(port => $httpd->port);
     syswrite($slow, Ragline::HTTP::request_bytes(port => $httpd->port, path => '/heavy',
         token => token($tenant, 1)));
-    sysread($slow, my $got, 65536);
+    my $got = '';
+    1 while $got !~ /^event: connected/m && sysread($slow, $got, 65536, length $got);
     for my $i (1 .. $n) {
         $redis->client->xadd($key{heavy}, '*', tenant_id => $tenant, event_type => 'n',
             payload => "$i $fill");
