@@ -2,6 +2,8 @@
 #
 # Readers that stop reading: they cost next to nothing, disturb nobody, and get everything when they
 # read again.
+#
+# Modes if full: tenant group
 use strict;
 use warnings;
 
@@ -19,7 +21,7 @@ use Ragline::Redis ();
 use Ragline::Test;
 
 my $redis = Ragline::Redis->start(name => 'slow', args => ['--appendonly', 'no']);
-my @keys = map { "slow:$_" } qw(one two three);
+my @keys = map { stream_key('slow', $_) } qw(one two three);
 my $common = <<"EOF";
 RaglineRedis @{[ $redis->url ]}
 RaglineDrain 0
@@ -183,7 +185,7 @@ for my $case (['/one', 1], ['/three', 3]) {
         my ($from, $to) = @_;
         for my $n ($from .. $to) {
             my $k = $n % $keys;
-            $client->xadd($keys[$k], '*', tenant_id => $tenant, event_type => "s$k",
+            $client->xadd(key_of($keys[$k], $tenant), '*', tenant_id => $tenant, event_type => "s$k",
                 payload => qq({"n":$n,"p":"$fill"}));
             $fast->step if $n % 100 == 0;
         }
