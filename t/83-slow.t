@@ -280,7 +280,7 @@ for my $case (['/one', 1], ['/three', 3]) {
         my $started = Time::HiRes::time();
         my $end = $published + 300;
         while ($published < $end) {
-            $client->xadd($keys[0], '*', tenant_id => $tenant, event_type => 's0',
+            $client->xadd(key_of($keys[0], $tenant), '*', tenant_id => $tenant, event_type => 's0',
                 payload => '{"n":' . ++$published . qq(,"p":"$fill"})) for 1 .. 10;
             wait_until(sub { $slow->step(1000) if $slow; step_all(@fast);
                 !grep { !$_->complete($published) } @fast }) or return 0;
