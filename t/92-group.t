@@ -249,6 +249,24 @@ for my $kind (qw(shared own)) {
     $stream->close;
 }
 
+# Redis lost it, and who comes at once is not given all again that is still in memory.
+{
+    my $tenant = unique();
+    my $stream = subscribe(1, '/shared', $tenant);
+    add('shared', $tenant, 1 .. 3);
+    wait_numbers($stream, 3);
+    my $open = stats_connections(stats($httpd[1]));
+    $stream->close;
+    ok(wait_until(sub { stats_connections(stats($httpd[1])) < $open }), 'nobody is there');
+    $redis->client->flushall;
+    $stream = subscribe(1, '/shared', $tenant);
+    my $id = 0;
+    ok(wait_until(sub { Ragline::SSE::pump(0.1); add('shared', $tenant, 4 + $id++); own($stream) }),
+        'events go on');
+    unlike(numbers($stream), qr/\b[123]\b/, 'nothing comes twice');
+    $stream->close;
+}
+
 # --- the statistics are the caller's own --------------------------------------------------------------
 
 {
