@@ -170,6 +170,7 @@ static const struct {
     {"--key", NULL, 0, 0, NULL, key_option},
     {"--post", NULL, 0, 0, NULL, post_option},
     {"--size", &options.size, 64, 16384, NULL, NULL},
+    {"--backlog", &options.backlog, 0, EVENTS_MAX / 2, NULL, NULL},
     {"--seconds", NULL, 0, 0, &options.seconds, NULL},
     {"--rates", NULL, 0, 0, NULL, rates_read},
     {"--search", NULL, 0, 0, &options.search, NULL},
@@ -264,14 +265,53 @@ static uint64_t delivered(void)
     return sum;
 }
 
-static void connect_all(void)
+/* As fast as they are taken; returns how many deliveries that makes. */
+static uint64_t backlog_publish(publisher_t *p)
+{
+    uint64_t expected = 0;
+    int i;
+
+    if (publisher_run(p, 1e9, (double)options.backlog / 1e9) < (uint64_t)options.backlog) {
+        die("the backlog was not published");
+    }
+    for (i = 0; i < options.backlog; i++) {
+        int tenant = i % options.tenants;
+        int all = options.connections / options.tenants;
+
+        world->events[i].want = (uint32_t)(all + (tenant < options.connections % options.tenants));
+        expected += world->events[i].want;
+    }
+    return expected;
+}
+
+/* Until all have what they missed, or nothing comes any more. */
+static void backlog_wait(uint64_t expected, int64_t began)
+{
+    uint64_t last = delivered();
+    int64_t progress = now();
+
+    while (last < expected && now() < progress + 10 * SECOND) {
+        uint64_t n;
+
+        nap();
+        n = delivered();
+        progress = n > last ? now() : progress;
+        last = n;
+    }
+    report_backlog(expected, last, began);
+}
+
+static void connect_all(publisher_t *p)
 {
     cost_t before, after, idle_from, idle_to;
+    uint64_t done, backlog = 0;
     int64_t progress;
-    uint64_t done;
 
     while (atomic_load(&world->ready) < options.readers) {
         nap();
+    }
+    if (options.backlog) {
+        backlog = backlog_publish(p);
     }
     cost_read(&before);
     atomic_store(&world->phase, PHASE_CONNECT);
@@ -296,6 +336,10 @@ static void connect_all(void)
     nap_for(options.idle);
     cost_read(&idle_to);
     report_connect(&before, &after, &idle_from, &idle_to);
+    if (options.backlog) {
+        backlog_wait(backlog, before.when);
+    }
+    printf("\"steps\":[");
 }
 
 /* --- steps --- */
@@ -392,7 +436,7 @@ static void search(publisher_t *p)
 
 int main(int argc, char **argv)
 {
-    publisher_t *p;
+    publisher_t *p = NULL;
     int i;
 
     options_read(argc, argv);
@@ -409,9 +453,11 @@ int main(int argc, char **argv)
     if (options.noise > 0) {
         child_start(options.readers);
     }
-    connect_all();
-    if (options.rate_count || options.search > 0) {
+    if (options.rate_count || options.search > 0 || options.backlog) {
         p = publisher_open();
+    }
+    connect_all(p);
+    if (p) {
         for (i = 0; i < options.rate_count; i++) {
             step_run(p, options.rates[i]);
         }

@@ -51,6 +51,8 @@ typedef struct {
     double seconds;
     double idle;
     int size;
+    /* Events that are there before anybody connects. */
+    int backlog;
     /* Where to publish: Redis and a key, or a path that takes POST. */
     const char *publish_host;
     int publish_port;
@@ -148,6 +150,8 @@ typedef struct {
 } step_t;
 void report_connect(const cost_t *before, const cost_t *after, const cost_t *idle_from,
                     const cost_t *idle_to);
+/* Of the backlog: how long after connecting began the last delivery was. */
+void report_backlog(uint64_t expected, uint64_t delivered, int64_t began);
 /* Prints a step; `passed` is set: all was delivered, the last of it within a second. */
 void report_step(step_t *step, bool first);
 void report_end(void);

@@ -98,13 +98,16 @@ static void publisher_put(publisher_t *p, const char *tenant, uint32_t n)
                       path, head + pad + 2);
     }
     else {
+        char key[256];
+
+        expand(key, sizeof(key), options.key, atoi(tenant + 1));
         /* Trimmed only so late that a busy server does not miss entries of the last seconds. */
         at += sprintf(
             at,
             "*12\r\n$4\r\nXADD\r\n$%zu\r\n%s\r\n$6\r\nMAXLEN\r\n$1\r\n~\r\n$7\r\n1000000\r\n"
             "$1\r\n*\r\n$9\r\ntenant_id\r\n$%zu\r\n%s\r\n$10\r\nevent_type\r\n$5\r\nbench\r\n"
             "$7\r\npayload\r\n$%d\r\n",
-            strlen(options.key), options.key, strlen(tenant), tenant, head + pad + 2);
+            strlen(key), key, strlen(tenant), tenant, head + pad + 2);
     }
     memcpy(at, body, (size_t)head);
     memcpy(at + head, fill, (size_t)pad);

@@ -113,8 +113,23 @@ void report_connect(const cost_t *before, const cost_t *after, const cost_t *idl
     print_servers("kib_per_connection", before->pss_kib, idle_to->pss_kib, held);
     print_servers("threads_more", before->threads, idle_to->threads, 1);
     print_servers("idle_cores", idle_from->cpu, idle_to->cpu, idle * (double)SECOND);
-    printf(",\"idle_seconds\":%.3f,\"idle_other_cores\":%.3f,\n\"steps\":[", idle,
+    printf(",\"idle_seconds\":%.3f,\"idle_other_cores\":%.3f,\n", idle,
            idle > 0.1 ? others(idle_from, idle_to) : 0);
+}
+
+void report_backlog(uint64_t expected, uint64_t delivered, int64_t began)
+{
+    int64_t last = began;
+    int i;
+
+    for (i = 0; i < options.backlog; i++) {
+        int64_t at = atomic_load(&world->events[i].last);
+
+        last = at > last ? at : last;
+    }
+    printf("\"backlog\":{\"expected\":%llu,\"delivered\":%llu,\"seconds\":%.3f},\n",
+           (unsigned long long)expected, (unsigned long long)delivered,
+           (double)(last - began) / (double)SECOND);
 }
 
 void report_step(step_t *step, bool first)

@@ -37,6 +37,7 @@ MinSpareThreads 1
 MaxSpareThreads %(workers)d
 RaglineRedis redis://127.0.0.1:%(redis)d/0
 RaglineStream bench bench
+RaglineStream own bench:{tenant}
 RaglineMaxConnections %(connections)d
 RaglineSubscribe bench
 RaglineHeartbeat 30s
@@ -181,6 +182,28 @@ class Redis(Server):
         [self.port] = free_ports(1)
         self.start('redis', ['redis-server', '--port', str(self.port), '--bind', '127.0.0.1', '--save', '',
                              '--appendonly', 'no', '--dir', directory])
+        self.asking = socket.create_connection(('127.0.0.1', self.port)).makefile('rwb')
+
+    def ask(self, *words):
+        """A command; its answer as text or number, if it is one."""
+        self.asking.write(b'*%d\r\n' % len(words))
+        for word in words:
+            self.asking.write(b'$%d\r\n%s\r\n' % (len(word), word.encode()))
+        self.asking.flush()
+        head = self.asking.readline().decode().rstrip()
+        if head.startswith('-'):
+            raise SystemExit('%s: %s' % (' '.join(words), head))
+        if head.startswith('$'):
+            return self.asking.read(int(head[1:]) + 2)[:-2].decode()
+        return int(head[1:]) if head.startswith(':') else head
+
+    def info(self, section):
+        return dict(line.split(':', 1) for line in self.ask('INFO', section).splitlines() if ':' in line)
+
+    def calls(self):
+        """How often each command was called."""
+        return {name[8:]: int(re.match(r'calls=(\d+)', text).group(1))
+                for name, text in self.info('commandstats').items()}
 
 
 class Httpd(Server):
@@ -197,7 +220,7 @@ class Httpd(Server):
                    for name in ('authn_core', 'authz_core', 'authz_user', 'socache_shmcb', 'ssl')
                    if 'mod_%s.c' % name not in built_in]
         locations = [LOCATION % {'name': name, 'lines': lines} for name, lines in (
-            ('sse', ''), ('comment', 'RaglineHeartbeat 30s comment'), ('off', 'RaglineHeartbeat off'))]
+            ('sse', ''), ('group', 'RaglineStart group\n    RaglineReplayLimit 1000000'), ('own', 'RaglineSubscribe own'), ('comment', 'RaglineHeartbeat 30s comment'), ('off', 'RaglineHeartbeat off'))]
         locations += [TOKEN % {'name': alg, 'alg': alg, 'dir': directory} for alg in ALGORITHMS]
         self.redis = Redis(directory)
         try:
@@ -207,12 +230,21 @@ class Httpd(Server):
                 'tls_port': self.tls_port, 'children': children, 'workers': 32 * children,
                 'redis': self.redis.port, 'connections': min(60000, options.descriptors - 500),
                 'locations': ''.join(locations), 'extra': extra})
-            self.start('httpd', [options.httpd, '-f', directory + '/httpd.conf', '-DFOREGROUND'])
+            self.words = [options.httpd, '-f', directory + '/httpd.conf', '-DFOREGROUND']
+            self.begin()
         except BaseException:
             self.redis.stop()
             raise
+
+    def begin(self):
+        self.start('httpd', self.words)
         # The children, too, have read where the stream begins.
         time.sleep(1)
+
+    def restart(self):
+        """What it had in memory is gone; Redis stays."""
+        super().stop()
+        self.begin()
 
     @staticmethod
     def keys(directory):
@@ -225,8 +257,8 @@ class Httpd(Server):
             quiet('openssl', 'genpkey', '-algorithm', *kind, '-out', private)
             quiet('openssl', 'pkey', '-in', private, '-pubout', '-out', '%s/%s.public' % (directory, alg))
 
-    def publishing(self):
-        return ['--redis', str(self.redis.port), '--key', 'bench']
+    def publishing(self, key='bench'):
+        return ['--redis', str(self.redis.port), '--key', key]
 
     def url(self, location='sse', tls=False):
         return '%s://127.0.0.1:%d/%s?%%t' % (

@@ -2,6 +2,8 @@
 #
 # Readers that stop reading: they cost next to nothing, disturb nobody, and get everything when they
 # read again.
+#
+# Modes if full: tenant group
 use strict;
 use warnings;
 
@@ -19,7 +21,7 @@ use Ragline::Redis ();
 use Ragline::Test;
 
 my $redis = Ragline::Redis->start(name => 'slow', args => ['--appendonly', 'no']);
-my @keys = map { "slow:$_" } qw(one two three);
+my @keys = map { stream_key('slow', $_) } qw(one two three);
 my $common = <<"EOF";
 RaglineRedis @{[ $redis->url ]}
 RaglineDrain 0
@@ -183,7 +185,7 @@ for my $case (['/one', 1], ['/three', 3]) {
         my ($from, $to) = @_;
         for my $n ($from .. $to) {
             my $k = $n % $keys;
-            $client->xadd($keys[$k], '*', tenant_id => $tenant, event_type => "s$k",
+            $client->xadd(key_of($keys[$k], $tenant), '*', tenant_id => $tenant, event_type => "s$k",
                 payload => qq({"n":$n,"p":"$fill"}));
             $fast->step if $n % 100 == 0;
         }
@@ -278,7 +280,7 @@ for my $case (['/one', 1], ['/three', 3]) {
         my $started = Time::HiRes::time();
         my $end = $published + 300;
         while ($published < $end) {
-            $client->xadd($keys[0], '*', tenant_id => $tenant, event_type => 's0',
+            $client->xadd(key_of($keys[0], $tenant), '*', tenant_id => $tenant, event_type => 's0',
                 payload => '{"n":' . ++$published . qq(,"p":"$fill"})) for 1 .. 10;
             wait_until(sub { $slow->step(1000) if $slow; step_all(@fast);
                 !grep { !$_->complete($published) } @fast }) or return 0;

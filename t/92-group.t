@@ -24,9 +24,13 @@ sub conf
         (map { "RaglineStream $_ $template{$_}\n" } sort keys %template),
         "RaglineStream more group:more\n",
         "<Location /ragline-stats>\nSetHandler ragline-stats\nRequire local\n</Location>\n",
+        "<Location /own-stats>\nSetHandler ragline-stats\n", jwt_conf(), "</Location>\n",
+        "<Location /stats-of>\nSetHandler ragline-stats\nRequire local\n",
+        "RaglineTenant %{QUERY_STRING}\n</Location>\n",
         (map { bearer_location("/$_", "RaglineSubscribe $_", 'RaglineStart group',
             'RaglineHeartbeat 1s') } sort keys %template),
         bearer_location('/two', 'RaglineSubscribe shared more', 'RaglineStart group'),
+        bearer_location('/one-of', 'RaglineSubscribe own', 'RaglineDelivery shared'),
         bearer_location('/few', 'RaglineSubscribe shared', 'RaglineStart group',
             'RaglineReplayLimit 5'));
 }
@@ -86,6 +90,16 @@ sub position_is
     return;
 }
 
+# What the statistics say to a tenant, of one endpoint's stream.
+sub told
+{
+    my ($tenant, $endpoint, $stream) = @_;
+    my $answer = $httpd[1]->request(path => '/own-stats', token => token($tenant, 1));
+    my ($told) = grep { $_->{endpoint} eq $endpoint && $_->{stream} eq ($stream // $endpoint) }
+        @{ $answer->json->{groups} };
+    return $told;
+}
+
 for my $kind (qw(shared own)) {
     my ($tenant, $other) = (unique('t'), unique('o'));
     add($kind, $tenant, 'before the group');
@@ -103,8 +117,13 @@ for my $kind (qw(shared own)) {
     $_->close for $first, $second;
 
     # A night.
+    is_deeply(told($tenant, $kind), { endpoint => $kind, stream => $kind, position => $ids[-1], lag => 0,
+        group => group($kind, $tenant)->{name} }, "$kind: the statistics know where it is");
     add($kind, $tenant, 6 .. 9);
     add($kind, $other, 'not to be seen');
+    is(told($tenant, $kind)->{lag}, group($kind, $tenant)->{lag}, "$kind: and how far behind");
+    cmp_ok(told($tenant, $kind)->{lag}, '>=', 4, "$kind: which it is");
+    is(told($tenant, $kind)->{position}, $ids[-1], "$kind: from the same position");
     my $morning = subscribe(1, "/$kind", $tenant);
     is(recovery($morning), 'resumed', "$kind: the next one, on another server: resumed");
     is(wait_numbers($morning, 4), '6 7 8 9', "$kind: with what came in between, once");
@@ -228,6 +247,56 @@ for my $kind (qw(shared own)) {
     is(wait_numbers($stream, 1), '1', 'FLUSHALL: groups are made anew');
     ok(wait_until(sub { group('own', $tenant) }), 'and are there');
     $stream->close;
+}
+
+# Redis lost it, and who comes at once is not given all again that is still in memory.
+{
+    my $tenant = unique();
+    my $stream = subscribe(1, '/shared', $tenant);
+    add('shared', $tenant, 1 .. 3);
+    wait_numbers($stream, 3);
+    my $open = stats_connections(stats($httpd[1]));
+    $stream->close;
+    ok(wait_until(sub { stats_connections(stats($httpd[1])) < $open }), 'nobody is there');
+    $redis->client->flushall;
+    $stream = subscribe(1, '/shared', $tenant);
+    my $id = 0;
+    ok(wait_until(sub { Ragline::SSE::pump(0.1); add('shared', $tenant, 4 + $id++); own($stream) }),
+        'events go on');
+    unlike(numbers($stream), qr/\b[123]\b/, 'nothing comes twice');
+    $stream->close;
+}
+
+# --- the statistics are the caller's own --------------------------------------------------------------
+
+{
+    my ($tenant, $other) = (unique(), unique());
+    my $stream = subscribe(0, '/shared', $tenant);
+    my @ids = add('shared', $tenant, 1);
+    position_is('shared', $tenant, $ids[-1], 'one tenant has a group');
+    my $answer = $httpd[0]->request(path => '/own-stats', token => token($other, 1));
+    is_deeply([map { $_->{position} } @{ $answer->json->{groups} }], [(undef) x 6],
+        'another one sees no position');
+    unlike($answer->body, qr/\Q$tenant\E|\Q@{[ $tenant =~ tr{-}{~}r ]}\E/, 'nor whose there are');
+    for my $path ('/ragline-stats', '/stats-of', '/stats-of?no%20name') {
+        $answer = $httpd[0]->request(path => $path);
+        is($answer->status, 200, "$path: statistics");
+        ok(!exists($answer->json->{groups}), "$path: without a tenant: no groups");
+    }
+    $answer = $httpd[0]->request(path => "/stats-of?$tenant");
+    is($answer->json->{groups}[-1]{stream}, 'shared', 'RaglineTenant says whose');
+    is(scalar(grep { ($_->{position} // '') eq $ids[-1] } @{ $answer->json->{groups} }), 1,
+        'and that is shown');
+    $stream->close;
+
+    # Of shared delivery the group itself says it.
+    my ($name, $key) = ('ragline-one-of-' . $tenant =~ tr/-/~/r, key('own', $tenant));
+    my $client = $redis->client;
+    $client->xgroup('create', $key, $name, '0', 'mkstream');
+    @ids = add('own', $tenant, 1 .. 3);
+    $client->xreadgroup('group', $name, 'somebody', 'count', 2, 'streams', $key, '>');
+    is_deeply(told($tenant, 'one-of', 'own'), { endpoint => 'one-of', stream => 'own', group => $name,
+        position => $ids[1], lag => 1, pending => 2 }, 'RaglineDelivery shared');
 }
 
 # --- Redis refuses -----------------------------------------------------------------------------------

@@ -120,10 +120,19 @@ typedef struct {
     int refines;      /* an <If>, <Files> or <Limit>: `path` is not a place */
 } rs_dir_conf_t;
 
+/* An endpoint with consumer groups, at a <Location> that is no pattern. */
+typedef struct {
+    const char *profile;
+    const char *group; /* with {tenant} */
+    int shared;
+    apr_array_header_t *streams; /* const rs_stream_conf_t * */
+} rs_grouped_t;
+
 typedef struct {
     RS_SERVER_SCALARS(RS_CONF_MEMBER)
     RS_GLOBAL_SCALARS(RS_CONF_MEMBER)
     apr_array_header_t *streams; /* rs_stream_conf_t *, this host's and, by name, inherited ones */
+    apr_array_header_t *grouped; /* rs_grouped_t: rs_conf_check */
     server_rec *server;
     rs_redis_url_t *url;   /* rs_conf_check, with its password */
     rs_redis_pool_t *pool; /* child_init; shared by hosts with the same URL */

@@ -20,9 +20,10 @@ void rs_check_secrets(apr_pool_t *pconf, server_rec *main_server);
 /* Keys with {tenant} in them (rs_conf_keys.c). */
 void rs_check_keys(apr_pool_t *p, server_rec *main_server);
 
-/* The consumer groups of an endpoint, and of two endpoints that read one key: what is wrong with
- * those, or NULL. */
+/* The consumer groups of an endpoint: what is wrong is said; they are noted in the host. And of two
+ * endpoints that read one key: what is wrong with those, or NULL. */
 void rs_check_group(apr_pool_t *p, server_rec *s, const char *where, const rs_dir_conf_t *conf);
+void rs_check_keep_group(server_rec *s, const rs_dir_conf_t *conf);
 const char *rs_check_group_pair(apr_pool_t *p, const rs_dir_conf_t *a, const rs_dir_conf_t *b);
 
 /* Every location that is an endpoint, or that has AuthType RaglineJWT (rs_conf_endpoints.c). */

@@ -433,6 +433,7 @@ static void check_host(check_t *check, server_rec *s)
         }
         if (e.kind == RS_KIND_SSE && e.url) {
             APR_ARRAY_PUSH(check->streams, endpoint_t) = e;
+            rs_check_keep_group(s, e.conf);
         }
     }
     check_directories(check, s);

@@ -64,6 +64,20 @@ static const char *default_user(request_rec *r, const char **json)
     return user;
 }
 
+static const char *tenant_of(request_rec *r, const char **json)
+{
+    const rs_dir_conf_t *conf = rs_conf_dir(r);
+
+    return conf->tenant ? evaluate(r, conf->tenant, json) : claim(r, "tenant_id", json);
+}
+
+const char *rs_identity_tenant(request_rec *r)
+{
+    const char *json, *tenant = tenant_of(r, &json);
+
+    return tenant && rs_name_valid(tenant, strlen(tenant)) ? tenant : NULL;
+}
+
 int rs_identity(request_rec *r, rs_identity_t *id)
 {
     const rs_dir_conf_t *conf = rs_conf_dir(r);
@@ -71,8 +85,7 @@ int rs_identity(request_rec *r, rs_identity_t *id)
 
     memset(id, 0, sizeof(*id));
     id->user_json = "null";
-    id->tenant = conf->tenant ? evaluate(r, conf->tenant, &id->tenant_json)
-                              : claim(r, "tenant_id", &id->tenant_json);
+    id->tenant = tenant_of(r, &id->tenant_json);
     if (!id->tenant || !*id->tenant) {
         return refuse(r, "no_tenant", "this request names no tenant");
     }

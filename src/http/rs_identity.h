@@ -16,6 +16,9 @@ typedef struct {
     apr_time_t expires;      /* of the token; 0: never */
 } rs_identity_t;
 
+/* The tenant; NULL: the request names none, or not a valid one. */
+const char *rs_identity_tenant(request_rec *r);
+
 /* OK; or a status to return, its error noted, when there is no tenant or a name is not allowed. */
 int rs_identity(request_rec *r, rs_identity_t *id);
 

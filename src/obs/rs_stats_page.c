@@ -7,9 +7,11 @@
 #include <jansson.h>
 
 #include "../http/rs_error.h"
+#include "../http/rs_identity.h"
 #include "../http/rs_request.h"
 #include "../proto/rs_id.h"
 #include "rs_board.h"
+#include "rs_stats_groups.h"
 #include "rs_stats_page.h"
 
 #define NUMBER(n) json_integer((json_int_t)(n))
@@ -178,6 +180,7 @@ static json_t *collect(void)
 
 int rs_stats_page(request_rec *r)
 {
+    const char *tenant;
     json_t *page;
     char *text;
     int rv;
@@ -186,6 +189,10 @@ int rs_stats_page(request_rec *r)
         return rs_http_method_error(r, "GET");
     }
     page = collect();
+    tenant = rs_identity_tenant(r);
+    if (tenant) {
+        json_object_set_new(page, "groups", rs_stats_groups(r, tenant));
+    }
     text = json_dumps(page, JSON_INDENT(2));
     json_decref(page);
     if (!text) {

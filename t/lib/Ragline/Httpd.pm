@@ -29,7 +29,8 @@ sub new
     my $self = bless { children => 1, threads => 16, mpm => $suite{mpm}, conf => '',
         loglevel => 'warn ragline_stream:debug', owner => $$, %self }, $class;
     my ($test) = $0 =~ m{([^/]+)\.t$};
-    $self->{name} = join '-', $test // 'private', $self->{name} // $count + 1;
+    # With its mode, see Ragline::Test: the same file runs beside itself.
+    $self->{name} = join '-', $test // 'private', $ARGV[0] // (), $self->{name} // $count + 1;
     ++$count;
     # Never the log of another one: a sanitizer's report in it would be lost.
     $self->{name} .= "-$count" if -e "$suite{logs}/$self->{name}-error_log";

@@ -88,11 +88,20 @@ sub client
     );
 }
 
+# A tenant's key, where the key has a {tenant}.
+sub key_of { return $_[0] =~ s/\{tenant\}/$_[1]/r }
+
+sub key_for
+{
+    my ($key, %fields) = @_;
+    return key_of($key, $fields{tenant_id});
+}
+
 # xadd($key, field => value, ...) returns the entry's id.
 sub xadd
 {
     my ($self, $key, @fields) = @_;
-    return $self->client->xadd($key, '*', @fields);
+    return $self->client->xadd(key_for($key, @fields), '*', @fields);
 }
 
 # Many entries in one go; each is a list of fields. Returns their ids.
@@ -103,7 +112,7 @@ sub xadd_many
     my @ids;
     while (my @some = splice(@entries, 0, 500)) {
         for my $entry (@some) {
-            $client->xadd($key, '*', @$entry, sub {
+            $client->xadd(key_for($key, @$entry), '*', @$entry, sub {
                 my ($id, $error) = @_;
                 die "XADD $key: $error\n" if defined $error;
                 push @ids, $id;

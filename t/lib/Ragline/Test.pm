@@ -18,7 +18,8 @@ use Ragline::Redis ();
 use Ragline::SSE ();
 use Ragline::Token ();
 
-our @EXPORT = qw(vars redis_a redis_b fetch stream token full wait_until json_of unique
+our @EXPORT = qw(vars redis_a redis_b fetch stream token full mode again wait_until json_of unique
+    stream_key key_of
     stats stats_connections stats_stream jwt_conf bearer_location has_ids);
 
 my $vars;
@@ -47,7 +48,7 @@ sub import_settings
     raise_descriptor_limit(65536);
     # A test that hangs is a failure with its name on it, not a hanging suite.
     my $limit = ($ENV{RAGLINE_TEST_FULL} ? 1800 : 240) * ($ENV{RAGLINE_TEST_SLOW} || 1);
-    $SIG{ALRM} = sub { die "$0 is still not done after $limit s\n" };
+    $SIG{ALRM} = sub { die "$0 @ARGV is still not done after $limit s\n" };
     $SIG{TERM} = $SIG{INT} = sub { exit(1) };
     alarm($limit);
     return;
@@ -55,6 +56,22 @@ sub import_settings
 import_settings();
 
 sub full { return $ENV{RAGLINE_TEST_FULL} }
+
+# What a file was given by t/TEST: `tenant`: the streams' keys are each tenant's own. `group`:
+# endpoints have RaglineStart group. Both as `tenant+group`.
+my %mode = map { $_ => 1 } split /\+/, $ARGV[0] // '';
+sub mode { return $mode{ $_[0] } }
+
+# What has been tested at length is tested briefly in another mode.
+sub again { return %mode && !full() }
+
+# The key of a stream in the configuration, and what it is for a tenant.
+sub stream_key
+{
+    my ($of, $name) = @_;
+    return join ':', $of, mode('tenant') ? '{tenant}' : (), $name;
+}
+sub key_of { return Ragline::Redis::key_of(@_) }
 
 my %redis;
 sub redis_a { return $redis{a} //= Ragline::Redis->attach(vars('redis_a')) }
@@ -96,6 +113,7 @@ EOF
 sub bearer_location
 {
     my ($path, @directives) = @_;
+    push @directives, 'RaglineStart group' if mode('group') && !grep { /^RaglineStart/ } @directives;
     return join("\n", "<Location $path>", '    SetHandler ragline-sse', jwt_conf(),
         (map { "    $_" } @directives), "</Location>") . "\n";
 }

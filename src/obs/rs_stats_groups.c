@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Asks Redis, in one pipeline, where the tenant's groups stand: the hash beside the stream holds
+ * the positions of RaglineStart group; of RaglineDelivery shared the group itself is the truth,
+ * and its key is the tenant's own, so that there are few of them. The worker.
+ */
+#include "../conf/rs_httpd.h"
+#include <hiredis/hiredis.h>
+
+#include "../conf/rs_conf.h"
+#include "../proto/rs_template.h"
+#include "../redis/rs_group_script.h"
+#include "../redis/rs_history.h"
+#include "rs_stats_groups.h"
+
+/* A group on a key. */
+typedef struct {
+    const rs_grouped_t *endpoint;
+    const rs_stream_conf_t *stream;
+    const char *key, *group;
+} place_t;
+
+static char *key_of(apr_pool_t *p, const char *name, const char *tenant)
+{
+    char *out = apr_palloc(p, rs_template_fill(NULL, name, tenant) + 1);
+
+    rs_template_fill(out, name, tenant);
+    return out;
+}
+
+static char *group_of(apr_pool_t *p, const char *name, const char *tenant)
+{
+    char *out = apr_palloc(p, rs_template_fill_group(NULL, name, tenant) + 1);
+
+    rs_template_fill_group(out, name, tenant);
+    return out;
+}
+
+static apr_array_header_t *places(apr_pool_t *p, const apr_array_header_t *grouped,
+                                  const char *tenant)
+{
+    apr_array_header_t *out = apr_array_make(p, 8, sizeof(place_t));
+    int i, k;
+
+    for (i = 0; i < grouped->nelts; i++) {
+        const rs_grouped_t *endpoint = &APR_ARRAY_IDX(grouped, i, rs_grouped_t);
+
+        for (k = 0; k < endpoint->streams->nelts; k++) {
+            const rs_stream_conf_t *stream =
+                APR_ARRAY_IDX(endpoint->streams, k, const rs_stream_conf_t *);
+            place_t place = {endpoint, stream, key_of(p, stream->key, tenant),
+                             group_of(p, endpoint->group, tenant)};
+
+            /* Otherwise it is all another tenant's. */
+            if (!stream->tenant_literal || !strcmp(stream->tenant_literal, tenant)) {
+                APR_ARRAY_PUSH(out, place_t) = place;
+            }
+        }
+    }
+    return out;
+}
+
+static apr_status_t ask(rs_redis_conn_t *conn, const place_t *place)
+{
+    char hash[RS_GROUP_HASH_LEN];
+    const char *position[] = {"HGET", rs_group_hash(hash, place->key), place->group};
+    const char *stream[] = {"XINFO", "STREAM", place->key};
+    const char *groups[] = {"XINFO", "GROUPS", place->key};
+    apr_status_t rv;
+
+    if (place->endpoint->shared) {
+        return rs_redis_conn_append(conn, RS_ARRAY_LEN(groups), groups, NULL);
+    }
+    rv = rs_redis_conn_append(conn, RS_ARRAY_LEN(position), position, NULL);
+    return rv == APR_SUCCESS ? rs_redis_conn_append(conn, RS_ARRAY_LEN(stream), stream, NULL) : rv;
+}
+
+/* --- RaglineStart group --- */
+
+/* "ID ENTRIES", and what there is after that. */
+static void add_position(json_t *item, const redisReply *position, const redisReply *stream)
+{
+    rs_history_t history;
+    rs_id_t id;
+    const char *space;
+    apr_int64_t entries = -1;
+
+    if (position->type != REDIS_REPLY_STRING || !(space = strchr(position->str, ' '))
+        || !rs_id_parse(&id, position->str, (apr_size_t)(space - position->str))) {
+        return;
+    }
+    json_object_set_new(item, "position",
+                        json_stringn(position->str, (size_t)(space - position->str)));
+    if (!rs_history_parse(&history, stream)) {
+        return;
+    }
+    if (apr_isdigit(space[1])) {
+        entries = apr_atoi64(space + 1);
+    }
+    if (rs_id_cmp(id, history.newest) == 0) {
+        json_object_set_new(item, "lag", json_integer(0));
+    }
+    else if (entries >= 0 && history.added >= entries) {
+        json_object_set_new(item, "lag", json_integer(history.added - entries));
+    }
+}
+
+/* --- RaglineDelivery shared --- */
+
+/* The value called `name` in a list of names and values, or NULL. */
+static const redisReply *value_of(const redisReply *list, const char *name, int type)
+{
+    size_t i;
+
+    for (i = 0; list->type == REDIS_REPLY_ARRAY && i + 1 < list->elements; i += 2) {
+        if (list->element[i]->type == REDIS_REPLY_STRING && !strcmp(list->element[i]->str, name)) {
+            return list->element[i + 1]->type == type ? list->element[i + 1] : NULL;
+        }
+    }
+    return NULL;
+}
+
+static void add_number(json_t *item, const char *key, const redisReply *value)
+{
+    if (value) {
+        json_object_set_new(item, key, json_integer(value->integer));
+    }
+}
+
+static void add_group(json_t *item, const redisReply *groups, const char *name)
+{
+    const redisReply *group, *is;
+    size_t i;
+
+    json_object_set_new(item, "pending", json_null());
+    for (i = 0; groups->type == REDIS_REPLY_ARRAY && i < groups->elements; i++) {
+        group = groups->element[i];
+        is = value_of(group, "name", REDIS_REPLY_STRING);
+        if (is && !strcmp(is->str, name)) {
+            is = value_of(group, "last-delivered-id", REDIS_REPLY_STRING);
+            if (is) {
+                json_object_set_new(item, "position", json_stringn(is->str, (size_t)is->len));
+            }
+            add_number(item, "lag", value_of(group, "lag", REDIS_REPLY_INTEGER));
+            add_number(item, "pending", value_of(group, "pending", REDIS_REPLY_INTEGER));
+        }
+    }
+}
+
+/* --- all of them --- */
+
+static apr_status_t take(json_t *list, rs_redis_conn_t *conn, const place_t *place)
+{
+    redisReply *first = NULL, *second = NULL;
+    apr_status_t rv = rs_redis_conn_reply(conn, &first);
+    json_t *item;
+
+    if (rv == APR_SUCCESS && !place->endpoint->shared) {
+        rv = rs_redis_conn_reply(conn, &second);
+    }
+    if (rv == APR_SUCCESS) {
+        item = json_pack("{s:s,s:s,s:s,s:n,s:n}", "endpoint", place->endpoint->profile, "stream",
+                         place->stream->name, "group", place->group, "position", "lag");
+        if (second) {
+            add_position(item, first, second);
+        }
+        else {
+            add_group(item, first, place->group);
+        }
+        json_array_append_new(list, item);
+    }
+    if (first) {
+        freeReplyObject(first);
+    }
+    if (second) {
+        freeReplyObject(second);
+    }
+    return rv;
+}
+
+static apr_status_t ask_all(json_t *list, rs_redis_conn_t *conn, const apr_array_header_t *all)
+{
+    apr_status_t rv = APR_SUCCESS;
+    int i;
+
+    for (i = 0; rv == APR_SUCCESS && i < all->nelts; i++) {
+        rv = ask(conn, &APR_ARRAY_IDX(all, i, place_t));
+    }
+    if (rv == APR_SUCCESS) {
+        rv = rs_redis_conn_flush(conn);
+    }
+    for (i = 0; rv == APR_SUCCESS && i < all->nelts; i++) {
+        rv = take(list, conn, &APR_ARRAY_IDX(all, i, place_t));
+    }
+    return rv;
+}
+
+json_t *rs_stats_groups(request_rec *r, const char *tenant)
+{
+    const rs_server_conf_t *server = rs_conf_server(r->server);
+    apr_array_header_t *all = places(r->pool, server->grouped, tenant);
+    json_t *list = json_array();
+    rs_redis_conn_t *conn;
+    apr_status_t rv = APR_SUCCESS;
+
+    if (all->nelts) {
+        rv = server->pool ? rs_redis_pool_acquire(&conn, server->pool) : APR_EGENERAL;
+        if (rv == APR_SUCCESS) {
+            rv = ask_all(list, conn, all);
+            rs_redis_pool_release(server->pool, conn);
+        }
+    }
+    if (rv != APR_SUCCESS) {
+        json_decref(list);
+        return json_null();
+    }
+    return list;
+}
