@@ -187,11 +187,21 @@ static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
 
 /* --- in the child --- */
 
+static int any_shared(void)
+{
+    const apr_array_header_t *all = rs_conf_sections();
+    int i;
+
+    for (i = 0; i < all->nelts && APR_ARRAY_IDX(all, i, rs_section_t).conf->shared != 1; i++) {
+    }
+    return i < all->nelts;
+}
+
 static apr_status_t open_source(apr_pool_t *p, server_rec *main_server, rs_server_conf_t *conf)
 {
     apr_array_header_t *streams = rs_conf_subscribed(p, main_server, conf);
     rs_stream_params_t *params;
-    int i;
+    int i, shared = any_shared();
 
     if (streams->nelts == 0) {
         return APR_SUCCESS;
@@ -207,6 +217,7 @@ static apr_status_t open_source(apr_pool_t *p, server_rec *main_server, rs_serve
         params[i].type_field = stream->type_field;
         params[i].data_field = stream->data_field;
         params[i].user_field = stream->user_field;
+        params[i].shared = shared && stream->tenant_literal;
     }
     return rs_engine_add_source(&conf->source, child.engine, p, conf->url, conf->read_batch,
                                 conf->read_block, params, streams->nelts);

@@ -8,31 +8,37 @@
 #include "rs_backfill.h"
 #include "rs_engine.h"
 #include "rs_group.h"
+#include "rs_share.h"
 
 /* A tenant's clients share a streamer until there are so many of them; then the next one has its
  * turn. Small tenants wake one thread per event, large ones use all. */
 #define CLIENTS_PER_STREAMER 64
 
-static int pick_streamer(rs_hub_t *hub, const rs_client_t *client, const rs_topic_t *topic)
+static int pick_streamer(rs_hub_t *hub, const rs_client_t *client, int turn)
 {
     apr_ssize_t len = APR_HASH_KEY_STRING;
     unsigned first = apr_hashfunc_default(client->tenant, &len);
 
-    return (int)((first + (unsigned)topic->clients / CLIENTS_PER_STREAMER)
-                 % (unsigned)rs_hub_engine(hub)->conf.streamers);
+    return (int)((first + (unsigned)turn) % (unsigned)rs_hub_engine(hub)->conf.streamers);
+}
+
+int rs_hub_attach_to(rs_hub_t *hub, rs_client_t *client, int turn)
+{
+    client->streamer = rs_hub_engine(hub)->streamers[pick_streamer(hub, client, turn)];
+    return rs_streamer_post(client->streamer, &client->msg, RS_MSG_ATTACH);
 }
 
 void rs_hub_attach(rs_hub_t *hub, rs_client_t *client)
 {
     rs_topic_t *topic = client->topic;
-    int index = pick_streamer(hub, client, topic);
+    int turn = topic->clients / CLIENTS_PER_STREAMER, index = pick_streamer(hub, client, turn);
     rs_follow_t *follow = rs_tenants_follow(topic, rs_hub_engine(hub)->streamers[index], index);
 
     client->follow = follow;
     if (follow) {
         follow->clients++;
     }
-    if (!follow || !rs_streamer_post(follow->streamer, &client->msg, RS_MSG_ATTACH)) {
+    if (!follow || !rs_hub_attach_to(hub, client, turn)) {
         rs_hub_release(hub, client);
     }
 }
@@ -54,6 +60,10 @@ static void start(rs_hub_t *hub, rs_client_t *client)
 
 void rs_admit(rs_hub_t *hub, rs_client_t *client)
 {
+    if (client->profile->shared) {
+        rs_share_join(hub, client);
+        return;
+    }
     client->topic =
         rs_hub_topic(hub, client->profile->source, client->tenant, client->profile->streams);
     if (!client->topic) {

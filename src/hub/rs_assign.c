@@ -22,7 +22,7 @@ static const char *const remedies[RS_SKIP_MAX] = {
     NULL,
 };
 
-static void skip(const rs_key_t *key, rs_id_t id, rs_skip_t reason)
+void rs_assign_skip(const rs_key_t *key, rs_id_t id, rs_skip_t reason)
 {
     rs_stream_t *stream = &key->source->streams[key->stream];
 
@@ -122,11 +122,11 @@ void rs_assign_entry(rs_hub_t *hub, rs_key_t *key, rs_id_t id, const redisReply 
 
     RS_STAT_ADD(stream->stats->read, 1);
     if (!rs_entry_decode(&e, key, fields, rs_hub_max_message(hub), &reason)) {
-        skip(key, id, reason);
+        rs_assign_skip(key, id, reason);
         return;
     }
     if (e.too_big) {
-        skip(key, id, RS_SKIP_TOO_BIG);
+        rs_assign_skip(key, id, RS_SKIP_TOO_BIG);
     }
     if (!tenant) {
         rs_backfill_record(hub, source, &e, key->stream);
@@ -138,7 +138,7 @@ void rs_assign_entry(rs_hub_t *hub, rs_key_t *key, rs_id_t id, const redisReply 
             clients += topic->clients;
         }
     }
-    if (!clients && !e.too_big) {
-        skip(key, id, RS_SKIP_NO_SUBSCRIBER);
+    if (!clients && !e.too_big && !key->shares) {
+        rs_assign_skip(key, id, RS_SKIP_NO_SUBSCRIBER);
     }
 }

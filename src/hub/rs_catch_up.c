@@ -10,17 +10,21 @@
 #include "rs_fetch.h"
 #include "rs_group.h"
 #include "rs_profile.h"
+#include "rs_share.h"
 #include "rs_source.h"
 #include "rs_streamer_int.h"
 
 /* How long a reader waits before it asks again for what Redis could not give. */
 #define FETCH_AGAIN apr_time_from_sec(1)
 
-/* What was fetched, or will be: nobody wants it any more. */
+/* What was fetched, or will be, or was to be delivered: nobody wants it any more. */
 void rs_catch_up_forget(rs_client_t *client)
 {
     rs_fetch_t *fetch = client->fetch;
 
+    if (client->member) {
+        rs_deliver_forget(client);
+    }
     client->fetch = NULL;
     if (fetch && fetch->in_flight) {
         fetch->client = NULL;
@@ -185,6 +189,10 @@ void rs_catch_up(rs_streamer_t *s, rs_client_t *client)
     }
     if (client->state == RS_CLOSING) {
         rs_life_linger(s, client);
+        return;
+    }
+    if (client->member) {
+        rs_deliver(s, client);
         return;
     }
     /* Here, too: one that is slow for hours always is in the middle of an event below. */

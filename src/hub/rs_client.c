@@ -65,6 +65,7 @@ rs_client_t *rs_client_create(const rs_client_params_t *params)
 void rs_client_destroy(rs_client_t *client)
 {
     free(client->resume);
+    free(client->member);
     if (client->fd >= 0) {
         client->transport->close(client);
     }
@@ -87,7 +88,7 @@ static void pin(rs_client_t *client, rs_event_t *event, size_t written)
     client->pinned = event;
     client->pinned_off = written;
     if (__atomic_fetch_add(&event->pins, 1, __ATOMIC_RELAXED) == 0) {
-        RS_STAT_ADD(client->follow->streamer->engine->pinned, rs_event_cost(event));
+        RS_STAT_ADD(client->streamer->engine->pinned, rs_event_cost(event));
     }
 }
 
@@ -98,7 +99,7 @@ void rs_client_unpin(rs_client_t *client)
     if (event) {
         client->pinned = NULL;
         if (__atomic_fetch_sub(&event->pins, 1, __ATOMIC_RELAXED) == 1) {
-            RS_STAT_SUB(client->follow->streamer->engine->pinned, rs_event_cost(event));
+            RS_STAT_SUB(client->streamer->engine->pinned, rs_event_cost(event));
         }
         rs_event_drop(event);
     }
@@ -106,7 +107,7 @@ void rs_client_unpin(rs_client_t *client)
 
 int rs_client_pins_too_much(const rs_client_t *client)
 {
-    const rs_engine_t *engine = client->follow->streamer->engine;
+    const rs_engine_t *engine = client->streamer->engine;
 
     return client->pinned && __atomic_load_n(&client->pinned->pins, __ATOMIC_RELAXED) == 1
            && RS_STAT_GET(engine->pinned) > engine->conf.cache;

@@ -33,9 +33,11 @@ struct rs_client_t {
     int fd;
     rs_client_state_t state;
     const rs_profile_t *profile;
-    rs_topic_t *topic; /* from the hub on */
+    rs_topic_t *topic;   /* from the hub on; NULL: shared delivery, or refused */
+    rs_member_t *member; /* from the hub on; shared delivery: it has no position */
     rs_follow_t *follow;
-    rs_group_t *group; /* of its tenant and endpoint; NULL: there is none */
+    rs_streamer_t *streamer; /* once it is attached */
+    rs_group_t *group;       /* of its tenant and endpoint; NULL: there is none */
     rs_feed_t *feed;
     rs_resume_t *resume; /* NULL while LIVE */
     rs_fetch_t *fetch;   /* events that the topic does not hold, or that are on their way */

@@ -88,6 +88,7 @@ apr_status_t rs_engine_add_source(rs_source_t **out, rs_engine_t *engine, apr_po
         source->streams[i].type_field = streams[i].type_field;
         source->streams[i].data_field = streams[i].data_field;
         source->streams[i].user_field = streams[i].user_field;
+        source->streams[i].shared = streams[i].shared;
         source->streams[i].per_tenant = rs_template_per_tenant(streams[i].key);
     }
     qsort(source->streams, (size_t)nstreams, sizeof(rs_stream_t), by_key);

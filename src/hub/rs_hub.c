@@ -34,6 +34,7 @@
 #include "rs_engine.h"
 #include "rs_fetch.h"
 #include "rs_group.h"
+#include "rs_share.h"
 
 /* A topic without clients stays for a while: somebody whose connection broke is back by then. */
 #define TOPIC_IDLE apr_time_from_sec(30)
@@ -207,6 +208,8 @@ void rs_hub_leave_topic(rs_topic_t *topic)
     }
 }
 
+void rs_hub_destroy(rs_hub_t *hub, rs_client_t *client) { destroy_client(hub->engine, client); }
+
 void rs_hub_release(rs_hub_t *hub, rs_client_t *client)
 {
     if (client->follow) {
@@ -216,7 +219,9 @@ void rs_hub_release(rs_hub_t *hub, rs_client_t *client)
     if (client->topic) {
         rs_hub_leave_topic(client->topic);
     }
-    destroy_client(hub->engine, client);
+    if (!client->member || rs_share_leave(client)) {
+        destroy_client(hub->engine, client);
+    }
 }
 
 static void on_fetch(rs_hub_t *hub, rs_fetch_t *fetch)
@@ -324,7 +329,7 @@ static int over(const rs_hub_t *hub)
     int i, busy = 0;
 
     for (i = 0; i < hub->nsources; i++) {
-        busy |= rs_group_busy(hub->sources[i]);
+        busy |= rs_group_busy(hub->sources[i]) || rs_shares_busy(hub->sources[i]);
     }
     return hub->stopped && (!busy || rs_clock_now() >= hub->stop_limit);
 }
@@ -343,6 +348,9 @@ static void on_message(rs_hub_t *hub, rs_msg_t *msg)
         break;
     case RS_MSG_UNFOLLOWED:
         on_unfollowed(hub, FOLLOW_OF_UNFOLLOW(msg));
+        break;
+    case RS_MSG_DELIVERED:
+        rs_share_delivered((rs_delivery_t *)msg);
         break;
     case RS_MSG_RESOLVED:
         ((rs_lookup_t *)msg)->done((rs_lookup_t *)msg);
@@ -428,6 +436,7 @@ static void *APR_THREAD_FUNC run(apr_thread_t *thread __attribute__((unused)), v
         rs_backfill_close(hub->sources[i]);
         rs_group_close(hub->sources[i]);
         rs_hub_refuse_waiting(hub, hub->sources[i]);
+        rs_shares_close(hub->sources[i]);
     }
     while (hub->oldest) {
         rs_topic_t *topic = hub->oldest;

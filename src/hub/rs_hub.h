@@ -29,8 +29,8 @@ apr_status_t rs_hub_create(rs_hub_t **hub, apr_pool_t *pchild, rs_engine_t *engi
 apr_status_t rs_hub_add_source(rs_hub_t *hub, rs_source_t *source);
 apr_status_t rs_hub_start(rs_hub_t *hub);
 
-/* RS_MSG_SUBMIT, _RELEASE, _FETCH, _UNFOLLOWED, _STOP. Any thread; never fails: after the hub has
- * ended, clients are destroyed on the spot. */
+/* RS_MSG_SUBMIT, _RELEASE, _FETCH, _UNFOLLOWED, _DELIVERED, _STOP. Any thread; never fails: after
+ * the hub has ended, clients are destroyed on the spot. */
 void rs_hub_post(rs_hub_t *hub, rs_msg_t *msg, int kind);
 
 /* Makes the hub look whether the engine drains. Safe in a signal handler. */
@@ -43,6 +43,9 @@ void rs_hub_stop(rs_hub_t *hub);
 
 /* rs_assign.c: one entry of a stream goes to the topics of its tenant. */
 void rs_assign_entry(rs_hub_t *hub, rs_key_t *key, rs_id_t id, const struct redisReply *fields);
+
+/* Counts an entry that nobody gets; logs the first of its stream and reason. */
+void rs_assign_skip(const rs_key_t *key, rs_id_t id, rs_skip_t reason);
 
 /* rs_ingest.c: makes what reads the source. */
 apr_status_t rs_ingest_open(rs_source_t *source, apr_pool_t *p, rs_poll_t *poll,
@@ -75,6 +78,12 @@ int rs_hub_is_full(const rs_hub_t *hub);
 /* Gives a client that has its number, or a reason to be refused, to a streamer. */
 void rs_hub_attach(rs_hub_t *hub, rs_client_t *client);
 void rs_hub_fetched(rs_hub_t *hub, rs_fetch_t *fetch);
+
+/* To one of the streamers; with the next turn to another one. 0: that has ended. */
+int rs_hub_attach_to(rs_hub_t *hub, rs_client_t *client, int turn);
+
+/* A client that no streamer has, or has any more. */
+void rs_hub_destroy(rs_hub_t *hub, rs_client_t *client);
 
 /* The topic has lost something: its readers get it from Redis. */
 void rs_hub_break_topic(rs_hub_t *hub, rs_topic_t *topic);

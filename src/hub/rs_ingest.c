@@ -12,6 +12,7 @@
 #include "../redis/rs_reader.h"
 #include "rs_backfill.h"
 #include "rs_engine.h"
+#include "rs_share.h"
 
 #define NEVER ((apr_time_t)0x7fffffffffffffffLL)
 
@@ -148,6 +149,7 @@ static void on_watching(void *data, int up)
     if (!up) {
         rs_hub_refuse_waiting(source->hub, source);
     }
+    rs_shares_up(source, up);
     set_up(source, !up);
 }
 
@@ -158,7 +160,7 @@ static apr_status_t open_watcher(rs_source_t *source, apr_pool_t *own, rs_poll_t
     int i, any = 0;
 
     for (i = 0; i < source->nstreams; i++) {
-        any |= source->streams[i].per_tenant;
+        any |= source->streams[i].per_tenant || source->streams[i].shared;
     }
     return any ? rs_watcher_create(&source->watcher, own, poll, resolver, source->url, &calls)
                : APR_SUCCESS;
@@ -182,6 +184,8 @@ apr_status_t rs_ingest_open(rs_source_t *source, apr_pool_t *p, rs_poll_t *poll,
     apr_allocator_owner_set(allocator, own);
     apr_pool_tag(own, "ragline_tenants");
     source->tenants = apr_hash_make(own);
+    source->share_index = apr_hash_make(own);
+    rs_ring_init(&source->shares);
     rv = rs_loader_create(&source->loader, p, poll, resolver, source->url);
     if (rv == APR_SUCCESS) {
         rv = open_reader(source, p, poll, resolver);
@@ -193,8 +197,9 @@ apr_time_t rs_ingest_turn(rs_source_t *source, apr_time_t now)
 {
     apr_time_t reader = source->reader ? rs_reader_turn(source->reader, now) : NEVER;
     apr_time_t watcher = source->watcher ? rs_watcher_turn(source->watcher, now) : NEVER;
-    apr_time_t next = rs_loader_turn(source->loader, now);
+    apr_time_t next = rs_loader_turn(source->loader, now), shares = rs_shares_turn(source, now);
 
+    next = shares < next ? shares : next;
     next = reader < next ? reader : next;
     return watcher < next ? watcher : next;
 }

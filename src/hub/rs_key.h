@@ -26,6 +26,7 @@ struct rs_key_t {
     long long added; /* entries ever, up to `at`; -1: not known */
     rs_id_t sure;    /* up to here nothing was removed before it was read */
     int replaced;    /* it was lost or replaced while this child read it */
+    int shares;      /* shares that read it, each for itself */
     int is_moved;    /* in the source's list of keys whose `pos` is not yet `at` */
     rs_key_t *next_moved;
 

@@ -16,6 +16,7 @@
 #include "../proto/rs_sse.h"
 #include "rs_fetch.h"
 #include "rs_profile.h"
+#include "rs_share.h"
 #include "rs_source.h"
 #include "rs_streamer_int.h"
 
@@ -123,10 +124,16 @@ static apr_time_t last_out(const rs_client_t *client)
 
 static int blocked(const rs_client_t *client) { return client->pinned || client->wants_out; }
 
+/* How long the client may take nothing. */
+static apr_interval_time_t patience(const rs_client_t *client)
+{
+    return client->member ? rs_deliver_patience(client) : client->profile->stall;
+}
+
 /* When a client that has no room is looked at again. */
 static apr_time_t blocked_until(const rs_streamer_t *s, const rs_client_t *client)
 {
-    apr_time_t stalled = client->last_out + client->profile->stall;
+    apr_time_t stalled = client->last_out + patience(client);
     apr_time_t look = s->now + (client->profile->slow_disconnect ? LOOK_SLOW : LOOK);
 
     return look < stalled ? look : stalled;
@@ -140,7 +147,7 @@ void rs_life_set_deadline(rs_streamer_t *s, rs_client_t *client)
     if (client->state == RS_CLOSING || client->state == RS_LINGER) {
         due = client->deadline;
     }
-    else if (client->state == RS_BEHIND) {
+    else if (client->state == RS_BEHIND && (blocked(client) || !client->member)) {
         due = blocked(client) ? blocked_until(s, client) : client->deadline;
     }
     else if (beat) {
@@ -178,7 +185,7 @@ static int heartbeat(rs_streamer_t *s, rs_client_t *client, const rs_cursor_t *p
     char id[RS_CURSOR_LEN];
 
     rs_buf_clear(&s->buf);
-    rs_sse_heartbeat(&s->buf, &who, rs_cursor_text(pos, id), apr_time_now(),
+    rs_sse_heartbeat(&s->buf, &who, client->member ? NULL : rs_cursor_text(pos, id), apr_time_now(),
                      client->profile->heartbeat_comment);
     return rs_life_send(s, client);
 }
@@ -225,7 +232,7 @@ void rs_life_deadline(rs_streamer_t *s, rs_client_t *client)
         }
     }
     else if (blocked(client)) {
-        if (s->now >= client->last_out + client->profile->stall
+        if (s->now >= client->last_out + patience(client)
             || (s->now >= client->last_out + STUCK && rs_client_pins_too_much(client))) {
             rs_life_release(s, client);
             return;
@@ -255,8 +262,9 @@ static int greet(rs_streamer_t *s, rs_client_t *client)
     rs_id_format(first, client->first);
     rs_buf_clear(&s->buf);
     rs_sse_connected(&s->buf, &who, client->profile->retry,
-                     rs_cursor_text(&client->resume->own, id), apr_time_now(), client->recovery,
-                     client->reason, client->first.ms || client->first.seq ? first : NULL);
+                     client->member ? NULL : rs_cursor_text(&client->resume->own, id),
+                     apr_time_now(), client->recovery, client->reason,
+                     client->first.ms || client->first.seq ? first : NULL);
     return rs_life_send(s, client);
 }
 
@@ -283,7 +291,7 @@ void rs_life_attach(rs_streamer_t *s, rs_client_t *client)
             client->profile->retry);
         return;
     }
-    if (!rs_feed_join(client->follow, client)) {
+    if (!client->member && !rs_feed_join(client->follow, client)) {
         rs_life_release(s, client);
         return;
     }

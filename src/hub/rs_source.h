@@ -9,6 +9,7 @@
 #include <pthread.h>
 #include <apr_hash.h>
 
+#include "../base/rs_ring.h"
 #include "../proto/rs_cursor.h"
 #include "../redis/rs_batch.h"
 #include "../redis/rs_redis_url.h"
@@ -26,7 +27,10 @@ typedef struct {
     const char *data_field;
     const char *user_field;
     int per_tenant; /* the key holds {tenant}: every tenant has its own */
+    int shared;     /* some endpoint may have shared delivery of it */
     rs_stream_stats_t *stats;
+    apr_time_t group_told;   /* hub: when a group that cannot be used was logged last */
+    int buried_told;         /* hub: an entry that was tried too often was logged */
     apr_uint32_t warned;     /* hub: a bit for each rs_skip_t that was logged */
     int left_out_told;       /* hub: a key that cannot be read was logged */
     apr_time_t trimmed_told; /* hub: likewise of entries that were trimmed unread */
@@ -58,6 +62,10 @@ struct rs_source_t {
     int behind;                      /* some stream holds more than was read */
     struct rs_loader_t *loader;      /* history */
     struct rs_backfill_t *backfills; /* one for each set of streams that needed it */
+    rs_ring_t shares;                /* of tenants and endpoints with shared delivery */
+    apr_hash_t *share_index;         /* the same by both; entries are recycled by the hash */
+    apr_time_t shares_due;           /* when they are looked at next */
+    apr_uint32_t shares_opened;      /* so far */
 
     int up;        /* atomic: positions are known and streams are being read */
     int caught_up; /* atomic */

@@ -33,9 +33,11 @@ typedef struct {
     char name[RS_NAME_MAX + 1]; /* as RaglineStream calls it */
     char key[RS_STATS_LABEL];
     apr_uint32_t source;
-    apr_uint64_t read;      /* entries */
-    apr_uint64_t delivered; /* an entry sent to N connections counts N */
-    apr_uint64_t filtered;  /* likewise, held back by RaglineEvents or RaglineUserOnly */
+    apr_uint64_t read;          /* entries */
+    apr_uint64_t delivered;     /* an entry sent to N connections counts N */
+    apr_uint64_t filtered;      /* likewise, held back by RaglineEvents or RaglineUserOnly */
+    apr_uint64_t redelivered;   /* shared delivery: given to one more client */
+    apr_uint64_t dead_lettered; /* shared delivery: given up */
     apr_uint64_t skipped[RS_SKIP_MAX];
     apr_uint64_t last_ms; /* the id read last */
     apr_uint64_t last_seq;

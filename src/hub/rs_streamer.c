@@ -8,6 +8,7 @@
 #include "../base/rs_clock.h"
 #include "rs_fetch.h"
 #include "rs_hub.h"
+#include "rs_share.h"
 #include "rs_streamer_int.h"
 
 #define CLIENT_OF_TIMER(t) ((rs_client_t *)((char *)(t)-offsetof(rs_client_t, timer)))
@@ -86,6 +87,9 @@ static void on_message(rs_streamer_t *s, rs_msg_t *msg)
     case RS_MSG_FETCHED:
         rs_catch_up_fetched(s, (rs_fetch_t *)msg);
         break;
+    case RS_MSG_DELIVER:
+        rs_deliver_take(s, (rs_delivery_t *)msg);
+        break;
     case RS_MSG_UNFOLLOW:
         rs_hub_post(s->engine->hub, msg, RS_MSG_UNFOLLOWED);
         break;
@@ -135,6 +139,9 @@ static void *APR_THREAD_FUNC run(apr_thread_t *thread __attribute__((unused)), v
         }
         else if (msg->kind == RS_MSG_FETCHED) {
             rs_catch_up_fetched(s, (rs_fetch_t *)msg);
+        }
+        else if (msg->kind == RS_MSG_DELIVER) {
+            rs_hub_post(s->engine->hub, msg, RS_MSG_DELIVERED);
         }
     }
     while ((timer = rs_wheel_any(&s->wheel))) {

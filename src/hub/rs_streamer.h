@@ -22,6 +22,8 @@ enum {
     RS_MSG_FETCH,      /* streamer → hub: what a reader misses */
     RS_MSG_FETCHED,    /* hub → streamer */
     RS_MSG_UNFOLLOWED, /* streamer → hub */
+    RS_MSG_DELIVER,    /* hub → streamer: an event for one client of a share */
+    RS_MSG_DELIVERED,  /* streamer → hub: whether it was */
     RS_MSG_RESOLVED,   /* resolver → hub: the address of a name */
     RS_MSG_STOP        /* engine → hub */
 };

@@ -64,7 +64,7 @@ void rs_catch_up_fetched(rs_streamer_t *s, rs_fetch_t *fetch);
  * its endpoint ends such readers. */
 int rs_catch_up_too_slow(const rs_client_t *client);
 
-/* What was fetched, or will be: nobody wants it any more. */
+/* What was fetched, or will be, or was to be delivered: nobody wants it any more. */
 void rs_catch_up_forget(rs_client_t *client);
 
 /* For rs_feed_flush(). */

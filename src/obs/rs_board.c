@@ -11,7 +11,7 @@
 
 /* The board outlives a restart, and with it the module's file may have changed: another layout is
  * another board. */
-#define LAYOUT 3
+#define LAYOUT 4
 
 typedef struct {
     pid_t pid; /* atomic: 0 when the place is free */

@@ -79,6 +79,8 @@ static void add_stream(json_t *streams, const rs_stats_t *stats, const rs_stream
     raise_to(item, "read", RS_STAT_GET(s->read));
     add(item, "delivered", RS_STAT_GET(s->delivered));
     add(item, "filtered", RS_STAT_GET(s->filtered));
+    add(item, "redelivered", RS_STAT_GET(s->redelivered));
+    add(item, "dead_lettered", RS_STAT_GET(s->dead_lettered));
     last_id(item, s);
     skipped = json_object_get(item, "skipped");
     if (!skipped) {

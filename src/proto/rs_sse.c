@@ -117,7 +117,11 @@ void rs_sse_connected(rs_buf_t *b, const rs_sse_who_t *who, apr_interval_time_t 
 /* An event of ours about the stream, up to what is particular to it. */
 static void about(rs_buf_t *b, const char *type, const rs_sse_who_t *who, const char *id)
 {
-    rs_buf_printf(b, "event: %s\nid: %s\ndata: {", type, id);
+    rs_buf_printf(b, "event: %s\n", type);
+    if (id) {
+        rs_buf_printf(b, "id: %s\n", id);
+    }
+    rs_buf_puts(b, "data: {");
     json_text(b, "stream", who->profile);
 }
 
@@ -151,7 +155,11 @@ void rs_sse_heartbeat(rs_buf_t *b, const rs_sse_who_t *who, const char *id, apr_
                       int comment)
 {
     if (comment) {
-        rs_buf_printf(b, ": heartbeat\nid: %s\n\n", id);
+        rs_buf_puts(b, ": heartbeat\n");
+        if (id) {
+            rs_buf_printf(b, "id: %s\n", id);
+        }
+        rs_buf_puts(b, "\n");
         return;
     }
     about(b, "heartbeat", who, id);

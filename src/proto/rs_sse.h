@@ -41,6 +41,7 @@ void rs_sse_reset(rs_buf_t *b, const rs_sse_who_t *who, const char *id, const ch
 void rs_sse_reset_shared(rs_buf_t *b, const char *id, size_t id_len, const char *reason,
                          size_t *head, size_t *tail);
 
+/* id NULL: the reader has no position. */
 void rs_sse_heartbeat(rs_buf_t *b, const rs_sse_who_t *who, const char *id, apr_time_t wall,
                       int comment);
 
