@@ -296,7 +296,7 @@ static const char *add_set(apr_array_header_t *keys, apr_pool_t *p, const json_t
 {
     const json_t *jwk;
     const char *why, *own;
-    rs_jwt_key_t *key;
+    rs_jwt_key_t *key = NULL;
     size_t i;
 
     if (json_array_size(set) > JWK_SET_MAX) {

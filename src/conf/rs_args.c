@@ -121,13 +121,17 @@ static const char *host_end(const char *host)
 /* What would never be equal to a browser's Origin is an error, not a rule that nobody meets. */
 const char *rs_args_origin(apr_pool_t *p, const char *text)
 {
-    int tls = !apr_cstr_casecmpn(text, "https://", 8), number;
-    const char *host = tls ? text + 8 : !apr_cstr_casecmpn(text, "http://", 7) ? text + 7 : NULL;
-    const char *end = host ? host_end(host) : NULL;
+    const char *host = NULL, *end;
+    int tls, number;
 
     if (!strcmp(text, "*")) {
         return NULL;
     }
+    tls = !apr_cstr_casecmpn(text, "https://", 8);
+    if (tls || !apr_cstr_casecmpn(text, "http://", 7)) {
+        host = text + (tls ? 8 : 7);
+    }
+    end = host ? host_end(host) : NULL;
     if (end && (*end == '/' || *end == '?' || *end == '#')) {
         return apr_psprintf(
             p, "\"%s\" is not an origin: leave out the path and the slash at the end", text);

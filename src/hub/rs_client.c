@@ -253,7 +253,7 @@ static int fill(const rs_client_t *client, rs_event_t *const *events, int n, bat
     batch->bytes = 0;
     batch->own = client->resume->own;
     for (i = 0; i < n && batch->n < BATCH && batch->bytes < BATCH_BYTES; i++) {
-        rs_event_t *frame = events[i];
+        rs_event_t *frame;
         int shared;
 
         if (has(client, events[i], &batch->own)) {

@@ -340,7 +340,8 @@ static apr_status_t login(rs_redis_conn_t *conn)
         return rv;
     }
     for (i = 0; i < n && rv == APR_SUCCESS; i++) {
-        if ((rv = rs_redis_conn_reply(conn, &reply)) != APR_SUCCESS) {
+        rv = rs_redis_conn_reply(conn, &reply);
+        if (!reply) {
             return rv;
         }
         if (reply->type == REDIS_REPLY_ERROR && (i < n - 1 || !rs_redis_setname_may_fail(reply))) {

@@ -23,7 +23,7 @@ static rs_history_t info(int length, int added, const char *newest, const char *
     redisReader *reader = redisReaderCreate();
     char text[512], entry[128] = "*-1\r\n";
     redisReply *reply;
-    rs_history_t h;
+    rs_history_t h = {0};
 
     if (first) {
         snprintf(entry, sizeof(entry), "*2\r\n$%d\r\n%s\r\n*2\r\n$1\r\na\r\n$1\r\nb\r\n",
