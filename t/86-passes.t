@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 #
-# Two passes over missed history at a time, of two Redis servers. What the first one knows of a topic
+# Passes over missed history. Two at a time, of two Redis servers: what the first one knows of a topic
 # that lost its memory meanwhile is not for the second one to forget: else who waits for the first
-# would be sent a history with a hole in it, and told that it is complete.
+# would be sent a history with a hole in it, and told that it is complete. One that came by a tenant's
+# events when memory was full, before anybody of that tenant came.
 use strict;
 use warnings;
 
@@ -23,10 +24,12 @@ RaglineCache 1MB
 RaglineReplayLimit 1000000
 RaglineRedis @{[ $slow->url ]}
 RaglineStream events passes:events
+RaglineStream late passes:late
 <VirtualHost *:\@PORT\@>
 ServerName slow
 EOF
-    bearer_location('/slow', 'RaglineSubscribe events'), <<"EOF",
+    bearer_location('/slow', 'RaglineSubscribe events'),
+    bearer_location('/late', 'RaglineSubscribe late'), <<"EOF",
 </VirtualHost>
 <VirtualHost *:\@PORT\@>
 ServerName other
@@ -95,6 +98,33 @@ is($stream->connected && ($stream->events)[0]{data} =~ /"recovery":"(\w+)"/ && $
     'its reader is resumed');
 is(numbers($stream), join(' ', 1 .. $n), 'and gets everything');
 $_->close for $stream, $back, values %others;
+$httpd->stop;
+
+# From the newest on: what fills the memory, what a tenant missed, many that are nobody's, and where
+# somebody else was.
+my ($old, $late) = map { unique($_) } qw(old late);
+my ($first) = $slow->xadd('passes:late', tenant_id => $old, event_type => 'e', payload => '{"n":0}');
+$slow->client->eval(<<'EOF', 1, 'passes:late');
+for i = 1, 300000 do redis.call('XADD', KEYS[1], '*', 'tenant_id', '?') end
+EOF
+my ($was) = map { $slow->xadd('passes:late', tenant_id => $late, event_type => 'e',
+    payload => "{\"n\":$_}") } 0 .. 20;
+$slow->xadd('passes:late', tenant_id => 'full', event_type => 'e', payload => 'x' x 400_000) for 1 .. 4;
+$httpd->start;
+$slow->client->config_resetstat;
+$stream = reader('slow', '/late', $old, $first);
+ok(wait_until(sub {
+    ($slow->client->info('commandstats')->{cmdstat_xrevrange} // '') =~ /calls=(\d+)/ && $1 > 10;
+}, undef, 0.001), 'a pass is under way');
+kill('STOP', $slow->pid);
+is(scalar(grep { $_->{event} eq 'connected' } $stream->events), 0, 'and has to wait');
+$back = reader('slow', '/late', $late, $was);
+Ragline::SSE::pump(0.1) for 1 .. 10;
+kill('CONT', $slow->pid);
+ok($back->wait(sub { grep { $_->{event} eq 'caught_up' } $_[0]->events }), 'who came meanwhile');
+is(numbers($back), join(' ', 1 .. 20), 'gets everything that it went by');
+ok($stream->wait(sub { grep { $_->{event} eq 'caught_up' } $_[0]->events }), 'and it ends');
+$_->close for $stream, $back;
 
 $httpd->stop;
 unlike($httpd->error_log, qr/exit signal|AH00046/, 'nobody crashed or had to be killed');

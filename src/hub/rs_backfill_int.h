@@ -42,7 +42,8 @@ struct rs_backfill_t {
     rs_id_t limit_at[RS_STREAMS_MAX]; /* before these are more than `known_limit` entries */
     int known_limit;                  /* 0: not known */
     int failed;                       /* Redis answered with an error */
-    int forgot;                       /* a topic was forgotten during this pass */
+    int forgot; /* during this pass: of tenants without a topic something was left out, or a topic
+                 * was forgotten */
     struct {
         int k;
         int history;             /* XINFO, else entries */

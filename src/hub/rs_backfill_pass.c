@@ -157,6 +157,7 @@ static void prepend(rs_backfill_t *b, int k, rs_id_t id, const redisReply *field
     }
     topic = b->topic ? b->topic
                      : rs_hub_topic(b->hub, b->source, rs_entry_tenant(&e, name), b->streams);
+    b->forgot |= !topic;
     if (!topic || topic->trimmed || rs_id_cmp(id, topic->start[k]) > 0) {
         return; /* it has this one, or has begun to forget */
     }
