@@ -300,6 +300,10 @@ for my $case (['/one', 'one'], ['/three', @NAMES]) {
         push @{ $ids{$_} }, $redis->xadd($key{one}, tenant_id => $_, event_type => 'even',
             payload => "$n." . 'x' x 5_000) for @tenants;
     }
+    # What it has not read yet would come after `caught_up`.
+    ok(mode('tenant') || wait_until(sub {
+        stats_stream(stats($small), 'one')->{last_id} eq $ids{ $tenants[-1] }[-1]
+    }), 'all is read');
     for my $tenant (@tenants) {
         my $again = $small->stream('/one', token => token($tenant, 1),
             last_event_id => $ids{$tenant}[9]);
