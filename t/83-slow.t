@@ -224,7 +224,7 @@ for my $case (['/one', 1], ['/three', 3]) {
     wait_until(sub { step_all(@all); !grep { !$_->{told}{connected} } @all });
     my $load = Ragline::Load->start(redis => $redis, keys => [$keys[0]], tenants => [$tenant],
         rate => 1000, size => 4000);
-    ok(wait_until(sub { $late->step(30_000); stats_connections(stats($httpd)) == 0 }),
+    ok(wait_until(sub { $late->step(Ragline::Load::rate(30_000)); stats_connections(stats($httpd)) == 0 }),
         'all are ended');
     my $rounds = $load->stop;
     ok(wait_until(sub { step_all(@all); !grep { !$_->{ended} } @all }), 'and see it');

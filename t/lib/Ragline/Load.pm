@@ -17,7 +17,7 @@ use Ragline::Redis ();
 my $serial = 0;
 
 # What a rate is where everything is slower: a server that falls behind is another test.
-sub rate { return $_[0] / ($ENV{RAGLINE_TEST_SLOW} || 1) }
+sub rate { return $_[0] / ($ENV{RAGLINE_TEST_SLOW} ? 2 : 1) }
 
 # start(redis => ..., keys => [...], tenants => [...], rate => events a second, size => bytes).
 # A round is one event for each tenant: number n goes to the (n mod keys)-th key with event type
