@@ -207,6 +207,9 @@ for my $kind (qw(shared own)) {
     wait_until(sub { (group('shared', $tenant, 'few') // {})->{'last-delivered-id'} eq $ids[-1] });
     $stream->close;
     add('shared', $tenant, 3 .. 12);
+    # What is in memory still is nobody's limit.
+    $httpd[1]->stop;
+    $httpd[1]->start;
     $stream = subscribe(1, '/few', $tenant);
     is(recovery($stream), 'reset/limit', 'more than RaglineReplayLimit: said');
     $stream->take('caught_up');
@@ -264,6 +267,34 @@ for my $kind (qw(shared own)) {
     ok(wait_until(sub { Ragline::SSE::pump(0.1); add('shared', $tenant, 4 + $id++); own($stream) }),
         'events go on');
     unlike(numbers($stream), qr/\b[123]\b/, 'nothing comes twice');
+    $stream->close;
+}
+
+# --- a position that somebody else moves ----------------------------------------------------------------
+
+{
+    my $tenant = unique();
+    my $stream = subscribe(0, '/shared', $tenant);
+    my @ids = add('shared', $tenant, 1 .. 5);
+    wait_numbers($stream, 5);
+    position_is('shared', $tenant, $ids[-1], 'a position');
+    my ($name, $key, $client) = (group('shared', $tenant)->{name}, key('shared', $tenant), $redis->client);
+    my $leave = sub {
+        $stream->close;
+        wait_until(sub { stats_connections(stats($httpd[0])) == 0 });
+        sleep(3); # what it has taken is written by then
+    };
+    $leave->();
+    $client->xgroup('setid', $key, $name, $ids[1]);
+    $stream = subscribe(0, '/shared', $tenant);
+    $stream->take('caught_up');
+    is(numbers($stream), '', 'XGROUP SETID alone changes nothing');
+    $leave->();
+    $client->xgroup('setid', $key, $name, $ids[1]);
+    $client->hdel("ragline:groups:{$key}", $name);
+    $stream = subscribe(0, '/shared', $tenant);
+    $stream->take('caught_up');
+    is(numbers($stream), '3 4 5', 'without the field the group is asked');
     $stream->close;
 }
 
