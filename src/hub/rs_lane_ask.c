@@ -72,12 +72,21 @@ static void ask_acks(rs_lane_t *lane)
     }
 }
 
+/* FORCE: it was not delivered, so it is to be pending even if our consumer, or the group, was
+ * deleted by hand meanwhile. */
 static void ask_again(rs_lane_t *lane, const rs_delivery_t *d)
 {
     char id[RS_ID_LEN], count[NUMBER_LEN];
-    const char *argv[] = {
-        "XCLAIM",           lane->key->name, lane->share->group,          lane->share->me, "0",
-        id_text(id, d->id), "RETRYCOUNT",    number(count, d->count + 1), "JUSTID"};
+    const char *argv[] = {"XCLAIM",
+                          lane->key->name,
+                          lane->share->group,
+                          lane->share->me,
+                          "0",
+                          id_text(id, d->id),
+                          "RETRYCOUNT",
+                          number(count, d->count + 1),
+                          "FORCE",
+                          "JUSTID"};
 
     ask(lane, RS_STEP_AGAIN, 1, RS_ARRAY_LEN(argv), argv);
 }
@@ -95,6 +104,7 @@ static void ask_return(rs_lane_t *lane, const rs_delivery_t *d)
                           RETURNED_IDLE,
                           "RETRYCOUNT",
                           number(count, d->count < 0 ? 0 : d->count),
+                          "FORCE",
                           "JUSTID"};
 
     ask(lane, RS_STEP_RETURN, 1, RS_ARRAY_LEN(argv), argv);

@@ -65,6 +65,12 @@ static void hold_on(rs_lane_t *lane, const redisReply *reply)
     known(lane);
 }
 
+/* What is old cannot be taken, or not be buried: new entries must not wait for that. */
+static void look_later(rs_lane_t *lane)
+{
+    lane->look_after = lane->next_look = rs_clock_now() + RS_LANE_LOOK_MAX;
+}
+
 static int is_ours(const rs_lane_t *lane, rs_id_t id)
 {
     const rs_ring_t *lists[] = {&lane->share->out, &lane->share->waiting, &lane->chores,
@@ -154,14 +160,16 @@ static int on_entries(rs_lane_t *lane, const redisReply *entries, int claimed)
             }
         }
         if (claimed) {
-            RS_STAT_ADD(stats->redelivered, 1);
+            /* What was given back before anybody had some of it is delivered for the first time. */
+            RS_STAT_ADD(stats->redelivered, count > 1);
         }
         else if (lane->key == &lane->own) {
             RS_STAT_ADD(stats->read, 1);
             RS_STAT_SET(stats->last_ms, id.ms);
             RS_STAT_SET(stats->last_seq, id.seq);
         }
-        if (rs_id_cmp(id, lane->last) > 0) {
+        /* Just what the group has: it may be behind what the stream held when this began. */
+        if (!claimed || rs_id_cmp(id, lane->last) > 0) {
             lane->last = id;
         }
         rs_batch_see(&lane->size, entries->element[i]->element[1]);
@@ -193,6 +201,7 @@ static void on_claim(rs_lane_t *lane, const redisReply *reply)
     if (reply->type != REDIS_REPLY_ARRAY || on_entries(lane, reply, 1) < 0) {
         tell(lane,
              reply->type == REDIS_REPLY_ERROR ? reply->str : "an unexpected answer to XCLAIM");
+        look_later(lane);
     }
     lane->nclaims = 0;
     lane->again = 1;
@@ -245,7 +254,7 @@ static void on_look(rs_lane_t *lane, const redisReply *reply)
         if (lane->look_interval > RS_LANE_LOOK_MAX) {
             lane->look_interval = RS_LANE_LOOK_MAX;
         }
-        if (reply->elements >= RS_LANE_CLAIMS) {
+        if (reply->elements >= RS_LANE_CLAIMS && rs_clock_now() >= lane->look_after) {
             lane->next_look = 0;
         }
     }
@@ -309,7 +318,7 @@ static void on_again(rs_lane_t *lane, rs_delivery_t *d, const redisReply *reply)
     rs_stream_stats_t *stats = lane->share->source->streams[lane->key->stream].stats;
 
     if (reply->type == REDIS_REPLY_ARRAY && reply->elements == 0) {
-        forget(d); /* somebody else has it, or it was acknowledged by hand */
+        forget(d); /* it was deleted */
         return;
     }
     /* Whatever Redis refused: it was not delivered. */
@@ -330,6 +339,7 @@ static void on_buried(rs_lane_t *lane, rs_delivery_t *d, const redisReply *reply
 
     if (reply->type == REDIS_REPLY_ERROR && !no_group(reply)) {
         tell(lane, reply->str);
+        look_later(lane);
     }
     else if (reply->type == REDIS_REPLY_INTEGER && reply->integer) {
         RS_STAT_ADD(stream->stats->dead_lettered, 1);
@@ -344,6 +354,18 @@ static void on_buried(rs_lane_t *lane, rs_delivery_t *d, const redisReply *reply
         }
     }
     forget(d); /* what is still pending becomes old, and is found again */
+}
+
+static void on_returned(rs_lane_t *lane, rs_delivery_t *d, const redisReply *reply)
+{
+    if (no_group(reply)) {
+        rs_ring_put_last(&lane->chores, &d->link); /* to the one that is made again */
+        return;
+    }
+    if (reply->type == REDIS_REPLY_ERROR) {
+        tell(lane, reply->str);
+    }
+    forget(d);
 }
 
 static void on_chores(rs_lane_t *lane, const rs_step_t *step, const redisReply *reply)
@@ -365,10 +387,7 @@ static void on_chores(rs_lane_t *lane, const rs_step_t *step, const redisReply *
             on_buried(lane, d, reply);
             break;
         default:
-            if (reply->type == REDIS_REPLY_ERROR && !no_group(reply)) {
-                tell(lane, reply->str);
-            }
-            forget(d);
+            on_returned(lane, d, reply);
             break;
         }
     }

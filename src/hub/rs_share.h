@@ -96,6 +96,7 @@ struct rs_lane_t {
     int again;        /* another turn is wanted */
     apr_time_t pause; /* Redis refused something: until then it is left in peace */
     apr_time_t next_look, next_sweep, next_touch;
+    apr_time_t look_after; /* something old was refused: no hurry with the others until then */
     apr_interval_time_t look_interval;
     rs_claim_t claims[RS_LANE_CLAIMS];
     int nclaims;
