@@ -318,5 +318,6 @@ int main(void)
     rs_log_sink(sink, RS_LOG_DEBUG);
     test_resolver();
     test_link();
+    apr_pool_destroy(p);
     return done_testing();
 }
