@@ -52,7 +52,7 @@ for my $kind (sort keys %template) {
 
     # No gaps: trimmed after it was read, deleted before it was read.
     my $client = $redis->client;
-    sleep(2); # where the stream stands is asked once a second
+    sleep(5); # where the stream stands is asked once a second, or when XREAD has waited in vain
     $client->xtrim(key($kind, $tenant), 'MAXLEN', '=', 2);
     my @children = $httpd->children;
     kill('STOP', @children);
