@@ -35,11 +35,15 @@ sub conf
 
 my $httpd = Ragline::Httpd->new(name => 'main', conf => conf())->start;
 
+# Comes again when it is told to: not every connection to Redis is back at the same moment.
 sub open_stream
 {
     my ($path, $tenant, @more) = @_;
-    my $stream = $httpd->stream($path, token => token($tenant, 1), @more);
-    $stream->connected;
+    my $stream;
+    wait_until(sub {
+        $stream = $httpd->stream($path, token => token($tenant, 1), @more);
+        $stream->connected;
+    });
     return $stream;
 }
 
