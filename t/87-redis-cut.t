@@ -135,7 +135,9 @@ my $httpd = Ragline::Httpd->new(name => 'main', conf => join('',
     (map { "RaglineStream $_ $key{$_}\n" } sort keys %key),
     bearer_location('/one', 'RaglineSubscribe one', 'RaglineHeartbeat 1s'),
     bearer_location('/both', 'RaglineSubscribe one two', 'RaglineHeartbeat 1s')))->start;
-my $children = () = $httpd->children;
+my $children;
+# httpd takes connections before its children are there.
+wait_until(sub { $children = () = $httpd->children }) or die "httpd has no children\n";
 
 sub open_stream
 {
