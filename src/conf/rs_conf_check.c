@@ -101,7 +101,7 @@ static int has(const rs_server_conf_t *conf, const rs_stream_conf_t *stream)
     return 0;
 }
 
-static int same_redis(const rs_server_conf_t *a, const rs_server_conf_t *b)
+int rs_check_same_redis(const rs_server_conf_t *a, const rs_server_conf_t *b)
 {
     return a->url && b->url && !strcmp(a->url->label, b->url->label);
 }
@@ -116,7 +116,7 @@ static const rs_stream_conf_t *other_with_key(server_rec *first, const rs_server
     for (s = first; s; s = s->next) {
         const rs_server_conf_t *conf = rs_conf_server(s);
 
-        for (i = 0; same_redis(conf, of) && i < conf->streams->nelts; i++) {
+        for (i = 0; rs_check_same_redis(conf, of) && i < conf->streams->nelts; i++) {
             const rs_stream_conf_t *other = APR_ARRAY_IDX(conf->streams, i, rs_stream_conf_t *);
 
             if (other == stream && conf == of) {
@@ -140,7 +140,7 @@ static void check_streams(apr_pool_t *p, server_rec *first, server_rec *s)
                                *other;
 
         /* Said of the main server already. */
-        if (s != first && same_redis(conf, main_conf) && has(main_conf, stream)) {
+        if (s != first && rs_check_same_redis(conf, main_conf) && has(main_conf, stream)) {
             continue;
         }
         other = other_with_key(first, conf, stream);

@@ -17,6 +17,9 @@ void rs_check_warn(server_rec *s, const ap_directive_t *at, const char *sentence
  * (rs_conf_secrets.c). */
 void rs_check_secrets(apr_pool_t *pconf, server_rec *main_server);
 
+/* Whether two hosts read one Redis; the URLs have been parsed. */
+int rs_check_same_redis(const rs_server_conf_t *a, const rs_server_conf_t *b);
+
 /* Keys with {tenant} in them (rs_conf_keys.c). */
 void rs_check_keys(apr_pool_t *p, server_rec *main_server);
 

@@ -79,11 +79,6 @@ static void check_pair(apr_pool_t *p, const rs_server_conf_t *conf, const rs_str
     }
 }
 
-static int same_redis(const rs_server_conf_t *a, const rs_server_conf_t *b)
-{
-    return a->url && b->url && !strcmp(a->url->label, b->url->label);
-}
-
 /* All streams of one Redis against each other, also of different hosts; those that hosts inherit
  * once. */
 static apr_array_header_t *streams_of(apr_pool_t *p, server_rec *first,
@@ -96,7 +91,7 @@ static apr_array_header_t *streams_of(apr_pool_t *p, server_rec *first,
     for (s = first; s; s = s->next) {
         const rs_server_conf_t *conf = rs_conf_server(s);
 
-        for (i = 0; same_redis(conf, redis) && i < conf->streams->nelts; i++) {
+        for (i = 0; rs_check_same_redis(conf, redis) && i < conf->streams->nelts; i++) {
             rs_stream_conf_t *stream = APR_ARRAY_IDX(conf->streams, i, rs_stream_conf_t *);
 
             for (k = 0; k < all->nelts && APR_ARRAY_IDX(all, k, rs_stream_conf_t *) != stream;
@@ -114,7 +109,7 @@ static int redis_was_seen(server_rec *first, const rs_server_conf_t *conf)
 {
     server_rec *s;
 
-    for (s = first; rs_conf_server(s) != conf && !same_redis(rs_conf_server(s), conf);
+    for (s = first; rs_conf_server(s) != conf && !rs_check_same_redis(rs_conf_server(s), conf);
          s = s->next) {
     }
     return rs_conf_server(s) != conf;

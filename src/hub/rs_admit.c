@@ -43,6 +43,12 @@ void rs_hub_attach(rs_hub_t *hub, rs_client_t *client)
     }
 }
 
+void rs_hub_refuse(rs_hub_t *hub, rs_client_t *client)
+{
+    client->refused = "redis_unavailable";
+    rs_hub_attach(hub, client);
+}
+
 void rs_hub_place(rs_hub_t *hub, rs_client_t *client)
 {
     if (rs_backfill_place(hub, client)) {
@@ -104,7 +110,7 @@ void rs_hub_key_known(rs_key_t *key)
     rs_client_t *client;
 
     for (topic = key->tenant->topics; topic; topic = topic->next) {
-        if (!(topic->streams & ((apr_uint64_t)1 << key->stream))) {
+        if (!rs_topic_reads(topic, key)) {
             continue;
         }
         rs_topic_begin(topic, key);
@@ -121,8 +127,7 @@ void rs_hub_refuse_waiting(rs_hub_t *hub, rs_source_t *source)
 
     for (topic = rs_hub_topics(hub); topic; topic = topic->newer) {
         while (topic->source == source && (client = take_waiting(topic))) {
-            client->refused = "redis_unavailable";
-            rs_hub_attach(hub, client);
+            rs_hub_refuse(hub, client);
         }
     }
 }

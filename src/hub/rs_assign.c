@@ -51,11 +51,6 @@ static void cursor_after(const rs_topic_t *topic, int stream, rs_id_t id, rs_cur
     }
 }
 
-static int reads(const rs_topic_t *topic, const rs_key_t *key)
-{
-    return (topic->streams & ((apr_uint64_t)1 << key->stream)) != 0;
-}
-
 static void append(rs_hub_t *hub, rs_topic_t *topic, int stream, rs_id_t id, const rs_entry_t *e)
 {
     rs_cursor_t cursor;
@@ -133,7 +128,7 @@ void rs_assign_entry(rs_hub_t *hub, rs_key_t *key, rs_id_t id, const redisReply 
         tenant = rs_tenants_find(source, e.tenant.data, e.tenant.len);
     }
     for (topic = tenant ? tenant->topics : NULL; topic; topic = topic->next) {
-        if (reads(topic, key)) {
+        if (rs_topic_reads(topic, key)) {
             append(hub, topic, key->stream, id, &e);
             clients += topic->clients;
         }

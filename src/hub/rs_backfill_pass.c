@@ -244,10 +244,7 @@ static void merge(rs_backfill_t *b)
 }
 
 /* A key that is not a stream is one that is not there. */
-static int is_other_type(const redisReply *reply)
-{
-    return reply->type == REDIS_REPLY_ERROR && strncmp(reply->str, "WRONGTYPE", 9) == 0;
-}
+static int is_other_type(const redisReply *reply) { return rs_reply_is_error(reply, "WRONGTYPE"); }
 
 static void pass_reply(rs_job_t *job, int n, redisReply **reply, int last)
 {
@@ -293,8 +290,7 @@ static void refuse_all(rs_hub_t *hub, rs_client_t *client)
 
     for (; client; client = next) {
         next = (rs_client_t *)client->msg.next;
-        client->refused = "redis_unavailable";
-        rs_hub_attach(hub, client);
+        rs_hub_refuse(hub, client);
     }
 }
 

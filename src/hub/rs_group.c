@@ -240,8 +240,7 @@ static void settle(rs_groups_t *all, rs_group_t *group, const rs_cursor_t *to, i
         client->resuming = group->state != RS_GROUP_NEW;
         client->resume->own = group->at;
         if (failed) {
-            client->refused = "redis_unavailable";
-            rs_hub_attach(hub, client);
+            rs_hub_refuse(hub, client);
         }
         else {
             rs_hub_place(hub, client);

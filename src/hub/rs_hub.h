@@ -77,6 +77,9 @@ int rs_hub_is_full(const rs_hub_t *hub);
 
 /* Gives a client that has its number, or a reason to be refused, to a streamer. */
 void rs_hub_attach(rs_hub_t *hub, rs_client_t *client);
+
+/* Sends away, for a while, a client that has a topic: Redis does not answer. */
+void rs_hub_refuse(rs_hub_t *hub, rs_client_t *client);
 void rs_hub_fetched(rs_hub_t *hub, rs_fetch_t *fetch);
 
 /* To one of the streamers; with the next turn to another one. 0: that has ended. */

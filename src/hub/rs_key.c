@@ -42,7 +42,7 @@ static void each_topic(const rs_key_t *key, void (*call)(rs_hub_t *hub, rs_topic
 
     for (topic = key->tenant ? key->tenant->topics : rs_hub_topics(hub); topic;
          topic = key->tenant ? topic->next : topic->newer) {
-        if (topic->source == key->source && (topic->streams & ((apr_uint64_t)1 << key->stream))) {
+        if (topic->source == key->source && rs_topic_reads(topic, key)) {
             call(hub, topic);
         }
     }

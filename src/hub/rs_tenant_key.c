@@ -41,11 +41,6 @@ static void ask(rs_watch_t *watch)
     }
 }
 
-static int is_error(const redisReply *reply, const char *word)
-{
-    return reply->type == REDIS_REPLY_ERROR && strncmp(reply->str, word, strlen(word)) == 0;
-}
-
 static void note_read(rs_key_t *key)
 {
     if (!key->is_read) {
@@ -80,7 +75,7 @@ static void leave_out(rs_key_t *key, const redisReply *reply)
                              "until that changes, and so are others of this kind",
                key->source->url->label, key->name);
     }
-    if (is_error(reply, "NOPERM")) {
+    if (rs_reply_is_error(reply, "NOPERM")) {
         note_read(key); /* Redis does not tell of what it does not let us read */
         key->unseen |= !key->known;
     }
@@ -99,7 +94,7 @@ static int on_position(rs_key_t *key, const redisReply *reply)
 
     key->behind = 0;
 
-    if (is_error(reply, "WRONGTYPE") || is_error(reply, "NOPERM")) {
+    if (rs_reply_is_error(reply, "WRONGTYPE") || rs_reply_is_error(reply, "NOPERM")) {
         leave_out(key, reply);
     }
     else if (rs_history_parse(&history, reply)) {
@@ -177,7 +172,8 @@ static int on_reply(rs_watch_t *watch, int n, redisReply **reply, int last)
         return key->behind;
     }
     key->check = 1;
-    if (count == 0 || is_error(*reply, "WRONGTYPE") || is_error(*reply, "NOPERM")) {
+    if (count == 0 || rs_reply_is_error(*reply, "WRONGTYPE")
+        || rs_reply_is_error(*reply, "NOPERM")) {
         return 1;
     }
     rs_watcher_fail(key->source->watcher, (*reply)->type == REDIS_REPLY_ERROR

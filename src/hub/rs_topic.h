@@ -107,6 +107,12 @@ int rs_topic_known(const rs_topic_t *topic);
 /* Hub. A key's position became known: the topic begins there. */
 void rs_topic_begin(rs_topic_t *topic, const rs_key_t *key);
 
+/* Whether this key, of its source and its tenant, is among its streams. */
+static inline int rs_topic_reads(const rs_topic_t *topic, const rs_key_t *key)
+{
+    return (topic->streams & ((apr_uint64_t)1 << key->stream)) != 0;
+}
+
 /* Whether its keys are its tenant's own. */
 static inline int rs_topic_is_own(const rs_topic_t *topic) { return topic->key[0]->tenant != NULL; }
 

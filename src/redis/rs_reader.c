@@ -134,16 +134,11 @@ static void ask_entries(rs_reader_t *r)
 
 /* --- replies --- */
 
-static int is_error(const redisReply *reply, const char *word)
-{
-    return reply->type == REDIS_REPLY_ERROR && strncmp(reply->str, word, strlen(word)) == 0;
-}
-
 /* Something about this key. A command that may not be used is about all of them. */
 static int is_about_key(const redisReply *reply)
 {
-    return is_error(reply, "WRONGTYPE")
-           || (is_error(reply, "NOPERM") && !strstr(reply->str, "to run"));
+    return rs_reply_is_error(reply, "WRONGTYPE")
+           || (rs_reply_is_error(reply, "NOPERM") && !strstr(reply->str, "to run"));
 }
 
 static void on_position(rs_reader_t *r, const redisReply *reply)
@@ -222,7 +217,7 @@ static void on_entries(rs_reader_t *r, const redisReply *reply)
     int full = 0;
     size_t i;
 
-    if (is_error(reply, "WRONGTYPE")) {
+    if (rs_reply_is_error(reply, "WRONGTYPE")) {
         ask_positions(r); /* finds out which */
         return;
     }

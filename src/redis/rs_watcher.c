@@ -46,7 +46,6 @@ struct rs_watcher_t {
 
     apr_hash_t *keys; /* key → the first rs_watch_t; the hash recycles its entries */
     rs_watch_t *first, **last;
-    rs_watch_t *asking;
     struct {
         rs_watch_t *watch; /* NULL: removed meanwhile */
         int asked, got;
