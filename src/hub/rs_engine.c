@@ -21,12 +21,18 @@ apr_status_t rs_engine_create(rs_engine_t **out, apr_pool_t *pchild, const rs_en
                               rs_stats_t *stats)
 {
     rs_engine_t *engine = apr_pcalloc(pchild, sizeof(*engine));
+    apr_status_t rv;
+    int i;
 
     engine->conf = *conf;
     engine->stats = stats;
     rs_profiles_open(&engine->profiles);
     *out = engine;
-    return rs_hub_create(&engine->hub, pchild, engine);
+    rv = rs_hub_create(&engine->hub, pchild, engine);
+    for (i = 0; rv == APR_SUCCESS && i < engine->conf.streamers; i++) {
+        rv = rs_streamer_create(&engine->streamers[i], pchild, engine, i);
+    }
+    return rv;
 }
 
 static int by_key(const void *a, const void *b)
@@ -126,7 +132,7 @@ apr_status_t rs_engine_start(rs_engine_t *engine, apr_pool_t *pchild)
     int i;
 
     for (i = 0; rv == APR_SUCCESS && i < engine->conf.streamers; i++) {
-        rv = rs_streamer_create(&engine->streamers[i], pchild, engine, i);
+        rv = rs_streamer_start(engine->streamers[i], pchild);
     }
     return rv == APR_SUCCESS ? rs_hub_start(engine->hub) : rv;
 }

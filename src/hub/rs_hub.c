@@ -404,27 +404,30 @@ static apr_time_t turn(rs_hub_t *hub, apr_time_t now)
     return next;
 }
 
-static void *APR_THREAD_FUNC run(apr_thread_t *thread __attribute__((unused)), void *data)
+int rs_hub_turn(rs_hub_t *hub)
 {
-    rs_hub_t *hub = data;
     rs_poll_event_t events[4 * RS_STATS_SOURCES];
+    apr_time_t now = rs_clock_now(), next = turn(hub, now);
     rs_msg_t *msg, *next_msg;
     int i, n;
 
-    while (!over(hub)) {
-        apr_time_t now = rs_clock_now();
-        apr_time_t next = turn(hub, now);
-
-        n = rs_poll_wait(hub->poll, events, 4 * RS_STATS_SOURCES, next > now ? next - now : 0);
-        hub->now = rs_clock_now();
-        for (i = 0; i < n; i++) {
-            rs_link_io(events[i].data, events[i].events);
-        }
-        for (msg = rs_inbox_drain(&hub->inbox); msg; msg = next_msg) {
-            next_msg = msg->next;
-            on_message(hub, msg);
-        }
+    n = rs_poll_wait(hub->poll, events, 4 * RS_STATS_SOURCES, next > now ? next - now : 0);
+    hub->now = rs_clock_now();
+    for (i = 0; i < n; i++) {
+        rs_link_io(events[i].data, events[i].events);
     }
+    for (msg = rs_inbox_drain(&hub->inbox); msg; msg = next_msg) {
+        next_msg = msg->next;
+        on_message(hub, msg);
+    }
+    return !over(hub);
+}
+
+void rs_hub_end(rs_hub_t *hub)
+{
+    rs_msg_t *msg, *next_msg;
+    int i;
+
     for (msg = rs_inbox_close(&hub->inbox); msg; msg = next_msg) {
         next_msg = msg->next;
         if (msg->kind == RS_MSG_SUBMIT || msg->kind == RS_MSG_RELEASE) {
@@ -448,6 +451,13 @@ static void *APR_THREAD_FUNC run(apr_thread_t *thread __attribute__((unused)), v
     }
     rs_buf_free(&hub->scratch);
     free(hub->dirty);
+}
+
+static void *APR_THREAD_FUNC run(apr_thread_t *thread __attribute__((unused)), void *data)
+{
+    while (rs_hub_turn(data)) {
+    }
+    rs_hub_end(data);
     return NULL;
 }
 

@@ -39,6 +39,12 @@ void rs_hub_wake(rs_hub_t *hub);
 /* After every streamer is joined. */
 void rs_hub_stop(rs_hub_t *hub);
 
+/* What the thread does, again and again: waits for something and sees to it. 0: it is over. */
+int rs_hub_turn(rs_hub_t *hub);
+
+/* And in the end: lets go of everything. */
+void rs_hub_end(rs_hub_t *hub);
+
 /* The rest is for the hub's own files. */
 
 /* rs_assign.c: one entry of a stream goes to the topics of its tenant. */

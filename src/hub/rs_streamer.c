@@ -106,32 +106,35 @@ static int over(const rs_streamer_t *s)
     return s->drain_until && (s->clients == 0 || s->now >= s->drain_until);
 }
 
-static void *APR_THREAD_FUNC run(apr_thread_t *thread __attribute__((unused)), void *data)
+int rs_streamer_turn(rs_streamer_t *s)
 {
-    rs_streamer_t *s = data;
     rs_poll_event_t events[256];
     rs_timer_t *timer;
     rs_msg_t *msg, *next;
     int i, n;
 
+    n = rs_poll_wait(s->poll, events, 256,
+                     s->wheel.armed ? s->wheel.next - s->now : apr_time_from_sec(10));
     s->now = rs_clock_now();
-    rs_wheel_init(&s->wheel, s->now);
-    while (!over(s)) {
-        n = rs_poll_wait(s->poll, events, 256,
-                         s->wheel.armed ? s->wheel.next - s->now : apr_time_from_sec(10));
-        s->now = rs_clock_now();
-        for (i = 0; i < n; i++) {
-            on_event(s, &events[i]);
-        }
-        for (msg = rs_inbox_drain(&s->inbox); msg; msg = next) {
-            next = msg->next;
-            on_message(s, msg);
-        }
-        while ((timer = rs_wheel_due(&s->wheel, s->now))) {
-            rs_life_deadline(s, CLIENT_OF_TIMER(timer));
-        }
-        give_back_released(s);
+    for (i = 0; i < n; i++) {
+        on_event(s, &events[i]);
     }
+    for (msg = rs_inbox_drain(&s->inbox); msg; msg = next) {
+        next = msg->next;
+        on_message(s, msg);
+    }
+    while ((timer = rs_wheel_due(&s->wheel, s->now))) {
+        rs_life_deadline(s, CLIENT_OF_TIMER(timer));
+    }
+    give_back_released(s);
+    return !over(s);
+}
+
+void rs_streamer_end(rs_streamer_t *s)
+{
+    rs_timer_t *timer;
+    rs_msg_t *msg, *next;
+
     for (msg = rs_inbox_close(&s->inbox); msg; msg = next) {
         next = msg->next;
         if (msg->kind == RS_MSG_ATTACH) {
@@ -150,6 +153,13 @@ static void *APR_THREAD_FUNC run(apr_thread_t *thread __attribute__((unused)), v
     give_back_released(s);
     rs_buf_free(&s->buf);
     __atomic_store_n(&s->ended, 1, __ATOMIC_RELEASE);
+}
+
+static void *APR_THREAD_FUNC run(apr_thread_t *thread __attribute__((unused)), void *data)
+{
+    while (rs_streamer_turn(data)) {
+    }
+    rs_streamer_end(data);
     return NULL;
 }
 
@@ -167,7 +177,14 @@ apr_status_t rs_streamer_create(rs_streamer_t **out, apr_pool_t *pchild, rs_engi
         return rv;
     }
     rs_inbox_open(&s->inbox, s->poll);
+    s->now = rs_clock_now();
+    rs_wheel_init(&s->wheel, s->now);
     *out = s;
+    return APR_SUCCESS;
+}
+
+apr_status_t rs_streamer_start(rs_streamer_t *s, apr_pool_t *pchild)
+{
     return apr_thread_create(&s->thread, NULL, run, s, pchild);
 }
 
@@ -183,11 +200,16 @@ void rs_streamer_drain(rs_streamer_t *s, apr_interval_time_t spread, apr_interva
     rs_inbox_post(&s->inbox, &s->drain_msg, RS_MSG_DRAIN);
 }
 
-int rs_streamer_ended(rs_streamer_t *s) { return __atomic_load_n(&s->ended, __ATOMIC_ACQUIRE); }
+int rs_streamer_ended(rs_streamer_t *s)
+{
+    return !s->thread || __atomic_load_n(&s->ended, __ATOMIC_ACQUIRE);
+}
 
 void rs_streamer_join(rs_streamer_t *s)
 {
     apr_status_t ignored;
 
-    apr_thread_join(&ignored, s->thread);
+    if (s->thread) {
+        apr_thread_join(&ignored, s->thread);
+    }
 }

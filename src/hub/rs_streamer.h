@@ -30,6 +30,13 @@ enum {
 
 apr_status_t rs_streamer_create(rs_streamer_t **streamer, apr_pool_t *pchild, rs_engine_t *engine,
                                 int index);
+apr_status_t rs_streamer_start(rs_streamer_t *streamer, apr_pool_t *pchild);
+
+/* What the thread does, again and again: waits for something and sees to it. 0: it is over. */
+int rs_streamer_turn(rs_streamer_t *streamer);
+
+/* And in the end: lets go of everything. */
+void rs_streamer_end(rs_streamer_t *streamer);
 
 /* Any thread: see rs_inbox_post(). */
 int rs_streamer_post(rs_streamer_t *streamer, rs_msg_t *msg, int kind);
