@@ -35,6 +35,7 @@ void rs_hub_attach(rs_hub_t *hub, rs_client_t *client)
     rs_follow_t *follow = rs_tenants_follow(topic, rs_hub_engine(hub)->streamers[index], index);
 
     client->follow = follow;
+    rs_group_set_from(client);
     if (follow) {
         follow->clients++;
     }
@@ -56,9 +57,14 @@ void rs_hub_place(rs_hub_t *hub, rs_client_t *client)
     }
 }
 
-/* Where its keys stand is known. */
+/* Where its keys stand is known. An id that is none of this endpoint's is as good as none where there
+ * is a place to start from without one; what the group waits with is not passed over. */
 static void start(rs_hub_t *hub, rs_client_t *client)
 {
+    if (client->group && *client->cursor && !rs_backfill_reads(client)) {
+        client->cursor = "";
+        client->reason = "unknown";
+    }
     if (!rs_group_start(client)) {
         rs_hub_place(hub, client);
     }
@@ -113,7 +119,6 @@ void rs_hub_key_known(rs_key_t *key)
         if (!rs_topic_reads(topic, key)) {
             continue;
         }
-        rs_topic_begin(topic, key);
         while (rs_topic_known(topic) && (client = take_waiting(topic))) {
             start(hub, client);
         }

@@ -45,9 +45,9 @@ static void cursor_after(const rs_topic_t *topic, int stream, rs_id_t id, rs_cur
     int i;
 
     cursor->n = topic->nstreams;
-    cursor->keys = topic->fingerprint;
+    cursor->tags = &topic->tags;
     for (i = 0; i < topic->nstreams; i++) {
-        cursor->pos[i] = topic->stream[i] == stream ? id : topic->key[i]->at;
+        cursor->pos[i] = topic->stream[i] == stream ? id : topic->key[i]->now.at;
     }
 }
 
@@ -67,19 +67,21 @@ static void append(rs_hub_t *hub, rs_topic_t *topic, int stream, rs_id_t id, con
     rs_hub_append(hub, topic, event);
 }
 
-static void append_gap(rs_hub_t *hub, rs_topic_t *topic, const rs_key_t *key)
+void rs_assign_gap(rs_topic_t *topic, const rs_key_t *key)
 {
+    rs_hub_t *hub = key->source->hub;
     rs_buf_t *b = rs_hub_scratch(hub);
+    rs_id_t gap = key->now.gap;
     char text[RS_CURSOR_LEN];
     rs_event_t *event = NULL;
     rs_cursor_t cursor;
     size_t head, tail;
 
-    cursor_after(topic, key->stream, key->at, &cursor);
+    cursor_after(topic, key->stream, gap, &cursor);
     rs_buf_clear(b);
     rs_sse_reset_shared(b, text, rs_cursor_format(text, &cursor), "trimmed", &head, &tail);
     if (rs_buf_ok(b)) {
-        event = rs_event_create((apr_uint16_t)key->stream, key->at, b->data, b->len, "", 0);
+        event = rs_event_create((apr_uint16_t)key->stream, gap, b->data, b->len, "", 0);
     }
     if (!event) {
         rs_hub_break_topic(hub, topic);
@@ -89,20 +91,7 @@ static void append_gap(rs_hub_t *hub, rs_topic_t *topic, const rs_key_t *key)
     event->head = (apr_uint32_t)head;
     event->tail = (apr_uint32_t)tail;
     rs_hub_append(hub, topic, event);
-}
-
-void rs_assign_gap(rs_hub_t *hub, rs_key_t *key)
-{
-    rs_topic_t *topic, *next;
-
-    /* Appending moves a topic to the end of the list, where it is met again: it owes nothing. */
-    for (topic = key->tenant ? key->tenant->topics : rs_hub_topics(hub); topic; topic = next) {
-        next = key->tenant ? topic->next : topic->newer;
-        if (topic->owed) {
-            topic->owed = 0;
-            append_gap(hub, topic, key);
-        }
-    }
+    rs_topic_raise(topic, rs_topic_k(topic, key->stream), gap);
 }
 
 void rs_assign_entry(rs_hub_t *hub, rs_key_t *key, rs_id_t id, const redisReply *fields)

@@ -23,7 +23,6 @@ static rs_backfill_t *create(rs_hub_t *hub, rs_topic_t *topic)
         b->source = source;
         b->streams = topic->streams;
         b->n = topic->nstreams;
-        b->fingerprint = topic->fingerprint;
         memcpy(b->key, topic->key, sizeof(b->key));
         rs_backfill_pass_init(&b->job);
     }
@@ -58,70 +57,71 @@ void rs_backfill_verdict(rs_client_t *client, const char *recovery, const char *
     client->reason = reason;
 }
 
-/* The number at which the newest `last` events begin that this client wants. */
-static apr_uint64_t newest(rs_client_t *client, int last)
+/* At its position; number 0 where the topic does not hold that: then the streamer has it fetched. */
+static void place_at(rs_client_t *client)
 {
-    rs_topic_t *topic = client->topic;
-    apr_uint64_t seq = topic->next_seq; /* the hub's own: no lock */
-
-    while (seq > topic->first && last > 0) {
-        seq--;
-        last -= rs_client_wants(client, topic->ring[seq & (topic->size - 1)]) != 0;
-    }
-    return seq;
-}
-
-/* RaglineStart: at the newest events that the client wants, and its position right before them. */
-static void place_at_newest(rs_client_t *client)
-{
-    rs_topic_t *topic = client->topic;
-
-    client->seq = newest(client, client->profile->start_last);
-    if (topic->nstreams == 1) {
-        client->resume->own.pos[0] =
-            client->seq < topic->next_seq
-                ? rs_id_before(topic->ring[client->seq & (topic->size - 1)]->id)
-                : topic->key[0]->at;
-    }
-}
-
-/* At its position; number 0 where the topic does not hold that (it was trimmed meanwhile): then the
- * streamer has it fetched. */
-void rs_backfill_place_at(rs_client_t *client)
-{
-    if (client->profile->start_last && !client->resuming) {
-        place_at_newest(client);
-    }
-    else {
-        client->seq = rs_topic_seek(client->topic, &client->resume->own);
-    }
+    client->seq = rs_topic_seek(client->topic, &client->resume->own);
 }
 
 /* From now on. */
-void rs_backfill_place_live(rs_client_t *client)
+static void place_live(rs_client_t *client)
 {
     rs_topic_t *topic = client->topic;
     int k;
 
     for (k = 0; k < topic->nstreams; k++) {
-        client->resume->own.pos[k] = topic->key[k]->at;
+        client->resume->own.pos[k] = topic->key[k]->now.at;
     }
     client->seq = rs_topic_next(topic);
 }
 
-static int in_memory(const rs_client_t *client)
+/* RaglineStart: right before the newest events that the client wants, if they are all in memory. */
+static int place_at_newest(rs_client_t *client)
+{
+    rs_topic_t *topic = client->topic;
+    apr_uint64_t seq = topic->next_seq; /* the hub's own: no lock */
+    int want = client->profile->start_last;
+
+    place_live(client);
+    while (seq > topic->first && want > 0) {
+        const rs_event_t *e = topic->ring[--seq & (topic->size - 1)];
+
+        if (rs_client_wants(client, e)) {
+            client->resume->own.pos[rs_topic_k(topic, e->stream)] = rs_id_before(e->id);
+            want--;
+        }
+    }
+    place_at(client);
+    return want == 0 && client->seq;
+}
+
+void rs_backfill_judge(rs_client_t *client, const rs_history_t *history)
+{
+    rs_cursor_t *own = &client->resume->own;
+    rs_id_t first;
+    rs_verdict_kind_t kind = rs_verdict_hub(client->topic, own, history, &first);
+
+    if (kind > RS_VERDICT_ASK) {
+        if (!client->reason || kind == RS_VERDICT_LOST) {
+            rs_backfill_verdict(client, "reset", rs_verdict_reason(kind));
+        }
+        client->first = first;
+    }
+    place_at(client);
+}
+
+/* It may have what this child has yet to read; or what Redis has lost. */
+static int is_ahead(const rs_client_t *client)
 {
     const rs_topic_t *topic = client->topic;
     int k;
 
     for (k = 0; k < topic->nstreams; k++) {
-        /* Once a stream was replaced, an id may be one of the old stream: Redis has to tell. */
-        if (topic->key[k]->replaced || rs_id_cmp(client->resume->own.pos[k], topic->key[k]->at) > 0
-            || rs_id_cmp(client->resume->own.pos[k], topic->start[k]) < 0) {
-            return 0;
+        if (rs_id_cmp(client->resume->own.pos[k], topic->key[k]->now.at) > 0) {
+            return 1;
         }
     }
-    return 1;
+    return 0;
 }
 
 /* Who was more than its limit behind the last time is so again: nothing is looked through for that
@@ -151,51 +151,69 @@ void rs_backfill_keep(rs_backfill_t *b, apr_time_t now)
         return; /* nobody else reads these keys */
     }
     for (k = 0; !recording(b, now) && k < b->n; k++) {
-        b->since[k] = b->key[k]->at;
+        b->since[k] = b->key[k]->now.at;
     }
     b->record_until = now + RECORD;
 }
 
-int rs_backfill_place(rs_hub_t *hub, rs_client_t *client)
+static int wait_for_pass(rs_hub_t *hub, rs_client_t *client)
 {
-    rs_topic_t *topic = client->topic;
-    rs_cursor_t *own = &client->resume->own;
-    rs_backfill_t *b;
+    rs_backfill_t *b = of_topic(client->topic);
 
-    own->n = topic->nstreams;
-    own->keys = topic->fingerprint;
-    rs_backfill_verdict(client, "new", NULL);
-    if (!*client->cursor && !client->resuming && !client->profile->start_last) {
-        rs_backfill_place_live(client);
-        return 1;
-    }
-    client->resume->announce = 1;
-    if (*client->cursor && !rs_cursor_parse(own, client->cursor, strlen(client->cursor))) {
-        rs_backfill_verdict(client, "reset", "unknown");
-        rs_backfill_place_live(client);
-        return 1;
-    }
-    client->resuming |= *client->cursor != '\0';
-    if (client->resuming) {
-        rs_backfill_verdict(client, "resumed", NULL);
-    }
-    b = of_topic(topic);
-    if (b) {
-        apply_known_limit(b, client);
-    }
-    if (in_memory(client)) {
-        rs_backfill_place_at(client);
-        return 1;
-    }
-    if (!b && !(b = create(hub, topic))) {
+    if (!b && !(b = create(hub, client->topic))) {
         client->refused = "internal";
         return 1;
     }
     rs_backfill_keep(b, rs_clock_now());
     client->msg.next = (rs_msg_t *)b->waiting;
     b->waiting = client;
-    rs_loader_post(b->source->loader, &b->job);
+    rs_backfill_sweep(client->topic);
     return 0;
+}
+
+int rs_backfill_reads(rs_client_t *client)
+{
+    rs_cursor_t *own = &client->resume->own;
+
+    own->n = client->topic->nstreams;
+    own->tags = &client->topic->tags;
+    place_live(client); /* streams that the id does not know begin now */
+    return rs_cursor_parse(own, client->cursor, strlen(client->cursor));
+}
+
+int rs_backfill_place(rs_hub_t *hub, rs_client_t *client)
+{
+    rs_topic_t *topic = client->topic;
+    rs_backfill_t *b;
+
+    client->resume->own.n = topic->nstreams;
+    client->resume->own.tags = &topic->tags;
+    rs_backfill_verdict(client, client->reason ? "reset" : "new", client->reason);
+    if (!*client->cursor && !client->resuming && !client->profile->start_last) {
+        place_live(client);
+        return 1;
+    }
+    client->resume->announce = 1;
+    if (*client->cursor && !client->resuming) {
+        if (!rs_backfill_reads(client)) {
+            rs_backfill_verdict(client, "reset", "unknown");
+            place_live(client);
+            return 1;
+        }
+        client->resuming = 1;
+    }
+    if (!client->resuming) {
+        return place_at_newest(client) || wait_for_pass(hub, client);
+    }
+    if (!client->reason) {
+        rs_backfill_verdict(client, "resumed", NULL);
+    }
+    b = of_topic(topic);
+    if (b) {
+        apply_known_limit(b, client);
+    }
+    rs_backfill_judge(client, NULL);
+    return (client->seq && !is_ahead(client)) || wait_for_pass(hub, client);
 }
 
 void rs_backfill_record(rs_hub_t *hub, rs_source_t *source, const rs_entry_t *e, int stream)
@@ -235,29 +253,54 @@ void rs_backfill_forgot(rs_topic_t *topic)
         return;
     }
     for (k = 0; b && recording(b, rs_clock_now()) && k < b->n; k++) {
-        b->since[k] = b->key[k]->at;
+        b->since[k] = b->key[k]->now.at;
         b->forgot = 1;
     }
 }
 
-void rs_backfill_broken(const rs_key_t *key)
+/* What is known of a key begins anew, at this id; where the ids before it mean nothing, so does what
+ * was found out of them. */
+static void begin_anew(rs_backfill_t *b, const rs_key_t *key, rs_id_t at, int broken)
+{
+    int k;
+
+    for (k = 0; k < b->n; k++) {
+        if (b->key[k] == key) {
+            b->since[k] = broken || rs_id_cmp(at, b->since[k]) > 0 ? at : b->since[k];
+            b->forgot = 1;
+            b->known_limit = broken ? 0 : b->known_limit;
+        }
+    }
+}
+
+static void each_begins_anew(const rs_key_t *key, rs_id_t at, int broken)
 {
     rs_topic_t *topic;
     rs_backfill_t *b;
-    int k;
 
     for (topic = key->tenant ? key->tenant->topics : NULL; topic; topic = topic->next) {
         if (topic->backfill) {
-            topic->backfill->known_limit = 0;
+            begin_anew(topic->backfill, key, at, broken);
         }
     }
     for (b = key->source->backfills; b; b = b->next) {
-        for (k = 0; k < b->n; k++) {
-            if (b->key[k] == key) {
-                b->since[k] = key->at;
-                b->forgot = 1;
-                b->known_limit = 0;
-            }
+        begin_anew(b, key, at, broken);
+    }
+}
+
+void rs_backfill_broken(const rs_key_t *key) { each_begins_anew(key, key->now.at, 1); }
+
+void rs_backfill_gap(const rs_key_t *key) { each_begins_anew(key, key->now.gap, 0); }
+
+void rs_backfill_sweep(rs_topic_t *topic)
+{
+    rs_backfill_t *b = of_topic(topic);
+    const rs_client_t *client;
+
+    for (client = b ? b->waiting : NULL; client; client = (const rs_client_t *)client->msg.next) {
+        if (client->topic == topic && rs_clock_now() >= topic->pass_after) {
+            rs_loader_post(b->source->loader, &b->queue, &b->job);
+            return;
         }
     }
 }

@@ -19,6 +19,9 @@ typedef struct rs_backfill_t rs_backfill_t;
  * called when it has them. Its topic is set and counts it. */
 int rs_backfill_place(rs_hub_t *hub, rs_client_t *client);
 
+/* Whether the id that the client brought is one of its endpoint. */
+int rs_backfill_reads(rs_client_t *client);
+
 /* An entry is about to be assigned: makes topics for its tenant where history is being kept. */
 void rs_backfill_record(rs_hub_t *hub, rs_source_t *source, const rs_entry_t *entry, int stream);
 
@@ -28,8 +31,14 @@ void rs_backfill_made(rs_topic_t *topic);
 /* A topic is forgotten: what was said of tenants without one holds only from now on. */
 void rs_backfill_forgot(rs_topic_t *topic);
 
-/* Ids of the key went backwards: what was said of it holds only from now on. */
+/* The key is not what it was: what was said of it holds only from now on. */
 void rs_backfill_broken(const rs_key_t *key);
+
+/* Of the key something was removed before it was read: likewise from there on. */
+void rs_backfill_gap(const rs_key_t *key);
+
+/* Once a second: begins the pass that readers of this topic wait for, when they may have one. */
+void rs_backfill_sweep(rs_topic_t *topic);
 
 void rs_backfill_close(rs_source_t *source);
 

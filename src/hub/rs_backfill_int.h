@@ -6,11 +6,12 @@
 #ifndef RS_BACKFILL_INT_H
 #define RS_BACKFILL_INT_H
 
-#include "../redis/rs_history.h"
 #include "../redis/rs_loader.h"
 #include "rs_backfill.h"
 #include "rs_engine.h"
+#include "rs_verdict.h"
 
+/* One stream of a pass. */
 typedef struct {
     rs_id_t top;       /* where the pass began */
     rs_id_t upper;     /* everything after this was looked at */
@@ -18,11 +19,12 @@ typedef struct {
     int done;          /* down to `lower` */
     redisReply *chunk; /* entries, newest first */
     size_t next;       /* in the chunk */
-    rs_history_t history;
+    int asked;         /* how many entries a chunk has if there may be more */
 } part_t;
 
 struct rs_backfill_t {
     rs_job_t job;        /* first */
+    rs_queue_t queue;    /* its own: passes take turns with what readers fetch */
     rs_backfill_t *next; /* of the same source */
     rs_hub_t *hub;
     rs_source_t *source;
@@ -30,18 +32,20 @@ struct rs_backfill_t {
     apr_uint64_t streams;
     int n;
     rs_key_t *key[RS_STREAMS_MAX];
-    apr_uint32_t fingerprint;
     rs_id_t since[RS_STREAMS_MAX]; /* while recording: topics are complete after this, and tenants
                                     * without one had nothing */
     apr_time_t record_until;
     rs_client_t *waiting; /* for the next pass, linked by msg.next */
-    rs_client_t *riding;  /* this pass is for them */
+    rs_client_t *riding;  /* this pass is for them, and for those that are `starting` in topics: */
+    int nstarting;
     part_t part[RS_STREAMS_MAX];
+    rs_history_t history[RS_STREAMS_MAX];
     int scanned, limit;
     int limited;                      /* there was more than the limit */
     rs_id_t limit_at[RS_STREAMS_MAX]; /* before these are more than `known_limit` entries */
     int known_limit;                  /* 0: not known */
     int failed;                       /* Redis answered with an error */
+    int full;                         /* nothing more can be kept */
     int forgot; /* during this pass: of tenants without a topic something was left out, or a topic
                  * was forgotten */
     struct {
@@ -55,9 +59,8 @@ struct rs_backfill_t {
 void rs_backfill_keep(rs_backfill_t *b, apr_time_t now);
 void rs_backfill_verdict(rs_client_t *client, const char *recovery, const char *reason);
 
-/* At the client's position, or from now on. */
-void rs_backfill_place_at(rs_client_t *client);
-void rs_backfill_place_live(rs_client_t *client);
+/* Whether the client, at its position, has everything after it, and the verdict that follows. */
+void rs_backfill_judge(rs_client_t *client, const rs_history_t *history);
 
 /* rs_backfill_pass.c */
 void rs_backfill_pass_init(rs_job_t *job);

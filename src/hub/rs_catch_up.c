@@ -34,36 +34,6 @@ void rs_catch_up_forget(rs_client_t *client)
     }
 }
 
-/* Asks for what the topic does not hold. */
-static void fetch(rs_streamer_t *s, rs_client_t *client)
-{
-    rs_life_want_out(s, client, 0);
-    client->fetch = rs_fetch_create(client, s, s->engine->hub);
-    if (!client->fetch) {
-        rs_life_release(s, client);
-        return;
-    }
-    client->fetch->in_flight = 1;
-    client->deadline = s->now + FETCH_AGAIN;
-    rs_hub_post(s->engine->hub, &client->fetch->msg, RS_MSG_FETCH);
-    rs_life_set_deadline(s, client);
-}
-
-static void on_lost(void *baton, rs_client_t *client)
-{
-    rs_streamer_t *s = baton;
-
-    RS_STAT_ADD(s->engine->stats->fetches, 1);
-    fetch(s, client);
-}
-
-int rs_catch_up_too_slow(const rs_client_t *client)
-{
-    /* Without a number it never was in the topic, and what is fetched comes from elsewhere. */
-    return client->profile->slow_disconnect && client->wants_out && client->seq && !client->fetch
-           && rs_topic_read(client->topic, client->seq, NULL, 0) < 0;
-}
-
 /* Its socket is full, or it has had its fair share of this turn. */
 static void wait_for_room(rs_streamer_t *s, rs_client_t *client)
 {
@@ -78,32 +48,100 @@ static void wait_until(rs_streamer_t *s, rs_client_t *client, apr_time_t deadlin
     rs_life_set_deadline(s, client);
 }
 
-/* A gap that the reader has to be told of. 0: it is gone. */
-static int tell_gap(rs_streamer_t *s, rs_client_t *client, rs_fetch_t *f)
+/* Asks for what the topic does not hold. */
+static void fetch(rs_streamer_t *s, rs_client_t *client)
+{
+    RS_STAT_ADD(s->engine->stats->fetches, 1);
+    rs_life_want_out(s, client, 0);
+    client->fetch = rs_fetch_create(client, s, s->engine->hub);
+    if (!client->fetch) {
+        rs_life_release(s, client);
+        return;
+    }
+    client->fetch->in_flight = 1;
+    client->deadline = s->now + FETCH_AGAIN;
+    rs_hub_post(s->engine->hub, &client->fetch->msg, RS_MSG_FETCH);
+    rs_life_set_deadline(s, client);
+}
+
+int rs_catch_up_too_slow(const rs_client_t *client)
+{
+    /* Without a number it never was in the topic, and what is fetched comes from elsewhere. */
+    return client->profile->slow_disconnect && client->wants_out && client->seq && !client->fetch
+           && rs_topic_read(client->topic, client->seq, NULL, 0) < 0;
+}
+
+/* That something is missing before its position. 0: the reader is gone. */
+static int tell_gap(rs_streamer_t *s, rs_client_t *client, const char *reason, rs_id_t oldest)
 {
     rs_sse_who_t who = rs_life_who(client);
     char id[RS_CURSOR_LEN], first[RS_ID_LEN];
 
-    rs_id_format(first, f->first);
+    rs_id_format(first, oldest);
     rs_buf_clear(&s->buf);
-    rs_sse_reset(&s->buf, &who, rs_cursor_text(&client->resume->own, id),
-                 f->gap == RS_GAP_TRIMMED ? "trimmed" : "redis_reset",
-                 f->own.n == 1 && f->gap == RS_GAP_TRIMMED ? first : NULL);
-    if (f->gap == RS_GAP_REDIS_RESET) {
-        client->resume->own = f->own; /* the old ids would be above all new ones */
-    }
-    f->gap = RS_GAP_NONE;
+    rs_sse_reset(&s->buf, &who, rs_cursor_text(&client->resume->own, id), reason,
+                 oldest.ms || oldest.seq ? first : NULL);
     return rs_life_send(s, client);
+}
+
+/* From its position on, in its topic; what that does not hold is asked of Redis. 0: it waits, or is
+ * gone. What it is told moves its position, so it is told once. */
+static int find_place(rs_streamer_t *s, rs_client_t *client)
+{
+    rs_id_t first;
+    rs_verdict_kind_t kind = rs_verdict(client->topic, &client->resume->own, &first);
+
+    if (kind > RS_VERDICT_ASK && !tell_gap(s, client, rs_verdict_reason(kind), first)) {
+        return 0;
+    }
+    client->seq = rs_topic_seek(client->topic, &client->resume->own);
+    if (!client->seq) {
+        fetch(s, client);
+        return 0;
+    }
+    if (client->pinned) {
+        wait_for_room(s, client);
+        return 0;
+    }
+    return 1;
+}
+
+/* Its topic does not hold what comes next. */
+static void on_lost(void *baton, rs_client_t *client)
+{
+    rs_streamer_t *s = baton;
+
+    if (find_place(s, client)) {
+        wait_until(s, client, s->now); /* not here: its feed is about to be left by others, too */
+    }
+}
+
+/* More than it may be given: it goes on from what its topic holds. 0: it is gone. */
+static int limit_replay(rs_streamer_t *s, rs_client_t *client)
+{
+    static const rs_id_t unknown;
+    rs_resume_t *resume = client->resume;
+    rs_cursor_t start = resume->own;
+
+    resume->unmeasured = 0;
+    rs_topic_start(client->topic, start.pos);
+    rs_cursor_raise(&resume->own, &start);
+    return tell_gap(s, client, "limit", unknown);
 }
 
 /* Sends what was fetched. 1: all of it, and the client stands behind it. */
 static int use_fetch(rs_streamer_t *s, rs_client_t *client)
 {
     rs_fetch_t *f = client->fetch;
+    rs_resume_t *resume = client->resume;
     int done;
 
-    if (f->gap && !tell_gap(s, client, f)) {
-        return 0;
+    if (f->gap != RS_VERDICT_RESUMED) {
+        resume->own = f->told; /* ids of before may be above all new ones */
+        if (!tell_gap(s, client, rs_verdict_reason(f->gap), f->first)) {
+            return 0;
+        }
+        f->gap = RS_VERDICT_RESUMED;
     }
     if (client->pinned) {
         wait_for_room(s, client);
@@ -119,14 +157,14 @@ static int use_fetch(rs_streamer_t *s, rs_client_t *client)
         wait_for_room(s, client);
         return 0;
     }
-    client->resume->own = f->own;
+    resume->own = f->own;
+    resume->scanned += f->scanned;
     rs_catch_up_forget(client);
-    client->seq = rs_topic_seek(client->topic, &client->resume->own);
-    if (!client->seq) {
-        fetch(s, client);
+    if (resume->unmeasured && resume->scanned > client->profile->replay_limit
+        && !limit_replay(s, client)) {
         return 0;
     }
-    return 1;
+    return find_place(s, client);
 }
 
 static int not_beyond(const rs_cursor_t *own, const rs_cursor_t *pos)
@@ -141,14 +179,34 @@ static int not_beyond(const rs_cursor_t *own, const rs_cursor_t *pos)
     return 1;
 }
 
+/* It knows more than the hub has read (from another server, or by a fetch), and gets nothing of that
+ * again. Whether Redis still has it is asked now and then. */
+static void wait_for_hub(rs_streamer_t *s, rs_client_t *client)
+{
+    rs_resume_t *resume = client->resume;
+
+    if (!resume->ahead) {
+        resume->ahead = s->now + FETCH_AGAIN;
+    }
+    if (s->now >= resume->ahead) {
+        resume->ahead = s->now + FETCH_AGAIN;
+        fetch(s, client);
+        return;
+    }
+    wait_until(s, client, s->now + RS_WHEEL_TICK);
+}
+
 /* The client has what the feed has: one of many from now on. */
 static void join_live(rs_streamer_t *s, rs_client_t *client)
 {
     rs_resume_t *resume = client->resume;
 
-    /* It may know more than the hub has read (from another server, or by a fetch). */
-    if (!rs_feed_up_to_date(client->feed) || !not_beyond(&resume->own, &client->feed->pos)) {
+    if (!rs_feed_up_to_date(client->feed)) {
         wait_until(s, client, s->now + RS_WHEEL_TICK);
+        return;
+    }
+    if (!not_beyond(&resume->own, &client->feed->pos)) {
+        wait_for_hub(s, client);
         return;
     }
     if (resume->announce) {
@@ -196,7 +254,7 @@ void rs_catch_up(rs_streamer_t *s, rs_client_t *client)
         return;
     }
     /* Here, too: one that is slow for hours always is in the middle of an event below. */
-    rs_group_accept(client->group, &client->resume->own);
+    rs_group_accept(client->group, &client->resume->from, &client->resume->own);
     if (client->fetch && client->fetch->in_flight) {
         wait_until(s, client, s->now + FETCH_AGAIN);
         return;
@@ -208,7 +266,7 @@ void rs_catch_up(rs_streamer_t *s, rs_client_t *client)
     rs_feed_flush(client->feed, &s->calls, s->now);
     rv = rs_client_catch_up(client, client->feed->seq);
     if (!client->pinned) {
-        rs_group_accept(client->group, &client->resume->own);
+        rs_group_accept(client->group, &client->resume->from, &client->resume->own);
     }
     if (rv == -1) {
         rs_life_release(s, client);

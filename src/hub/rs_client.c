@@ -72,14 +72,20 @@ void rs_client_destroy(rs_client_t *client)
     free(client);
 }
 
-int rs_client_wants(const rs_client_t *client, const rs_event_t *event)
+int rs_client_wants_entry(const rs_client_t *client, const char *type, size_t type_len,
+                          const char *user, size_t user_len)
 {
-    if (!rs_profile_wants(client->profile, RS_EVENT_TYPE(event), event->type_len)) {
+    if (!rs_profile_wants(client->profile, type, type_len)) {
         return 0;
     }
-    return !client->profile->user_only || event->user_len == 0
-           || (strlen(client->user) == event->user_len
-               && memcmp(client->user, RS_EVENT_USER(event), event->user_len) == 0);
+    return !client->profile->user_only || user_len == 0
+           || (strlen(client->user) == user_len && memcmp(client->user, user, user_len) == 0);
+}
+
+int rs_client_wants(const rs_client_t *client, const rs_event_t *event)
+{
+    return rs_client_wants_entry(client, RS_EVENT_TYPE(event), event->type_len,
+                                 RS_EVENT_USER(event), event->user_len);
 }
 
 /* Takes over the reference. What many are in the middle of counts once. */
@@ -183,7 +189,7 @@ void rs_client_count(const rs_topic_t *topic, const rs_event_t *event, apr_uint6
 static int frame_cursor(const rs_client_t *client, const rs_event_t *event, rs_cursor_t *cursor)
 {
     cursor->n = client->topic->nstreams;
-    cursor->keys = client->topic->fingerprint;
+    cursor->tags = &client->topic->tags;
     return rs_event_cursor(event, cursor);
 }
 
@@ -228,9 +234,7 @@ static rs_event_t *with_own_id(const rs_event_t *event, const rs_cursor_t *own)
 
 static int has(const rs_client_t *client, const rs_event_t *event, const rs_cursor_t *own)
 {
-    /* What tells of missing entries stands at the place where that was noticed. */
-    return event->type_len
-           && rs_id_cmp(event->id, own->pos[rs_topic_k(client->topic, event->stream)]) <= 0;
+    return rs_id_cmp(event->id, own->pos[rs_topic_k(client->topic, event->stream)]) <= 0;
 }
 
 /* Frames for one write. */

@@ -22,7 +22,12 @@ typedef enum { RS_NEW, RS_LIVE, RS_BEHIND, RS_CLOSING, RS_LINGER } rs_client_sta
 typedef struct {
     rs_cursor_t own; /* what it has accepted: its next id is never below */
     apr_uint64_t replayed;
-    int announce; /* a caught_up event is owed */
+    int announce;     /* a caught_up event is owed */
+    int want;         /* hub: so many of the newest events have not been found yet */
+    int unmeasured;   /* it may be more than RaglineReplayLimit behind: */
+    int scanned;      /* entries that were looked at for it since */
+    rs_cursor_t from; /* of a group: since here it has, or others of its feed had, everything */
+    apr_time_t ahead; /* it has more than was read here: when Redis is asked again */
 } rs_resume_t;
 
 struct rs_client_t {
@@ -97,6 +102,8 @@ int rs_client_send(rs_client_t *client, rs_event_t *const *events, int n);
 
 /* Whether the event is for this client's endpoint, and, when the endpoint asks, for its user. */
 int rs_client_wants(const rs_client_t *client, const rs_event_t *event);
+int rs_client_wants_entry(const rs_client_t *client, const char *type, size_t type_len,
+                          const char *user, size_t user_len);
 
 /* Lets go of what is pinned. */
 void rs_client_unpin(rs_client_t *client);

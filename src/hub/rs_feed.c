@@ -38,14 +38,10 @@ rs_feed_t *rs_feed_join(rs_follow_t *follow, rs_client_t *client)
         feed->follow = follow;
         feed->profile = client->profile;
         feed->group = client->group;
-        feed->seq = client->seq;
-        feed->pos = client->resume->own;
-        if (!client->seq) {
-            /* The client has to catch up from elsewhere: the feed begins at the topic's end. What
-             * is published was appended before, so the position is read first. */
-            rs_source_cursor(follow->topic->source, follow->topic, &feed->pos);
-            feed->seq = rs_topic_tail(follow->topic, &feed->pos);
-        }
+        /* At the topic's end, wherever the client stands: it comes up by itself. What is published
+         * was appended before, so the position is read first. */
+        rs_source_cursor(follow->topic->source, follow->topic, &feed->pos);
+        feed->seq = rs_topic_tail(follow->topic, &feed->pos);
         feed->next = follow->feeds;
         follow->feeds = feed;
     }
@@ -81,6 +77,15 @@ void rs_feed_leave(rs_client_t *client)
     release(feed);
 }
 
+static int begins_before(const rs_cursor_t *a, const rs_cursor_t *b)
+{
+    int k;
+
+    for (k = 0; k < a->n && rs_id_cmp(a->pos[k], b->pos[k]) <= 0; k++) {
+    }
+    return k == a->n;
+}
+
 int rs_feed_enter(rs_client_t *client)
 {
     rs_feed_t *feed = client->feed;
@@ -94,6 +99,9 @@ int rs_feed_enter(rs_client_t *client)
         }
         feed->slots = slots;
         feed->size = size;
+    }
+    if (!feed->live || begins_before(&client->resume->from, &feed->from)) {
+        feed->from = client->resume->from;
     }
     client->slot = feed->live++;
     client->state = RS_LIVE;
@@ -121,6 +129,7 @@ int rs_feed_exit(rs_client_t *client)
         return 0;
     }
     client->resume->own = feed->pos;
+    client->resume->from = feed->from;
     return 1;
 }
 
@@ -261,7 +270,7 @@ int rs_feed_flush(rs_feed_t *feed, const rs_feed_calls_t *calls, apr_time_t now)
         }
     }
     if (feed->live) {
-        rs_group_accept(feed->group, &feed->pos);
+        rs_group_accept(feed->group, &feed->from, &feed->pos);
     }
     if (n < 0) {
         while (feed->live) {

@@ -12,27 +12,28 @@
 #include "rs_hub.h"
 
 #define CHUNK 256
-/* Of an answer; most of its entries may be of other tenants. */
-#define ANSWER_BYTES (4 * RS_FETCH_BYTES)
 
 static rs_fetch_t *of(rs_job_t *job)
 {
     return (rs_fetch_t *)((char *)job - offsetof(rs_fetch_t, job));
 }
 
-static void start(rs_job_t *job)
+/* One round. Whatever Redis answers, the reader moves: to what was found, or, if that is not all
+ * it asked for, to where the hub had read when it asked. */
+static void ask(rs_job_t *job)
 {
     rs_fetch_t *f = of(job);
     rs_source_t *source = f->topic->source;
-    int k;
+    int k, n = f->topic->nstreams;
 
-    for (k = 0; k < f->topic->nstreams; k++) {
-        const char *key = f->topic->key[k]->name;
+    for (k = 0; job->round == 0 && k < n; k++) {
+        rs_key_t *key = f->topic->key[k];
         char from[RS_ID_LEN], count[24];
-        const char *range[] = {"XRANGE", key, from, "+", "COUNT", count};
-        const char *info[] = {"XINFO", "STREAM", key};
+        const char *range[] = {"XRANGE", key->name, from, "+", "COUNT", count};
+        const char *info[] = {"XINFO", "STREAM", key->name};
 
-        f->asked[k] = rs_batch_ask(&source->streams[f->topic->stream[k]].size, CHUNK);
+        f->asked[k] = rs_batch_ask(&key->size, CHUNK, n);
+        f->covers[k] = key->now.at;
         apr_snprintf(count, sizeof(count), "%d", f->asked[k]);
         rs_id_format(from, rs_id_after(f->own.pos[k]));
         rs_loader_ask(source->loader, RS_ARRAY_LEN(range), range);
@@ -47,6 +48,7 @@ static int keep(rs_fetch_t *f, int k, rs_id_t id, const redisReply *fields, size
     rs_event_t *event;
     rs_entry_t e;
 
+    f->scanned++;
     f->own.pos[k] = id;
     if (!rs_entry_decode(&e, f->topic->key[k], fields, rs_hub_max_message(f->hub), &reason)
         || e.tenant.len != strlen(f->tenant)
@@ -63,6 +65,37 @@ static int keep(rs_fetch_t *f, int k, rs_id_t id, const redisReply *fields, size
     return f->n < RS_FETCH_MAX && *bytes < RS_FETCH_BYTES;
 }
 
+static void drop_chunk(rs_fetch_t *f, int k)
+{
+    if (f->chunk[k]) {
+        freeReplyObject(f->chunk[k]);
+        f->chunk[k] = NULL;
+    }
+}
+
+/* All of it is used up, and there was no more when it was asked for. */
+static void cover(rs_fetch_t *f)
+{
+    int k;
+
+    for (k = 0; k < f->topic->nstreams; k++) {
+        if (f->answered[k] && rs_id_cmp(f->covers[k], f->own.pos[k]) > 0) {
+            f->own.pos[k] = f->covers[k];
+        }
+    }
+}
+
+/* What was trimmed since it was read was told to be missing. */
+static void skip_to(const redisReply *chunk, rs_id_t own, size_t *at)
+{
+    rs_id_t id;
+
+    while (chunk && *at < chunk->elements && rs_stream_entry_id(chunk->element[*at], &id)
+           && rs_id_cmp(id, own) <= 0) {
+        ++*at;
+    }
+}
+
 /* In the order of their ids, as far as every stream is known. */
 static void merge(rs_fetch_t *f)
 {
@@ -75,6 +108,7 @@ static void merge(rs_fetch_t *f)
         for (k = 0; k < f->topic->nstreams; k++) {
             const redisReply *chunk = f->chunk[k];
 
+            skip_to(chunk, f->own.pos[k], &at[k]);
             if (!chunk || at[k] == chunk->elements) {
                 if (chunk && chunk->elements == (size_t)f->asked[k]) {
                     return; /* there may be more of this one before what others have */
@@ -90,48 +124,31 @@ static void merge(rs_fetch_t *f)
                 best_id = id;
             }
         }
-        if (best < 0
-            || !keep(f, best, best_id, f->chunk[best]->element[at[best]++]->element[1], &bytes)) {
+        if (best < 0) {
+            cover(f);
+            return;
+        }
+        if (!keep(f, best, best_id, f->chunk[best]->element[at[best]++]->element[1], &bytes)) {
             return;
         }
     }
 }
 
+/* What was found comes after the position that was asked for: where that means nothing any more, it
+ * is asked for again, from another one. */
 static void judge(rs_fetch_t *f)
 {
+    rs_cursor_t asked = f->own;
     int k;
 
+    f->gap = rs_verdict_hub(f->topic, &f->own, f->history, &f->first);
+    f->told = f->own;
     for (k = 0; k < f->topic->nstreams; k++) {
-        rs_gap_t gap = rs_history_gap(&f->history[k], f->own.pos[k]);
-
-        if (gap > f->gap) {
-            f->gap = gap;
-            f->first = f->history[k].first;
-        }
-        if (gap == RS_GAP_REDIS_RESET) {
-            /* The old ids mean nothing any more: go on from what the hub reads now. */
-            f->own.pos[k] = f->topic->key[k]->at;
-            if (f->chunk[k]) {
-                freeReplyObject(f->chunk[k]);
-                f->chunk[k] = NULL;
-            }
+        if (rs_id_cmp(f->own.pos[k], asked.pos[k]) < 0) {
+            drop_chunk(f, k);
+            f->answered[k] = 0;
         }
     }
-}
-
-static void learn_size(rs_fetch_t *f, int k)
-{
-    rs_batch_t *size = &f->topic->source->streams[f->topic->stream[k]].size;
-    size_t i;
-
-    for (i = 0; i < f->chunk[k]->elements; i++) {
-        const redisReply *e = f->chunk[k]->element[i];
-
-        if (e->type == REDIS_REPLY_ARRAY && e->elements == 2) {
-            rs_batch_see(size, e->element[1]);
-        }
-    }
-    rs_batch_learn(size, (size_t)f->topic->nstreams, ANSWER_BYTES);
 }
 
 static void reply(rs_job_t *job, int n, redisReply **r, int last)
@@ -139,13 +156,18 @@ static void reply(rs_job_t *job, int n, redisReply **r, int last)
     rs_fetch_t *f = of(job);
     int k = n / 2;
 
-    if (n % 2) {
+    if (rs_reply_is_error(*r, "WRONGTYPE")) {
+        rs_history_none(&f->history[k]); /* it is as good as not there */
+        f->answered[k] = 1;
+    }
+    else if (n % 2) {
         f->failed |= !rs_history_parse(&f->history[k], *r);
     }
     else if ((*r)->type == REDIS_REPLY_ARRAY) {
         f->chunk[k] = *r;
         *r = NULL;
-        learn_size(f, k);
+        f->answered[k] = 1;
+        rs_batch_learn(&f->topic->key[k]->size, f->chunk[k], f->asked[k]);
     }
     else {
         f->failed = 1;
@@ -161,10 +183,7 @@ static void drop_chunks(rs_fetch_t *f)
     int k;
 
     for (k = 0; k < RS_STREAMS_MAX; k++) {
-        if (f->chunk[k]) {
-            freeReplyObject(f->chunk[k]);
-            f->chunk[k] = NULL;
-        }
+        drop_chunk(f, k);
     }
 }
 
@@ -208,9 +227,9 @@ void rs_fetch_free(rs_fetch_t *f)
 
 void rs_fetch_run(rs_fetch_t *f)
 {
-    f->job.start = start;
+    f->job.ask = ask;
     f->job.reply = reply;
     f->job.over = over;
     f->job.down = down;
-    rs_loader_post(f->topic->source->loader, &f->job);
+    rs_loader_post(f->topic->source->loader, &f->topic->queue, &f->job);
 }

@@ -7,9 +7,9 @@
 #ifndef RS_FETCH_H
 #define RS_FETCH_H
 
-#include "../redis/rs_history.h"
 #include "../redis/rs_loader.h"
 #include "rs_client.h"
+#include "rs_verdict.h"
 
 #define RS_FETCH_MAX 128
 #define RS_FETCH_BYTES ((size_t)256 * 1024)
@@ -20,17 +20,21 @@ struct rs_fetch_t {
     rs_client_t *client; /* streamer; NULL: it has ended meanwhile */
     rs_streamer_t *streamer;
     rs_hub_t *hub;
-    rs_topic_t *topic;  /* the hub counts the fetch as a client of it */
+    rs_topic_t *topic;  /* the hub counts the fetch as a use of it */
     const char *tenant; /* the name of the topic's owner: constant */
     rs_cursor_t own;    /* asked: the reader's position; filled: where it is after the events */
+    rs_cursor_t told;   /* where it is before them, if it has to be told of a gap */
     rs_event_t *events[RS_FETCH_MAX];
     int n, next;
-    int in_flight; /* streamer: it is the hub's */
-    int failed;    /* Redis did not answer: ask again later */
-    rs_gap_t gap;  /* before the events: the reader has to be told */
+    int scanned;           /* entries that were looked at for that */
+    int in_flight;         /* streamer: it is the hub's */
+    int failed;            /* Redis did not answer: ask again later */
+    rs_verdict_kind_t gap; /* before the events: the reader has to be told; else RESUMED */
     rs_id_t first;
     redisReply *chunk[RS_STREAMS_MAX];
-    int asked[RS_STREAMS_MAX]; /* how many entries a chunk has if there may be more */
+    int answered[RS_STREAMS_MAX];   /* all that there is stands in the chunk, or there is none */
+    int asked[RS_STREAMS_MAX];      /* how many entries a chunk has if there may be more */
+    rs_id_t covers[RS_STREAMS_MAX]; /* otherwise it has everything up to here */
     rs_history_t history[RS_STREAMS_MAX];
 };
 

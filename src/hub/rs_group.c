@@ -18,10 +18,12 @@
 
 #define BATCH 200
 #define TELL_AGAIN apr_time_from_sec(60)
+#define GIVE_UP 20 /* attempts, a second apart, once the last client has gone */
 
 /* A source's job. */
 typedef struct rs_groups_t {
     rs_job_t job; /* first */
+    rs_queue_t queue;
     rs_source_t *source;
     rs_group_t *due;
     apr_time_t told; /* when it was logged that Redis refuses */
@@ -33,10 +35,10 @@ typedef struct rs_groups_t {
 
 /* --- what streamers say --- */
 
-void rs_group_accept(rs_group_t *group, const rs_cursor_t *cursor)
+void rs_group_accept(rs_group_t *group, const rs_cursor_t *from, const rs_cursor_t *to)
 {
     rs_topic_t *topic;
-    int k;
+    int k, follows = 1;
 
     if (!group) {
         return;
@@ -44,11 +46,15 @@ void rs_group_accept(rs_group_t *group, const rs_cursor_t *cursor)
     topic = group->topic;
     pthread_mutex_lock(&topic->lock);
     for (k = 0; k < topic->nstreams; k++) {
-        if (rs_id_cmp(cursor->pos[k], group->accepted.pos[k]) > 0) {
-            group->accepted.pos[k] = cursor->pos[k];
+        follows &= rs_id_cmp(from->pos[k], group->accepted.pos[k]) <= 0;
+    }
+    for (k = 0; follows && k < topic->nstreams; k++) {
+        if (rs_id_cmp(to->pos[k], group->accepted.pos[k]) > 0) {
+            group->accepted.pos[k] = to->pos[k];
             group->moved = 1;
         }
     }
+    group->unknown |= !follows; /* another process may have moved it meanwhile */
     pthread_mutex_unlock(&topic->lock);
 }
 
@@ -70,9 +76,9 @@ static void ask(rs_groups_t *all, int first, int n, int k)
         if (to->n) {
             rs_id_format(id[i], to->pos[k]);
             /* How many entries that are is known only where the hub stands. */
-            if (key->added >= 0 && rs_id_cmp(to->pos[k], key->at) == 0) {
+            if (key->now.added >= 0 && rs_id_cmp(to->pos[k], key->now.at) == 0) {
                 apr_snprintf(entries[i], sizeof(entries[i]), "%" APR_INT64_T_FMT,
-                             (apr_int64_t)key->added);
+                             (apr_int64_t)key->now.added);
             }
         }
         argv[argc++] = all->group[first + i]->name;
@@ -109,12 +115,12 @@ static void set_target(rs_group_t *group, rs_cursor_t *to)
     pthread_mutex_lock(&topic->lock);
     *to = group->accepted;
     to->n = group->moved ? topic->nstreams : 0;
-    group->moved = 0;
+    group->moved = group->unknown = 0;
     all = has_all(group);
     pthread_mutex_unlock(&topic->lock);
     for (k = 0; all && k < to->n; k++) {
-        if (rs_id_cmp(topic->key[k]->at, to->pos[k]) > 0) {
-            to->pos[k] = topic->key[k]->at;
+        if (rs_id_cmp(topic->key[k]->now.at, to->pos[k]) > 0) {
+            to->pos[k] = topic->key[k]->now.at;
         }
     }
 }
@@ -135,13 +141,17 @@ static rs_group_t *take_due(rs_groups_t *all, apr_uint64_t streams)
     return group;
 }
 
-static void start(rs_job_t *job)
+/* One round; those that are due after that are another job. */
+static void ask_round(rs_job_t *job)
 {
     rs_groups_t *all = (rs_groups_t *)job;
     const rs_topic_t *topic;
     rs_group_t *group;
     int i, k;
 
+    if (job->round) {
+        return;
+    }
     all->n = 0;
     while (all->n < BATCH && (group = take_due(all, all->n ? all->group[0]->topic->streams : 0))) {
         group->state = RS_GROUP_NEW;
@@ -172,14 +182,17 @@ static void note(rs_group_t *group, int k, rs_id_t id, rs_group_state_t state)
     if (state == RS_GROUP_AHEAD || group->state == RS_GROUP_NEW) {
         group->state = state;
     }
+    pthread_mutex_lock(&topic->lock);
     if (state == RS_GROUP_AHEAD) {
         /* The stream is not what it was. Who starts here is told so; from then on the group is
          * where the hub reads. */
-        pthread_mutex_lock(&topic->lock);
-        group->accepted.pos[k] = topic->key[k]->at;
+        group->accepted.pos[k] = topic->key[k]->now.at;
         group->moved = 1;
-        pthread_mutex_unlock(&topic->lock);
     }
+    else if (rs_id_cmp(id, group->accepted.pos[k]) > 0) {
+        group->accepted.pos[k] = id; /* another process has moved it */
+    }
+    pthread_mutex_unlock(&topic->lock);
 }
 
 /* One tenant's key may be the only one that is not what it should be. */
@@ -223,22 +236,36 @@ static void reply(rs_job_t *job, int n, redisReply **r, int last)
     }
 }
 
+/* What cannot be written stays to be written, but not for ever: a topic is not kept for that. */
+static void keep_due(rs_group_t *group, const rs_cursor_t *to, int failed)
+{
+    if (!failed) {
+        group->failures = 0;
+        group->opened = 1;
+    }
+    else if (to->n && (group->clients || ++group->failures < GIVE_UP)) {
+        pthread_mutex_lock(&group->topic->lock);
+        group->moved = 1;
+        pthread_mutex_unlock(&group->topic->lock);
+    }
+}
+
 static void settle(rs_groups_t *all, rs_group_t *group, const rs_cursor_t *to, int failed)
 {
     rs_topic_t *topic = group->topic;
     rs_hub_t *hub = all->source->hub;
     rs_client_t *client;
 
-    if (failed && to->n) {
-        pthread_mutex_lock(&topic->lock);
-        group->moved = 1;
-        pthread_mutex_unlock(&topic->lock);
-    }
-    group->opened |= !failed;
+    keep_due(group, to, failed);
     while ((client = group->waiting)) {
         group->waiting = (rs_client_t *)client->msg.next;
-        client->resuming = group->state != RS_GROUP_NEW;
-        client->resume->own = group->at;
+        if (!*client->cursor) {
+            client->resuming = group->state != RS_GROUP_NEW;
+            client->resume->own = group->at;
+        }
+        if (group->state == RS_GROUP_NEW) {
+            client->resume->from = group->at; /* the group begins with this client */
+        }
         if (failed) {
             rs_hub_refuse(hub, client);
         }
@@ -246,7 +273,7 @@ static void settle(rs_groups_t *all, rs_group_t *group, const rs_cursor_t *to, i
             rs_hub_place(hub, client);
         }
     }
-    rs_hub_leave_topic(topic);
+    topic->uses--;
 }
 
 static void finish(rs_groups_t *all, int failed)
@@ -258,7 +285,7 @@ static void finish(rs_groups_t *all, int failed)
         settle(all, all->group[i], &all->to[i], failed || all->group[i]->refused);
     }
     if (all->due) {
-        rs_loader_post(all->source->loader, &all->job);
+        rs_loader_post(all->source->loader, &all->queue, &all->job);
     }
 }
 
@@ -284,7 +311,7 @@ static rs_groups_t *groups_of(rs_source_t *source)
 
     if (!all && (all = calloc(1, sizeof(*all)))) {
         all->source = source;
-        all->job.start = start;
+        all->job.ask = ask_round;
         all->job.reply = reply;
         all->job.over = over;
         all->job.down = down;
@@ -302,8 +329,8 @@ static void make_due(rs_group_t *group)
         group->due = 1;
         group->next_due = all->due;
         all->due = group;
-        group->topic->clients++;
-        rs_loader_post(all->source->loader, &all->job);
+        group->topic->uses++;
+        rs_loader_post(all->source->loader, &all->queue, &all->job);
     }
 }
 
@@ -321,7 +348,7 @@ static rs_group_t *create(rs_topic_t *topic, const rs_profile_t *profile)
         rs_template_fill_group((char *)(group + 1), profile->group, tenant);
         group->name = (char *)(group + 1);
         group->at.n = group->accepted.n = topic->nstreams;
-        group->at.keys = group->accepted.keys = topic->fingerprint;
+        group->at.tags = group->accepted.tags = &topic->tags;
         group->next = topic->groups;
         topic->groups = group;
     }
@@ -384,11 +411,7 @@ int rs_group_start(rs_client_t *client)
 {
     rs_group_t *group = client->group;
 
-    if (!group || served(group)) {
-        return 0;
-    }
-    if (*client->cursor) {
-        make_due(group); /* so that it exists */
+    if (!group || (*client->cursor && group->opened) || (!*client->cursor && served(group))) {
         return 0;
     }
     client->msg.next = (rs_msg_t *)group->waiting;
@@ -397,17 +420,33 @@ int rs_group_start(rs_client_t *client)
     return 1;
 }
 
+void rs_group_set_from(rs_client_t *client)
+{
+    rs_group_t *group = client->group;
+    rs_cursor_t *from = &client->resume->from;
+
+    if (!group || from->n) {
+        return;
+    }
+    *from = client->resume->own;
+    pthread_mutex_lock(&group->topic->lock);
+    if (has_all(group)) {
+        *from = group->accepted;
+    }
+    pthread_mutex_unlock(&group->topic->lock);
+}
+
 void rs_group_sweep(rs_topic_t *topic)
 {
     rs_group_t *group;
 
     for (group = topic->groups; group; group = group->next) {
-        int moved;
+        int due;
 
         pthread_mutex_lock(&topic->lock);
-        moved = group->moved;
+        due = group->moved || group->unknown;
         pthread_mutex_unlock(&topic->lock);
-        if (moved) {
+        if (due) {
             make_due(group);
         }
     }
@@ -421,7 +460,7 @@ void rs_group_broken(rs_topic_t *topic)
     pthread_mutex_lock(&topic->lock);
     for (group = topic->groups; group; group = group->next) {
         for (k = 0; k < topic->nstreams; k++) {
-            group->accepted.pos[k] = topic->key[k]->at;
+            group->accepted.pos[k] = topic->key[k]->now.at;
         }
         group->moved = 1;
     }

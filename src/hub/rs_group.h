@@ -28,10 +28,12 @@ struct rs_group_t {
     rs_client_t *waiting; /* for its position; linked by msg.next */
     rs_cursor_t at;       /* as Redis has it, and: */
     rs_group_state_t state;
-    int refused; /* in this round */
+    int refused;  /* in this round */
+    int failures; /* in a row */
 
     rs_cursor_t accepted; /* topic->lock */
     int moved;            /* topic->lock: since it was written */
+    int unknown;          /* topic->lock: somebody has accepted what does not follow on that */
 };
 
 /* Hub. The client's group, if its endpoint has one; 0 when memory is short. */
@@ -55,7 +57,11 @@ void rs_group_close(rs_source_t *source);
 /* Hub. Whether something is still to be written. */
 int rs_group_busy(const rs_source_t *source);
 
-/* Streamer: one of the group's clients has everything up to here. group may be NULL. */
-void rs_group_accept(rs_group_t *group, const rs_cursor_t *cursor);
+/* Hub: from where on the client, which is at its position now, has what the group has not. */
+void rs_group_set_from(rs_client_t *client);
+
+/* Streamer: clients of the group have everything from one position up to the other. That moves it if
+ * it stands in between: nothing is passed over that nobody had. group may be NULL. */
+void rs_group_accept(rs_group_t *group, const rs_cursor_t *from, const rs_cursor_t *to);
 
 #endif

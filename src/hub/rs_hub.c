@@ -227,13 +227,13 @@ void rs_hub_release(rs_hub_t *hub, rs_client_t *client)
 static void on_fetch(rs_hub_t *hub, rs_fetch_t *fetch)
 {
     (void)hub;
-    fetch->topic->clients++;
+    fetch->topic->uses++;
     rs_fetch_run(fetch);
 }
 
 void rs_hub_fetched(rs_hub_t *hub, rs_fetch_t *fetch)
 {
-    rs_hub_leave_topic(fetch->topic);
+    fetch->topic->uses--;
     if (!rs_streamer_post(fetch->streamer, &fetch->msg, RS_MSG_FETCHED)) {
         rs_fetch_free(fetch);
     }
@@ -270,7 +270,7 @@ static void on_unfollowed(rs_hub_t *hub, rs_follow_t *follow)
     }
     /* Somebody may have come, and even gone, meanwhile: then news for a streamer may be on its way
      * behind the answer of another. The next sweep asks again. */
-    if (topic->clients == 0 && !topic->visited) {
+    if (topic->clients == 0 && topic->uses == 0 && !topic->visited) {
         forget(hub, topic);
     }
 }
@@ -287,10 +287,12 @@ static void sweep(rs_hub_t *hub, apr_time_t now)
 
         next = topic->newer;
         rs_group_sweep(topic);
+        rs_tenant_key_sweep(topic->owner);
+        rs_backfill_sweep(topic);
         for (i = 0; i < RS_STREAMERS_MAX; i++) {
             busy |= topic->follows[i] && topic->follows[i]->leaving;
         }
-        if (topic->clients || busy || now < topic->idle_since + TOPIC_IDLE) {
+        if (topic->clients || topic->uses || busy || now < topic->idle_since + TOPIC_IDLE) {
             continue;
         }
         topic->visited = 0;
@@ -305,9 +307,6 @@ static void sweep(rs_hub_t *hub, apr_time_t now)
         if (!last) {
             forget(hub, topic);
         }
-    }
-    for (i = 0; i < hub->nsources; i++) {
-        rs_tenant_key_sweep(hub->sources[i]);
     }
     hub->next_sweep = now + SWEEP;
 }

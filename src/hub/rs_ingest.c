@@ -70,21 +70,30 @@ static void set_up(rs_source_t *source, int failed)
 
 /* --- keys that all tenants share --- */
 
-static rs_id_t on_position(void *data, int stream, const rs_history_t *history)
+static rs_id_t on_ask(void *data, int stream)
+{
+    rs_source_t *source = data;
+
+    rs_known_ask(&source->read[stream]->now);
+    return source->read[stream]->now.at;
+}
+
+static int on_take(void *data, int stream, const rs_history_t *history, const redisReply *entries,
+                   int full, int watched)
 {
     rs_source_t *source = data;
     rs_key_t *key = source->read[stream];
+    int good = rs_key_take(key, history, entries, full, watched);
 
-    rs_key_position(key, history);
-    source->behind |= rs_id_cmp(history->newest, key->at) > 0;
-    return key->at;
+    source->behind |= rs_id_cmp(key->now.newest, key->now.at) > 0;
+    return good;
 }
 
-static void on_entry(void *data, int stream, rs_id_t id, const redisReply *fields)
+static void on_answered(void *data, int stream)
 {
     rs_source_t *source = data;
 
-    rs_key_entry(source->read[stream], id, fields);
+    rs_key_answered(source->read[stream]);
 }
 
 static void on_batch_end(void *data, int caught_up)
@@ -94,7 +103,8 @@ static void on_batch_end(void *data, int caught_up)
     /* In this order: who reads a position and finds its topic unchanged has everything up to it. */
     rs_key_publish(source);
     rs_hub_batch_end(source->hub);
-    set_caught_up(source, caught_up);
+    set_caught_up(source, caught_up && !source->behind);
+    source->behind = 0;
 }
 
 static void on_reading(void *data, int up)
@@ -108,7 +118,7 @@ static void on_reading(void *data, int up)
 static apr_status_t open_reader(rs_source_t *source, apr_pool_t *p, rs_poll_t *poll,
                                 rs_resolver_t *resolver)
 {
-    rs_reader_calls_t calls = {on_position, on_entry, on_batch_end, on_reading, source};
+    rs_reader_calls_t calls = {on_ask, on_take, on_answered, on_batch_end, on_reading, source};
     const char **names = apr_palloc(p, (apr_size_t)source->nstreams * sizeof(*names));
     int i, n = 0;
 
@@ -144,7 +154,7 @@ static void on_watching(void *data, int up)
     /* NULL: the hash's own iterator; nothing is allocated. */
     for (i = up ? apr_hash_first(NULL, source->tenants) : NULL; i; i = apr_hash_next(i)) {
         apr_hash_this(i, NULL, NULL, &tenant);
-        rs_tenant_key_check_all(tenant);
+        rs_tenant_key_unwatched(tenant);
     }
     if (!up) {
         rs_hub_refuse_waiting(source->hub, source);

@@ -2,7 +2,10 @@
  *
  * What is known of keys, and from which moment on. The hub's thread.
  */
+#include <string.h>
+
 #include "../base/rs_log.h"
+#include "../redis/rs_stream_reply.h"
 #include "rs_backfill.h"
 #include "rs_group.h"
 #include "rs_hub.h"
@@ -22,7 +25,7 @@ void rs_key_publish(rs_source_t *source)
 
     pthread_mutex_lock(&source->lock);
     for (key = source->moved; key; key = key->next_moved) {
-        key->pos = key->at;
+        key->shown = key->now;
     }
     pthread_mutex_unlock(&source->lock);
     while ((key = source->moved)) {
@@ -30,71 +33,69 @@ void rs_key_publish(rs_source_t *source)
 
         source->moved = key->next_moved;
         key->is_moved = 0;
-        RS_STAT_SET(stats->last_ms, key->at.ms);
-        RS_STAT_SET(stats->last_seq, key->at.seq);
+        RS_STAT_SET(stats->last_ms, key->now.at.ms);
+        RS_STAT_SET(stats->last_seq, key->now.at.seq);
     }
 }
 
-static void each_topic(const rs_key_t *key, void (*call)(rs_hub_t *hub, rs_topic_t *topic))
+/* What concerns a key concerns every topic that reads it. Not in the order of the hub's list: what
+ * is appended to a topic moves it there. */
+static void each_topic(const rs_key_t *key, void (*call)(rs_topic_t *topic, const rs_key_t *key))
 {
-    rs_hub_t *hub = key->source->hub;
+    const char *only = key->source->streams[key->stream].tenant_literal;
+    apr_hash_index_t *i = NULL;
+    rs_tenant_t *tenant = key->tenant;
     rs_topic_t *topic;
+    void *value;
 
-    for (topic = key->tenant ? key->tenant->topics : rs_hub_topics(hub); topic;
-         topic = key->tenant ? topic->next : topic->newer) {
-        if (topic->source == key->source && rs_topic_reads(topic, key)) {
-            call(hub, topic);
+    if (!tenant) {
+        i = apr_hash_first(NULL, key->source->tenants); /* the hash's own iterator */
+    }
+    for (; tenant || i; i = i ? apr_hash_next(i) : NULL) {
+        if (i) {
+            apr_hash_this(i, NULL, NULL, &value);
+            tenant = value;
         }
+        for (topic = tenant->topics; topic; topic = topic->next) {
+            if (rs_topic_reads(topic, key) && (!only || strcmp(only, tenant->name) == 0)) {
+                call(topic, key);
+            }
+        }
+        tenant = NULL;
     }
 }
+
+/* --- what was lost, or removed before it was read --- */
 
 /* What its readers have is not what the key holds now: none of them goes on as if nothing had
  * happened. */
-static void break_topic(rs_hub_t *hub, rs_topic_t *topic)
+static void break_topic(rs_topic_t *topic, const rs_key_t *key)
 {
     rs_group_broken(topic);
-    rs_hub_break_topic(hub, topic);
-}
-
-static void owe(rs_hub_t *hub, rs_topic_t *topic)
-{
-    (void)hub;
-    topic->owed = 1;
+    rs_hub_break_topic(key->source->hub, topic);
 }
 
 /* A tenant's own key seldom is the only one: one line for all. */
-static void tell_lost(const rs_key_t *key)
+static void on_lost(rs_key_t *key)
 {
     rs_stream_t *stream = &key->source->streams[key->stream];
     apr_time_t now = rs_hub_now(key->source->hub);
 
-    if (key->tenant && stream->lost_told && now < stream->lost_told + apr_time_from_sec(10)) {
-        return;
+    if (!key->tenant || !stream->lost_told || now >= stream->lost_told + apr_time_from_sec(10)) {
+        stream->lost_told = now;
+        rs_log(RS_LOG_WARNING, 0,
+               RSLOGNO(0501) "%s: %s is not what it was (data was lost, or the stream was "
+                             "replaced); its readers are told so%s",
+               key->source->url->label, key->name,
+               key->tenant ? ", as are those of other tenants' keys of which that is true" : "");
     }
-    stream->lost_told = now;
-    rs_log(RS_LOG_WARNING, 0,
-           RSLOGNO(0501) "%s: %s is not what it was (data was lost, or the stream was replaced); "
-                         "its readers are told so%s",
-           key->source->url->label, key->name,
-           key->tenant ? ", as are those of other tenants' keys of which that is true" : "");
+    rs_backfill_broken(key);
+    /* First: readers that find their topic broken are judged by this. */
+    rs_key_publish(key->source);
+    each_topic(key, break_topic);
 }
 
-/* Whether entries were removed between what was read and what is there. Redis before 7 does not
- * count them, so there it cannot be known. */
-static int trimmed_unread(const rs_key_t *key, const rs_history_t *h)
-{
-    if (key->added < 0 || h->added < 0) {
-        return 0;
-    }
-    if (rs_id_cmp(h->newest, key->at) == 0) {
-        /* Removing single entries (XDEL) is no gap: then older ones are still there, unless those
-         * were trimmed within the same second. */
-        return h->added > key->added && (h->empty || rs_id_cmp(h->first, key->sure) > 0);
-    }
-    return !h->empty && rs_id_cmp(h->first, key->at) > 0 && h->gone > key->added;
-}
-
-static void tell_trimmed(rs_key_t *key, const rs_history_t *h)
+static void on_gap(rs_key_t *key)
 {
     rs_stream_t *stream = &key->source->streams[key->stream];
     apr_time_t now = rs_hub_now(key->source->hub);
@@ -107,50 +108,81 @@ static void tell_trimmed(rs_key_t *key, const rs_history_t *h)
                           "told so: let writers keep more (MAXLEN)",
             key->source->url->label, key->name);
     }
-    each_topic(key, owe);
-    rs_assign_gap(key->source->hub, key);
-    key->added = rs_id_cmp(h->newest, key->at) == 0 ? h->added : h->gone;
+    rs_backfill_gap(key);
+    each_topic(key, rs_assign_gap);
 }
 
-void rs_key_position(rs_key_t *key, const rs_history_t *history)
+/* 0: what is in hand does not count. */
+static int look(rs_key_t *key, const rs_history_t *history, const rs_hand_t *hand, int watched)
 {
-    int order = rs_id_cmp(history->newest, key->at);
-    /* Another stream under the same name, with newer ids: it counts its entries from the start. */
-    int replaced = history->added >= 0 && history->added < key->added;
+    int was_sure = key->now.sure;
+    rs_look_t what = rs_known_look(&key->now, history, hand, watched);
 
-    if (!key->known || order < 0) {
-        key->at = history->newest;
-        moved(key);
-    }
-    if (key->known && (order < 0 || replaced)) {
-        tell_lost(key);
-        key->replaced = 1;
-        rs_backfill_broken(key);
-        /* First: readers that find their topic broken take their position from here. */
-        rs_key_publish(key->source);
-        each_topic(key, break_topic);
-    }
-    else if (key->known && trimmed_unread(key, history)) {
-        tell_trimmed(key, history);
-    }
-    key->known = 1;
-    /* What is counted there and was not read yet will be counted when it is read. */
-    if (rs_id_cmp(history->newest, key->at) == 0) {
-        key->added = history->added;
-        key->sure = key->at;
-    }
-    else if (replaced) {
-        key->added = -1;
-    }
-}
-
-void rs_key_entry(rs_key_t *key, rs_id_t id, const redisReply *fields)
-{
-    /* So that a stream with fewer entries than were read is another one. */
-    if (key->added >= 0) {
-        key->added++;
-    }
-    key->at = id;
     moved(key);
-    rs_assign_entry(key->source->hub, key, id, fields);
+    if (!was_sure) {
+        each_topic(key, rs_topic_begin);
+    }
+    if (what == RS_LOOK_LOST) {
+        on_lost(key);
+    }
+    else if (what == RS_LOOK_GAP) {
+        on_gap(key);
+    }
+    return what != RS_LOOK_LOST;
+}
+
+/* --- entries --- */
+
+static int weigh_hand(rs_hand_t *hand, const rs_history_t *h, const redisReply *entries)
+{
+    size_t i;
+
+    memset(hand, 0, sizeof(*hand));
+    for (i = 0; entries && i < entries->elements; i++) {
+        if (!rs_stream_entry_id(entries->element[i], &hand->last)) {
+            return 0;
+        }
+        if (i == 0) {
+            hand->first = hand->last;
+        }
+        hand->n++;
+        hand->gone += h->empty || rs_id_cmp(hand->last, h->first) < 0;
+    }
+    return 1;
+}
+
+int rs_key_take(rs_key_t *key, const rs_history_t *history, const redisReply *entries, int full,
+                int watched)
+{
+    static const rs_hand_t nothing;
+    rs_hand_t hand;
+    rs_id_t id;
+    size_t i;
+
+    if (!weigh_hand(&hand, history, entries)) {
+        return 0;
+    }
+    if (!look(key, history, &hand, watched)) {
+        return 1;
+    }
+    for (i = 0; entries && i < entries->elements; i++) {
+        const redisReply *entry = entries->element[i];
+
+        (void)rs_stream_entry_id(entry, &id);
+        rs_known_entry(&key->now, id);
+        rs_assign_entry(key->source->hub, key, id, entry->element[1]);
+    }
+    if (hand.n && hand.gone == hand.n) {
+        look(key, history, &nothing, watched);
+    }
+    if (entries) {
+        rs_known_answered(&key->now, full);
+    }
+    return 1;
+}
+
+void rs_key_answered(rs_key_t *key)
+{
+    rs_known_answered(&key->now, 0);
+    moved(key);
 }

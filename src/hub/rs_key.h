@@ -7,8 +7,9 @@
 #ifndef RS_KEY_H
 #define RS_KEY_H
 
-#include "../redis/rs_history.h"
+#include "../redis/rs_batch.h"
 #include "../redis/rs_watcher.h"
+#include "rs_known.h"
 
 typedef struct rs_tenant_t rs_tenant_t;
 typedef struct rs_key_t rs_key_t;
@@ -21,36 +22,36 @@ struct rs_key_t {
     rs_tenant_t *tenant; /* whose own it is; NULL: everybody's */
 
     /* Hub. */
-    rs_id_t at;      /* everything up to here was given to the topics */
-    int known;       /* whether `at` means anything yet */
-    long long added; /* entries ever, up to `at`; -1: not known */
-    rs_id_t sure;    /* up to here nothing was removed before it was read */
-    int replaced;    /* it was lost or replaced while this child read it */
+    rs_known_t now;
+    rs_batch_t size; /* how many of its entries to ask for */
     int shares;      /* shares that read it, each for itself */
-    int is_moved;    /* in the source's list of keys whose `pos` is not yet `at` */
+    int is_moved;    /* in the source's list of keys of which `shown` is not yet `now` */
     rs_key_t *next_moved;
 
     /* Hub, of a tenant's own. */
     rs_watch_t watch;
     rs_key_t *next; /* of the same tenant */
     int topics;     /* that read it */
-    int check;      /* where it stands has to be asked before it is read on */
-    int asked;      /* and is being asked */
-    int behind;     /* it holds more than was read */
-    int is_read;    /* in the source's list of keys that were read since they were checked */
-    rs_key_t *next_read;
-    int left_out; /* not a stream now, or not to be read */
-    int unseen;   /* it never was to be read: what it holds is not known */
+    int unwatched;  /* it was not watched all the time since the last look */
+    int only_look;  /* this turn asks where it stands and reads nothing */
+    int count;      /* what the read of this turn asked for */
+    redisReply *held;
+    int behind;    /* it holds more than was read */
+    int left_out;  /* not a stream now, or: */
+    int forbidden; /* not to be read */
+    int unseen;    /* it never was to be read: what it holds is not known */
 
-    rs_id_t pos; /* source->lock: `at`, once streamers can find all of it */
+    rs_known_t shown; /* source->lock: `now`, once streamers can find all of it */
 };
 
-/* Where the key stands in Redis: notices that it was lost or replaced, or that entries were trimmed
- * before they were read, and tells its readers. After that it is to be read on from key->at. */
-void rs_key_position(rs_key_t *key, const rs_history_t *history);
+/* What Redis says of the key, and the entries that were read just before it said so (an array of
+ * them; NULL: none), of which there may be more if `full`. They go to the topics of their tenants;
+ * readers are told of what is lost, or was removed before it was read. 0: those are no entries. */
+int rs_key_take(rs_key_t *key, const rs_history_t *history, const redisReply *entries, int full,
+                int watched);
 
-/* One entry, to the topics of its tenant. */
-void rs_key_entry(rs_key_t *key, rs_id_t id, const redisReply *fields);
+/* A read found nothing. */
+void rs_key_answered(rs_key_t *key);
 
 /* Streamers can find all that was appended to topics: so they may know how far keys were read. */
 void rs_key_publish(rs_source_t *source);
@@ -60,10 +61,10 @@ void rs_key_publish(rs_source_t *source);
 rs_key_t *rs_tenant_key_open(rs_tenant_t *tenant, int stream);
 void rs_tenant_key_close(rs_key_t *key);
 
-/* Once a second: keys that were read are checked, since entries may have been trimmed unread. */
-void rs_tenant_key_sweep(rs_source_t *source);
+/* Once a second: those that may not be read are tried again. */
+void rs_tenant_key_sweep(rs_tenant_t *tenant);
 
-/* Watching began (again): where each of the tenant's keys stands has to be asked. */
-void rs_tenant_key_check_all(rs_tenant_t *tenant);
+/* Watching began (again). */
+void rs_tenant_key_unwatched(rs_tenant_t *tenant);
 
 #endif

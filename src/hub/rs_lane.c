@@ -54,7 +54,6 @@ static int open_own(rs_lane_t *lane, const char *pattern)
     if (name) {
         rs_template_fill(name, pattern, tenant);
         lane->own.name = name;
-        lane->own.added = -1;
         lane->own.tenant = &lane->share->tenant;
     }
     return name != NULL;

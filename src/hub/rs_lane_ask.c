@@ -245,7 +245,7 @@ static void ask_claim(rs_lane_t *lane)
     const char *argv[5 + RS_LANE_CLAIMS] = {"XCLAIM", lane->key->name, lane->share->group,
                                             lane->share->me,
                                             lane->recovering ? "0" : claim_after(idle, lane)};
-    int i, n = rs_batch_ask(&lane->size, lane->nclaims);
+    int i, n = rs_batch_ask(&lane->size, lane->nclaims, 1);
 
     if (n < lane->nclaims) {
         lane->nclaims = n; /* the others are found again */
@@ -254,22 +254,23 @@ static void ask_claim(rs_lane_t *lane)
     for (i = 0; i < lane->nclaims; i++) {
         argv[5 + i] = id_text(ids[i], lane->claims[i].id);
     }
+    lane->asked = n;
     ask(lane, RS_STEP_CLAIM, 0, 5 + lane->nclaims, argv);
 }
 
 static void ask_read(rs_lane_t *lane, int room)
 {
     char count[NUMBER_LEN];
-    const char *argv[] = {
-        "XREADGROUP",
-        "GROUP",
-        lane->share->group,
-        lane->share->me,
-        "COUNT",
-        number(count, rs_batch_ask(&lane->size, room < READ_MAX ? room : READ_MAX)),
-        "STREAMS",
-        lane->key->name,
-        ">"};
+    const char *argv[] = {"XREADGROUP",
+                          "GROUP",
+                          lane->share->group,
+                          lane->share->me,
+                          "COUNT",
+                          number(count, lane->asked = rs_batch_ask(
+                                            &lane->size, room < READ_MAX ? room : READ_MAX, 1)),
+                          "STREAMS",
+                          lane->key->name,
+                          ">"};
 
     ask(lane, RS_STEP_READ, 0, RS_ARRAY_LEN(argv), argv);
 }

@@ -14,7 +14,6 @@
 #include "rs_profile.h"
 
 #define PAUSE apr_time_from_sec(1)
-#define ANSWER_BYTES ((size_t)4 * 1024 * 1024) /* of entries */
 #define TELL_AGAIN apr_time_from_sec(60)
 
 static void forget(rs_delivery_t *d)
@@ -172,10 +171,9 @@ static int on_entries(rs_lane_t *lane, const redisReply *entries, int claimed)
         if (!claimed || rs_id_cmp(id, lane->last) > 0) {
             lane->last = id;
         }
-        rs_batch_see(&lane->size, entries->element[i]->element[1]);
         take(lane, id, entries->element[i]->element[1], count);
     }
-    rs_batch_learn(&lane->size, 1, ANSWER_BYTES);
+    rs_batch_learn(&lane->size, entries, lane->asked);
     rs_share_dispatch(lane->share);
     return (int)entries->elements;
 }

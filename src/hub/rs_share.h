@@ -101,6 +101,7 @@ struct rs_lane_t {
     rs_claim_t claims[RS_LANE_CLAIMS];
     int nclaims;
     rs_batch_t size;                /* how many entries to ask for */
+    int asked;                      /* for so many */
     rs_step_t steps[RS_LANE_STEPS]; /* of this turn */
     int nsteps;
 };

@@ -16,10 +16,10 @@ void rs_source_cursor(rs_source_t *source, const rs_topic_t *topic, rs_cursor_t 
     int i;
 
     cursor->n = topic->nstreams;
-    cursor->keys = topic->fingerprint;
+    cursor->tags = &topic->tags;
     pthread_mutex_lock(&source->lock);
     for (i = 0; i < topic->nstreams; i++) {
-        cursor->pos[i] = topic->key[i]->pos;
+        cursor->pos[i] = topic->key[i]->shown.at;
     }
     pthread_mutex_unlock(&source->lock);
 }

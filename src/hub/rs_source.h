@@ -11,7 +11,6 @@
 
 #include "../base/rs_ring.h"
 #include "../proto/rs_cursor.h"
-#include "../redis/rs_batch.h"
 #include "../redis/rs_redis_url.h"
 #include "rs_key.h"
 #include "rs_stats.h"
@@ -35,7 +34,6 @@ typedef struct {
     int left_out_told;       /* hub: a key that cannot be read was logged */
     apr_time_t trimmed_told; /* hub: likewise of entries that were trimmed unread */
     apr_time_t lost_told;    /* hub: when a key that was lost or replaced was logged last */
-    rs_batch_t size;         /* hub: how many entries of its history to ask for */
 } rs_stream_t;
 
 struct rs_source_t {
@@ -55,8 +53,7 @@ struct rs_source_t {
     rs_watcher_t *watcher;           /* of keys of tenants; NULL: there are none */
     struct rs_groups_t *groups;      /* positions of consumer groups; NULL: none were needed */
     rs_key_t **read;                 /* what the reader's streams are */
-    rs_key_t *moved;                 /* keys whose position streamers do not know yet */
-    rs_key_t *was_read;              /* keys of tenants that were read since they were checked */
+    rs_key_t *moved;                 /* keys of which streamers do not know all yet */
     int reading, watching;           /* each of the two is up */
     int master;                      /* which of stats->masters was written last: 1, 2; 0 */
     int behind;                      /* some stream holds more than was read */
@@ -70,7 +67,7 @@ struct rs_source_t {
     int up;        /* atomic: positions are known and streams are being read */
     int caught_up; /* atomic */
 
-    pthread_mutex_t lock; /* also of every key's `pos` */
+    pthread_mutex_t lock; /* also of every key's `shown` */
     pthread_cond_t settling;
     int settled; /* lock: the first attempt to read has succeeded or failed */
 };

@@ -11,6 +11,9 @@
 #include "rs_share.h"
 #include "rs_streamer_int.h"
 
+/* When many are sent away, one comes back every so often; few need not wait for RaglineDrain. */
+#define DRAIN_PACE apr_time_from_msec(2)
+
 #define CLIENT_OF_TIMER(t) ((rs_client_t *)((char *)(t)-offsetof(rs_client_t, timer)))
 
 static void give_back_released(rs_streamer_t *s)
@@ -58,9 +61,12 @@ static void on_dirty(rs_streamer_t *s, rs_follow_t *follow)
 
 static void drain(rs_streamer_t *s)
 {
+    apr_interval_time_t needed =
+        DRAIN_PACE * __atomic_load_n(&s->engine->connections, __ATOMIC_RELAXED);
     rs_client_t *all = NULL, *next;
     rs_timer_t *timer;
 
+    s->spread = needed < s->spread ? needed : s->spread;
     s->drain_until = s->now + s->limit;
     /* First out of the wheel, all of them: ending a client puts it back there. */
     while ((timer = rs_wheel_any(&s->wheel))) {

@@ -4,8 +4,9 @@
  * Redis says that they were changed, closed with its last topic. Clients wait until it is known
  * where such a key stands. The hub's thread.
  *
- * A change after which nothing can be read is a deletion, or a stream that lost its newest entries:
- * where it stands is asked then, as it is when watching begins anew.
+ * A turn reads the key and then asks where it stands, so that what was removed before it was read is
+ * known before anything is given out. What a turn could not read is read, or known to be gone, in
+ * the next one: there are two turns after the last change, not more.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -19,54 +20,40 @@
 
 #define KEY_OF_WATCH(w) ((rs_key_t *)((char *)(w)-offsetof(rs_key_t, watch)))
 
+static void drop_held(rs_key_t *key)
+{
+    if (key->held) {
+        freeReplyObject(key->held);
+        key->held = NULL;
+    }
+}
+
 static void ask(rs_watch_t *watch)
 {
     rs_key_t *key = KEY_OF_WATCH(watch);
     rs_source_t *source = key->source;
+    const char *info[] = {"XINFO", "STREAM", key->name};
     char count[24], id[RS_ID_LEN];
+    const char *read[] = {"XREAD", "COUNT", count, "STREAMS", key->name, id};
 
-    key->asked = key->check || !key->known || key->left_out
-                 || (rs_watcher_is_polling(source->watcher) && !key->behind);
-    if (key->asked) {
-        const char *argv[] = {"XINFO", "STREAM", key->name};
-
-        rs_watcher_ask(source->watcher, RS_ARRAY_LEN(argv), argv);
+    drop_held(key); /* of a turn that was cut off */
+    key->only_look =
+        !key->now.sure || key->left_out || (rs_watcher_is_polling(source->watcher) && !key->behind);
+    if (!key->only_look) {
+        rs_known_ask(&key->now);
+        key->count = rs_batch_ask(&key->size, source->batch, 1);
+        apr_snprintf(count, sizeof(count), "%d", key->count);
+        rs_id_format(id, key->now.at);
+        rs_watcher_ask(source->watcher, RS_ARRAY_LEN(read), read);
     }
-    else {
-        const char *argv[] = {"XREAD", "COUNT", count, "STREAMS", key->name, id};
-
-        apr_snprintf(count, sizeof(count), "%d", source->batch);
-        rs_id_format(id, key->at);
-        rs_watcher_ask(source->watcher, RS_ARRAY_LEN(argv), argv);
-    }
+    rs_watcher_ask(source->watcher, RS_ARRAY_LEN(info), info);
 }
 
-static void note_read(rs_key_t *key)
-{
-    if (!key->is_read) {
-        key->is_read = 1;
-        key->next_read = key->source->was_read;
-        key->source->was_read = key;
-    }
-}
-
-static void forget_read(rs_key_t *key)
-{
-    rs_key_t **link = &key->source->was_read;
-
-    if (key->is_read) {
-        for (; *link != key; link = &(*link)->next_read) {
-        }
-        *link = key->next_read;
-        key->is_read = 0;
-    }
-}
-
-/* It is as good as not there until that changes. */
-static void leave_out(rs_key_t *key, const redisReply *reply)
+/* It is as good as not there until that changes: something else is no stream; what may not be read
+ * may hold anything, and begins when it may be. */
+static int leave_out(rs_key_t *key, const redisReply *reply, rs_history_t *history)
 {
     rs_stream_t *stream = &key->source->streams[key->stream];
-    rs_history_t nothing;
 
     if (!stream->left_out_told) {
         stream->left_out_told = 1;
@@ -75,110 +62,108 @@ static void leave_out(rs_key_t *key, const redisReply *reply)
                              "until that changes, and so are others of this kind",
                key->source->url->label, key->name);
     }
-    if (rs_reply_is_error(reply, "NOPERM")) {
-        note_read(key); /* Redis does not tell of what it does not let us read */
-        key->unseen |= !key->known;
-    }
-    if (!key->known) {
-        memset(&nothing, 0, sizeof(nothing));
-        nothing.added = -1;
-        rs_key_position(key, &nothing);
-    }
     key->left_out = 1;
+    rs_history_none(history);
+    return rs_reply_is_error(reply, "WRONGTYPE");
 }
 
-static int on_position(rs_key_t *key, const redisReply *reply)
+/* The entries of [[name, [entry…]]]; NULL: there are none. 0: that is no answer to XREAD. */
+static int read_of(const redisReply *reply, const redisReply **entries)
 {
-    int was_known = key->known;
-    rs_history_t history;
-
-    key->behind = 0;
-
-    if (rs_reply_is_error(reply, "WRONGTYPE") || rs_reply_is_error(reply, "NOPERM")) {
-        leave_out(key, reply);
+    *entries = NULL;
+    if (!reply || reply->type == REDIS_REPLY_NIL || reply->type == REDIS_REPLY_ERROR) {
+        return 1;
     }
-    else if (rs_history_parse(&history, reply)) {
-        key->left_out = 0;
-        if (key->unseen) {
-            key->unseen = key->known = was_known = 0; /* it begins here, not at its oldest entry */
-        }
-        rs_key_position(key, &history);
-        key->behind = rs_id_cmp(history.newest, key->at) > 0;
-    }
-    else {
-        rs_watcher_fail(key->source->watcher, reply->type == REDIS_REPLY_ERROR
-                                                  ? reply->str
-                                                  : "unexpected answer to XINFO STREAM");
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 1
+        || reply->element[0]->type != REDIS_REPLY_ARRAY || reply->element[0]->elements != 2
+        || reply->element[0]->element[1]->type != REDIS_REPLY_ARRAY) {
         return 0;
     }
-    key->check = 0;
-    if (!was_known) {
+    *entries = reply->element[0]->element[1];
+    return 1;
+}
+
+/* 1: it holds more. */
+static int take(rs_key_t *key, const rs_history_t *history)
+{
+    const redisReply *entries;
+    int was_sure = key->now.sure, n;
+
+    if (!read_of(key->held, &entries)
+        || !rs_key_take(key, history, entries, entries && (int)entries->elements >= key->count,
+                        !key->unwatched)) {
+        rs_watcher_fail(key->source->watcher, "unexpected answer to XREAD");
+        return 0;
+    }
+    n = entries ? (int)entries->elements : 0;
+    if (n) {
+        rs_batch_learn(&key->size, entries, key->count);
+    }
+    else if (key->held && key->held->type == REDIS_REPLY_NIL) {
+        rs_key_answered(key);
+    }
+    key->unwatched = 0;
+    key->behind = rs_id_cmp(key->now.newest, key->now.at) > 0;
+    if (!was_sure) {
         rs_key_publish(key->source);
         rs_hub_key_known(key);
     }
     return key->behind;
 }
 
-/* How many entries; -1: that is no answer to XREAD. */
-static int on_entries(rs_key_t *key, const redisReply *reply)
+/* Redis does not tell of changes of what it does not let us read: it is asked again each second. */
+static int on_left_out(rs_key_t *key, const redisReply *reply)
 {
-    const redisReply *entries;
-    rs_id_t id;
-    size_t i;
+    rs_history_t history;
 
-    if (reply->type == REDIS_REPLY_NIL) {
-        return 0;
-    }
-    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 1
-        || reply->element[0]->type != REDIS_REPLY_ARRAY || reply->element[0]->elements != 2
-        || reply->element[0]->element[1]->type != REDIS_REPLY_ARRAY) {
-        return -1;
-    }
-    entries = reply->element[0]->element[1];
-    for (i = 0; i < entries->elements; i++) {
-        if (!rs_stream_entry_id(entries->element[i], &id)) {
-            return -1;
-        }
-        rs_key_entry(key, id, entries->element[i]->element[1]);
-    }
-    return (int)entries->elements;
+    key->forbidden = !leave_out(key, reply, &history);
+    key->unwatched |= key->forbidden;
+    key->unseen |= key->forbidden && !key->now.sure;
+    drop_held(key);
+    return key->forbidden && key->now.sure ? 0 : take(key, &history);
 }
 
-void rs_tenant_key_sweep(rs_source_t *source)
+static int on_look(rs_key_t *key, const redisReply *reply)
 {
-    rs_key_t *key;
+    rs_history_t history;
 
-    while ((key = source->was_read)) {
-        forget_read(key);
-        key->check = 1;
-        rs_watcher_touch(source->watcher, &key->watch);
+    if (rs_reply_is_error(reply, "WRONGTYPE") || rs_reply_is_error(reply, "NOPERM")) {
+        return on_left_out(key, reply);
     }
+    if (key->held && key->held->type == REDIS_REPLY_ERROR) {
+        return on_left_out(key, key->held);
+    }
+    if (!rs_history_parse(&history, reply)) {
+        rs_watcher_fail(key->source->watcher, reply->type == REDIS_REPLY_ERROR
+                                                  ? reply->str
+                                                  : "unexpected answer to XINFO STREAM");
+        return 0;
+    }
+    if (key->unseen) {
+        key->unseen = key->now.sure = 0; /* it begins here, not at its oldest entry */
+    }
+    key->left_out = key->forbidden = 0;
+    return take(key, &history);
 }
 
 static int on_reply(rs_watch_t *watch, int n, redisReply **reply, int last)
 {
     rs_key_t *key = KEY_OF_WATCH(watch);
-    int count;
 
     (void)n;
-    (void)last;
-    if (key->asked) {
-        return on_position(key, *reply);
+    if (last) {
+        int more = on_look(key, *reply);
+
+        drop_held(key);
+        return more;
     }
-    count = on_entries(key, *reply);
-    key->behind = count >= key->source->batch;
-    if (count > 0) {
-        note_read(key);
-        return key->behind;
+    if (rs_reply_is_error(*reply, "WRONGTYPE") || rs_reply_is_error(*reply, "NOPERM")
+        || (*reply)->type != REDIS_REPLY_ERROR) {
+        key->held = *reply;
+        *reply = NULL;
+        return 0;
     }
-    key->check = 1;
-    if (count == 0 || rs_reply_is_error(*reply, "WRONGTYPE")
-        || rs_reply_is_error(*reply, "NOPERM")) {
-        return 1;
-    }
-    rs_watcher_fail(key->source->watcher, (*reply)->type == REDIS_REPLY_ERROR
-                                              ? (*reply)->str
-                                              : "unexpected answer to XREAD");
+    rs_watcher_fail(key->source->watcher, (*reply)->str);
     return 0;
 }
 
@@ -202,7 +187,6 @@ rs_key_t *rs_tenant_key_open(rs_tenant_t *tenant, int stream)
         key->source = source;
         key->stream = stream;
         key->tenant = tenant;
-        key->added = -1;
         key->watch.ask = ask;
         key->watch.reply = on_reply;
         key->next = tenant->keys;
@@ -221,7 +205,7 @@ void rs_tenant_key_close(rs_key_t *key)
         return;
     }
     rs_key_publish(key->source); /* it is in no list any more */
-    forget_read(key);
+    drop_held(key);
     rs_watcher_remove(key->source->watcher, &key->watch);
     for (link = &key->tenant->keys; *link != key; link = &(*link)->next) {
     }
@@ -229,11 +213,22 @@ void rs_tenant_key_close(rs_key_t *key)
     free(key);
 }
 
-void rs_tenant_key_check_all(rs_tenant_t *tenant)
+void rs_tenant_key_sweep(rs_tenant_t *tenant)
 {
     rs_key_t *key;
 
     for (key = tenant->keys; key; key = key->next) {
-        key->check = 1;
+        if (key->forbidden) {
+            rs_watcher_touch(key->source->watcher, &key->watch);
+        }
+    }
+}
+
+void rs_tenant_key_unwatched(rs_tenant_t *tenant)
+{
+    rs_key_t *key;
+
+    for (key = tenant->keys; key; key = key->next) {
+        key->unwatched = 1;
     }
 }

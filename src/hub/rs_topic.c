@@ -3,6 +3,7 @@
  * The topic log: a ring of references under a lock that is held for a copy of pointers only.
  */
 #include <stdlib.h>
+#include <string.h>
 
 #include "rs_source.h"
 #include "rs_topic.h"
@@ -17,15 +18,14 @@ rs_topic_t *rs_topic_create(rs_source_t *source, apr_uint64_t streams, rs_key_t 
     }
     topic->source = source;
     topic->streams = streams;
-    topic->fingerprint = RS_CURSOR_KEYS_INIT;
     /* There is room below for older events that are put in front. */
     topic->next_seq = topic->first = (apr_uint64_t)1 << 40;
     for (i = 0; i < source->nstreams && topic->nstreams < RS_STREAMS_MAX; i++) {
         if (streams & ((apr_uint64_t)1 << i)) {
             topic->key[topic->nstreams] = key[topic->nstreams];
-            topic->start[topic->nstreams] = key[topic->nstreams]->at;
+            topic->start[topic->nstreams] = key[topic->nstreams]->now.at;
             topic->stream[topic->nstreams++] = (apr_uint16_t)i;
-            topic->fingerprint = rs_cursor_keys_add(topic->fingerprint, source->streams[i].key);
+            rs_cursor_tags_add(&topic->tags, topic->nstreams - 1, source->streams[i].key);
         }
     }
     pthread_mutex_init(&topic->lock, NULL);
@@ -35,9 +35,12 @@ rs_topic_t *rs_topic_create(rs_source_t *source, apr_uint64_t streams, rs_key_t 
 static void trim_one(rs_topic_t *topic)
 {
     rs_event_t *event = topic->ring[topic->first & (topic->size - 1)];
+    int k = rs_topic_k(topic, event->stream);
 
     topic->first++;
-    topic->start[rs_topic_k(topic, event->stream)] = event->id;
+    if (rs_id_cmp(event->id, topic->start[k]) > 0) {
+        topic->start[k] = event->id;
+    }
     topic->trimmed = 1;
     topic->bytes -= rs_event_cost(event);
     rs_event_drop(event);
@@ -57,7 +60,7 @@ static size_t clear(rs_topic_t *topic, int leave_out)
     topic->first = topic->next_seq;
     topic->trimmed = 1;
     for (i = 0; i < topic->nstreams; i++) {
-        topic->start[i] = topic->key[i]->at;
+        topic->start[i] = topic->key[i]->now.at;
     }
     free(topic->ring);
     topic->ring = NULL;
@@ -181,7 +184,7 @@ int rs_topic_known(const rs_topic_t *topic)
 
     /* Those that all share are asked for before the child takes clients; one that is no
      * stream never is known, and harms nobody. */
-    for (k = 0; k < topic->nstreams && (topic->key[k]->known || !topic->key[k]->tenant); k++) {
+    for (k = 0; k < topic->nstreams && (topic->key[k]->now.sure || !topic->key[k]->tenant); k++) {
     }
     return k == topic->nstreams;
 }
@@ -189,7 +192,7 @@ int rs_topic_known(const rs_topic_t *topic)
 void rs_topic_begin(rs_topic_t *topic, const rs_key_t *key)
 {
     pthread_mutex_lock(&topic->lock);
-    topic->start[rs_topic_k(topic, key->stream)] = key->at;
+    topic->start[rs_topic_k(topic, key->stream)] = key->now.at;
     pthread_mutex_unlock(&topic->lock);
 }
 
@@ -199,6 +202,22 @@ void rs_topic_complete_from(rs_topic_t *topic, int k, rs_id_t start)
     if (rs_id_cmp(start, topic->start[k]) < 0) {
         topic->start[k] = start;
     }
+    pthread_mutex_unlock(&topic->lock);
+}
+
+void rs_topic_raise(rs_topic_t *topic, int k, rs_id_t start)
+{
+    pthread_mutex_lock(&topic->lock);
+    if (rs_id_cmp(start, topic->start[k]) > 0) {
+        topic->start[k] = start;
+    }
+    pthread_mutex_unlock(&topic->lock);
+}
+
+void rs_topic_start(rs_topic_t *topic, rs_id_t start[RS_STREAMS_MAX])
+{
+    pthread_mutex_lock(&topic->lock);
+    memcpy(start, topic->start, sizeof(topic->start));
     pthread_mutex_unlock(&topic->lock);
 }
 

@@ -14,6 +14,7 @@
 #include "../proto/rs_cursor.h"
 #include "rs_event.h"
 #include "rs_inbox.h"
+#include "../redis/rs_loader.h"
 #include "rs_key.h"
 #include "rs_streamer.h"
 
@@ -39,19 +40,22 @@ struct rs_topic_t {
     int nstreams;
     apr_uint16_t stream[RS_STREAMS_MAX]; /* their indices, ascending */
     rs_key_t *key[RS_STREAMS_MAX];       /* what is read of them */
-    apr_uint32_t fingerprint;            /* of the keys, for cursors */
+    rs_cursor_tags_t tags;               /* of the keys */
 
     /* Hub. */
     rs_topic_t *next; /* of the same tenant */
     void *owner;      /* the tenant */
     int clients;
+    int uses; /* jobs that are about it, and keep it */
     rs_group_t *groups;
     struct rs_backfill_t *backfill; /* of a tenant's own keys: nobody else's waits with it */
+    rs_queue_t queue;               /* what its readers want to have read from Redis */
+    rs_client_t *starting;          /* that want its newest events: rs_backfill.h */
+    apr_time_t pass_after;          /* its readers have no part in a pass before that */
     rs_client_t *waiting;           /* to know where its keys stand; linked by msg.next */
     apr_time_t idle_since;          /* when the last client left */
     rs_topic_t *older, *newer;      /* by last append: who loses its log first */
     int listed;                     /* in that list */
-    int owed;                       /* a notice that entries are missing: see rs_key.c */
     int visited;                    /* a client came since the streamers were asked to forget it */
     int dirty;                      /* appended to since streamers were told */
     rs_follow_t *follows[RS_STREAMERS_MAX];
@@ -86,6 +90,9 @@ apr_int64_t rs_topic_prepend(rs_topic_t *topic, rs_event_t *event, apr_time_t no
 /* Hub. Nothing after this position is missing in the topic's k-th stream. */
 void rs_topic_complete_from(rs_topic_t *topic, int k, rs_id_t start);
 
+/* Hub. Nobody is served from a position below this any more. */
+void rs_topic_raise(rs_topic_t *topic, int k, rs_id_t start);
+
 /* From which number on a reader at this position has to read; those of its streams that it already
  * has may be among them if there are several streams. 0: what it misses is not all here. */
 apr_uint64_t rs_topic_seek(rs_topic_t *topic, const rs_cursor_t *cursor);
@@ -100,6 +107,9 @@ static inline int rs_topic_k(const rs_topic_t *topic, int stream)
     }
     return k;
 }
+
+/* Nothing after these positions is missing. Any thread. */
+void rs_topic_start(rs_topic_t *topic, rs_id_t start[RS_STREAMS_MAX]);
 
 /* Hub. Whether it is known where all of its keys stand. */
 int rs_topic_known(const rs_topic_t *topic);

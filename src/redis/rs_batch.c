@@ -4,42 +4,51 @@
  */
 #include "rs_batch.h"
 
-#define FIRST 16
+#define FIRST 8
+#define MOST 1000000
 
-int rs_batch_ask(rs_batch_t *b, int max)
+int rs_batch_ask(rs_batch_t *b, int max, int streams)
 {
+    int count;
+
     if (b->count < 1) {
         b->count = FIRST;
     }
-    if (b->count > max) {
-        b->count = max;
-    }
-    b->bytes = b->entries = 0;
-    return b->count;
+    count = b->count / streams;
+    return count < 1 ? 1 : count > max ? max : count;
 }
 
-void rs_batch_see(rs_batch_t *b, const redisReply *fields)
+static size_t size_of(const redisReply *entry)
 {
-    size_t i;
+    size_t i, bytes = 0;
+    const redisReply *fields =
+        entry->type == REDIS_REPLY_ARRAY && entry->elements == 2 ? entry->element[1] : NULL;
 
-    b->entries++;
-    for (i = 0; fields->type == REDIS_REPLY_ARRAY && i < fields->elements; i++) {
+    for (i = 0; fields && fields->type == REDIS_REPLY_ARRAY && i < fields->elements; i++) {
         if (fields->element[i]->type == REDIS_REPLY_STRING) {
-            b->bytes += (size_t)fields->element[i]->len;
+            bytes += (size_t)fields->element[i]->len;
         }
     }
+    return bytes;
 }
 
-void rs_batch_learn(rs_batch_t *b, size_t streams, size_t limit)
+void rs_batch_learn(rs_batch_t *b, const redisReply *entries, int count)
 {
-    size_t fit;
+    size_t i, fit, bytes = 0;
 
-    if (!b->entries) {
+    if (!entries->elements) {
         return;
     }
-    fit = limit / streams / (b->bytes / b->entries + 1);
+    for (i = 0; i < entries->elements; i++) {
+        bytes += size_of(entries->element[i]);
+    }
+    fit = RS_BATCH_BYTES / (bytes / entries->elements + 1);
+    /* Grows only by what was really seen of such entries: what comes next may be larger. */
+    if (fit > (size_t)b->count && entries->elements < (size_t)count) {
+        return;
+    }
     if (fit > (size_t)b->count * 2) {
         fit = (size_t)b->count * 2;
     }
-    b->count = fit < 1 ? 1 : (int)fit;
+    b->count = fit < 1 ? 1 : fit > MOST ? MOST : (int)fit;
 }

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Gaps. max-deleted-entry-id would seem to tell, but does not move when a stream is trimmed (Redis
- * 7.0), so the oldest entry decides: a reader at or behind it has missed nothing.
+ * Reading the answer of XINFO STREAM.
  */
 #include <string.h>
 
@@ -10,6 +9,12 @@
 static int parse_id(rs_id_t *id, const redisReply *reply)
 {
     return reply->type == REDIS_REPLY_STRING && rs_id_parse(id, reply->str, (size_t)reply->len);
+}
+
+void rs_history_none(rs_history_t *h)
+{
+    memset(h, 0, sizeof(*h));
+    h->empty = h->whole = 1;
 }
 
 int rs_history_parse(rs_history_t *h, const redisReply *reply)
@@ -22,8 +27,7 @@ int rs_history_parse(rs_history_t *h, const redisReply *reply)
     h->empty = 1;
     h->added = h->gone = -1;
     if (reply->type == REDIS_REPLY_ERROR) {
-        h->whole = 1;
-        h->added = h->gone = 0;
+        rs_history_none(h);
         return strncmp(reply->str, "ERR no such key", 15) == 0;
     }
     for (i = 0; reply->type == REDIS_REPLY_ARRAY && i + 1 < reply->elements; i += 2) {
@@ -41,6 +45,9 @@ int rs_history_parse(rs_history_t *h, const redisReply *reply)
         else if (strcmp(name->str, "last-generated-id") == 0) {
             known = parse_id(&h->newest, value);
         }
+        else if (strcmp(name->str, "max-deleted-entry-id") == 0) {
+            (void)parse_id(&h->deleted, value);
+        }
         else if (strcmp(name->str, "first-entry") == 0 && value->type == REDIS_REPLY_ARRAY
                  && value->elements > 0 && parse_id(&h->first, value->element[0])) {
             h->empty = 0;
@@ -51,18 +58,12 @@ int rs_history_parse(rs_history_t *h, const redisReply *reply)
     return known;
 }
 
-rs_gap_t rs_history_gap(const rs_history_t *h, rs_id_t id)
+rs_id_t rs_history_floor(const rs_history_t *h)
 {
-    if (rs_id_cmp(id, h->newest) > 0) {
-        return RS_GAP_REDIS_RESET;
+    static const rs_id_t beginning = {0, 0};
+
+    if (h->whole) {
+        return beginning;
     }
-    if (rs_id_cmp(id, h->newest) == 0) {
-        return RS_GAP_NONE;
-    }
-    /* A reader that has had nothing. One that has had something older than all of a whole stream
-     * has had it from another stream of this name. */
-    if (h->whole && id.ms == 0 && id.seq == 0) {
-        return RS_GAP_NONE;
-    }
-    return !h->empty && rs_id_cmp(h->first, id) <= 0 ? RS_GAP_NONE : RS_GAP_TRIMMED;
+    return h->empty ? h->newest : rs_id_before(h->first);
 }

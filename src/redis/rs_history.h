@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What XINFO STREAM says of a stream's history, and whether a reader that stands at some id has a
- * gap before it. Pure functions on replies.
+ * What XINFO STREAM says of a stream's history. Pure functions on replies.
  */
 #ifndef RS_HISTORY_H
 #define RS_HISTORY_H
@@ -17,14 +16,16 @@ typedef struct {
     int whole;       /* nothing was ever removed (Redis 7 and later can tell) */
     long long added; /* how many entries there ever were; -1: not known */
     long long gone;  /* how many of them are not there any more; -1: not known */
+    rs_id_t deleted; /* the highest that was removed by XDEL; trimming does not count (Redis 7) */
 } rs_history_t;
+
+/* As of a key that is not there. */
+void rs_history_none(rs_history_t *history);
 
 /* 0 when the reply is neither that nor "no such key". */
 int rs_history_parse(rs_history_t *history, const redisReply *reply);
 
-typedef enum { RS_GAP_NONE, RS_GAP_TRIMMED, RS_GAP_REDIS_RESET } rs_gap_t;
-
-/* For a reader that has everything up to `id`. Removing single entries (XDEL) is no gap. */
-rs_gap_t rs_history_gap(const rs_history_t *history, rs_id_t id);
+/* Everything after this is there, but for entries that were removed one by one (XDEL). */
+rs_id_t rs_history_floor(const rs_history_t *history);
 
 #endif

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The queue of jobs on the loader's connection. A job that waits longer than PATIENCE for a
- * connection is told so. What a refused command means is the job's to know; that a person hears of
- * it is seen to here. The hub's thread.
+ * Queues in a ring: the first job of the first queue has a round, then that queue goes to the end. A
+ * job that waits longer than PATIENCE for a connection is told so. What a refused command means is
+ * the job's to know; that a person hears of it is seen to here. The hub's thread.
  */
 #include <string.h>
 
@@ -18,54 +18,63 @@
 struct rs_loader_t {
     rs_link_t *link;
     const rs_redis_url_t *url;
-    rs_job_t *first, **last;
-    int running;      /* the first job was started */
-    int asked, reply; /* of the present round */
-    int broken;       /* asking failed: the link is down */
-    apr_time_t since; /* when the first job began to wait for the connection */
-    apr_time_t told;  /* when a refusal was last logged */
+    rs_ring_t queues;
+    rs_job_t *running; /* a round of it is under way */
+    int asked, got;    /* of that */
+    int broken;        /* asking failed: the link is down */
+    apr_time_t since;  /* when jobs began to wait for the connection */
+    apr_time_t told;   /* when a refusal was last logged */
 };
 
-static void remove_first(rs_loader_t *l)
+static rs_queue_t *first_queue(const rs_loader_t *l)
 {
-    rs_job_t *job = l->first;
+    rs_ring_t *link = rs_ring_first(&l->queues);
 
-    l->first = job->next;
-    if (!l->first) {
-        l->last = &l->first;
-    }
-    job->queued = 0;
-    l->running = 0;
-    l->since = rs_clock_now();
+    return link ? RS_RING_OF(link, rs_queue_t, link) : NULL;
 }
 
-static void send_or_end(rs_loader_t *l)
+/* The first job of the first queue. */
+static rs_job_t *first_job(const rs_loader_t *l)
 {
-    if (l->broken) {
-        return; /* down() has been called */
-    }
-    if (l->asked) {
-        l->reply = 0;
-        rs_link_send(l->link, LIMIT);
-    }
-    else {
-        rs_job_t *job = l->first;
+    rs_queue_t *queue = first_queue(l);
 
-        rs_link_limit(l->link, 0);
-        rs_link_works(l->link);
-        remove_first(l);
-        job->over(job);
-    }
+    return queue ? queue->first : NULL;
 }
 
+static rs_job_t *remove_first(rs_loader_t *l)
+{
+    rs_queue_t *queue = first_queue(l);
+    rs_job_t *job = queue->first;
+
+    queue->first = job->next;
+    job->queue = NULL;
+    rs_ring_remove(&queue->link);
+    if (queue->first) {
+        rs_ring_put_last(&l->queues, &queue->link);
+    }
+    l->running = NULL;
+    return job;
+}
+
+/* One round of a job, or, if it has nothing to ask, its end. */
 static void run_next(rs_loader_t *l)
 {
-    while (l->first && !l->running && rs_link_is_ready(l->link)) {
-        l->running = 1;
-        l->asked = 0;
-        l->broken = 0;
-        l->first->start(l->first);
-        send_or_end(l);
+    rs_job_t *job;
+
+    while (!l->running && rs_link_is_ready(l->link) && (job = first_job(l))) {
+        l->running = job;
+        l->asked = l->got = l->broken = 0;
+        job->ask(job);
+        if (l->broken) {
+            return; /* down() has been called */
+        }
+        job->round++;
+        if (l->asked) {
+            rs_link_send(l->link, LIMIT);
+            return;
+        }
+        remove_first(l);
+        job->over(job);
     }
 }
 
@@ -101,9 +110,10 @@ static void tell_refused(rs_loader_t *l, const char *why)
 static void on_reply(void *data, redisReply **reply)
 {
     rs_loader_t *l = data;
-    int n = l->reply++, last = l->reply == l->asked;
+    rs_job_t *job = l->running;
+    int n = l->got++, last = l->got == l->asked;
 
-    if (!l->running) {
+    if (!job) {
         rs_link_fail(l->link, "an answer that nobody asked for");
         return;
     }
@@ -111,21 +121,22 @@ static void on_reply(void *data, redisReply **reply)
     if (is_refused(*reply)) {
         tell_refused(l, (*reply)->str);
     }
-    if (last) {
-        l->asked = 0;
-    }
-    l->first->reply(l->first, n, reply, last);
-    if (last) {
-        send_or_end(l);
+    job->reply(job, n, reply, last);
+    if (last && l->running == job) {
+        rs_queue_t *queue = job->queue;
+
+        rs_link_limit(l->link, 0);
+        rs_link_works(l->link);
+        l->running = NULL;
+        rs_ring_put_last(&l->queues, &queue->link);
         run_next(l);
     }
 }
 
 static void end_first(rs_loader_t *l)
 {
-    rs_job_t *job = l->first;
+    rs_job_t *job = remove_first(l);
 
-    remove_first(l);
     job->down(job);
 }
 
@@ -134,29 +145,34 @@ static void on_down(void *data, const char *why)
     rs_loader_t *l = data;
 
     l->broken = 1;
-    if (l->first && l->running) {
+    l->since = rs_clock_now();
+    if (l->running) {
         rs_log(RS_LOG_INFO, 0, RSLOGNO(0211) "%s: history cannot be read: %s", l->url->label, why);
         end_first(l);
     }
 }
 
-void rs_loader_post(rs_loader_t *l, rs_job_t *job)
+void rs_loader_post(rs_loader_t *l, rs_queue_t *queue, rs_job_t *job)
 {
-    if (job->queued) {
+    if (job->queue) {
         return;
     }
-    job->queued = 1;
-    job->next = NULL;
-    if (!l->first) {
+    if (!first_job(l)) {
         l->since = rs_clock_now();
     }
-    *l->last = job;
-    l->last = &job->next;
+    job->queue = queue;
+    job->round = 0;
+    job->next = NULL;
+    *(queue->first ? queue->last : &queue->first) = job;
+    queue->last = &job->next;
+    if (!queue->link.next) {
+        rs_ring_put_last(&l->queues, &queue->link);
+    }
 }
 
 void rs_loader_abort(rs_loader_t *l)
 {
-    while (l->first) {
+    while (first_job(l)) {
         end_first(l);
     }
 }
@@ -165,15 +181,15 @@ apr_time_t rs_loader_turn(rs_loader_t *l, apr_time_t now)
 {
     apr_time_t next;
 
-    if (!l->first && !rs_link_is_ready(l->link)) {
+    if (!first_job(l) && !rs_link_is_ready(l->link)) {
         return NEVER; /* nothing to do: no connection is made */
     }
     next = rs_link_turn(l->link, now);
     run_next(l);
-    while (l->first && !rs_link_is_ready(l->link) && now >= l->since + PATIENCE) {
+    while (!rs_link_is_ready(l->link) && now >= l->since + PATIENCE && first_job(l)) {
         end_first(l);
     }
-    if (l->first && !l->running && l->since + PATIENCE < next) {
+    if (first_job(l) && !l->running && l->since + PATIENCE < next) {
         next = l->since + PATIENCE;
     }
     return next;
@@ -186,7 +202,7 @@ apr_status_t rs_loader_create(rs_loader_t **out, apr_pool_t *p, rs_poll_t *poll,
     rs_loader_t *l = apr_pcalloc(p, sizeof(*l));
 
     l->url = url;
-    l->last = &l->first;
+    rs_ring_init(&l->queues);
     calls.baton = l;
     *out = l;
     return rs_link_create(&l->link, p, poll, resolver, url, "ragline-loader", &calls);

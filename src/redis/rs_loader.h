@@ -1,25 +1,35 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The second connection of a Redis URL: reads of history, while the first is blocked in XREAD. Jobs
- * run one after the other; each sends commands and gets their replies in rounds. Connects when
- * there is a job. The hub's thread.
+ * The second connection of a Redis URL: reads of history, while the first is blocked in XREAD. A
+ * job asks in rounds, one round of one job at a time, and queues take turns: so however many jobs
+ * somebody has, and however long they are, the others' go on. Connects when there is a job. The
+ * hub's thread.
  */
 #ifndef RS_LOADER_H
 #define RS_LOADER_H
 
+#include "../base/rs_ring.h"
 #include "rs_link.h"
 
 typedef struct rs_loader_t rs_loader_t;
 typedef struct rs_job_t rs_job_t;
 
+/* The jobs of somebody: of a tenant's topic, of a pass over what all share. Zeroed when it is made,
+ * and to be kept while there are jobs in it. */
+typedef struct {
+    rs_ring_t link; /* in the loader, while it has jobs */
+    rs_job_t *first, **last;
+} rs_queue_t;
+
 /* A member of what wants something read. */
 struct rs_job_t {
     rs_job_t *next;
-    int queued;
-    /* Its turn has come: calls rs_loader_ask() for each command. */
-    void (*start)(rs_job_t *job);
-    /* The n-th reply of the round; the last one comes with last = 1, and may ask for more. When
-     * nothing was asked the job is over. The reply may be taken, leaving NULL. */
+    rs_queue_t *queue; /* it is in; NULL: none */
+    int round;         /* 0 for the first, and so on */
+    /* Its turn has come: calls rs_loader_ask() for each command of the round. The job is over when
+     * it asks nothing, so every job has to come to that: each says where it stands why it does. */
+    void (*ask)(rs_job_t *job);
+    /* The n-th reply of the round. It may be taken, leaving NULL. */
     void (*reply)(rs_job_t *job, int n, redisReply **reply, int last);
     /* Called when the job is over in the regular way; it may post itself again, or free itself. */
     void (*over)(rs_job_t *job);
@@ -30,10 +40,10 @@ struct rs_job_t {
 apr_status_t rs_loader_create(rs_loader_t **loader, apr_pool_t *p, rs_poll_t *poll,
                               rs_resolver_t *resolver, const rs_redis_url_t *url);
 
-/* At the end of the queue, unless it is in it. */
-void rs_loader_post(rs_loader_t *loader, rs_job_t *job);
+/* At the end of this queue, unless it is in one. */
+void rs_loader_post(rs_loader_t *loader, rs_queue_t *queue, rs_job_t *job);
 
-/* From start() or the last reply(): one more command of the next round. */
+/* From ask(): one more command of the round. */
 void rs_loader_ask(rs_loader_t *loader, int argc, const char **argv);
 
 /* Ends every job. */

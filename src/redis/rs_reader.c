@@ -2,17 +2,20 @@
  *
  * The reader's states while its connection is up:
  *
- *   POSITIONS  one XINFO STREAM per key is on its way
- *   READING    one XREAD is on its way, for ever
+ *   LOOKING  an XINFO STREAM of some keys is on its way; what was read of them before is held
+ *   READING  one XREAD is on its way
  *
- * The first XREAD of a connection does not block: only when Redis has answered it is reading
- * possible, and said to be.
+ * Entries are given out only when Redis has said, after they were read, where their stream stands:
+ * that is how it is known that nothing was removed in front of them. All keys are asked for when a
+ * connection begins, and once a second at most between two reads: a blocked XREAD does not notice
+ * that a stream was deleted, or trimmed to nothing, and a key that is not a stream, which would
+ * make every XREAD fail, is left out until it is one. So no read blocks for longer than BLOCK_MAX,
+ * whatever is configured.
  *
- * Redis answers a blocked XREAD with nil when its time is over, so no answer within BLOCK + TIMEOUT
- * means that the connection is dead. Positions are asked for again between two reads, once a second
- * at most: a blocked XREAD does not notice that ids went backwards (a stream was deleted, Redis
- * lost data), and a key that is not a stream, which would make every XREAD fail, is left out
- * until it is one. The hub's thread.
+ * Each round sends a read or a look and waits for the answer; a read that finds nothing waits in
+ * Redis. The first XREAD of a connection does not block: only when Redis has answered it is reading
+ * possible, and said to be. No answer within BLOCK + TIMEOUT means that the connection is dead. The
+ * hub's thread.
  */
 #include <string.h>
 
@@ -28,10 +31,10 @@
 
 #define TIMEOUT apr_time_from_sec(5)
 #define PROBE apr_time_from_sec(1)
-#define ANSWER_BYTES ((size_t)4 * 1024 * 1024) /* what an answer should hold at most */
+#define BLOCK_MAX apr_time_from_sec(2)
 #define KEYS_MAX 64
 
-enum { IDLE, POSITIONS, READING };
+enum { IDLE, LOOKING, READING };
 
 struct rs_reader_t {
     rs_link_t *link;
@@ -39,40 +42,83 @@ struct rs_reader_t {
     const char *const *keys;
     int n;
     int batch;
-    rs_batch_t size; /* what COUNT is to be, at most `batch` */
+    rs_batch_t size;
+    int count; /* what the last XREAD asked for */
     apr_interval_time_t block;
     rs_reader_calls_t calls;
 
     int state;
-    int pending;             /* replies to come in this state */
+    int looked[KEYS_MAX];    /* LOOKING: at which keys */
+    int nlooked, pending;    /* and how many answers have not come */
+    redisReply *held;        /* of the XREAD before that */
     int fresh;               /* no XREAD of this connection has been answered yet */
-    apr_time_t probe;        /* when positions are asked for again */
+    int first_look;          /* of this connection */
+    apr_time_t probe;        /* when all keys are looked at again */
     int told_down;           /* logged, until it is up again */
     char refusal[24];        /* the first word of what Redis said, as logged since then */
     char left_out[KEYS_MAX]; /* 1: not a stream now */
-    rs_id_t pos[KEYS_MAX];
+    char read[KEYS_MAX];     /* 1: in the last XREAD */
+    rs_history_t history[KEYS_MAX];
+    char seen[KEYS_MAX]; /* 1: that is of this look */
 };
 
-static void enter(rs_reader_t *r, int state, int pending, apr_interval_time_t limit)
+static void enter(rs_reader_t *r, int state, apr_interval_time_t limit)
 {
     r->state = state;
-    r->pending = pending;
     rs_link_send(r->link, limit);
 }
 
-static void ask_positions(rs_reader_t *r)
+static void drop_held(rs_reader_t *r)
 {
-    int i;
+    if (r->held) {
+        freeReplyObject(r->held);
+        r->held = NULL;
+    }
+}
 
+static int is_named(const rs_reader_t *r, int key, const redisReply *name)
+{
+    return strlen(r->keys[key]) == (size_t)name->len
+           && memcmp(r->keys[key], name->str, (size_t)name->len) == 0;
+}
+
+/* The part of what is held that is this key's, or NULL. */
+static const redisReply *held_entries(const rs_reader_t *r, int key)
+{
+    const redisReply *part;
+    size_t i;
+
+    for (i = 0; r->held && i < r->held->elements; i++) {
+        part = r->held->element[i];
+        if (is_named(r, key, part->element[0])) {
+            return part->element[1];
+        }
+    }
+    return NULL;
+}
+
+/* At all keys when that is due, otherwise at those of which something is held. */
+static void look(rs_reader_t *r)
+{
+    int i, all = rs_clock_now() >= r->probe;
+
+    r->nlooked = 0;
     for (i = 0; i < r->n; i++) {
         const char *argv[3] = {"XINFO", "STREAM", r->keys[i]};
 
-        if (!rs_link_append(r->link, 3, argv)) {
-            return;
+        r->seen[i] = 0;
+        if (all || held_entries(r, i)) {
+            if (!rs_link_append(r->link, 3, argv)) {
+                return;
+            }
+            r->looked[r->nlooked++] = i;
         }
     }
-    r->probe = rs_clock_now() + PROBE;
-    enter(r, POSITIONS, r->n, TIMEOUT);
+    if (all) {
+        r->probe = rs_clock_now() + PROBE;
+    }
+    r->pending = r->nlooked;
+    enter(r, LOOKING, TIMEOUT);
 }
 
 static void say_up(rs_reader_t *r)
@@ -90,46 +136,50 @@ static void say_up(rs_reader_t *r)
     r->calls.up(r->calls.baton, 1);
 }
 
-static void ask_entries(rs_reader_t *r)
+static void read_on(rs_reader_t *r)
 {
     const char *argv[6 + 2 * KEYS_MAX];
     char count[24], block[24], ids[KEYS_MAX][RS_ID_LEN];
-    int i, n = 0, k = 0, argc = 0;
+    apr_interval_time_t wait = r->block < BLOCK_MAX ? r->block : BLOCK_MAX;
+    int i, n = 0, argc = 0;
 
-    apr_snprintf(count, sizeof(count), "%d", rs_batch_ask(&r->size, r->batch));
+    for (i = 0; i < r->n; i++) {
+        r->read[i] = !r->left_out[i];
+        n += r->read[i];
+    }
+    if (n == 0) {
+        /* Every key is something else: wait for the next probe with the connection open. */
+        r->count = 0;
+        enter(r, READING, 0);
+        say_up(r);
+        return;
+    }
+    r->count = rs_batch_ask(&r->size, r->batch, n);
+    apr_snprintf(count, sizeof(count), "%d", r->count);
     argv[argc++] = "XREAD";
     argv[argc++] = "COUNT";
     argv[argc++] = count;
     if (!r->fresh) {
-        apr_snprintf(
-            block, sizeof(block), "%" APR_INT64_T_FMT,
-            (apr_int64_t)(apr_time_as_msec(r->block) > 0 ? apr_time_as_msec(r->block) : 1));
+        apr_snprintf(block, sizeof(block), "%" APR_INT64_T_FMT,
+                     (apr_int64_t)(apr_time_as_msec(wait) > 0 ? apr_time_as_msec(wait) : 1));
         argv[argc++] = "BLOCK";
         argv[argc++] = block;
     }
     argv[argc++] = "STREAMS";
     for (i = 0; i < r->n; i++) {
-        if (!r->left_out[i]) {
+        if (r->read[i]) {
             argv[argc++] = r->keys[i];
-            n++;
         }
     }
     for (i = 0; i < r->n; i++) {
-        if (!r->left_out[i]) {
-            rs_id_format(ids[k], r->pos[i]);
-            argv[argc++] = ids[k++];
+        if (r->read[i]) {
+            rs_id_format(ids[i], r->calls.ask(r->calls.baton, i));
+            argv[argc++] = ids[i];
         }
     }
-    if (n == 0) {
-        /* Every key is something else: wait for the next probe with the connection open. */
-        enter(r, READING, 0, 0);
-        say_up(r);
-        return;
+    if (rs_link_append(r->link, argc, argv)) {
+        enter(r, READING, wait + TIMEOUT);
     }
-    if (!rs_link_append(r->link, argc, argv)) {
-        return;
-    }
-    enter(r, READING, 1, r->block + TIMEOUT);
 }
 
 /* --- replies --- */
@@ -141,11 +191,45 @@ static int is_about_key(const redisReply *reply)
            || (rs_reply_is_error(reply, "NOPERM") && !strstr(reply->str, "to run"));
 }
 
-static void on_position(rs_reader_t *r, const redisReply *reply)
+/* What was read before the look, key by key. */
+static void give_out(rs_reader_t *r)
 {
-    int i = r->n - r->pending;
-    rs_history_t history;
+    rs_batch_t least = r->size;
+    int i, n, full = 0;
 
+    for (i = 0; i < r->n; i++) {
+        const redisReply *entries = held_entries(r, i);
+
+        n = entries ? (int)entries->elements : 0;
+        if (r->seen[i]
+            && !r->calls.take(r->calls.baton, i, &r->history[i], entries, n >= r->count,
+                              !r->first_look)) {
+            rs_link_fail(r->link, "unexpected answer to XREAD");
+            return;
+        }
+        if (entries) {
+            rs_batch_t size = r->size;
+
+            full |= n >= r->count;
+            rs_batch_learn(&size, entries, r->count);
+            least = least.count == r->size.count || size.count < least.count ? size : least;
+        }
+        else if (r->held && r->read[i]) {
+            r->calls.answered(r->calls.baton, i);
+        }
+    }
+    r->size = least;
+    r->first_look = 0;
+    drop_held(r);
+    r->calls.batch_end(r->calls.baton, !full);
+    read_on(r);
+}
+
+static void on_look(rs_reader_t *r, const redisReply *reply)
+{
+    int i = r->looked[r->nlooked - r->pending];
+
+    r->seen[i] = 1;
     if (is_about_key(reply)) {
         if (!r->left_out[i]) {
             rs_log(RS_LOG_ERR, 0,
@@ -154,10 +238,12 @@ static void on_position(rs_reader_t *r, const redisReply *reply)
                    r->url->label, r->keys[i], reply->str);
         }
         r->left_out[i] = 1;
+        /* Something else is no stream; what may not be read may hold anything. */
+        r->seen[i] = rs_reply_is_error(reply, "WRONGTYPE");
+        rs_history_none(&r->history[i]);
     }
-    else if (rs_history_parse(&history, reply)) {
+    else if (rs_history_parse(&r->history[i], reply)) {
         r->left_out[i] = 0;
-        r->pos[i] = r->calls.position(r->calls.baton, i, &history);
     }
     else {
         rs_link_fail(r->link, reply->type == REDIS_REPLY_ERROR
@@ -166,102 +252,89 @@ static void on_position(rs_reader_t *r, const redisReply *reply)
         return;
     }
     if (--r->pending == 0) {
-        ask_entries(r);
+        give_out(r);
     }
 }
 
-static int key_index(const rs_reader_t *r, const redisReply *name)
+/* [[name, [entry…]]…] of keys that were asked for. */
+static int is_entries(const rs_reader_t *r, const redisReply *reply)
+{
+    size_t i;
+    int k;
+
+    for (i = 0; i < reply->elements; i++) {
+        const redisReply *part = reply->element[i];
+
+        if (part->type != REDIS_REPLY_ARRAY || part->elements != 2
+            || part->element[0]->type != REDIS_REPLY_STRING
+            || part->element[1]->type != REDIS_REPLY_ARRAY) {
+            return 0;
+        }
+        for (k = 0; k < r->n && !(r->read[k] && is_named(r, k, part->element[0])); k++) {
+        }
+        if (k == r->n) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
+static void on_read(rs_reader_t *r, redisReply **reply)
 {
     int i;
 
-    for (i = 0; name->type == REDIS_REPLY_STRING && i < r->n; i++) {
-        if (!r->left_out[i] && strlen(r->keys[i]) == (size_t)name->len
-            && memcmp(r->keys[i], name->str, (size_t)name->len) == 0) {
-            return i;
-        }
-    }
-    return -1;
-}
-
-/* One stream's part of an XREAD reply: its name and its entries. Returns how many, or -1. */
-static int on_stream(rs_reader_t *r, const redisReply *part)
-{
-    const redisReply *entries;
-    size_t i;
-    int stream;
-
-    if (part->type != REDIS_REPLY_ARRAY || part->elements != 2
-        || (stream = key_index(r, part->element[0])) < 0) {
-        return -1;
-    }
-    entries = part->element[1];
-    if (entries->type != REDIS_REPLY_ARRAY) {
-        return -1;
-    }
-    for (i = 0; i < entries->elements; i++) {
-        const redisReply *e = entries->element[i];
-        rs_id_t id;
-
-        if (!rs_stream_entry_id(e, &id)) {
-            return -1;
-        }
-        r->pos[stream] = id;
-        rs_batch_see(&r->size, e->element[1]);
-        r->calls.entry(r->calls.baton, stream, id, e->element[1]);
-    }
-    return (int)entries->elements;
-}
-
-static void on_entries(rs_reader_t *r, const redisReply *reply)
-{
-    int full = 0;
-    size_t i;
-
-    if (rs_reply_is_error(reply, "WRONGTYPE")) {
-        ask_positions(r); /* finds out which */
+    if (rs_reply_is_error(*reply, "WRONGTYPE")) {
+        r->probe = 0;
+        look(r); /* finds out which */
         return;
     }
-    if (reply->type == REDIS_REPLY_ERROR) {
-        rs_link_fail(r->link, reply->str);
+    if ((*reply)->type == REDIS_REPLY_ERROR) {
+        rs_link_fail(r->link, (*reply)->str);
         return;
     }
     say_up(r);
-    for (i = 0; reply->type == REDIS_REPLY_ARRAY && i < reply->elements; i++) {
-        int n = on_stream(r, reply->element[i]);
-
-        if (n < 0) {
+    if ((*reply)->type == REDIS_REPLY_ARRAY) {
+        if (!is_entries(r, *reply)) {
             rs_link_fail(r->link, "unexpected answer to XREAD");
             return;
         }
-        full |= n >= r->size.count;
-    }
-    rs_batch_learn(&r->size, reply->elements, ANSWER_BYTES);
-    r->calls.batch_end(r->calls.baton, !full);
-    if (rs_clock_now() >= r->probe) {
-        ask_positions(r);
+        r->held = *reply;
+        *reply = NULL;
+        look(r);
         return;
     }
-    ask_entries(r);
+    for (i = 0; i < r->n; i++) {
+        if (r->read[i]) {
+            r->calls.answered(r->calls.baton, i);
+        }
+    }
+    r->calls.batch_end(r->calls.baton, 1);
+    if (rs_clock_now() >= r->probe) {
+        look(r);
+        return;
+    }
+    read_on(r);
 }
 
 static void on_ready(void *data)
 {
     rs_reader_t *r = data;
 
-    r->fresh = 1;
+    r->fresh = r->first_look = 1;
     r->size.count = 0;
-    ask_positions(r);
+    r->probe = 0;
+    look(r);
 }
 
 static void on_reply(void *data, redisReply **reply)
 {
     rs_reader_t *r = data;
 
-    if (r->state == POSITIONS) {
-        on_position(r, *reply);
+    if (r->state == LOOKING) {
+        on_look(r, *reply);
     }
     else {
-        on_entries(r, *reply);
+        on_read(r, reply);
     }
 }
 
@@ -285,6 +358,7 @@ static void on_down(void *data, const char *why)
     int refused = is_new_refusal(r, why);
 
     r->state = IDLE;
+    drop_held(r);
     if (!r->told_down || refused) {
         rs_log(RS_LOG_WARNING, 0,
                RSLOGNO(0201) "%s: streams are not being read: %s; trying again until it answers",
@@ -300,9 +374,9 @@ apr_time_t rs_reader_turn(rs_reader_t *r, apr_time_t now)
 {
     apr_time_t next = rs_link_turn(r->link, now);
 
-    if (r->state == READING && r->pending == 0) {
+    if (r->state == READING && r->count == 0) {
         if (now >= r->probe) {
-            ask_positions(r);
+            look(r);
         }
         return r->probe < next ? r->probe : next;
     }

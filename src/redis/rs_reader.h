@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Follows the streams of one Redis URL over one connection (rs_link): learns where each stream
- * stands, then reads with XREAD BLOCK for ever. The hub's thread drives it and gets what it reads
+ * stands, then reads with XREAD BLOCK for ever, and learns where they stand again. The hub's thread drives it and gets what it reads
  * by callbacks.
  */
 #ifndef RS_READER_H
@@ -18,11 +18,15 @@
 typedef struct rs_reader_t rs_reader_t;
 
 typedef struct {
-    /* Before reading begins, after each reconnect, and now and then: where the stream stands (0-0
-     * for a key that is not there). Returns the id to read on from. */
-    rs_id_t (*position)(void *baton, int stream, const rs_history_t *history);
-    /* One entry; `fields` is the array of names and values, or not even that. */
-    void (*entry)(void *baton, int stream, rs_id_t id, const redisReply *fields);
+    /* The stream is about to be read: from which id on? */
+    rs_id_t (*ask)(void *baton, int stream);
+    /* Where the stream stands (0-0 for a key that is not there), and the entries behind that id
+     * which were read just before Redis said so (NULL: none; `full`: there may be more). watched:
+     * it was being read ever since it was asked last. 0: those are no entries. */
+    int (*take)(void *baton, int stream, const rs_history_t *history, const redisReply *entries,
+                int full, int watched);
+    /* There were none when it was read. */
+    void (*answered)(void *baton, int stream);
     /* A reply was worked off. caught_up: it did not hold as many entries as were asked for. */
     void (*batch_end)(void *baton, int caught_up);
     /* 1: reading begins. 0: it cannot, now (said at each failure). */

@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What follows from what Redis says of a key. All of it rests on three facts: ids only grow, unless
+ * data was lost; trimming takes the oldest entries, so while one is there that was read already,
+ * nothing unread was trimmed; and entries-added counts what ever was (Redis 7 and later).
+ */
+#include "rs_known.h"
+
+static const rs_id_t none = {0, 0};
+
+static rs_id_t later(rs_id_t a, rs_id_t b) { return rs_id_cmp(a, b) > 0 ? a : b; }
+
+/* A copy of before (a restored one, a replica that lagged): its oldest entry is one of ours. */
+static int is_older_copy(const rs_known_t *k, const rs_history_t *h)
+{
+    return rs_id_cmp(h->first, k->first) <= 0 || (!h->whole && rs_id_cmp(h->first, k->at) <= 0);
+}
+
+/* Ids went back, or it counts fewer entries than were read. */
+static int is_another(const rs_known_t *k, const rs_history_t *h, const rs_hand_t *hand)
+{
+    int order = rs_id_cmp(h->newest, hand->n ? hand->last : k->at);
+
+    if (order < 0) {
+        return 1;
+    }
+    return h->added >= 0 && k->added >= 0 && h->added < k->added + hand->n
+           && (order > 0 || (!h->empty && !is_older_copy(k, h)));
+}
+
+/* From which id on is it read now? Readers of before are told by their ids, which must not be that
+ * one: so it is one that no entry of before had. What a copy holds is not given out again. */
+static rs_id_t new_start(const rs_known_t *k, const rs_history_t *h)
+{
+    rs_id_t start = h->empty || is_older_copy(k, h) ? h->newest : rs_id_before(h->first);
+
+    return rs_id_cmp(start, k->at) == 0 && !h->empty ? h->first : start;
+}
+
+static void lose(rs_known_t *k, const rs_history_t *h)
+{
+    rs_id_t start = new_start(k, h);
+
+    k->old = later(k->at, k->lost ? k->old : none);
+    k->lost = 1;
+    k->born = k->at = start;
+    k->gap = k->after_gap = k->covers = none;
+    k->added = -1;
+    if (!h->empty && rs_id_cmp(start, rs_id_before(h->first)) == 0) {
+        k->added = h->gone;
+    }
+    else if (!h->empty && rs_id_cmp(start, h->first) == 0) {
+        k->added = h->gone < 0 ? -1 : h->gone + 1;
+    }
+}
+
+/* How many entries behind `at` were removed before they were read, in front of what is in hand. */
+static long long removed_unread(const rs_known_t *k, const rs_history_t *h, const rs_hand_t *hand)
+{
+    if (k->added < 0 || h->gone < 0 || (!h->empty && rs_id_cmp(h->first, k->at) <= 0)) {
+        return 0;
+    }
+    return h->gone - k->added - hand->gone;
+}
+
+/* Whether they were deleted one by one (max-deleted-entry-id, which trimming does not move). That is
+ * certain of a single one; of several, if the newest of all was and the stream was being read
+ * all the time: a queue whose worker is faster than we are. */
+static int were_deleted(const rs_known_t *k, const rs_history_t *h, const rs_hand_t *hand,
+                        long long n, int watched)
+{
+    if (rs_id_cmp(h->deleted, k->at) <= 0 || (hand->n && rs_id_cmp(h->deleted, hand->first) >= 0)) {
+        return 0;
+    }
+    return n == 1 || (watched && h->empty && rs_id_cmp(h->deleted, h->newest) == 0);
+}
+
+static rs_look_t look_for_gap(rs_known_t *k, const rs_history_t *h, const rs_hand_t *hand,
+                              int watched)
+{
+    long long n = removed_unread(k, h, hand);
+    rs_id_t next = hand->n ? hand->first : h->first, to;
+    rs_look_t look = RS_LOOK_SAME;
+
+    if (!hand->n && h->empty) {
+        to = h->newest;
+    }
+    else if (n <= 0 && (hand->n || rs_id_cmp(h->first, k->at) <= 0)) {
+        return RS_LOOK_SAME;
+    }
+    else {
+        to = rs_id_before(next);
+    }
+    if (n > 0 && !were_deleted(k, h, hand, n, watched)) {
+        k->gap = later(k->gap, later(k->at, to));
+        k->after_gap = hand->n || !h->empty ? next : none;
+        look = RS_LOOK_GAP;
+    }
+    /* Where even what is in hand is gone, the missing ones may be behind it: they are looked for
+     * once more when it has been given out. */
+    if (n > 0 && !(hand->n && hand->gone == hand->n)) {
+        k->added += n;
+    }
+    k->at = later(k->at, to);
+    return look;
+}
+
+rs_look_t rs_known_look(rs_known_t *k, const rs_history_t *h, const rs_hand_t *hand, int watched)
+{
+    rs_look_t look = RS_LOOK_SAME;
+
+    if (!k->sure) {
+        k->sure = 1;
+        k->at = h->newest;
+    }
+    else if (is_another(k, h, hand)) {
+        lose(k, h);
+        look = RS_LOOK_LOST;
+    }
+    else {
+        look = look_for_gap(k, h, hand, watched);
+    }
+    k->newest = h->newest;
+    k->first = h->first;
+    if (rs_id_cmp(h->newest, k->at) == 0) {
+        k->added = h->added;
+    }
+    return look;
+}
+
+void rs_known_entry(rs_known_t *k, rs_id_t id)
+{
+    if (rs_id_cmp(k->first, none) == 0) {
+        k->first = id;
+    }
+    k->at = id;
+    if (k->added >= 0) {
+        k->added++;
+    }
+}
+
+void rs_known_ask(rs_known_t *k) { k->covers = k->newest; }
+
+void rs_known_answered(rs_known_t *k, int full)
+{
+    if (!full) {
+        k->at = later(k->at, k->covers);
+    }
+    k->covers = none;
+}
+
+static rs_verdict_t say(rs_verdict_kind_t kind, rs_id_t place, rs_id_t first)
+{
+    rs_verdict_t verdict = {kind, place, first};
+
+    return verdict;
+}
+
+rs_verdict_t rs_known_judge(const rs_known_t *k, rs_id_t start, rs_id_t id, const rs_history_t *h)
+{
+    int ahead = rs_id_cmp(id, k->at) > 0;
+
+    if (k->lost && rs_id_cmp(id, k->born) != 0 && rs_id_cmp(id, later(k->born, k->old)) <= 0) {
+        return say(RS_VERDICT_LOST, later(k->born, k->gap), none);
+    }
+    /* The id was there before the question: what is not there any more is lost. */
+    if (h && rs_id_cmp(id, h->newest) > 0) {
+        return say(RS_VERDICT_LOST, h->newest, none);
+    }
+    if (rs_id_cmp(id, k->gap) < 0) {
+        return say(RS_VERDICT_TRIMMED, k->gap, k->after_gap);
+    }
+    if (!ahead && rs_id_cmp(id, start) >= 0) {
+        return say(RS_VERDICT_RESUMED, id, none);
+    }
+    if (!h) {
+        return say(RS_VERDICT_ASK, id, none);
+    }
+    if (rs_id_cmp(id, rs_history_floor(h)) >= 0
+        /* One that has had something older than all of a whole stream had it from another one. */
+        && !(h->whole && rs_id_cmp(id, none) > 0 && rs_id_cmp(id, rs_id_before(h->first)) < 0)) {
+        return say(RS_VERDICT_RESUMED, id, none);
+    }
+    return say(RS_VERDICT_TRIMMED, h->empty ? h->newest : rs_id_before(h->first), h->first);
+}

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What this child knows of one Redis key: how far it was read, and what of it nobody can have any
+ * more. The one place that says whether a reader who comes with an id has everything after it.
+ * Pure functions on it; the hub's thread changes it, streamers judge by a copy.
+ */
+#ifndef RS_KNOWN_H
+#define RS_KNOWN_H
+
+#include "../redis/rs_history.h"
+
+typedef struct {
+    int sure;          /* the rest means something: Redis was asked at least once */
+    rs_id_t at;        /* everything up to here was given to the topics, or is gone */
+    long long added;   /* entries that there ever were up to `at`; -1: not known */
+    rs_id_t newest;    /* last-generated-id, when Redis was asked last */
+    rs_id_t first;     /* its oldest entry then, or the first that was read since; 0-0: none */
+    rs_id_t covers;    /* `newest` when the read that is under way was sent */
+    rs_id_t gap;       /* of what is up to here something was removed before it was read here */
+    rs_id_t after_gap; /* the oldest entry that there was behind it; 0-0: none */
+    int lost;          /* what it held was lost, or it was replaced by another stream: */
+    rs_id_t born;      /* what it holds since then is read from here on */
+    rs_id_t old;       /* ids up to here were given out before that */
+} rs_known_t;
+
+/* Entries that were read behind `at` and not yet given to the topics, when Redis said what it says
+ * afterwards. */
+typedef struct {
+    long long n;
+    long long gone; /* so many of them were removed meanwhile */
+    rs_id_t first, last;
+} rs_hand_t;
+
+typedef enum {
+    RS_LOOK_SAME,
+    RS_LOOK_GAP, /* something was removed before it was read: what is in hand comes after `gap` */
+    RS_LOOK_LOST /* it is not what it was: nothing in hand counts, it is read on from `born` */
+} rs_look_t;
+
+/* What XINFO STREAM says now. watched: whatever was written since the last look was read at once. */
+rs_look_t rs_known_look(rs_known_t *known, const rs_history_t *history, const rs_hand_t *hand,
+                        int watched);
+
+/* An entry was read, the next one. */
+void rs_known_entry(rs_known_t *known, rs_id_t id);
+
+/* Entries after `at` are about to be asked for; and the answer was worked off: unless it was full,
+ * everything that was there when it was asked for has been read. */
+void rs_known_ask(rs_known_t *known);
+void rs_known_answered(rs_known_t *known, int full);
+
+typedef enum {
+    RS_VERDICT_RESUMED, /* everything after the id is in memory from `start` on, or in Redis */
+    RS_VERDICT_ASK,     /* only Redis can tell */
+    RS_VERDICT_TRIMMED, /* something is missing; what is there comes after `place` */
+    RS_VERDICT_LOST     /* the id is of something that Redis does not hold any more; likewise */
+} rs_verdict_kind_t;
+
+typedef struct {
+    rs_verdict_kind_t kind;
+    rs_id_t place; /* where the reader goes on; its id, if it is resumed */
+    rs_id_t first; /* TRIMMED: the oldest entry after that; 0-0: not known */
+} rs_verdict_t;
+
+/* For a reader that has everything up to `id`. start: nothing after this is missing in memory.
+ * history: what Redis said in answer to a question about this reader, or NULL. Removing single
+ * entries (XDEL) is no gap. */
+rs_verdict_t rs_known_judge(const rs_known_t *known, rs_id_t start, rs_id_t id,
+                            const rs_history_t *history);
+
+#endif
