@@ -57,8 +57,8 @@ void rs_hub_place(rs_hub_t *hub, rs_client_t *client)
     }
 }
 
-/* Where its keys stand is known. An id that is none of this endpoint's is as good as none where there
- * is a place to start from without one; what the group waits with is not passed over. */
+/* Where its keys stand is known. An id that is none of this endpoint's is as good as none where
+ * there is a place to start from without one; what the group waits with is not passed over. */
 static void start(rs_hub_t *hub, rs_client_t *client)
 {
     if (client->group && *client->cursor && !rs_backfill_reads(client)) {

@@ -57,7 +57,8 @@ void rs_backfill_verdict(rs_client_t *client, const char *recovery, const char *
     client->reason = reason;
 }
 
-/* At its position; number 0 where the topic does not hold that: then the streamer has it fetched. */
+/* At its position; number 0 where the topic does not hold that: then the streamer has it fetched.
+ */
 static void place_at(rs_client_t *client)
 {
     client->seq = rs_topic_seek(client->topic, &client->resume->own);
@@ -258,8 +259,8 @@ void rs_backfill_forgot(rs_topic_t *topic)
     }
 }
 
-/* What is known of a key begins anew, at this id; where the ids before it mean nothing, so does what
- * was found out of them. */
+/* What is known of a key begins anew, at this id; where the ids before it mean nothing, so does
+ * what was found out of them. */
 static void begin_anew(rs_backfill_t *b, const rs_key_t *key, rs_id_t at, int broken)
 {
     int k;

@@ -62,6 +62,9 @@ void rs_backfill_verdict(rs_client_t *client, const char *recovery, const char *
 /* Whether the client, at its position, has everything after it, and the verdict that follows. */
 void rs_backfill_judge(rs_client_t *client, const rs_history_t *history);
 
+/* rs_backfill_take.c: works off the chunks, as far as every stream's next entry is there. */
+void rs_backfill_merge(rs_backfill_t *b);
+
 /* rs_backfill_pass.c */
 void rs_backfill_pass_init(rs_job_t *job);
 void rs_backfill_drop_chunks(rs_backfill_t *b);

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * One pass backwards over what is missing, for everybody who waits. With several streams their
- * entries are merged, the newest id first, so that a topic's order is by id within the pass and
- * the position in the other streams is known at each step. After each round those go on whose
- * position was reached: nobody waits for who comes from further back. The hub's thread.
+ * One pass backwards over what is missing, for everybody who waits: how far it goes, what it asks,
+ * and who has what it waited for. After each round those go on whose position was reached: nobody
+ * waits for who comes from further back. The hub's thread.
  */
 #include <string.h>
 
@@ -36,20 +35,6 @@ static rs_topic_t *next_topic(const rs_backfill_t *b, const rs_topic_t *topic)
     return b->topic ? NULL : first_from(b, topic->newer);
 }
 
-static void raise_to(rs_id_t *id, rs_id_t other)
-{
-    if (rs_id_cmp(other, *id) > 0) {
-        *id = other;
-    }
-}
-
-static void lower_to(rs_id_t *id, rs_id_t other)
-{
-    if (rs_id_cmp(other, *id) < 0) {
-        *id = other;
-    }
-}
-
 static rs_client_t *pop(rs_client_t **list)
 {
     rs_client_t *client = *list;
@@ -68,8 +53,8 @@ static void push(rs_client_t **list, rs_client_t *client)
 
 /* --- the beginning --- */
 
-/* Those who may: of a tenant that had a pass just now, the next one is begun by rs_backfill_sweep().
- */
+/* Those who may: of a tenant that had a pass just now, the next one is begun by
+ * rs_backfill_sweep(). */
 static void board(rs_backfill_t *b)
 {
     rs_client_t *all = b->waiting, *client;
@@ -113,14 +98,14 @@ static void set_range(rs_backfill_t *b)
         memset(part, 0, sizeof(*part));
         part->top = b->nstarting ? b->key[k]->now.at : b->since[k];
         for (client = b->riding; client; client = (const rs_client_t *)client->msg.next) {
-            raise_to(&part->top, client->topic->start[k]);
+            rs_id_raise(&part->top, client->topic->start[k]);
         }
         part->upper = part->lower = part->top;
         if (b->nstarting) {
             memset(&part->lower, 0, sizeof(part->lower));
         }
         for (client = b->riding; client; client = (const rs_client_t *)client->msg.next) {
-            lower_to(&part->lower, client->resume->own.pos[k]);
+            rs_id_lower(&part->lower, client->resume->own.pos[k]);
         }
         part->done = rs_id_cmp(part->lower, part->upper) >= 0;
     }
@@ -164,8 +149,8 @@ static void ask_history(rs_backfill_t *b, int k)
     rs_loader_ask(b->source->loader, RS_ARRAY_LEN(argv), argv);
 }
 
-/* A round. Each one gets nearer to the lower end of a stream, or to the limit; where nobody waits any
- * more nothing is asked. */
+/* A round. Each one gets nearer to the lower end of a stream, or to the limit; where nobody waits
+ * any more nothing is asked. */
 static void pass_ask(rs_job_t *job)
 {
     rs_backfill_t *b = (rs_backfill_t *)job;
@@ -186,158 +171,6 @@ static void pass_ask(rs_job_t *job)
     }
 }
 
-/* --- entries --- */
-
-/* Who wants the newest events of the tenant is before this one, if it is one of them. */
-static void count_for_starting(rs_topic_t *topic, int k, rs_id_t id, const rs_entry_t *e)
-{
-    rs_client_t *client;
-
-    for (client = topic->starting; client; client = (rs_client_t *)client->msg.next) {
-        rs_resume_t *resume = client->resume;
-
-        if (resume->want
-            && rs_client_wants_entry(client, e->type.data, e->type.len, e->user.data,
-                                     e->user.len)) {
-            resume->own.pos[k] = rs_id_before(id);
-            resume->want--;
-        }
-    }
-}
-
-/* Of a tenant whose topic does not take it, what comes before that cannot be put in front of it. */
-static void leave_out(rs_backfill_t *b, rs_topic_t *topic)
-{
-    b->forgot = 1; /* tenants without a topic may have had something */
-    if (topic) {
-        topic->trimmed = 1;
-    }
-}
-
-static void prepend(rs_backfill_t *b, rs_topic_t *topic, int k, rs_id_t id, const rs_entry_t *e)
-{
-    rs_event_t *event;
-    rs_cursor_t cursor;
-    int i;
-
-    if (topic->trimmed || rs_id_cmp(id, topic->start[k]) > 0) {
-        return; /* it has this one, or has begun to forget */
-    }
-    if (rs_id_cmp(topic->start[k], b->part[k].top) > 0) {
-        topic->trimmed = 1; /* what is between here and its start was not read */
-        return;
-    }
-    cursor.n = b->n;
-    cursor.tags = &topic->tags;
-    for (i = 0; i < b->n; i++) {
-        /* What is after its start stands behind this event. */
-        cursor.pos[i] = i == k ? id : b->part[i].upper;
-        if (i != k) {
-            lower_to(&cursor.pos[i], topic->start[i]);
-        }
-    }
-    event = rs_entry_frame(rs_hub_scratch(b->hub), e, b->key[k]->stream, id, &cursor);
-    if (event) {
-        rs_hub_prepend(b->hub, topic, event);
-    }
-    else {
-        leave_out(b, topic);
-    }
-}
-
-static rs_topic_t *find_topic(const rs_backfill_t *b, const rs_entry_t *e)
-{
-    rs_tenant_t *tenant = rs_tenants_find(b->source, e->tenant.data, e->tenant.len);
-    rs_topic_t *topic = tenant ? tenant->topics : NULL;
-
-    while (topic && topic->streams != b->streams) {
-        topic = topic->next;
-    }
-    return topic;
-}
-
-static void take(rs_backfill_t *b, int k, rs_id_t id, const redisReply *fields)
-{
-    char name[RS_NAME_MAX + 1];
-    rs_topic_t *topic;
-    rs_skip_t reason;
-    rs_entry_t e;
-
-    if (!rs_entry_decode(&e, b->key[k], fields, rs_hub_max_message(b->hub), &reason)) {
-        return;
-    }
-    topic = b->topic ? b->topic : find_topic(b, &e);
-    if (topic && topic->starting) {
-        count_for_starting(topic, k, id, &e);
-    }
-    if (rs_hub_is_full(b->hub)) {
-        b->full = 1;
-        leave_out(b, topic);
-        return;
-    }
-    if (!topic) {
-        topic = rs_hub_topic(b->hub, b->source, rs_entry_tenant(&e, name), b->streams);
-    }
-    if (topic) {
-        prepend(b, topic, k, id, &e);
-    }
-    else {
-        leave_out(b, NULL);
-    }
-}
-
-/* The part whose next entry is the newest of all; -1: none is left; -2: one has to be asked. */
-static int next_part(rs_backfill_t *b, rs_id_t *id)
-{
-    int k, best = -1;
-
-    for (k = 0; k < b->n; k++) {
-        part_t *part = &b->part[k];
-        const redisReply *e;
-        rs_id_t here;
-
-        if (!part->done && part->chunk && part->next == part->chunk->elements) {
-            part->done = part->chunk->elements < (size_t)part->asked;
-            freeReplyObject(part->chunk);
-            part->chunk = NULL;
-        }
-        if (part->done) {
-            continue;
-        }
-        if (!part->chunk) {
-            return -2;
-        }
-        e = part->chunk->element[part->next];
-        if (!rs_stream_entry_id(e, &here)) {
-            b->failed = 1;
-            return -1;
-        }
-        if (best < 0 || rs_id_cmp(here, *id) > 0) {
-            best = k;
-            *id = here;
-        }
-    }
-    return best;
-}
-
-static void merge(rs_backfill_t *b)
-{
-    rs_id_t id;
-    int k;
-
-    while ((k = next_part(b, &id)) >= 0) {
-        part_t *part = &b->part[k];
-
-        b->limited = b->scanned == b->limit;
-        if (b->limited) {
-            return;
-        }
-        b->scanned++;
-        take(b, k, id, part->chunk->element[part->next++]->element[1]);
-        part->upper = rs_id_before(id);
-    }
-}
-
 /* --- after a round --- */
 
 /* Everything after this was looked at, and was there. */
@@ -346,7 +179,7 @@ static rs_id_t reached(const rs_backfill_t *b, int k)
     const part_t *part = &b->part[k];
     rs_id_t id = part->done ? part->lower : part->upper;
 
-    raise_to(&id, rs_history_floor(&b->history[k]));
+    rs_id_raise(&id, rs_history_floor(&b->history[k]));
     return id;
 }
 
@@ -363,7 +196,7 @@ static void complete(rs_backfill_t *b)
             b->known_limit = b->limit;
         }
         if (!b->forgot) {
-            lower_to(&b->since[k], id);
+            rs_id_lower(&b->since[k], id);
         }
         for (topic = first_topic(b); topic; topic = next_topic(b, topic)) {
             if (!topic->trimmed && rs_id_cmp(topic->start[k], b->part[k].top) <= 0) {
@@ -404,7 +237,7 @@ static int is_reached(const rs_backfill_t *b, const rs_client_t *client)
     for (k = 0; k < b->n; k++) {
         rs_id_t from = client->resume->own.pos[k];
 
-        raise_to(&from, rs_history_floor(&b->history[k]));
+        rs_id_raise(&from, rs_history_floor(&b->history[k]));
         if (!b->part[k].done && rs_id_cmp(b->part[k].upper, from) > 0) {
             return 0;
         }
@@ -485,7 +318,7 @@ static void pass_reply(rs_job_t *job, int n, redisReply **reply, int last)
     if (!last || b->failed) {
         return;
     }
-    merge(b);
+    rs_backfill_merge(b);
     if (!b->failed) {
         complete(b);
         settle_all(b);

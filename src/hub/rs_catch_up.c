@@ -179,8 +179,8 @@ static int not_beyond(const rs_cursor_t *own, const rs_cursor_t *pos)
     return 1;
 }
 
-/* It knows more than the hub has read (from another server, or by a fetch), and gets nothing of that
- * again. Whether Redis still has it is asked now and then. */
+/* It knows more than the hub has read (from another server, or by a fetch), and gets nothing of
+ * that again. Whether Redis still has it is asked now and then. */
 static void wait_for_hub(rs_streamer_t *s, rs_client_t *client)
 {
     rs_resume_t *resume = client->resume;

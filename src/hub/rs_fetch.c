@@ -79,8 +79,8 @@ static void cover(rs_fetch_t *f)
     int k;
 
     for (k = 0; k < f->topic->nstreams; k++) {
-        if (f->answered[k] && rs_id_cmp(f->covers[k], f->own.pos[k]) > 0) {
-            f->own.pos[k] = f->covers[k];
+        if (f->answered[k]) {
+            rs_id_raise(&f->own.pos[k], f->covers[k]);
         }
     }
 }

@@ -60,8 +60,8 @@ int rs_group_busy(const rs_source_t *source);
 /* Hub: from where on the client, which is at its position now, has what the group has not. */
 void rs_group_set_from(rs_client_t *client);
 
-/* Streamer: clients of the group have everything from one position up to the other. That moves it if
- * it stands in between: nothing is passed over that nobody had. group may be NULL. */
+/* Streamer: clients of the group have everything from one position up to the other. That moves it
+ * if it stands in between: nothing is passed over that nobody had. group may be NULL. */
 void rs_group_accept(rs_group_t *group, const rs_cursor_t *from, const rs_cursor_t *to);
 
 #endif

@@ -41,6 +41,9 @@ static void lose(rs_known_t *k, const rs_history_t *h)
 {
     rs_id_t start = new_start(k, h);
 
+    if (!k->lost || rs_id_cmp(k->first, k->old_from) < 0) {
+        k->old_from = k->first;
+    }
     k->old = later(k->at, k->lost ? k->old : none);
     k->lost = 1;
     k->born = k->at = start;
@@ -63,8 +66,8 @@ static long long removed_unread(const rs_known_t *k, const rs_history_t *h, cons
     return h->gone - k->added - hand->gone;
 }
 
-/* Whether they were deleted one by one (max-deleted-entry-id, which trimming does not move). That is
- * certain of a single one; of several, if the newest of all was and the stream was being read
+/* Whether they were deleted one by one (max-deleted-entry-id, which trimming does not move). That
+ * is certain of a single one; of several, if the newest of all was and the stream was being read
  * all the time: a queue whose worker is faster than we are. */
 static int were_deleted(const rs_known_t *k, const rs_history_t *h, const rs_hand_t *hand,
                         long long n, int watched)
@@ -79,27 +82,24 @@ static rs_look_t look_for_gap(rs_known_t *k, const rs_history_t *h, const rs_han
                               int watched)
 {
     long long n = removed_unread(k, h, hand);
-    rs_id_t next = hand->n ? hand->first : h->first, to;
+    rs_id_t next = hand->n ? hand->first : h->first, to = h->newest;
     rs_look_t look = RS_LOOK_SAME;
 
-    if (!hand->n && h->empty) {
-        to = h->newest;
-    }
-    else if (n <= 0 && (hand->n || rs_id_cmp(h->first, k->at) <= 0)) {
+    /* Where even what is in hand is gone, the missing ones may be behind it. It is looked for them
+     * once more when it has been given out: who has that is told then. */
+    if (hand->n && (n <= 0 || hand->gone == hand->n)) {
         return RS_LOOK_SAME;
     }
-    else {
+    if (hand->n || !h->empty) {
         to = rs_id_before(next);
     }
-    if (n > 0 && !were_deleted(k, h, hand, n, watched)) {
-        k->gap = later(k->gap, later(k->at, to));
-        k->after_gap = hand->n || !h->empty ? next : none;
-        look = RS_LOOK_GAP;
-    }
-    /* Where even what is in hand is gone, the missing ones may be behind it: they are looked for
-     * once more when it has been given out. */
-    if (n > 0 && !(hand->n && hand->gone == hand->n)) {
+    if (n > 0) {
         k->added += n;
+        if (!were_deleted(k, h, hand, n, watched)) {
+            k->gap = later(k->gap, later(k->at, to));
+            k->after_gap = hand->n || !h->empty ? next : none;
+            look = RS_LOOK_GAP;
+        }
     }
     k->at = later(k->at, to);
     return look;
@@ -122,6 +122,7 @@ rs_look_t rs_known_look(rs_known_t *k, const rs_history_t *h, const rs_hand_t *h
     }
     k->newest = h->newest;
     k->first = h->first;
+    k->whole = h->whole;
     if (rs_id_cmp(h->newest, k->at) == 0) {
         k->added = h->added;
     }
@@ -156,11 +157,29 @@ static rs_verdict_t say(rs_verdict_kind_t kind, rs_id_t place, rs_id_t first)
     return verdict;
 }
 
+/* Of what was there before it was lost. Ids that are below all of those are not: a stream may begin
+ * anew with lower ones. */
+static int is_lost(const rs_known_t *k, rs_id_t id)
+{
+    if (!k->lost || rs_id_cmp(id, k->born) == 0 || rs_id_cmp(id, later(k->born, k->old)) > 0) {
+        return 0;
+    }
+    return rs_id_cmp(id, k->born) < 0 || rs_id_cmp(id, k->at) > 0
+           || rs_id_cmp(id, k->old_from) >= 0;
+}
+
+/* Older than the first entry of a stream of which nothing was ever removed: it is of another one.
+ */
+static int is_foreign(int whole, rs_id_t first, rs_id_t id)
+{
+    return whole && rs_id_cmp(id, none) > 0 && rs_id_cmp(id, rs_id_before(first)) < 0;
+}
+
 rs_verdict_t rs_known_judge(const rs_known_t *k, rs_id_t start, rs_id_t id, const rs_history_t *h)
 {
     int ahead = rs_id_cmp(id, k->at) > 0;
 
-    if (k->lost && rs_id_cmp(id, k->born) != 0 && rs_id_cmp(id, later(k->born, k->old)) <= 0) {
+    if (is_lost(k, id)) {
         return say(RS_VERDICT_LOST, later(k->born, k->gap), none);
     }
     /* The id was there before the question: what is not there any more is lost. */
@@ -170,15 +189,16 @@ rs_verdict_t rs_known_judge(const rs_known_t *k, rs_id_t start, rs_id_t id, cons
     if (rs_id_cmp(id, k->gap) < 0) {
         return say(RS_VERDICT_TRIMMED, k->gap, k->after_gap);
     }
+    if (is_foreign(k->whole, k->first, id)) {
+        return say(RS_VERDICT_TRIMMED, rs_id_before(k->first), k->first);
+    }
     if (!ahead && rs_id_cmp(id, start) >= 0) {
         return say(RS_VERDICT_RESUMED, id, none);
     }
     if (!h) {
         return say(RS_VERDICT_ASK, id, none);
     }
-    if (rs_id_cmp(id, rs_history_floor(h)) >= 0
-        /* One that has had something older than all of a whole stream had it from another one. */
-        && !(h->whole && rs_id_cmp(id, none) > 0 && rs_id_cmp(id, rs_id_before(h->first)) < 0)) {
+    if (rs_id_cmp(id, rs_history_floor(h)) >= 0 && !is_foreign(h->whole, h->first, id)) {
         return say(RS_VERDICT_RESUMED, id, none);
     }
     return say(RS_VERDICT_TRIMMED, h->empty ? h->newest : rs_id_before(h->first), h->first);

@@ -18,9 +18,11 @@ typedef struct {
     rs_id_t covers;    /* `newest` when the read that is under way was sent */
     rs_id_t gap;       /* of what is up to here something was removed before it was read here */
     rs_id_t after_gap; /* the oldest entry that there was behind it; 0-0: none */
+    int whole;         /* nothing was ever removed from it, then */
     int lost;          /* what it held was lost, or it was replaced by another stream: */
     rs_id_t born;      /* what it holds since then is read from here on */
-    rs_id_t old;       /* ids up to here were given out before that */
+    rs_id_t old_from;  /* ids between these two were given out before that */
+    rs_id_t old;
 } rs_known_t;
 
 /* Entries that were read behind `at` and not yet given to the topics, when Redis said what it says
@@ -37,7 +39,8 @@ typedef enum {
     RS_LOOK_LOST /* it is not what it was: nothing in hand counts, it is read on from `born` */
 } rs_look_t;
 
-/* What XINFO STREAM says now. watched: whatever was written since the last look was read at once. */
+/* What XINFO STREAM says now. watched: whatever was written since the last look was read at once.
+ */
 rs_look_t rs_known_look(rs_known_t *known, const rs_history_t *history, const rs_hand_t *hand,
                         int watched);
 

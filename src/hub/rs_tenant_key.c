@@ -4,9 +4,9 @@
  * Redis says that they were changed, closed with its last topic. Clients wait until it is known
  * where such a key stands. The hub's thread.
  *
- * A turn reads the key and then asks where it stands, so that what was removed before it was read is
- * known before anything is given out. What a turn could not read is read, or known to be gone, in
- * the next one: there are two turns after the last change, not more.
+ * A turn reads the key and then asks where it stands, so that what was removed before it was read
+ * is known before anything is given out. What a turn could not read is read, or known to be gone,
+ * in the next one: there are two turns after the last change, not more.
  */
 #include <stdlib.h>
 #include <string.h>

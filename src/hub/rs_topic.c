@@ -38,9 +38,7 @@ static void trim_one(rs_topic_t *topic)
     int k = rs_topic_k(topic, event->stream);
 
     topic->first++;
-    if (rs_id_cmp(event->id, topic->start[k]) > 0) {
-        topic->start[k] = event->id;
-    }
+    rs_id_raise(&topic->start[k], event->id);
     topic->trimmed = 1;
     topic->bytes -= rs_event_cost(event);
     rs_event_drop(event);
@@ -199,18 +197,14 @@ void rs_topic_begin(rs_topic_t *topic, const rs_key_t *key)
 void rs_topic_complete_from(rs_topic_t *topic, int k, rs_id_t start)
 {
     pthread_mutex_lock(&topic->lock);
-    if (rs_id_cmp(start, topic->start[k]) < 0) {
-        topic->start[k] = start;
-    }
+    rs_id_lower(&topic->start[k], start);
     pthread_mutex_unlock(&topic->lock);
 }
 
 void rs_topic_raise(rs_topic_t *topic, int k, rs_id_t start)
 {
     pthread_mutex_lock(&topic->lock);
-    if (rs_id_cmp(start, topic->start[k]) > 0) {
-        topic->start[k] = start;
-    }
+    rs_id_raise(&topic->start[k], start);
     pthread_mutex_unlock(&topic->lock);
 }
 

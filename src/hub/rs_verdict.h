@@ -10,9 +10,9 @@
 #include "rs_topic.h"
 
 /* The worst of all streams. RESUMED: rs_topic_seek() finds the position, or with `history` (what
- * Redis said of each stream) Redis has what is missing. TRIMMED, LOST: the position was moved to where
- * the reader goes on, and it has to be told; to be judged again from there. first: the oldest entry
- * after that, where it is known and there is one stream. */
+ * Redis said of each stream) Redis has what is missing. TRIMMED, LOST: the position was moved to
+ * where the reader goes on, and it has to be told; to be judged again from there. first: the oldest
+ * entry after that, where it is known and there is one stream. */
 rs_verdict_kind_t rs_verdict(rs_topic_t *topic, rs_cursor_t *own, rs_id_t *first);
 
 /* The hub's: by what it knows now, which streamers may not know yet. history may be NULL. */

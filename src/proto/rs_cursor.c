@@ -31,9 +31,7 @@ void rs_cursor_raise(rs_cursor_t *cursor, const rs_cursor_t *other)
     int k;
 
     for (k = 0; k < cursor->n; k++) {
-        if (rs_id_cmp(other->pos[k], cursor->pos[k]) > 0) {
-            cursor->pos[k] = other->pos[k];
-        }
+        rs_id_raise(&cursor->pos[k], other->pos[k]);
     }
 }
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The SSE id: where a reader stands in each stream of its endpoint. With one stream it is the
- * Redis id itself ("1732100000000-0"). With several it is how many they are and for each of them, in
- * the order of the keys, a tag of its key (four characters) and the position in base 36: eight
- * streams take less than the 128 bytes up to which a cross-origin request needs no preflight. By
- * the tags a cursor of another endpoint is recognised and not misread, and one of this endpoint from
- * before a stream was added or taken away is still good for those that stayed. Pure functions.
+ * The SSE id: where a reader stands in each stream of its endpoint. With one stream it is the Redis
+ * id itself ("1732100000000-0"). With several it is how many they are and for each of them, in the
+ * order of the keys, a tag of its key (four characters) and the position in base 36: eight streams
+ * take less than the 128 bytes up to which a cross-origin request needs no preflight. By the tags a
+ * cursor of another endpoint is recognised and not misread, and one of this endpoint from before a
+ * stream was added or taken away is still good for those that stayed. Pure functions.
  */
 #ifndef RS_CURSOR_H
 #define RS_CURSOR_H

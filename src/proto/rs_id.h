@@ -33,4 +33,18 @@ static inline int rs_id_cmp(rs_id_t a, rs_id_t b)
     return a.seq < b.seq ? -1 : a.seq > b.seq;
 }
 
+static inline void rs_id_raise(rs_id_t *id, rs_id_t other)
+{
+    if (rs_id_cmp(other, *id) > 0) {
+        *id = other;
+    }
+}
+
+static inline void rs_id_lower(rs_id_t *id, rs_id_t other)
+{
+    if (rs_id_cmp(other, *id) < 0) {
+        *id = other;
+    }
+}
+
 #endif

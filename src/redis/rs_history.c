@@ -55,7 +55,7 @@ int rs_history_parse(rs_history_t *h, const redisReply *reply)
     }
     h->whole = h->added >= 0 && length == h->added;
     h->gone = length >= 0 && h->added >= length ? h->added - length : -1;
-    return known;
+    return known && rs_id_cmp(h->first, h->newest) <= 0;
 }
 
 rs_id_t rs_history_floor(const rs_history_t *h)

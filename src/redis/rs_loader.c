@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Queues in a ring: the first job of the first queue has a round, then that queue goes to the end. A
- * job that waits longer than PATIENCE for a connection is told so. What a refused command means is
- * the job's to know; that a person hears of it is seen to here. The hub's thread.
+ * Queues in a ring: the first job of the first queue has a round, then that queue goes to the end.
+ * A job that waits longer than PATIENCE for a connection is told so. What a refused command means
+ * is the job's to know; that a person hears of it is seen to here. The hub's thread.
  */
 #include <string.h>
 

@@ -219,9 +219,11 @@ static void give_out(rs_reader_t *r)
         }
     }
     r->size = least;
-    r->first_look = 0;
     drop_held(r);
-    r->calls.batch_end(r->calls.baton, !full);
+    if (!r->first_look) {
+        r->calls.batch_end(r->calls.baton, !full);
+    }
+    r->first_look = 0;
     read_on(r);
 }
 

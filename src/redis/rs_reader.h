@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Follows the streams of one Redis URL over one connection (rs_link): learns where each stream
- * stands, then reads with XREAD BLOCK for ever, and learns where they stand again. The hub's thread drives it and gets what it reads
- * by callbacks.
+ * stands, then reads with XREAD BLOCK for ever, and learns where they stand again. The hub's thread
+ * drives it and gets what it reads by callbacks.
  */
 #ifndef RS_READER_H
 #define RS_READER_H

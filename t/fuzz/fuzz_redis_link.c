@@ -19,6 +19,7 @@
 #include "../../src/base/rs_poll.h"
 #include "../../src/redis/rs_loader.h"
 #include "../../src/redis/rs_reader.h"
+#include "../../src/redis/rs_stream_reply.h"
 #include "../../src/redis/rs_watcher.h"
 #include "fuzz.h"
 #include "resp.h"
@@ -46,10 +47,10 @@ typedef struct {
 struct seen_t {
     apr_uint64_t trace; /* a hash of all calls, with what they were given */
     int nkeys;
-    int known[KEYS]; /* the reader has said where it stands */
     int up, downs, batches;
     /* The loader's job. */
     rs_job_t job;
+    rs_queue_t queue;
     rs_loader_t *loader;
     int rounds, asked, next, over;
     redisReply *taken;
@@ -101,26 +102,44 @@ static void note_reply(seen_t *seen, const redisReply *reply)
 
 /* --- the reader's owner --- */
 
-static rs_id_t on_position(void *baton, int stream, const rs_history_t *history)
+static rs_id_t on_ask(void *baton, int stream)
 {
     seen_t *seen = baton;
+    rs_id_t id = {0, 0};
 
     require(stream >= 0 && stream < seen->nkeys);
-    note(seen, &stream, sizeof(stream));
-    note(seen, &history->newest, sizeof(history->newest));
-    note(seen, &history->first, sizeof(history->first));
-    seen->known[stream] = 1;
-    return history->newest;
+    return id;
 }
 
-static void on_entry(void *baton, int stream, rs_id_t id, const redisReply *fields)
+static int on_take(void *baton, int stream, const rs_history_t *history, const redisReply *entries,
+                   int full, int watched)
+{
+    seen_t *seen = baton;
+    rs_id_t id;
+    size_t i;
+
+    require(stream >= 0 && stream < seen->nkeys);
+    require(!entries || seen->up);
+    note(seen, &stream, sizeof(stream));
+    note(seen, &watched, sizeof(watched));
+    note(seen, &history->newest, sizeof(history->newest));
+    note(seen, &history->first, sizeof(history->first));
+    for (i = 0; entries && i < entries->elements; i++) {
+        if (!rs_stream_entry_id(entries->element[i], &id)) {
+            return 0;
+        }
+        note(seen, &full, sizeof(full));
+        note_reply(seen, entries->element[i]);
+    }
+    return 1;
+}
+
+static void on_answered(void *baton, int stream)
 {
     seen_t *seen = baton;
 
-    require(stream >= 0 && stream < seen->nkeys && seen->known[stream] && seen->up);
+    require(stream >= 0 && stream < seen->nkeys && seen->up);
     note(seen, &stream, sizeof(stream));
-    note(seen, &id, sizeof(id));
-    note_reply(seen, fields);
 }
 
 static void on_batch_end(void *baton, int caught_up)
@@ -165,10 +184,12 @@ static void drop(seen_t *seen)
     }
 }
 
-static void job_start(rs_job_t *job)
+static void job_ask(rs_job_t *job)
 {
-    of(job)->rounds = 1;
-    ask(of(job));
+    require(job->round == of(job)->rounds);
+    if (of(job)->rounds++ < ROUNDS) {
+        ask(of(job));
+    }
 }
 
 static void job_reply(rs_job_t *job, int n, redisReply **reply, int last)
@@ -182,9 +203,6 @@ static void job_reply(rs_job_t *job, int n, redisReply **reply, int last)
         drop(seen);
         seen->taken = *reply;
         *reply = NULL;
-    }
-    if (last && seen->rounds++ < ROUNDS) {
-        ask(seen);
     }
 }
 
@@ -410,17 +428,17 @@ static void converse(rs_poll_t *poll, const seen_t *seen, int login, const char 
 
 static void begin(seen_t *seen, apr_pool_t *p, rs_poll_t *poll, char what)
 {
-    rs_reader_calls_t reads = {on_position, on_entry, on_batch_end, on_up, seen};
+    rs_reader_calls_t reads = {on_ask, on_take, on_answered, on_batch_end, on_up, seen};
     rs_watcher_calls_t watches = {on_watching, on_round_end, seen};
     rs_reader_t *reader = NULL;
     apr_status_t rv;
     int i;
 
     if (what == 'l') {
-        seen->job = (rs_job_t){NULL, 0, job_start, job_reply, job_over, job_down};
+        seen->job = (rs_job_t){NULL, NULL, 0, job_ask, job_reply, job_over, job_down};
         rv = rs_loader_create(&seen->loader, p, poll, NULL, url);
         require(rv == APR_SUCCESS);
-        rs_loader_post(seen->loader, &seen->job);
+        rs_loader_post(seen->loader, &seen->queue, &seen->job);
         rs_loader_turn(seen->loader, rs_clock_now());
     }
     else if (what == 'w') {

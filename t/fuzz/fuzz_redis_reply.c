@@ -10,7 +10,7 @@
 #include "../../src/base/rs_utf8.h"
 #include "../../src/hub/rs_entry.h"
 #include "../../src/hub/rs_hub.h"
-#include "../../src/redis/rs_history.h"
+#include "../../src/hub/rs_known.h"
 #include "../../src/redis/rs_redis_publish_private.h"
 #include "fuzz.h"
 #include "resp.h"
@@ -107,7 +107,9 @@ static void check_frame(const rs_event_t *event, const rs_entry_t *e, const char
 
 static void frame(const rs_entry_t *e)
 {
-    rs_cursor_t one = {1, 7, {{5, 6}}}, two = {2, 9, {{1732100000000u, 1}, {2, ~(apr_uint64_t)0}}};
+    static const rs_cursor_tags_t tags = {{7, 9}, 1};
+    rs_cursor_t one = {1, &tags, {{5, 6}}};
+    rs_cursor_t two = {2, &tags, {{1732100000000u, 1}, {2, ~(apr_uint64_t)0}}};
     const rs_cursor_t *cursors[] = {&one, &two};
     size_t i;
 
@@ -240,32 +242,49 @@ static void with_entries(apr_pool_t *p, const redisReply *reply)
 
 /* --- XINFO STREAM --- */
 
+static rs_verdict_kind_t judge(const rs_history_t *h, rs_id_t id)
+{
+    static const rs_hand_t nothing;
+    rs_known_t known = {0};
+
+    rs_known_look(&known, h, &nothing, 0);
+    require(known.sure && rs_id_cmp(known.at, h->newest) == 0);
+    require(rs_known_look(&known, h, &nothing, 1) == RS_LOOK_SAME);
+    return rs_known_judge(&known, known.at, id, h).kind;
+}
+
+static void check_verdicts(const rs_history_t *h, const rs_id_t *ids, size_t n)
+{
+    const rs_id_t none = {0, 0};
+    size_t i, k;
+
+    require(judge(h, h->newest) == RS_VERDICT_RESUMED);
+    for (i = 0; i < n; i++) {
+        rs_verdict_kind_t kind = judge(h, ids[i]);
+
+        require((kind == RS_VERDICT_LOST) == (rs_id_cmp(ids[i], h->newest) > 0));
+        require(kind != RS_VERDICT_ASK);
+        /* Who stands later has not missed more. The very beginning is special. */
+        for (k = 0; k < n; k++) {
+            require(kind != RS_VERDICT_RESUMED || rs_id_cmp(ids[i], none) == 0
+                    || rs_id_cmp(ids[k], ids[i]) < 0 || judge(h, ids[k]) != RS_VERDICT_TRIMMED);
+        }
+    }
+}
+
 static void check_history(const rs_history_t *h)
 {
     const rs_id_t none = {0, 0}, most = {~(apr_uint64_t)0, ~(apr_uint64_t)0};
     const rs_id_t ids[] = {
         none,     rs_id_before(h->first), h->first, rs_id_after(h->first), rs_id_before(h->newest),
         h->newest};
-    size_t i, k;
 
     require(!h->empty || !rs_id_cmp(h->first, none));
     require(!h->whole || h->added >= 0);
     require(h->added >= -1);
-    require(rs_history_gap(h, h->newest) == RS_GAP_NONE);
-    require(!rs_id_cmp(h->newest, most)
-            || rs_history_gap(h, rs_id_after(h->newest)) == RS_GAP_REDIS_RESET);
-    require(rs_history_gap(h, most) == RS_GAP_REDIS_RESET || !rs_id_cmp(h->newest, most));
-    for (i = 0; i < RS_ARRAY_LEN(ids); i++) {
-        rs_gap_t gap = rs_history_gap(h, ids[i]);
-
-        require((gap == RS_GAP_REDIS_RESET) == (rs_id_cmp(ids[i], h->newest) > 0));
-        /* Who stands later has not missed more. The very beginning is special. */
-        for (k = 0; k < RS_ARRAY_LEN(ids); k++) {
-            require(gap != RS_GAP_NONE || rs_id_cmp(ids[i], none) == 0
-                    || rs_id_cmp(ids[k], ids[i]) < 0
-                    || rs_history_gap(h, ids[k]) != RS_GAP_TRIMMED);
-        }
-    }
+    check_verdicts(h, ids, RS_ARRAY_LEN(ids));
+    require(!rs_id_cmp(h->newest, most) || judge(h, rs_id_after(h->newest)) == RS_VERDICT_LOST);
+    require(judge(h, most) == RS_VERDICT_LOST || !rs_id_cmp(h->newest, most));
 }
 
 static void with_history(apr_pool_t *p, const redisReply *reply)

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "redis/rs_history.h"
+#include "hub/rs_known.h"
 #include "tap.h"
 
 static redisReply *parse(redisReader *reader, const char *text)
@@ -44,12 +44,16 @@ static rs_history_t info(int length, int added, const char *newest, const char *
     return h;
 }
 
-static void gap(const rs_history_t *h, const char *id, rs_gap_t want, const char *name)
+/* Of a child that knows nothing but that: a reader with this id is judged. */
+static void judged(const rs_history_t *h, const char *id, rs_verdict_kind_t want, const char *name)
 {
+    static const rs_hand_t nothing;
+    rs_known_t known = {0};
     rs_id_t parsed;
 
+    rs_known_look(&known, h, &nothing, 0);
     rs_id_parse(&parsed, id, strlen(id));
-    is_int(rs_history_gap(h, parsed), want, name);
+    is_int(rs_known_judge(&known, h->newest, parsed, h).kind, want, name);
 }
 
 int main(void)
@@ -58,31 +62,34 @@ int main(void)
     redisReader *reader = redisReaderCreate();
     redisReply *reply;
 
-    gap(&h, "9-0", RS_GAP_NONE, "the newest");
-    gap(&h, "5-0", RS_GAP_NONE, "the oldest that is there");
-    gap(&h, "7-3", RS_GAP_NONE, "in between, also when it was deleted");
-    gap(&h, "0-0", RS_GAP_NONE, "from the beginning of a stream of which nothing was removed");
-    gap(&h, "9-1", RS_GAP_REDIS_RESET, "from the future");
-    gap(&h, "3-0", RS_GAP_TRIMMED, "older than a whole stream: from another one of this name");
+    judged(&h, "9-0", RS_VERDICT_RESUMED, "the newest");
+    judged(&h, "5-0", RS_VERDICT_RESUMED, "the oldest that is there");
+    judged(&h, "7-3", RS_VERDICT_RESUMED, "in between, also when it was deleted");
+    judged(&h, "0-0", RS_VERDICT_RESUMED,
+           "from the beginning of a stream of which nothing was removed");
+    judged(&h, "9-1", RS_VERDICT_LOST, "from the future");
+    judged(&h, "3-0", RS_VERDICT_TRIMMED,
+           "older than a whole stream: from another one of this name");
     h = info(3, 8, "9-0", "5-0");
-    gap(&h, "4-9", RS_GAP_TRIMMED, "before the oldest of a trimmed stream");
-    gap(&h, "0-0", RS_GAP_TRIMMED, "from its beginning");
-    gap(&h, "5-0", RS_GAP_NONE, "at its oldest");
+    judged(&h, "4-9", RS_VERDICT_TRIMMED, "before the oldest of a trimmed stream");
+    judged(&h, "0-0", RS_VERDICT_TRIMMED, "from its beginning");
+    judged(&h, "5-0", RS_VERDICT_RESUMED, "at its oldest");
     h = info(3, -1, "9-0", "5-0");
-    gap(&h, "4-9", RS_GAP_TRIMMED, "without entries-added it cannot be known, so it is a gap");
+    judged(&h, "4-9", RS_VERDICT_TRIMMED,
+           "without entries-added it cannot be known, so it is a gap");
     h = info(0, 8, "9-0", NULL);
-    gap(&h, "9-0", RS_GAP_NONE, "at the end of an emptied stream");
-    gap(&h, "8-0", RS_GAP_TRIMMED, "before it");
+    judged(&h, "9-0", RS_VERDICT_RESUMED, "at the end of an emptied stream");
+    judged(&h, "8-0", RS_VERDICT_TRIMMED, "before it");
     reply = parse(reader, "-ERR no such key\r\n");
     ok(rs_history_parse(&h, reply), "no such key");
     freeReplyObject(reply);
-    gap(&h, "1-0", RS_GAP_REDIS_RESET, "a reader of a stream that is gone");
-    gap(&h, "0-0", RS_GAP_NONE, "and one that has had nothing");
+    judged(&h, "1-0", RS_VERDICT_LOST, "a reader of a stream that is gone");
+    judged(&h, "0-0", RS_VERDICT_RESUMED, "and one that has had nothing");
     reply = parse(reader, "*2\r\n$17\r\nlast-generated-id\r\n$3\r\n9-0\r\n");
     ok(rs_history_parse(&h, reply) && !h.whole && h.added == -1,
        "without any counter nothing says that the stream is whole");
     freeReplyObject(reply);
-    gap(&h, "0-0", RS_GAP_TRIMMED, "so one that has had nothing has a gap");
+    judged(&h, "0-0", RS_VERDICT_TRIMMED, "so one that has had nothing has a gap");
     reply = parse(reader, "*4\r\n$17\r\nlast-generated-id\r\n$3\r\n9-0\r\n"
                           "$13\r\nentries-added\r\n:-5\r\n");
     ok(rs_history_parse(&h, reply) && h.added == -1, "a negative counter is none");

@@ -32,7 +32,7 @@ static int holds(rs_topic_t *topic, apr_uint64_t seq, apr_uint64_t id)
 
 static rs_cursor_t at(rs_topic_t *topic, apr_uint64_t ms)
 {
-    rs_cursor_t cursor = {topic->nstreams, topic->fingerprint, {{ms, 0}, {ms, 0}}};
+    rs_cursor_t cursor = {topic->nstreams, &topic->tags, {{ms, 0}, {ms, 0}}};
 
     return cursor;
 }
@@ -46,7 +46,7 @@ static void history(rs_source_t *source)
     apr_uint64_t i;
     int good = 1;
 
-    source->keys[0].at = (rs_id_t){1000, 0};
+    source->keys[0].now.at = (rs_id_t){1000, 0};
     topic = rs_topic_create(source, 1, &first);
     cursor = at(topic, 999);
     ok(rs_topic_seek(topic, &cursor) == 0, "a new topic knows nothing of what was before");

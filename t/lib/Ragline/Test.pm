@@ -20,7 +20,7 @@ use Ragline::Token ();
 
 our @EXPORT = qw(vars redis_a redis_b fetch stream token full mode again wait_until json_of unique
     stream_key key_of
-    stats stats_connections stats_stream jwt_conf bearer_location has_ids);
+    stats stats_connections stats_stream jwt_conf bearer_location has_ids position36);
 
 my $vars;
 
@@ -54,6 +54,21 @@ sub import_settings
     return;
 }
 import_settings();
+
+# A Redis id as it stands in the id of an endpoint with several streams.
+sub position36
+{
+    my ($id) = @_;
+    my $base36 = sub {
+        my ($n) = @_;
+        my $text = '';
+        do { $text = substr('0123456789abcdefghijklmnopqrstuvwxyz', $n % 36, 1) . $text;
+            $n = int($n / 36) } while $n;
+        return $text;
+    };
+    my ($ms, $seq) = split /-/, $id;
+    return $base36->($ms) . ($seq ? '-' . $base36->($seq) : '');
+}
 
 sub full { return $ENV{RAGLINE_TEST_FULL} }
 
