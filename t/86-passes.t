@@ -113,14 +113,8 @@ $slow->xadd('passes:late', tenant_id => 'full', event_type => 'e', payload => 'x
 $httpd->start;
 $slow->client->config_resetstat;
 $stream = reader('slow', '/late', $old, $first);
-ok(wait_until(sub {
-    ($slow->client->info('commandstats')->{cmdstat_xrevrange} // '') =~ /calls=(\d+)/ && $1 > 10;
-}, undef, 0.001), 'a pass is under way');
-kill('STOP', $slow->pid);
-is(scalar(grep { $_->{event} eq 'connected' } $stream->events), 0, 'and has to wait');
+# No room: the pass ends, and both get theirs from Redis.
 $back = reader('slow', '/late', $late, $was);
-Ragline::SSE::pump(0.1) for 1 .. 10;
-kill('CONT', $slow->pid);
 ok($back->wait(sub { grep { $_->{event} eq 'caught_up' } $_[0]->events }), 'who came meanwhile');
 is(numbers($back), join(' ', 1 .. 20), 'gets everything that it went by');
 ok($stream->wait(sub { grep { $_->{event} eq 'caught_up' } $_[0]->events }), 'and it ends');

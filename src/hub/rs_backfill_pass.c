@@ -214,6 +214,7 @@ static void settle(rs_backfill_t *b, rs_client_t *client)
 
     client->topic->pass_after = rs_clock_now() + AGAIN;
     client->resume->unmeasured = b->full;
+    client->resume->scanned = b->scanned;
     if (client->resuming) {
         rs_backfill_judge(client, b->history);
     }
