@@ -28,6 +28,7 @@
 #include "../base/rs_buf.h"
 #include "../base/rs_clock.h"
 #include "../base/rs_log.h"
+#include "../base/rs_memory.h"
 #include "../redis/rs_link.h"
 #include "../redis/rs_loader.h"
 #include "rs_backfill.h"
@@ -40,6 +41,7 @@
 /* A topic without clients stays for a while: somebody whose connection broke is back by then. */
 #define TOPIC_IDLE apr_time_from_sec(30)
 #define SWEEP apr_time_from_sec(1)
+#define GIVE_BACK apr_time_from_sec(10)
 #define LAST_WORDS apr_time_from_sec(1)
 
 struct rs_hub_t {
@@ -58,7 +60,7 @@ struct rs_hub_t {
     size_t untold; /* appended since streamers were told */
     rs_cache_t cache;
     apr_time_t now; /* of this turn */
-    apr_time_t next_sweep;
+    apr_time_t next_sweep, next_give_back;
     int draining;
     rs_msg_t stop_msg;
     int stopped;
@@ -270,6 +272,10 @@ static void sweep(rs_hub_t *hub, apr_time_t now)
         }
     }
     hub->next_sweep = now + SWEEP;
+    if (now >= hub->next_give_back) {
+        rs_memory_give_back();
+        hub->next_give_back = now + GIVE_BACK;
+    }
 }
 
 /* What clients have accepted is written a last time, if Redis takes it at once. */
