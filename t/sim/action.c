@@ -14,21 +14,24 @@
 #include "sim.h"
 
 const char *const sim_op_names[SIM_OPS] = {
-    "add",  "multi", "trim", "minid",   "xdel",  "del",   "setstr", "setid", "copy",  "restore",
-    "snap", "fail",  "flush", "hashstr", "connect", "leave", "lag",    "read",  "cut",   "away",
-    "pause", "error", "noperm", "kill",  "start", "drain", "wait",   "turns", "settle",
+    "add",   "multi",   "trim", "minid", "xdel",   "del",     "setstr",  "setid",
+    "copy",  "restore", "snap", "fail",  "flush",  "hashstr", "connect", "leave",
+    "lag",   "read",    "cut",  "away",  "pause",  "error",   "noperm",  "kill",
+    "start", "drain",   "wait", "turns", "settle",
 };
 
 /* --- configuration --- */
 
 #define SCALARS(X)                                                                                 \
-    X(engines) X(streamers) X(streams) X(tenants) X(clients) X(profiles) X(cache_kb)               \
-    X(max_message) X(batch) X(block_ms) X(drain_ms) X(lat_us) X(split) X(empty_wakes) X(partial)   \
-    X(room_kb) X(preempt) X(redis6)
+    X(engines)                                                                                     \
+    X(streamers) X(streams) X(tenants) X(clients) X(profiles) X(cache_kb) X(max_message) X(batch)  \
+        X(block_ms) X(drain_ms) X(lat_us) X(split) X(empty_wakes) X(partial) X(room_kb) X(preempt) \
+            X(redis6)
 #define LISTS(X)                                                                                   \
-    X(pmask, SIM_PROFILES) X(plast, SIM_PROFILES) X(pgroup, SIM_PROFILES) X(plimit, SIM_PROFILES)  \
-    X(pslow, SIM_PROFILES) X(pbeat_ms, SIM_PROFILES) X(pstall_ms, SIM_PROFILES)                    \
-    X(cten, SIM_CLIENTS) X(cprof, SIM_CLIENTS)
+    X(pmask, SIM_PROFILES)                                                                         \
+    X(plast, SIM_PROFILES) X(pgroup, SIM_PROFILES) X(plimit, SIM_PROFILES) X(pslow, SIM_PROFILES)  \
+        X(pbeat_ms, SIM_PROFILES) X(pstall_ms, SIM_PROFILES) X(cten, SIM_CLIENTS)                  \
+            X(cprof, SIM_CLIENTS)
 
 typedef struct {
     const char *name;
@@ -303,7 +306,8 @@ static void to_world(const sim_action_t *a)
 static int sensible(const sim_action_t *a)
 {
     int key = a->op <= SIM_RESTORE || a->op == SIM_HASHSTR || a->op == SIM_NOPERM;
-    int client = a->op == SIM_CONNECT || a->op == SIM_LEAVE || a->op == SIM_LAG || a->op == SIM_READ;
+    int client =
+        a->op == SIM_CONNECT || a->op == SIM_LEAVE || a->op == SIM_LAG || a->op == SIM_READ;
     int engine = a->op == SIM_KILL || a->op == SIM_START || a->op == SIM_DRAIN;
 
     return (!key || (a->a >= 0 && a->a < SIM_KEYS))

@@ -10,6 +10,7 @@
 
 sim_client_t sim_clients[SIM_CLIENTS];
 sim_conn_t sim_conns[SIM_CONNS];
+int sim_conns_used;
 
 static void free_slot(sim_conn_t *c)
 {
@@ -28,6 +29,7 @@ void sim_client_reset(void)
     for (i = 0; i < SIM_CONNS; i++) {
         free_slot(&sim_conns[i]);
     }
+    sim_conns_used = 0;
     for (i = 0; i < SIM_CLIENTS; i++) {
         sim_clients[i].conn = -1;
         sim_clients[i].nheld = sim_clients[i].lag = sim_clients[i].engine = 0;
@@ -225,7 +227,7 @@ static ssize_t conn_writev(rs_client_t *client, const struct iovec *iov, int n)
         c->room -= (int)take;
         c->unread += take;
     }
-    if (take) {
+    if (take && sim_fault != SIM_FAULT_SILENT) {
         c->out_at = sim_now;
     }
     for (i = 0, left = take; left; i++) {
@@ -297,13 +299,22 @@ static void made_up(sim_conn_t *c, int beyond)
             c->hold.pos[k] = sim_entries[key->all[at]].id;
             c->hold.pos[k].seq += sim_rand(&sim_sched, 2);
         }
+        if (beyond >= 100) {
+            /* That of an entry, or before it. */
+            int i = key->nall - 1;
+
+            for (; i >= 0 && key->all[i] > beyond - 100; i--) {
+            }
+            c->hold.pos[k] = i >= 0 ? sim_entries[key->all[i]].id : c->hold.pos[k];
+        }
         c->hold.next[k] = sim_index_above(c->key[k], c->hold.pos[k]);
     }
     sim_cursor_format(c->hold.text, c->profile, c->hold.pos);
 }
 
 /* how: 0 no id, 1 the last one, 2 to 49 an earlier one, 50 garbage, 51 beyond everything, 52 0-0, 53
- * an entry's, 54 what another client of the same tenant and endpoint was given last. */
+ * an entry's, 54 what another client of the same tenant and endpoint was given last, 100 and more:
+ * that of entry n - 100. */
 static void bring(sim_conn_t *c, int how)
 {
     const sim_client_t *lc = &sim_clients[c->client];
@@ -315,9 +326,9 @@ static void bring(sim_conn_t *c, int how)
         strcpy(c->hold.text, "00000000.abc");
         c->hold.told_at = -1;
     }
-    else if (how == 51 || how == 52 || how == 53) {
+    else if ((how >= 51 && how <= 53) || how >= 100) {
         c->brought = SIM_ID;
-        made_up(c, how == 51 ? 1 : how == 53 ? 2 : 0);
+        made_up(c, how == 51 ? 1 : how == 53 ? 2 : how >= 100 ? how : 0);
     }
     else if (how == 54) {
         for (i = 0; i < sim_conf.clients && c->brought == SIM_NO_ID; i++) {
@@ -394,6 +405,7 @@ void sim_client_connect(int client, int engine, int how)
         rs_engine_unreserve(e->engine);
         return;
     }
+    sim_conns_used = i < sim_conns_used ? sim_conns_used : i + 1;
     sim_stats[SIM_S_CONNECTS]++;
     c = &sim_conns[i];
     free_slot(c);

@@ -10,6 +10,7 @@
 #include "sim.h"
 
 sim_rconn_t sim_rconns[SIM_RCONNS];
+int sim_rconns_used;
 static long long next_client_id;
 static sim_rrep_t *noting; /* the reply that is being made */
 
@@ -55,12 +56,13 @@ void sim_command_reset(void)
 {
     int i;
 
-    for (i = 0; i < SIM_RCONNS; i++) {
+    for (i = 0; i < sim_rconns_used; i++) {
         if (sim_rconns[i].used) {
             empty(&sim_rconns[i]);
         }
     }
     memset(sim_rconns, 0, sizeof(sim_rconns));
+    sim_rconns_used = 0;
     next_client_id = 10;
 }
 
@@ -75,6 +77,9 @@ sim_rconn_t *sim_rconn_open(int engine, rs_link_t *link)
     int i;
 
     for (i = 0; i < SIM_RCONNS && sim_rconns[i].used; i++) {
+    }
+    if (i < SIM_RCONNS && i >= sim_rconns_used) {
+        sim_rconns_used = i + 1;
     }
     if (i == SIM_RCONNS) {
         sim_fail("connections", "too many connections to Redis");
@@ -124,7 +129,7 @@ void sim_rconn_cut(int engine, int lose)
 {
     int i;
 
-    for (i = 0; i < SIM_RCONNS; i++) {
+    for (i = 0; i < sim_rconns_used; i++) {
         sim_rconn_t *c = &sim_rconns[i];
         sim_rrep_t **link;
 
@@ -208,7 +213,11 @@ static void learn(sim_engine_t *e, int slot, const sim_rrep_t *rep)
         rs_id_t last = rep->note[i].last;
 
         for (j = rep->note[i].lo; j < rep->note[i].hi; j++) {
-            sim_entries[sim_keys[k].all[j]].read_by |= (uint8_t)(1 << slot);
+            sim_entry_t *entry = &sim_entries[sim_keys[k].all[j]];
+
+            if (entry->how == SIM_PRESENT || entry->removed > rep->note[i].removals) {
+                entry->read_by |= (uint8_t)(1 << slot);
+            }
         }
         if (rep->note[i].info && rs_id_cmp(last, e->max_seen[k]) < 0) {
             e->saw_loss[k] = (int)rep->note[i].epoch;
@@ -268,6 +277,7 @@ static void note(int k, int lo, int hi, int info, rs_id_t last)
         noting->note[noting->nnotes].lo = lo;
         noting->note[noting->nnotes].hi = hi;
         noting->note[noting->nnotes].info = info;
+        noting->note[noting->nnotes].removals = sim_redis.removals;
         noting->note[noting->nnotes].last = last;
         noting->note[noting->nnotes++].epoch = sim_keys[k].epoch;
     }
@@ -289,6 +299,11 @@ static redisReply *range(int k, int from, int n, int step)
 
     for (i = 0; i < n; i++) {
         r->element[i] = sim_reply_entry(s->uid[from + step * i]);
+    }
+    if (sim_fault == SIM_FAULT_LOSE && n > 2) {
+        freeReplyObject(r->element[n - 2]);
+        r->element[n - 2] = r->element[n - 1];
+        r->elements--;
     }
     if (n) {
         int a = s->uid[from], b = s->uid[from + step * (n - 1)];
@@ -372,8 +387,7 @@ static redisReply *xrange(sim_rconn_t *c, const sim_cmd_t *cmd, int reverse)
     if (cmd->argc == 6) {
         count = atoi(cmd->argv[5]);
     }
-    lo = rs_id_cmp(from, none) == 0 ? sim_keys[k].s.start
-                                    : sim_redis_above(k, rs_id_before(from));
+    lo = rs_id_cmp(from, none) == 0 ? sim_keys[k].s.start : sim_redis_above(k, rs_id_before(from));
     hi = sim_redis_above(k, to);
     n = hi > lo ? hi - lo : 0;
     n = n > count ? count : n;
@@ -408,8 +422,8 @@ static redisReply *xread_now(sim_rconn_t *c, const sim_cmd_t *cmd, int only)
         }
         from = sim_redis_above(k, id);
         m = sim_keys[k].s.end - from;
-        if (m <= 0 && !(only >= 0 && sim_conf.empty_wakes
-                        && rs_id_cmp(sim_keys[k].s.last, id) > 0)) {
+        if (m <= 0
+            && !(only >= 0 && sim_conf.empty_wakes && rs_id_cmp(sim_keys[k].s.last, id) > 0)) {
             continue;
         }
         m = m > count ? count : m < 0 ? 0 : m;
@@ -458,7 +472,7 @@ static redisReply *client(sim_rconn_t *c, const sim_cmd_t *cmd)
         long long id = atoll(cmd->argv[4]);
         int i;
 
-        for (i = 0; i < SIM_RCONNS; i++) {
+        for (i = 0; i < sim_rconns_used; i++) {
             if (sim_rconns[i].used && !sim_rconns[i].broken && sim_rconns[i].id == id) {
                 c->tracking = 1;
                 c->redirect = id;
@@ -559,7 +573,7 @@ apr_time_t sim_rconn_next(const sim_rconn_t *c)
 {
     apr_time_t at = c->blocked ? c->blocked_until : c->in ? c->in->at : SIM_NEVER;
 
-    return !c->used || c->broken      ? SIM_NEVER
+    return !c->used || c->broken         ? SIM_NEVER
            : at < sim_redis.paused_until ? sim_redis.paused_until
                                          : at;
 }
@@ -656,7 +670,7 @@ void sim_rconn_wake(int k)
 {
     int i;
 
-    for (i = 0; i < SIM_RCONNS; i++) {
+    for (i = 0; i < sim_rconns_used; i++) {
         sim_rconn_t *c = &sim_rconns[i];
         redisReply *r;
 
@@ -693,14 +707,14 @@ void sim_rconn_invalidate(int k)
 {
     int i, j;
 
-    for (i = 0; i < SIM_RCONNS; i++) {
+    for (i = 0; i < sim_rconns_used; i++) {
         const sim_rconn_t *c = &sim_rconns[i];
 
         if (!c->used || !c->tracking || c->broken
             || (k >= 0 && !(sim_keys[k].tracked & ((uint64_t)1 << i)))) {
             continue;
         }
-        for (j = 0; j < SIM_RCONNS; j++) {
+        for (j = 0; j < sim_rconns_used; j++) {
             if (sim_rconns[j].used && !sim_rconns[j].broken && sim_rconns[j].id == c->redirect) {
                 tell(&sim_rconns[j], k >= 0 ? sim_keys[k].name : NULL);
             }

@@ -27,7 +27,7 @@ static void keep(sim_group_t *g, rs_id_t id, const char *entries)
 
     rs_id_format(text, id);
     text[RS_ID_LEN - 1] = '\0';
-    snprintf(g->position, sizeof(g->position), "%s %s", text, entries);
+    snprintf(g->position, sizeof(g->position), "%.41s %.20s", text, entries);
 }
 
 static int position(const sim_group_t *g, rs_id_t *id)

@@ -4,10 +4,12 @@
  *
  *   tenant      an event is of the connection's tenant and of its endpoint's streams
  *   data        it is what was written, under its own id
+ *   lost        `resumed` with an id of a tail that Redis has lost since, by an engine that saw that
  *   order       in each stream ids only rise: nothing at or below the position that the client
  *               brought or was given, unless it was told redis_reset
- *   hole        an id line promises everything up to it: an entry that is still in Redis, or was
- *               trimmed or went with its key, must have come before, or a `reset` that was told
+ *   skipped     an id line promises everything up to it: an entry that is still in Redis must have
+ *               come before
+ *   hole        the same for one that was trimmed or went with its key, unless a `reset` was told
  *               after it was removed. Single entries that were removed (XDEL) are no hole; nor is
  *               a tail that Redis lost, unless this engine has had it and has seen the loss
  *   undelivered an entry that is there has not come though the world was quiet and well for long
@@ -31,6 +33,8 @@
 #include "sim.h"
 
 /* The limits that may be argued about. */
+#define REPLAY_LIMIT SEC(3)       /* all being well, a replay takes this and some round trips */
+#define MEMORY_BYTES (256 * 1024) /* what an engine holds of a tenant if its cache is not small */
 #define BEAT_SLACK SEC(1)         /* a heartbeat may be this late */
 #define TOLD_MARGIN SEC(3)        /* what was told may have been found out so long before */
 #define TROUBLE_MARGIN SEC(12)    /* Redis's trouble may show for so long */
@@ -41,6 +45,7 @@
 static struct {
     int open;
     int floor[SIM_PROFILE_KEYS];
+    apr_time_t told_at;
 } groups[SIM_PROFILES][SIM_TENANTS];
 static apr_time_t trouble_at;
 
@@ -108,17 +113,20 @@ void sim_cursor_format(char *text, int profile, const rs_id_t *pos)
 int sim_index_above(int k, rs_id_t id)
 {
     const sim_key_t *key = &sim_keys[k];
-    int i = key->nall;
+    int i, first = key->nall;
 
-    while (i > 0) {
-        const sim_entry_t *e = &sim_entries[key->all[i - 1]];
+    for (i = key->nall - 1; i >= 0; i--) {
+        const sim_entry_t *e = &sim_entries[key->all[i]];
 
-        if ((e->epoch != key->epoch && e->how != SIM_PRESENT) || rs_id_cmp(e->id, id) <= 0) {
+        if (e->epoch != key->epoch && e->how != SIM_PRESENT) {
+            continue;
+        }
+        if (rs_id_cmp(e->id, id) <= 0) {
             break;
         }
-        i--;
+        first = i;
     }
-    return i;
+    return first;
 }
 
 /* --- causes --- */
@@ -147,11 +155,12 @@ static int removed_since(const sim_conn_t *c, apr_time_t t)
     return disturbed_since(c, t);
 }
 
-/* Whether something above this position, whosever it was, is not there any more in such a way that
- * this engine cannot know better. */
-static int may_be_trimmed(const sim_conn_t *c, const rs_id_t *pos, const int *next)
+/* Whether something above this position may have been trimmed: trimming takes the oldest, so not
+ * while an entry at or below it is there. Whether single ones were removed since, and what was
+ * between the position and the first entry, no engine is asked to know. */
+static int may_be_trimmed(const sim_conn_t *c, const rs_id_t *pos)
 {
-    int k, i;
+    int k;
 
     for (k = 0; k < c->nkeys; k++) {
         const sim_key_t *key = &sim_keys[c->key[k]];
@@ -159,15 +168,43 @@ static int may_be_trimmed(const sim_conn_t *c, const rs_id_t *pos, const int *ne
         if (key->disturbed_at >= 0 || key->is_string) {
             return 1;
         }
-        if (key->removed_at < 0) {
-            continue;
-        }
-        if (key->s.start == key->s.end
-            || rs_id_cmp(sim_entries[key->s.uid[key->s.start]].id, pos[k]) > 0) {
+        if (key->removed_at >= 0
+            && (key->s.start == key->s.end
+                || rs_id_cmp(sim_entries[key->s.uid[key->s.start]].id, pos[k]) > 0)) {
             return 1;
         }
-        for (i = next[k]; i < key->nall && rs_id_cmp(key->max_removed, pos[k]) > 0; i++) {
-            if (sim_entries[key->all[i]].how != SIM_PRESENT) {
+    }
+    return 0;
+}
+
+/* Whether this engine has to take it for trimmed, or gone with its key. One that was removed by
+ * itself: if it never had it, and no older one is there. */
+static int may_be_gap(const sim_conn_t *c, const sim_entry_t *e)
+{
+    const sim_stream_t *s = &sim_keys[e->key].s;
+
+    return e->how != SIM_PRESENT
+           && !(e->how == SIM_XDELETED
+                && ((e->read_by & 1 << c->engine)
+                    || (s->start < s->end
+                        && rs_id_cmp(sim_entries[s->uid[s->start]].id, e->id) < 0)));
+}
+
+/* Whether a reader that goes on may have to be told of something that was removed since then. */
+static int gap_since(const sim_conn_t *c, apr_time_t t)
+{
+    int k, i;
+
+    if (disturbed_since(c, t)) {
+        return 1;
+    }
+    for (k = 0; k < c->nkeys; k++) {
+        const sim_key_t *key = &sim_keys[c->key[k]];
+
+        for (i = key->nall - 1; i >= 0 && key->removed_at >= t; i--) {
+            const sim_entry_t *e = &sim_entries[key->all[i]];
+
+            if (e->removed_at >= t && may_be_gap(c, e)) {
                 return 1;
             }
         }
@@ -175,13 +212,16 @@ static int may_be_trimmed(const sim_conn_t *c, const rs_id_t *pos, const int *ne
     return 0;
 }
 
-static int is_beyond(const sim_conn_t *c)
+/* Its id is above all there is, or was when it came; both: and. */
+static int is_beyond(const sim_conn_t *c, int both)
 {
     int k;
 
     for (k = 0; k < c->nkeys; k++) {
-        if (rs_id_cmp(c->hold.pos[k], sim_keys[c->key[k]].s.last) > 0
-            || rs_id_cmp(c->hold.pos[k], c->last_at_submit[k]) > 0) {
+        int now = rs_id_cmp(c->hold.pos[k], sim_keys[c->key[k]].s.last) > 0;
+        int then = rs_id_cmp(c->hold.pos[k], c->last_at_submit[k]) > 0;
+
+        if (both ? now && then : now || then) {
             return 1;
         }
     }
@@ -221,6 +261,10 @@ static const char *how_text(const sim_entry_t *e)
  * to be told. */
 static int is_owed(const sim_conn_t *c, int k, const sim_entry_t *e)
 {
+    if ((c->choosing && e->added_at < c->connected_at)
+        || (e->removed_at >= 0 && e->removed_at <= c->stood_at)) {
+        return 0;
+    }
     switch (e->how) {
     case SIM_PRESENT:
         /* In a stream that was replaced, below the position: only who saw that can know. */
@@ -245,9 +289,12 @@ static void pass(sim_conn_t *c, int k, int to, const char *class)
         const sim_entry_t *e = &sim_entries[key->all[c->next[k]]];
 
         if (e->tenant == c->tenant && is_owed(c, k, e)) {
-            sim_fail(class, "c%d at e%d: %s %s of %s (n %d), %s, went by untold", c->client,
-                     c->engine, key->name, id_text(e->id), sim_tenant(e->tenant),
-                     key->all[c->next[k]], how_text(e));
+            sim_fail(*class                  ? class
+                     : e->how == SIM_PRESENT ? "skipped"
+                                             : "hole",
+                     "c%d at e%d: %s %s of %s (n %d), %s, went by untold", c->client, c->engine,
+                     key->name, id_text(e->id), sim_tenant(e->tenant), key->all[c->next[k]],
+                     how_text(e));
             return;
         }
     }
@@ -270,7 +317,7 @@ static void raise_position(sim_conn_t *c, const rs_id_t *pos)
                && rs_id_cmp(sim_entries[key->all[to]].id, c->pos[k]) > 0) {
             to++;
         }
-        pass(c, k, to, "hole");
+        pass(c, k, to, "");
         c->pos[k] = pos[k];
     }
 }
@@ -284,11 +331,13 @@ static void stand_at(sim_conn_t *c, const rs_id_t *pos)
         c->pos[k] = pos[k];
         c->next[k] = sim_index_above(c->key[k], pos[k]);
     }
+    c->stood_at = sim_now;
 }
 
 static void told(sim_conn_t *c)
 {
-    if (c->told_at >= 0 && !removed_since(c, c->told_at - TOLD_MARGIN) && ++c->resets > RESETS_MAX) {
+    if (c->told_at >= 0 && !removed_since(c, c->told_at - TOLD_MARGIN)
+        && ++c->resets > RESETS_MAX) {
         sim_fail("flood", "c%d at e%d: told of a gap again and again", c->client, c->engine);
     }
     c->told_at = sim_now;
@@ -347,7 +396,8 @@ static void group_starts(sim_conn_t *c)
             const sim_entry_t *e = &sim_entries[key->all[i]];
 
             if (e->tenant == c->tenant && !(e->accepted & 1 << g)
-                && (e->how == SIM_PRESENT || e->how == SIM_TRIMMED)
+                && (e->how == SIM_PRESENT
+                    || (e->how == SIM_TRIMMED && e->removed_at > groups[g][c->tenant].told_at))
                 && key->disturbed_at < 0) {
                 sim_fail("group", "c%d at e%d: starts at %s, but %s %s (n %d) was given to nobody",
                          c->client, c->engine, id_text(c->pos[k]), key->name, id_text(e->id),
@@ -358,8 +408,8 @@ static void group_starts(sim_conn_t *c)
     }
 }
 
-/* Told of what is missing: whatever the group has not had up to here is settled. */
-static void group_settles(const sim_conn_t *c)
+/* Who brings an id has had what is before, in the group's name. */
+static void group_raise(const sim_conn_t *c)
 {
     int k;
 
@@ -376,6 +426,13 @@ static void group_settles(const sim_conn_t *c)
     groups[c->profile][c->tenant].open = 1;
 }
 
+/* Told of what is missing: whatever the group has not had up to here is settled. */
+static void group_settles(const sim_conn_t *c)
+{
+    groups[c->profile][c->tenant].told_at = c->told_at;
+    group_raise(c);
+}
+
 static void is_new(sim_conn_t *c, const rs_id_t *pos)
 {
     sim_stats[SIM_S_NEW]++;
@@ -385,8 +442,26 @@ static void is_new(sim_conn_t *c, const rs_id_t *pos)
     stand_at(c, pos);
     group_settles(c);
     if (sim_conf.plast[c->profile]) {
-        c->replay = 1;
+        c->replay = c->choosing = 1;
         expect_last(c);
+    }
+}
+
+/* The newest entry that it has had is lost, and this engine knows. */
+static void check_lost(const sim_conn_t *c)
+{
+    int k;
+
+    for (k = 0; k < c->nkeys && !c->hold.made_up; k++) {
+        const sim_key_t *key = &sim_keys[c->key[k]];
+        const sim_entry_t *e =
+            c->hold.next[k] > 0 ? &sim_entries[key->all[c->hold.next[k] - 1]] : NULL;
+
+        if (e && e->how == SIM_LOST && e->removed_at > c->hold.at
+            && sim_engines[c->engine].saw_loss[c->key[k]] > (int)e->epoch) {
+            sim_fail("lost", "c%d at e%d: resumed with %s, but Redis has lost what it had",
+                     c->client, c->engine, c->hold.text);
+        }
     }
 }
 
@@ -409,10 +484,12 @@ static void is_resumed(sim_conn_t *c, const rs_id_t *pos)
         c->next[k] = c->hold.next[k];
     }
     c->told_at = c->hold.told_at;
-    if (is_beyond(c) && !disturbed_since(c, c->submit_at - SEC(1))) {
+    if (is_beyond(c, 1) && !disturbed_since(c, c->submit_at - SEC(1))) {
         sim_fail("beyond", "c%d at e%d: resumed with %s, which is above all that there is",
                  c->client, c->engine, c->hold.text);
     }
+    check_lost(c);
+    group_raise(c);
     raise_position(c, pos);
 }
 
@@ -426,22 +503,57 @@ static void check_told_once(sim_conn_t *c, const char *reason)
     }
 }
 
+/* Whether the engine has in memory what this client has missed: another one of the tenant, at the
+ * same endpoint, has been there since before, all was well, and nothing went by unread. */
+static int is_held(const sim_conn_t *c)
+{
+    const sim_conn_t *o;
+    size_t bytes = 0;
+    int k, i;
+
+    if (c->brought != SIM_ID || sim_conf.cache_kb < 4096 || !well(c->hold.at)) {
+        return 0;
+    }
+    for (o = sim_conns; o < sim_conns + sim_conns_used; o++) {
+        if (o != c && o->used && !o->closed && !o->peer_closed && o->connected && !o->ended
+            && o->engine == c->engine && o->profile == c->profile && o->tenant == c->tenant
+            && o->connected_at < c->hold.at && o->told_at < 0) {
+            break;
+        }
+    }
+    for (k = 0; k < c->nkeys && o < sim_conns + sim_conns_used; k++) {
+        const sim_key_t *key = &sim_keys[c->key[k]];
+
+        for (i = c->hold.next[k]; i < key->nall; i++) {
+            bytes += sim_entries[key->all[i]].size + 200;
+            if (!(sim_entries[key->all[i]].read_by & 1 << c->engine)
+                && sim_entries[key->all[i]].how != SIM_PRESENT) {
+                return 0;
+            }
+        }
+        if (rs_id_cmp(c->hold.pos[k], o->start[k]) < 0) {
+            return 0;
+        }
+    }
+    return o < sim_conns + sim_conns_used && bytes < MEMORY_BYTES;
+}
+
 static void check_cause(sim_conn_t *c, const char *reason)
 {
     int ok;
 
     if (strcmp(reason, "trimmed") == 0) {
-        ok = c->brought == SIM_NO_ID || may_be_trimmed(c, c->hold.pos, c->hold.next);
+        ok = c->brought == SIM_NO_ID
+             || (may_be_trimmed(c, c->hold.pos) && (disturbed_since(c, 0) || !is_held(c)));
         check_told_once(c, reason);
     }
     else if (strcmp(reason, "limit") == 0) {
-        ok = c->brought == SIM_NO_ID
-             || above(c, c->hold.next) > sim_conf.plimit[c->profile]
+        ok = c->brought == SIM_NO_ID || above(c, c->hold.next) > sim_conf.plimit[c->profile]
              || disturbed_since(c, 0);
     }
     else {
-        ok = c->brought == SIM_NO_ID || disturbed_since(c, c->hold.made_up ? 0 : c->hold.at - SEC(5))
-             || is_beyond(c);
+        ok = c->brought == SIM_NO_ID
+             || disturbed_since(c, c->hold.made_up ? 0 : c->hold.at - SEC(5)) || is_beyond(c, 0);
         check_told_once(c, reason);
     }
     if (!ok) {
@@ -460,9 +572,10 @@ static void is_reset(sim_conn_t *c, const char *reason, const rs_id_t *pos)
         sim_fail("verdict", "c%d at e%d: reset %s with '%s'", c->client, c->engine, reason,
                  c->brought == SIM_NO_ID ? "" : c->hold.text);
     }
-    sim_stats[reason[0] == 't' ? SIM_S_TRIMMED : reason[0] == 'l' ? SIM_S_LIMIT
-              : reason[0] == 'r'                                  ? SIM_S_REDIS_RESET
-                                                                  : SIM_S_UNKNOWN]++;
+    sim_stats[reason[0] == 't'   ? SIM_S_TRIMMED
+              : reason[0] == 'l' ? SIM_S_LIMIT
+              : reason[0] == 'r' ? SIM_S_REDIS_RESET
+                                 : SIM_S_UNKNOWN]++;
     if (c->brought != SIM_GARBAGE) {
         check_cause(c, reason);
     }
@@ -478,7 +591,9 @@ static void is_reset(sim_conn_t *c, const char *reason, const rs_id_t *pos)
         stand_at(c, pos);
     }
     c->told_at = sim_now;
-    group_settles(c);
+    if (c->brought != SIM_GARBAGE) {
+        group_settles(c);
+    }
 }
 
 static void connected(sim_conn_t *c, const sim_frame_t *f)
@@ -510,6 +625,8 @@ static void connected(sim_conn_t *c, const sim_frame_t *f)
     else {
         is_reset(c, reason, pos);
     }
+    memcpy(c->start, c->pos, sizeof(c->start));
+    c->behind = above(c, c->next);
 }
 
 /* The entry of this id in one of the connection's streams. */
@@ -543,6 +660,12 @@ static void got(sim_conn_t *c, int k, int uid, const rs_id_t *pos)
         sim_fail("tenant", "c%d at e%d: %s's event of %s", c->client, c->engine,
                  sim_tenant(e->tenant), sim_keys[e->key].name);
     }
+    if (e->how != SIM_PRESENT && e->epoch != sim_keys[e->key].epoch
+        && rs_id_cmp(e->id, c->pos[k]) > 0 && (int)e->index < c->next[k]) {
+        c->pos[k] = e->id; /* of a stream that is no more: that it still comes does no harm */
+        raise_position(c, pos);
+        return;
+    }
     if ((int)e->index < c->next[k]) {
         sim_fail("order", "c%d at e%d: %s %s (n %d) comes again, or too late", c->client, c->engine,
                  sim_keys[e->key].name, id_text(e->id), uid);
@@ -553,7 +676,7 @@ static void got(sim_conn_t *c, int k, int uid, const rs_id_t *pos)
                  c->engine, sim_keys[e->key].name, id_text(e->id), uid, id_text(c->pos[k]));
         return;
     }
-    pass(c, k, (int)e->index, "hole");
+    pass(c, k, (int)e->index, "");
     c->next[k] = (int)e->index + 1;
     if (sim_conf.pgroup[c->profile]) {
         e->accepted |= (uint8_t)(1 << c->profile);
@@ -572,8 +695,11 @@ static void event(sim_conn_t *c, const sim_frame_t *f)
     if (strncmp(f->data, "{\"n\":", 5) == 0) {
         uid = atoi(f->data + 5);
     }
-    if (uid < 0 || uid >= sim_nentries || !f->has_id
-        || !sim_cursor_parse(c->profile, f->id, pos)) {
+    if (sim_fault == SIM_FAULT_TENANT) {
+        for (uid = 0; uid + 1 < sim_nentries && sim_entries[uid].tenant == c->tenant; uid++) {
+        }
+    }
+    if (uid < 0 || uid >= sim_nentries || !f->has_id || !sim_cursor_parse(c->profile, f->id, pos)) {
         sim_fail("data", "c%d: an event of nobody: %.60s", c->client, f->data);
         return;
     }
@@ -606,7 +732,7 @@ static void too_big(sim_conn_t *c, const rs_id_t *pos)
     for (k = 0; k < c->nkeys; k++) {
         const sim_key_t *key = &sim_keys[c->key[k]];
 
-        for (i = c->next[k]; i < key->nall; i++) {
+        for (i = key->nall - 1; i >= 0; i--) {
             const sim_entry_t *e = &sim_entries[key->all[i]];
 
             if (rs_id_cmp(e->id, pos[k]) == 0 && (int)e->size > sim_conf.max_message
@@ -636,10 +762,12 @@ static void reset(sim_conn_t *c, const sim_frame_t *f)
         return;
     }
     sim_stats[reason[0] == 't' ? SIM_S_MID_TRIMMED : SIM_S_MID_REDIS_RESET]++;
-    if (reason[0] == 't' ? !may_be_trimmed(c, c->pos, c->next)
+    if (reason[0] == 't' ? !may_be_trimmed(c, c->pos)
+                               && !gap_since(c, c->told_at < 0 ? c->submit_at - SEC(5)
+                                                               : c->told_at - TOLD_MARGIN)
                          : !disturbed_since(c, c->told_at < 0 ? c->connected_at - SEC(5)
                                                               : c->told_at - TOLD_MARGIN)
-                               && !is_beyond(c)) {
+                               && !is_beyond(c, 0)) {
         sim_fail("false", "c%d at e%d: reset %s at %s, for no cause", c->client, c->engine, reason,
                  f->id);
     }
@@ -678,10 +806,21 @@ static void caught_up(sim_conn_t *c, const sim_frame_t *f)
     }
     c->caught_up = 1;
     ours(c, f);
+    c->choosing = 0;
     if (c->events < c->wanted_last && c->told_at < 0 && !removed_since(c, c->submit_at)) {
         sim_fail("last", "c%d at e%d: %ld events, of %d that there were", c->client, c->engine,
                  c->events, c->wanted_last);
     }
+}
+
+static int hash_refuses(const sim_conn_t *c)
+{
+    int k, refuses = 0;
+
+    for (k = 0; k < c->nkeys; k++) {
+        refuses |= sim_keys[c->key[k]].hash_is_string;
+    }
+    return refuses;
 }
 
 static void error(sim_conn_t *c, const sim_frame_t *f)
@@ -693,7 +832,7 @@ static void error(sim_conn_t *c, const sim_frame_t *f)
     TRACE("c%d: error %s", c->client, code);
     if (strcmp(code, "redis_unavailable") == 0) {
         sim_stats[SIM_S_UNAVAILABLE]++;
-        if (well(c->submit_at)) {
+        if (well(c->submit_at) && !disturbed_since(c, c->submit_at - SEC(5)) && !hash_refuses(c)) {
             sim_fail("verdict", "c%d at e%d: redis_unavailable, but it is", c->client, c->engine);
         }
     }
@@ -766,7 +905,7 @@ void sim_model_submit(sim_conn_t *c)
     int k;
 
     c->submit_at = c->out_at = c->reading_since = sim_now;
-    c->told_at = -1;
+    c->told_at = c->stood_at = -1;
     for (k = 0; k < c->nkeys; k++) {
         c->last_at_submit[k] = sim_keys[c->key[k]].s.last;
     }
@@ -787,7 +926,7 @@ void sim_model_tick(void)
 {
     int i;
 
-    for (i = 0; i < SIM_CONNS; i++) {
+    for (i = 0; i < sim_conns_used; i++) {
         const sim_conn_t *c = &sim_conns[i];
         apr_time_t since, beat;
 
@@ -799,6 +938,13 @@ void sim_model_tick(void)
         if (c->connected && beat && sim_now > since + beat + BEAT_SLACK) {
             sim_fail("silent", "c%d at e%d: nothing since %.3f s, heartbeats are every %.3f s",
                      c->client, c->engine, (double)(sim_now - since) / 1e6, (double)beat / 1e6);
+        }
+        if (c->connected && c->replay && !c->caught_up && well(c->submit_at)
+            && c->reading_since <= c->connected_at
+            && sim_now > c->connected_at + REPLAY_LIMIT
+                             + c->behind / 64 * (apr_time_t)sim_conf.lat_us * 4) {
+            sim_fail("late", "c%d at e%d: not caught up after %.3f s, %d behind", c->client,
+                     c->engine, (double)(sim_now - c->connected_at) / 1e6, c->behind);
         }
         if (!c->connected && sim_now > c->submit_at + GREET_LIMIT && well(c->submit_at)) {
             sim_fail("late", "c%d at e%d: not greeted after %.3f s", c->client, c->engine,
@@ -812,7 +958,7 @@ void sim_model_settled(void)
     int i, k;
 
     sim_stats[SIM_S_SETTLES]++;
-    for (i = 0; i < SIM_CONNS && !sim_failed; i++) {
+    for (i = 0; i < sim_conns_used && !sim_failed; i++) {
         sim_conn_t *c = &sim_conns[i];
 
         if (!c->used || c->closed || c->peer_closed || c->ended) {

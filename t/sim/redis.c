@@ -78,10 +78,10 @@ void sim_redis_reset(void)
             snprintf(key->name, sizeof(key->name), "k3lit");
         }
         else {
-            snprintf(key->name, sizeof(key->name), "own:%s:%c",
-                     sim_tenant((k - SIM_OWN) / 2), 'a' + k % 2);
+            snprintf(key->name, sizeof(key->name), "own:%s:%c", sim_tenant((k - SIM_OWN) / 2),
+                     k % 2 ? 'b' : 'a');
         }
-        snprintf(key->hash, sizeof(key->hash), "ragline:groups:{%s}", key->name);
+        snprintf(key->hash, sizeof(key->hash), "ragline:groups:{%.40s}", key->name);
     }
     sim_nentries = 0;
     snapshot.taken = 0;
@@ -160,6 +160,7 @@ static void remove_entry(int k, int uid, sim_how_t how)
 
     e->how = (uint8_t)how;
     e->removed_at = sim_now;
+    e->removed = ++sim_redis.removals;
     key->removed_at = sim_now;
     if (rs_id_cmp(e->id, key->max_removed) > 0) {
         key->max_removed = e->id;
@@ -283,6 +284,7 @@ int sim_redis_add(int k, int tenant, int size)
     e->index = (uint32_t)key->nall;
     e->added_at = sim_now;
     e->removed_at = -1;
+    e->removed = 0;
     s->exists = 1;
     s->last = e->id;
     s->added++;
@@ -324,8 +326,8 @@ static void replace(int k, const sim_stream_t *from)
     sim_stream_t *s = &key->s;
     int i;
 
-    if (s->exists == from->exists && rs_id_cmp(s->last, from->last) == 0
-        && s->added == from->added && s->end - s->start == from->end - from->start) {
+    if (s->exists == from->exists && rs_id_cmp(s->last, from->last) == 0 && s->added == from->added
+        && s->end - s->start == from->end - from->start) {
         return;
     }
     remove_all(k, SIM_LOST);

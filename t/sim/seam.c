@@ -68,7 +68,16 @@ apr_hash_t *apr_hash_make(apr_pool_t *pool)
 
 long sim_live_allocs, sim_live_bytes;
 
-#ifdef __SANITIZE_ADDRESS__
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define SANITIZED
+#endif
+#endif
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SANITIZED
+#endif
+
+#ifdef SANITIZED
 
 void *sim_malloc(size_t n) { return malloc(n); }
 void *sim_realloc(void *p, size_t n) { return realloc(p, n); }
@@ -206,8 +215,9 @@ int rs_poll_wait(rs_poll_t *poll, rs_poll_event_t *events, int max, apr_interval
     }
     poll->got = n || poll->woken;
     poll->woken = 0;
-    poll->deadline = timeout < 0 ? SIM_NEVER : timeout > SEC(1000000) ? SIM_NEVER
-                                                                      : sim_now + timeout;
+    poll->deadline = timeout < 0              ? SIM_NEVER
+                     : timeout > SEC(1000000) ? SIM_NEVER
+                                              : sim_now + timeout;
     return n;
 }
 

@@ -91,8 +91,9 @@ typedef struct {
     rs_id_t id;
     uint8_t key, tenant, how;
     uint8_t read_by, accepted; /* a bit for each engine; for each endpoint whose group had it */
-    uint32_t size;                     /* of the payload */
-    uint32_t epoch, index;             /* of its key */
+    uint32_t size;             /* of the payload */
+    uint32_t epoch, index;     /* of its key */
+    long removed;              /* the how-manieth removal that was */
     apr_time_t added_at, removed_at;
 } sim_entry_t;
 
@@ -114,7 +115,7 @@ typedef struct {
 } sim_group_t;
 
 typedef struct {
-    char name[32], hash[64];
+    char name[48], hash[80];
     int is_string, hash_is_string;
     apr_time_t noperm_until;
     sim_stream_t s, copy;
@@ -160,7 +161,7 @@ extern struct sim_redis_t {
     int error_writes; /* only to writes and scripts */
     int hangs;        /* while it is down: connecting does not fail, either */
     int in_multi;
-    long commands; /* ever */
+    long commands, removals; /* ever */
 } sim_redis;
 
 /* --- reply.c --- */
@@ -192,6 +193,7 @@ struct sim_rrep_t {
     struct {
         int key, lo, hi; /* entries: lo to hi - 1 of all[] */
         int info;
+        long removals; /* that there had been */
         rs_id_t last;
         uint32_t epoch;
     } note[8];
@@ -212,6 +214,7 @@ typedef struct {
 } sim_rconn_t;
 
 extern sim_rconn_t sim_rconns[SIM_RCONNS];
+extern int sim_rconns_used; /* none beyond is in use */
 sim_rconn_t *sim_rconn_open(int engine, rs_link_t *link);
 void sim_rconn_close(sim_rconn_t *c);
 int sim_rconn_append(sim_rconn_t *c, int argc, const char **argv);
@@ -222,7 +225,7 @@ int sim_rconn_due(const sim_rconn_t *c); /* something to execute */
 apr_time_t sim_rconn_next(const sim_rconn_t *c);
 void sim_rconn_execute(sim_rconn_t *c);
 void sim_rconn_wake(int k);
-void sim_rconn_invalidate(int k); /* negative: all keys */
+void sim_rconn_invalidate(int k);         /* negative: all keys */
 void sim_rconn_cut(int engine, int lose); /* engine negative: all; lose: of 8 replies */
 void sim_command_reset(void);
 redisReply *sim_group_eval(const sim_cmd_t *cmd);
@@ -288,7 +291,7 @@ typedef struct {
     struct {
         size_t end;
         sim_hold_t hold;
-    } *queue;
+    } * queue;
     int nqueue, queue_size;
     /* The parser's. */
     char line[1024];
@@ -301,14 +304,18 @@ typedef struct {
     rs_id_t pos[SIM_PROFILE_KEYS], last_at_submit[SIM_PROFILE_KEYS];
     int next[SIM_PROFILE_KEYS];
     int connected, caught_up, replay, ended, floating;
+    int choosing; /* RaglineStart last=N: what is older may be left out until it is caught up */
     apr_time_t submit_at, out_at, connected_at, told_at, reading_since;
-    int resets; /* since something was removed */
-    int wanted_last;
+    apr_time_t stood_at;     /* what was removed by then is none of its business */
+    int resets;              /* since something was removed */
+    int wanted_last, behind; /* behind: so many entries when it was connected */
+    rs_id_t start[SIM_PROFILE_KEYS];
     long events;
 } sim_conn_t;
 
 extern sim_client_t sim_clients[SIM_CLIENTS];
 extern sim_conn_t sim_conns[SIM_CONNS];
+extern int sim_conns_used;
 void sim_client_reset(void);
 void sim_client_connect(int client, int engine, int how);
 void sim_client_leave(int client, int read_part);
@@ -327,7 +334,7 @@ void sim_model_frame(sim_conn_t *c, sim_frame_t *f);
 void sim_model_hold(const sim_conn_t *c, const char *text, sim_hold_t *h);
 void sim_model_settled(void); /* the world was quiet and healthy: everybody has everything */
 void sim_model_closed(sim_conn_t *c);
-void sim_model_tick(void); /* the clock moves on */
+void sim_model_tick(void);                /* the clock moves on */
 void sim_model_trouble(apr_time_t until); /* Redis is not well */
 int sim_index_above(int k, rs_id_t id);
 
@@ -346,18 +353,50 @@ void sim_trace(const char *fmt, ...) RS_PRINTF(1, 2);
 
 /* Figures of many runs, added up. */
 enum {
-    SIM_S_RUNS, SIM_S_ACTIONS, SIM_S_TURNS, SIM_S_COMMANDS, SIM_S_ENTRIES, SIM_S_CONNECTS,
-    SIM_S_REFUSED, SIM_S_NEW, SIM_S_RESUMED, SIM_S_TRIMMED, SIM_S_LIMIT, SIM_S_REDIS_RESET,
-    SIM_S_UNKNOWN, SIM_S_MID_TRIMMED, SIM_S_MID_REDIS_RESET, SIM_S_TOO_BIG, SIM_S_EVENTS,
-    SIM_S_CAUGHT_UP, SIM_S_HEARTBEATS, SIM_S_DRAINING, SIM_S_UNAVAILABLE, SIM_S_SLOW, SIM_S_CUTS,
-    SIM_S_FAILOVERS, SIM_S_KILLS, SIM_S_DRAINS, SIM_S_SETTLES, SIM_S_GROUP_STARTS, SIM_S_PARTIAL,
+    SIM_S_RUNS,
+    SIM_S_ACTIONS,
+    SIM_S_TURNS,
+    SIM_S_COMMANDS,
+    SIM_S_ENTRIES,
+    SIM_S_CONNECTS,
+    SIM_S_REFUSED,
+    SIM_S_NEW,
+    SIM_S_RESUMED,
+    SIM_S_TRIMMED,
+    SIM_S_LIMIT,
+    SIM_S_REDIS_RESET,
+    SIM_S_UNKNOWN,
+    SIM_S_MID_TRIMMED,
+    SIM_S_MID_REDIS_RESET,
+    SIM_S_TOO_BIG,
+    SIM_S_EVENTS,
+    SIM_S_CAUGHT_UP,
+    SIM_S_HEARTBEATS,
+    SIM_S_DRAINING,
+    SIM_S_UNAVAILABLE,
+    SIM_S_SLOW,
+    SIM_S_CUTS,
+    SIM_S_FAILOVERS,
+    SIM_S_KILLS,
+    SIM_S_DRAINS,
+    SIM_S_SETTLES,
+    SIM_S_GROUP_STARTS,
+    SIM_S_PARTIAL,
     SIM_S_MAX
 };
 extern long sim_stats[SIM_S_MAX];
 extern const char *const sim_stat_names[SIM_S_MAX];
 extern int sim_fault; /* a planted one: the tests of the simulation itself */
-enum { SIM_FAULT_NONE, SIM_FAULT_DROP, SIM_FAULT_RESUMED, SIM_FAULT_TENANT, SIM_FAULT_TWICE,
-       SIM_FAULT_SILENT, SIM_FAULT_MAX };
+enum {
+    SIM_FAULT_NONE,
+    SIM_FAULT_DROP,
+    SIM_FAULT_RESUMED,
+    SIM_FAULT_TENANT,
+    SIM_FAULT_TWICE,
+    SIM_FAULT_SILENT,
+    SIM_FAULT_LOSE,
+    SIM_FAULT_MAX
+};
 
 /* --- world.c --- */
 typedef struct sim_actor_t {
@@ -407,10 +446,36 @@ typedef struct {
 } sim_action_t;
 
 enum {
-    SIM_ADD, SIM_MULTI, SIM_TRIM, SIM_MINID, SIM_XDEL, SIM_DEL, SIM_SETSTR, SIM_SETID, SIM_COPY,
-    SIM_RESTORE, SIM_SNAP, SIM_FAIL, SIM_FLUSH, SIM_HASHSTR, SIM_CONNECT, SIM_LEAVE, SIM_LAG,
-    SIM_READ, SIM_CUT, SIM_AWAY, SIM_PAUSE, SIM_ERR, SIM_NOPERM, SIM_KILL, SIM_START, SIM_DRAIN,
-    SIM_WAIT, SIM_TURNS, SIM_SETTLE, SIM_OPS
+    SIM_ADD,
+    SIM_MULTI,
+    SIM_TRIM,
+    SIM_MINID,
+    SIM_XDEL,
+    SIM_DEL,
+    SIM_SETSTR,
+    SIM_SETID,
+    SIM_COPY,
+    SIM_RESTORE,
+    SIM_SNAP,
+    SIM_FAIL,
+    SIM_FLUSH,
+    SIM_HASHSTR,
+    SIM_CONNECT,
+    SIM_LEAVE,
+    SIM_LAG,
+    SIM_READ,
+    SIM_CUT,
+    SIM_AWAY,
+    SIM_PAUSE,
+    SIM_ERR,
+    SIM_NOPERM,
+    SIM_KILL,
+    SIM_START,
+    SIM_DRAIN,
+    SIM_WAIT,
+    SIM_TURNS,
+    SIM_SETTLE,
+    SIM_OPS
 };
 extern const char *const sim_op_names[SIM_OPS];
 void sim_action_do(const sim_action_t *a);

@@ -30,8 +30,8 @@ const char *sim_tenant(int t)
 
 const char *sim_stream_key(int s)
 {
-    static const char *const names[SIM_STREAMS] = {"k0",    "k1",           "k2",
-                                                   "k3lit", "own:{tenant}:a", "own:{tenant}:b"};
+    static const char *const names[SIM_STREAMS] = {
+        "k0", "k1", "k2", "k3lit", "own:{tenant}:a", "own:{tenant}:b"};
 
     return names[s];
 }
@@ -147,7 +147,7 @@ static void check_end(const sim_engine_t *e)
         sim_fail("leak", "e%d ended with %d connections, statistics say %ld", n,
                  e->engine->connections, (long)e->stats->connections);
     }
-    for (i = 0; i < SIM_CONNS; i++) {
+    for (i = 0; i < sim_conns_used; i++) {
         if (sim_conns[i].used && sim_conns[i].engine == n && !sim_conns[i].closed) {
             sim_fail("leak", "e%d ended and did not close a connection of c%d", n,
                      sim_conns[i].client);
@@ -178,7 +178,7 @@ void sim_engine_kill(int n)
     TRACE("e%d is killed", n);
     sim_stats[SIM_S_KILLS]++;
     e->gone = 1;
-    for (i = 0; i < SIM_CONNS; i++) {
+    for (i = 0; i < sim_conns_used; i++) {
         if (sim_conns[i].used && sim_conns[i].engine == n) {
             sim_conn_lost(&sim_conns[i]);
         }
@@ -296,7 +296,7 @@ int sim_world_turns(int max)
                 }
             }
         }
-        for (i = 0; i < SIM_RCONNS; i++) {
+        for (i = 0; i < sim_rconns_used; i++) {
             if (sim_rconn_due(&sim_rconns[i])) {
                 conns[m++] = &sim_rconns[i];
             }
@@ -341,7 +341,7 @@ static apr_time_t next_event(void)
             }
         }
     }
-    for (i = 0; i < SIM_RCONNS; i++) {
+    for (i = 0; i < sim_rconns_used; i++) {
         if (sim_rconns[i].used) {
             sooner(&at, sim_rconn_next(&sim_rconns[i]));
         }
@@ -361,7 +361,7 @@ static void check_cost(void)
         if (e->second == sim_now / SEC(1)) {
             continue;
         }
-        for (j = clients = 0; j < SIM_CONNS; j++) {
+        for (j = clients = 0; j < sim_conns_used; j++) {
             clients += sim_conns[j].used && sim_conns[j].engine == i;
         }
         if (sim_quiet && sim_now > quiet_since + SEC(10)
