@@ -11,7 +11,7 @@ static const struct {
 } kinds[] = {
     {SIM_ADD, 60, 1},   {SIM_MULTI, 10, 2},   {SIM_TRIM, 5, 2},     {SIM_MINID, 2, 4},
     {SIM_XDEL, 6, 3},   {SIM_DEL, 1, 4},      {SIM_SETSTR, 1, 8},   {SIM_SETID, 1, 6},
-    {SIM_COPY, 1, 6},   {SIM_RESTORE, 1, 6},  {SIM_SNAP, 1, 6},     {SIM_FAIL, 1, 6},
+    {SIM_COPY, 2, 3},   {SIM_RESTORE, 1, 3},  {SIM_SNAP, 2, 3},     {SIM_FAIL, 1, 3},
     {SIM_FLUSH, 1, 20}, {SIM_HASHSTR, 1, 16}, {SIM_CONNECT, 25, 1}, {SIM_LEAVE, 12, 1},
     {SIM_LAG, 6, 2},    {SIM_READ, 6, 1},     {SIM_CUT, 3, 3},      {SIM_AWAY, 1, 4},
     {SIM_PAUSE, 2, 4},  {SIM_ERR, 1, 6},      {SIM_NOPERM, 1, 12},  {SIM_KILL, 1, 3},
