@@ -91,8 +91,10 @@ const char *rs_jwk_read(rs_jwt_key_t **key, apr_pool_t *p, const char *alg, cons
 /* rs_jwt_parse.c: 1, or 0 for what is not canonical unpadded base64url or decodes to nothing.
  * `out` has room for n * 3 / 4 + 1 bytes. */
 int rs_base64url_decode(unsigned char *out, apr_size_t *out_len, const char *in, apr_size_t n);
-/* An object without duplicate names, nested at most `depth`; else NULL. json_decref() it. */
-json_t *rs_json_object_load(const char *data, apr_size_t len, int depth);
+/* What a part of the token is, an object in which no name comes twice and every name is text: NULL,
+ * or the reason, which begins with `what`. */
+const char *rs_jwt_object(rs_json_t *object, apr_pool_t *p, const char *what,
+                          const unsigned char *data, apr_size_t len);
 /* NULL or the reason. */
 const char *rs_jwt_split(rs_jwt_parts_t *parts, apr_pool_t *p, const char *token, apr_size_t len);
 const char *rs_jwt_header_read(rs_jwt_header_t *header, apr_pool_t *p, const rs_jwt_parts_t *parts);
@@ -100,8 +102,8 @@ const char *rs_jwt_header_read(rs_jwt_header_t *header, apr_pool_t *p, const rs_
 /* rs_jwt_verify_sig.c: 1 if the signature is `key`'s. The caller has compared the algorithm. */
 int rs_jwt_sig_good(const rs_jwt_key_t *key, const rs_jwt_parts_t *parts);
 
-/* rs_jwt_libjwt.c: 1 if libjwt, given this HMAC key, takes the token too. */
-int rs_jwt_libjwt_agrees(const rs_jwt_key_t *key, const char *token);
+/* rs_jwt_libjwt.c: 1 if libjwt, given this HMAC key, takes the token too, or cannot read it. */
+int rs_jwt_libjwt_agrees(const rs_jwt_key_t *key, const rs_jwt_parts_t *parts);
 
 /* rs_jwt_cache.c: any thread. The name is 0 if OpenSSL has no memory. */
 int rs_jwt_cache_name(unsigned char name[RS_JWT_DIGEST_LEN], const rs_jwt_key_t *key,
