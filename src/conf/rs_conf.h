@@ -181,6 +181,10 @@ typedef struct {
  * main thread. */
 const apr_array_header_t *rs_conf_sections(void);
 
+/* The names of query parameters that are a token somewhere, const char *. Never NULL once the
+ * configuration has been checked, and constant from then on. */
+const apr_array_header_t *rs_conf_query_tokens(void);
+
 /* What may be shown of where a secret is: secret:TEXT without the text, exec: without arguments. */
 const char *rs_conf_masked(apr_pool_t *p, const char *spec);
 
