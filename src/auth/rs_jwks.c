@@ -108,6 +108,23 @@ static const char *member(const json_t *jwk, const char *name)
     return json_string_value(json_object_get(jwk, name));
 }
 
+static int has_secret(const json_t *jwk)
+{
+    return json_object_get(jwk, "d") || json_object_get(jwk, "k");
+}
+
+int rs_jwk_is_secret(const char *s, apr_size_t len)
+{
+    json_t *root = load(s, len);
+    const json_t *jwk;
+    int secret = !root || has_secret(root);
+    size_t i;
+
+    json_array_foreach(json_object_get(root, "keys"), i, jwk) { secret |= has_secret(jwk); }
+    json_decref(root);
+    return secret;
+}
+
 /* The bytes of a base64url member, or NULL. */
 static unsigned char *bytes(apr_pool_t *p, const json_t *jwk, const char *name, apr_size_t *len)
 {

@@ -61,6 +61,9 @@ const char *rs_jwt_keys_add(apr_array_header_t *keys, apr_pool_t *p, const char 
                             const char *default_alg, const char *kid, const char *material,
                             apr_size_t len);
 
+/* Whether what rs_jwt_keys_add() took holds nothing but public keys. */
+int rs_jwt_is_public(const char *material, apr_size_t len);
+
 /* Whether `name` is an algorithm that a key can be pinned to (RaglineJWTAlg). */
 int rs_jwt_alg_known(const char *name);
 

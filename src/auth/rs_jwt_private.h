@@ -74,6 +74,8 @@ const char *rs_jwt_key_of_pkey(rs_jwt_key_t **key, apr_pool_t *p, const rs_jwt_a
 /* rs_jwt_pem.c: the public key in a PEM, or NULL and a sentence. */
 EVP_PKEY *rs_jwt_pem_read(const char *pem, apr_size_t len, const char **why);
 int rs_jwt_is_pem(const char *s, apr_size_t len);
+/* A PEM with a private key in it. */
+int rs_jwt_pem_is_secret(const char *s, apr_size_t len);
 /* A public key without PEM's lines around it: DER, or base64 of it. */
 int rs_jwt_is_bare_public(const char *s, apr_size_t len);
 
@@ -83,6 +85,8 @@ const char *rs_jwt_secret_check(apr_pool_t *p, const rs_jwt_alg_t *alg, const ch
 
 /* rs_jwks.c */
 typedef enum { RS_JWK_NONE, RS_JWK_ONE, RS_JWK_SET, RS_JWK_BROKEN } rs_jwk_kind_t;
+/* Whether a JWK, or one of a set, has what only its owner may have. */
+int rs_jwk_is_secret(const char *s, apr_size_t len);
 /* BROKEN: meant to be JSON, and must never be taken for a secret. */
 rs_jwk_kind_t rs_jwk_kind(const char *s, apr_size_t len);
 const char *rs_jwk_read(rs_jwt_key_t **key, apr_pool_t *p, const char *alg, const char *default_alg,

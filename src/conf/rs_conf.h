@@ -156,6 +156,10 @@ rs_dir_conf_t *rs_conf_dir_defaults(apr_pool_t *p, const rs_dir_conf_t *merged,
  * if there is none. */
 const char *rs_conf_location(request_rec *r);
 
+/* What the request's path has below the <Location> whose SetHandler it has. NULL: nothing, or it is
+ * a <Location> itself, or a pattern has the SetHandler and says what is there. */
+const char *rs_conf_below(request_rec *r);
+
 /* What SetHandler makes of the location: of a request, or by the handler's name. */
 rs_kind_t rs_conf_kind(request_rec *r);
 rs_kind_t rs_conf_kind_named(const char *handler);
