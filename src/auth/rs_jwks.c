@@ -47,8 +47,8 @@ static int nesting_within(const char *data, apr_size_t len, int limit)
     return 1;
 }
 
-/* An object without duplicate names, nested at most RS_JWT_DEPTH_MAX levels, which is counted before
- * jansson recurses; else NULL. json_decref() it. */
+/* An object without duplicate names, nested at most RS_JWT_DEPTH_MAX levels, which are counted
+ * before jansson recurses; else NULL. json_decref() it. */
 static json_t *object_load(const char *data, apr_size_t len)
 {
     json_error_t error;
