@@ -300,9 +300,11 @@ char rs_json_kind(rs_json_t value)
 
 rs_json_t rs_json_inside(rs_json_t value)
 {
-    rs_json_t inside = {value.s + 1, value.end - 1};
-
-    return inside;
+    if (value.s) {
+        value.s++;
+        value.end--;
+    }
+    return value;
 }
 
 int rs_json_element(rs_json_t *inside, rs_json_t *value)

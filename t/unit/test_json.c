@@ -11,6 +11,7 @@
 #include "tap.h"
 
 static apr_pool_t *p;
+static const rs_json_t none = {NULL, NULL};
 
 /* An exact copy on the heap, so that a sanitizer sees a read behind the end. */
 static const char *check_n(const char *text, size_t n, int depth)
@@ -155,6 +156,7 @@ static void test_string(void)
             ok(!rs_json_is(value, "a", 1) && !rs_json_is(value, "A\xc3\xbc", 3), "  no other");
         }
     }
+    ok(!rs_json_string(p, none) && !rs_json_is(none, "", 0), "no value is no text");
     ok(!rs_json_is(value_of("\"ab\\u0000\""), "ab", 2), "what is no text is nothing else either");
     ok(!rs_json_is(value_of("\"ab\""), "abc", 3) && !rs_json_is(value_of("\"abc\""), "ab", 2),
        "nor is what only begins so");
