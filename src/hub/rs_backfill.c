@@ -249,7 +249,7 @@ void rs_backfill_forgot(rs_topic_t *topic)
 
     if (b && b->topic) {
         topic->backfill = NULL;
-        rs_backfill_drop_chunks(b);
+        rs_backfill_refuse(b);
         free(b);
         return;
     }
@@ -312,7 +312,7 @@ void rs_backfill_close(rs_source_t *source)
 
     while ((b = source->backfills)) {
         source->backfills = b->next;
-        rs_backfill_drop_chunks(b);
+        rs_backfill_refuse(b);
         free(b);
     }
 }

@@ -67,6 +67,8 @@ void rs_backfill_merge(rs_backfill_t *b);
 
 /* rs_backfill_pass.c */
 void rs_backfill_pass_init(rs_job_t *job);
-void rs_backfill_drop_chunks(rs_backfill_t *b);
+
+/* Everybody who waits is sent away for a while: Redis does not answer, or this is the end. */
+void rs_backfill_refuse(rs_backfill_t *b);
 
 #endif

@@ -214,7 +214,6 @@ static void settle(rs_backfill_t *b, rs_client_t *client)
 
     client->topic->pass_after = rs_clock_now() + AGAIN;
     client->resume->unmeasured = b->full;
-    client->resume->scanned = b->scanned;
     if (client->resuming) {
         rs_backfill_judge(client, b->history);
     }
@@ -328,7 +327,7 @@ static void pass_reply(rs_job_t *job, int n, redisReply **reply, int last)
 
 /* --- the end of a pass --- */
 
-void rs_backfill_drop_chunks(rs_backfill_t *b)
+static void drop_chunks(rs_backfill_t *b)
 {
     int k;
 
@@ -365,7 +364,7 @@ static void pass_over(rs_job_t *job)
     rs_backfill_t *b = (rs_backfill_t *)job;
     const rs_client_t *client;
 
-    rs_backfill_drop_chunks(b);
+    drop_chunks(b);
     refuse_riding(b); /* it failed, if anybody is left */
     for (client = b->waiting; client; client = (const rs_client_t *)client->msg.next) {
         if (rs_clock_now() >= client->topic->pass_after) {
@@ -375,14 +374,14 @@ static void pass_over(rs_job_t *job)
     }
 }
 
-static void pass_down(rs_job_t *job)
+void rs_backfill_refuse(rs_backfill_t *b)
 {
-    rs_backfill_t *b = (rs_backfill_t *)job;
-
-    rs_backfill_drop_chunks(b);
+    drop_chunks(b);
     refuse_riding(b);
     refuse_all(b->hub, &b->waiting);
 }
+
+static void pass_down(rs_job_t *job) { rs_backfill_refuse((rs_backfill_t *)job); }
 
 void rs_backfill_pass_init(rs_job_t *job)
 {

@@ -42,7 +42,6 @@ void rs_key_publish(rs_source_t *source)
  * is appended to a topic moves it there. */
 static void each_topic(const rs_key_t *key, void (*call)(rs_topic_t *topic, const rs_key_t *key))
 {
-    const char *only = key->source->streams[key->stream].tenant_literal;
     apr_hash_index_t *i = NULL;
     rs_tenant_t *tenant = key->tenant;
     rs_topic_t *topic;
@@ -57,7 +56,7 @@ static void each_topic(const rs_key_t *key, void (*call)(rs_topic_t *topic, cons
             tenant = value;
         }
         for (topic = tenant->topics; topic; topic = topic->next) {
-            if (rs_topic_reads(topic, key) && (!only || strcmp(only, tenant->name) == 0)) {
+            if (rs_topic_reads(topic, key)) {
                 call(topic, key);
             }
         }

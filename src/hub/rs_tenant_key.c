@@ -17,6 +17,7 @@
 #include "../proto/rs_template.h"
 #include "../redis/rs_stream_reply.h"
 #include "rs_hub.h"
+#include "rs_scars.h"
 
 #define KEY_OF_WATCH(w) ((rs_key_t *)((char *)(w)-offsetof(rs_key_t, watch)))
 
@@ -191,6 +192,7 @@ rs_key_t *rs_tenant_key_open(rs_tenant_t *tenant, int stream)
         key->watch.reply = on_reply;
         key->next = tenant->keys;
         tenant->keys = key;
+        rs_scars_apply(source, key->name, &key->now);
         rs_watcher_add(source->watcher, &key->watch);
     }
     key->topics++;
@@ -205,6 +207,7 @@ void rs_tenant_key_close(rs_key_t *key)
         return;
     }
     rs_key_publish(key->source); /* it is in no list any more */
+    rs_scars_keep(key->source, key->name, &key->now);
     drop_held(key);
     rs_watcher_remove(key->source->watcher, &key->watch);
     for (link = &key->tenant->keys; *link != key; link = &(*link)->next) {

@@ -73,25 +73,25 @@ int sim_profile_keys(int profile, int tenant, int key[SIM_PROFILE_KEYS])
     return n;
 }
 
-static void cursor_of(int profile, rs_cursor_t *cursor)
+static void cursor_of(int profile, rs_cursor_t *cursor, rs_cursor_tags_t *tags)
 {
     int s;
 
     cursor->n = 0;
-    cursor->keys = RS_CURSOR_KEYS_INIT;
+    cursor->tags = tags;
     for (s = 0; s < SIM_STREAMS && cursor->n < SIM_PROFILE_KEYS; s++) {
         if (sim_conf.pmask[profile] & sim_conf.streams & 1 << s) {
-            cursor->n++;
-            cursor->keys = rs_cursor_keys_add(cursor->keys, sim_stream_key(s));
+            rs_cursor_tags_add(tags, cursor->n++, sim_stream_key(s));
         }
     }
 }
 
 int sim_cursor_parse(int profile, const char *text, rs_id_t *pos)
 {
+    rs_cursor_tags_t tags;
     rs_cursor_t cursor;
 
-    cursor_of(profile, &cursor);
+    cursor_of(profile, &cursor, &tags);
     if (!rs_cursor_parse(&cursor, text, strlen(text))) {
         return 0;
     }
@@ -101,9 +101,10 @@ int sim_cursor_parse(int profile, const char *text, rs_id_t *pos)
 
 void sim_cursor_format(char *text, int profile, const rs_id_t *pos)
 {
+    rs_cursor_tags_t tags;
     rs_cursor_t cursor;
 
-    cursor_of(profile, &cursor);
+    cursor_of(profile, &cursor, &tags);
     memcpy(cursor.pos, pos, (size_t)cursor.n * sizeof(*pos));
     rs_cursor_text(&cursor, text);
 }
@@ -270,8 +271,17 @@ static int is_owed(const sim_conn_t *c, int k, const sim_entry_t *e)
         /* In a stream that was replaced, below the position: only who saw that can know. */
         return rs_id_cmp(e->id, c->pos[k]) > 0
                || sim_engines[c->engine].saw_loss[c->key[k]] >= (int)e->epoch;
-    case SIM_TRIMMED:
     case SIM_KEY_GONE:
+        /* A stream that came and went between two looks is one that never was. */
+        if (!(sim_engines[c->engine].looked[c->key[k]] >> (e->epoch & 63) & 1)) {
+            return 0;
+        }
+        return c->told_at < e->removed_at;
+    case SIM_TRIMMED:
+        /* Redis 6 does not count: what was trimmed unread is not missed. */
+        if (sim_conf.redis6 && !(e->read_by & 1 << c->engine)) {
+            return 0;
+        }
         return c->told_at < e->removed_at;
     case SIM_LOST:
         return (e->read_by & 1 << c->engine) && c->told_at < e->removed_at
@@ -723,27 +733,60 @@ static void event(sim_conn_t *c, const sim_frame_t *f)
     got(c, k, uid, pos);
 }
 
-/* In the place of an entry: which one, its id tells. */
-static void too_big(sim_conn_t *c, const rs_id_t *pos)
+/* The entry that this id is of, in streams whose position it moves, or in any. */
+static int find_too_big(const sim_conn_t *c, const rs_id_t *pos, int moved, int *k)
 {
-    int k, i;
+    int i;
 
-    sim_stats[SIM_S_TOO_BIG]++;
-    for (k = 0; k < c->nkeys; k++) {
-        const sim_key_t *key = &sim_keys[c->key[k]];
+    for (*k = 0; *k < c->nkeys; ++*k) {
+        const sim_key_t *key = &sim_keys[c->key[*k]];
 
+        if (moved && rs_id_cmp(pos[*k], c->pos[*k]) == 0) {
+            continue;
+        }
         for (i = key->nall - 1; i >= 0; i--) {
             const sim_entry_t *e = &sim_entries[key->all[i]];
 
-            if (rs_id_cmp(e->id, pos[k]) == 0 && (int)e->size > sim_conf.max_message
+            if (rs_id_cmp(e->id, pos[*k]) == 0 && (int)e->size > sim_conf.max_message
                 && e->tenant == c->tenant) {
-                got(c, k, key->all[i], pos);
-                return;
+                return key->all[i];
             }
         }
     }
-    sim_fail("verdict", "c%d at e%d: reset too_big, but there is no such entry", c->client,
-             c->engine);
+    return -1;
+}
+
+/* In the place of an entry: which one, its id tells. */
+static void too_big(sim_conn_t *c, const rs_id_t *pos)
+{
+    int k, uid = find_too_big(c, pos, 1, &k);
+
+    sim_stats[SIM_S_TOO_BIG]++;
+    if (uid < 0) {
+        uid = find_too_big(c, pos, 0, &k);
+    }
+    if (uid < 0) {
+        sim_fail("verdict", "c%d at e%d: reset too_big, but there is no such entry", c->client,
+                 c->engine);
+        return;
+    }
+    got(c, k, uid, pos);
+}
+
+static int may_be_reset(const sim_conn_t *c, const char *reason)
+{
+    if (strcmp(reason, "trimmed") == 0) {
+        return may_be_trimmed(c, c->pos)
+               || gap_since(c, c->told_at < 0 ? c->submit_at - SEC(5) : c->told_at - TOLD_MARGIN);
+    }
+    if (strcmp(reason, "limit") == 0) { /* a cache was full, so the way back was not measured */
+        return c->replay
+               && (c->brought == SIM_NO_ID || disturbed_since(c, 0)
+                   || above(c, c->hold.next) > sim_conf.plimit[c->profile]);
+    }
+    return is_beyond(c, 0)
+           || disturbed_since(c,
+                              c->told_at < 0 ? c->connected_at - SEC(5) : c->told_at - TOLD_MARGIN);
 }
 
 static void reset(sim_conn_t *c, const sim_frame_t *f)
@@ -761,13 +804,10 @@ static void reset(sim_conn_t *c, const sim_frame_t *f)
         too_big(c, pos);
         return;
     }
-    sim_stats[reason[0] == 't' ? SIM_S_MID_TRIMMED : SIM_S_MID_REDIS_RESET]++;
-    if (reason[0] == 't' ? !may_be_trimmed(c, c->pos)
-                               && !gap_since(c, c->told_at < 0 ? c->submit_at - SEC(5)
-                                                               : c->told_at - TOLD_MARGIN)
-                         : !disturbed_since(c, c->told_at < 0 ? c->connected_at - SEC(5)
-                                                              : c->told_at - TOLD_MARGIN)
-                               && !is_beyond(c, 0)) {
+    sim_stats[reason[0] == 't'   ? SIM_S_MID_TRIMMED
+              : reason[0] == 'l' ? SIM_S_MID_LIMIT
+                                 : SIM_S_MID_REDIS_RESET]++;
+    if (!may_be_reset(c, reason)) {
         sim_fail("false", "c%d at e%d: reset %s at %s, for no cause", c->client, c->engine, reason,
                  f->id);
     }

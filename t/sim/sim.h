@@ -368,6 +368,7 @@ enum {
     SIM_S_UNKNOWN,
     SIM_S_MID_TRIMMED,
     SIM_S_MID_REDIS_RESET,
+    SIM_S_MID_LIMIT,
     SIM_S_TOO_BIG,
     SIM_S_EVENTS,
     SIM_S_CAUGHT_UP,
@@ -416,9 +417,12 @@ typedef struct {
     apr_pool_t *pool;
     sim_actor_t hub, streamers[SIM_STREAMERS];
     rs_msg_t stop;
-    rs_id_t max_seen[SIM_KEYS]; /* of each key, in replies */
-    int saw_loss[SIM_KEYS];     /* up to which epoch */
-    long commands_second;       /* of this second */
+    rs_id_t max_seen[SIM_KEYS];               /* of each key, in replies */
+    int saw_loss[SIM_KEYS];                   /* up to which epoch */
+    int hand_lo[SIM_KEYS], hand_hi[SIM_KEYS]; /* read, and not yet looked at */
+    long hand_removals[SIM_KEYS];
+    uint64_t looked[SIM_KEYS]; /* a bit for each epoch (modulo 64) that it was told of */
+    long commands_second;      /* of this second */
     apr_time_t second;
 } sim_engine_t;
 
