@@ -106,6 +106,7 @@ static void break_conn(sim_rconn_t *c)
     int i = (int)(c - sim_rconns), k;
 
     c->broken = 1;
+    memset(sim_engines[c->engine].hand_hi, 0, sizeof(sim_engines[c->engine].hand_hi));
     c->broken_at = sim_now;
     free_cmds(c->in);
     c->in = NULL;
