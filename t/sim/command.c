@@ -235,6 +235,7 @@ static void learn(sim_engine_t *e, int slot, const sim_rrep_t *rep)
         }
         if (rep->note[i].info && rs_id_cmp(last, e->max_seen[k]) < 0) {
             e->saw_loss[k] = (int)rep->note[i].epoch;
+            e->born[k] = last;
             e->max_seen[k] = last;
         }
         if (rs_id_cmp(last, e->max_seen[k]) > 0) {

@@ -269,6 +269,9 @@ static int is_owed(const sim_conn_t *c, int k, const sim_entry_t *e)
     switch (e->how) {
     case SIM_PRESENT:
         /* In a stream that was replaced, below the position: only who saw that can know. */
+        if (c->told_at >= e->added_at && !well(c->told_at)) {
+            return 0; /* the key was not to be read: what it held then is said to be missing */
+        }
         return rs_id_cmp(e->id, c->pos[k]) > 0
                || sim_engines[c->engine].saw_loss[c->key[k]] >= (int)e->epoch;
     case SIM_KEY_GONE:
@@ -284,6 +287,10 @@ static int is_owed(const sim_conn_t *c, int k, const sim_entry_t *e)
         }
         return c->told_at < e->removed_at;
     case SIM_LOST:
+        /* Those who were told stand where what is left ends: who stood there is as they are. */
+        if (rs_id_cmp(c->pos[k], sim_engines[c->engine].born[c->key[k]]) == 0) {
+            return 0;
+        }
         return (e->read_by & 1 << c->engine) && c->told_at < e->removed_at
                && sim_engines[c->engine].saw_loss[c->key[k]] > (int)e->epoch;
     default:
@@ -389,7 +396,7 @@ static void expect_last(sim_conn_t *c)
             /* What the engine has not read yet comes as new. */
             n += sim_entries[s->uid[i]].tenant == c->tenant
                  && (sim_entries[s->uid[i]].read_by & 1 << c->engine)
-                 && sim_entries[s->uid[i]].added_at < c->submit_at;
+                 && sim_entries[s->uid[i]].added_at < c->submit_at - SEC(2);
         }
     }
     n = all > sim_conf.plimit[c->profile] ? 0 : n;
@@ -555,7 +562,7 @@ static void check_cause(sim_conn_t *c, const char *reason)
     int ok;
 
     if (strcmp(reason, "trimmed") == 0) {
-        ok = c->brought == SIM_NO_ID || sim_conf.redis6
+        ok = c->brought == SIM_NO_ID || c->hold.made_up || sim_conf.redis6
              || (may_be_trimmed(c, c->hold.pos) && (disturbed_since(c, 0) || !is_held(c)));
         check_told_once(c, reason);
     }
