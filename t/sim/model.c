@@ -275,6 +275,9 @@ static int is_owed(const sim_conn_t *c, int k, const sim_entry_t *e)
         return rs_id_cmp(e->id, c->pos[k]) > 0
                || sim_engines[c->engine].saw_loss[c->key[k]] >= (int)e->epoch;
     case SIM_KEY_GONE:
+        if (sim_conf.redis6) {
+            return 0; /* it is known by what it counts */
+        }
         /* A stream that came and went between two looks is one that never was. */
         if (!(sim_engines[c->engine].looked[c->key[k]] >> (e->epoch & 63) & 1)) {
             return 0;
@@ -438,7 +441,11 @@ static void group_raise(const sim_conn_t *c)
     for (k = 0; k < c->nkeys; k++) {
         int *level = &groups[c->profile][c->tenant].floor[k];
 
-        if (!groups[c->profile][c->tenant].open || *level < c->next[k]) {
+        if (!groups[c->profile][c->tenant].open) {
+            /* It begins where the engine has read; what an older id brings is for that client. */
+            *level = sim_index_above(c->key[k], sim_engines[c->engine].max_seen[c->key[k]]);
+        }
+        if (*level < c->next[k]) {
             *level = c->next[k];
         }
     }
@@ -684,6 +691,12 @@ static void got(sim_conn_t *c, int k, int uid, const rs_id_t *pos)
     if (e->how != SIM_PRESENT && e->epoch != sim_keys[e->key].epoch
         && rs_id_cmp(e->id, c->pos[k]) > 0 && (int)e->index < c->next[k]) {
         c->pos[k] = e->id; /* of a stream that is no more: that it still comes does no harm */
+        raise_position(c, pos);
+        return;
+    }
+    if (rs_id_cmp(e->id, c->pos[k]) > 0 && (int)e->index < c->next[k]
+        && disturbed_since(c, c->submit_at - SEC(1))) {
+        c->pos[k] = e->id; /* it was put back */
         raise_position(c, pos);
         return;
     }
