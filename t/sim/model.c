@@ -36,7 +36,7 @@
 #define REPLAY_LIMIT SEC(3)       /* all being well, a replay takes this and some round trips */
 #define MEMORY_BYTES (256 * 1024) /* what an engine holds of a tenant if its cache is not small */
 #define BEAT_SLACK SEC(1)         /* a heartbeat may be this late */
-#define TOLD_MARGIN SEC(3)        /* what was told may have been found out so long before */
+#define TOLD_MARGIN SEC(8)        /* what was told may have been found out so long before */
 #define TROUBLE_MARGIN SEC(12)    /* Redis's trouble may show for so long */
 #define GREET_LIMIT SEC(3)        /* all being well, a client knows its verdict by then */
 #define RESETS_MAX 2              /* of one connection, nothing being removed meanwhile */
@@ -272,8 +272,10 @@ static int is_owed(const sim_conn_t *c, int k, const sim_entry_t *e)
         if (c->told_at >= e->added_at && !well(c->told_at)) {
             return 0; /* the key was not to be read: what it held then is said to be missing */
         }
-        return rs_id_cmp(e->id, c->pos[k]) > 0
-               || sim_engines[c->engine].saw_loss[c->key[k]] >= (int)e->epoch;
+        if (rs_id_cmp(e->id, c->pos[k]) > 0) {
+            return 1;
+        }
+        return !sim_conf.redis6 && sim_engines[c->engine].saw_loss[c->key[k]] >= (int)e->epoch;
     case SIM_KEY_GONE:
         if (sim_conf.redis6) {
             return 0; /* it is known by what it counts */
@@ -309,6 +311,10 @@ static void pass(sim_conn_t *c, int k, int to, const char *class)
         const sim_entry_t *e = &sim_entries[key->all[c->next[k]]];
 
         if (e->tenant == c->tenant && is_owed(c, k, e)) {
+            if (!*class && e->how != SIM_PRESENT && c->gone) {
+                c->debt = 1;
+                continue;
+            }
             sim_fail(*class                  ? class
                      : e->how == SIM_PRESENT ? "skipped"
                                              : "hole",
@@ -510,6 +516,10 @@ static void is_resumed(sim_conn_t *c, const rs_id_t *pos)
         c->next[k] = c->hold.next[k];
     }
     c->told_at = c->hold.told_at;
+    if (c->brought == SIM_ID && c->hold.debt) {
+        sim_fail("hole", "c%d at e%d: resumed with %s, in front of which something was removed",
+                 c->client, c->engine, c->hold.text);
+    }
     if (is_beyond(c, 1) && !disturbed_since(c, c->submit_at - SEC(4))) {
         sim_fail("beyond", "c%d at e%d: resumed with %s, which is above all that there is",
                  c->client, c->engine, c->hold.text);
@@ -670,11 +680,24 @@ static int find(const sim_conn_t *c, const rs_id_t *pos, int uid)
     return -1;
 }
 
+/* What was to be told behind an event has to come next. */
+static void check_debt(const sim_conn_t *c)
+{
+    if (c->debt) {
+        sim_fail("hole", "c%d at e%d: what was removed in front of its last events went by untold",
+                 c->client, c->engine);
+    }
+}
+
 static void got(sim_conn_t *c, int k, int uid, const rs_id_t *pos)
 {
     sim_entry_t *e = &sim_entries[uid];
     int i;
 
+    c->gone = e->how != SIM_PRESENT;
+    if (!c->gone) {
+        check_debt(c);
+    }
     c->events++;
     if (c->floating) {
         c->floating = 0;
@@ -717,6 +740,7 @@ static void got(sim_conn_t *c, int k, int uid, const rs_id_t *pos)
     }
     c->pos[k] = e->id;
     raise_position(c, pos);
+    c->gone = 0;
 }
 
 static void event(sim_conn_t *c, const sim_frame_t *f)
@@ -836,6 +860,7 @@ static void reset(sim_conn_t *c, const sim_frame_t *f)
                  f->id);
     }
     told(c);
+    c->debt = 0;
     if (reason[0] == 't') {
         raise_position(c, pos);
     }
@@ -930,9 +955,11 @@ void sim_model_frame(sim_conn_t *c, sim_frame_t *f)
     }
     else if (f->comment[0] || strcmp(f->type, "heartbeat") == 0) {
         sim_stats[SIM_S_HEARTBEATS]++;
+        check_debt(c);
         ours(c, f);
     }
     else if (strcmp(f->type, "caught_up") == 0) {
+        check_debt(c);
         caught_up(c, f);
     }
     else if (strcmp(f->type, "reset") == 0) {
@@ -957,6 +984,7 @@ void sim_model_hold(const sim_conn_t *c, const char *text, sim_hold_t *h)
     h->made_up = 0;
     h->at = sim_now;
     h->told_at = c->told_at;
+    h->debt = c->debt;
     for (k = 0; k < c->nkeys; k++) {
         h->pos[k] = c->pos[k];
         h->next[k] = c->next[k];
