@@ -184,7 +184,7 @@ class Numbers(World):
         for i in range(min(8, options.clients // 10)):
             self.clients.append(Client(self, 'pump', self.tenants[i % len(self.tenants)], 'pump', range(STREAMS)))
 
-    def sample(self, now):
+    def turn(self, now):
         if now >= self.next_sample:
             self.next_sample = now + 5
             self.memory.append((now - self.started,) + self.httpd.memory())

@@ -43,7 +43,7 @@ class World:
             for item in [item for item in self.later if item[0] <= now]:
                 self.later.remove(item)
                 item[1]()
-            self.sample(now)
+            self.turn(now)
             if now >= until:
                 return
 
