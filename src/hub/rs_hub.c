@@ -28,9 +28,11 @@
 #include "../base/rs_buf.h"
 #include "../base/rs_clock.h"
 #include "../base/rs_log.h"
+#include "../base/rs_memory.h"
 #include "../redis/rs_link.h"
 #include "../redis/rs_loader.h"
 #include "rs_backfill.h"
+#include "rs_cache.h"
 #include "rs_engine.h"
 #include "rs_fetch.h"
 #include "rs_group.h"
@@ -39,6 +41,7 @@
 /* A topic without clients stays for a while: somebody whose connection broke is back by then. */
 #define TOPIC_IDLE apr_time_from_sec(30)
 #define SWEEP apr_time_from_sec(1)
+#define GIVE_BACK apr_time_from_sec(10)
 #define LAST_WORDS apr_time_from_sec(1)
 
 struct rs_hub_t {
@@ -54,11 +57,10 @@ struct rs_hub_t {
     rs_buf_t scratch;
     rs_topic_t **dirty; /* appended to in this batch */
     int ndirty, dirty_size;
-    size_t untold;               /* appended since streamers were told */
-    size_t bytes;                /* of all topics */
-    rs_topic_t *oldest, *newest; /* by last append */
-    apr_time_t now;              /* of this turn */
-    apr_time_t next_sweep;
+    size_t untold; /* appended since streamers were told */
+    rs_cache_t cache;
+    apr_time_t now; /* of this turn */
+    apr_time_t next_sweep, next_give_back;
     int draining;
     rs_msg_t stop_msg;
     int stopped;
@@ -70,22 +72,7 @@ struct rs_hub_t {
 rs_buf_t *rs_hub_scratch(rs_hub_t *hub) { return &hub->scratch; }
 size_t rs_hub_max_message(const rs_hub_t *hub) { return hub->engine->conf.max_message; }
 
-/* --- the memory of topics --- */
-
-static void unlist(rs_hub_t *hub, rs_topic_t *topic)
-{
-    *(topic->older ? &topic->older->newer : &hub->oldest) = topic->newer;
-    *(topic->newer ? &topic->newer->older : &hub->newest) = topic->older;
-    topic->older = topic->newer = NULL;
-}
-
-static void list_newest(rs_hub_t *hub, rs_topic_t *topic)
-{
-    topic->older = hub->newest;
-    topic->newer = NULL;
-    *(hub->newest ? &hub->newest->newer : &hub->oldest) = topic;
-    hub->newest = topic;
-}
+/* --- topics --- */
 
 static void note_dirty(rs_hub_t *hub, rs_topic_t *topic)
 {
@@ -106,47 +93,26 @@ static void note_dirty(rs_hub_t *hub, rs_topic_t *topic)
     hub->dirty[hub->ndirty++] = topic;
 }
 
-/* Over RaglineCache: the topics that have been quiet longest lose what they keep, but none whose
- * streamers have not been told of its newest events yet. */
-static void evict(rs_hub_t *hub)
-{
-    rs_topic_t *victim = hub->oldest, *next;
-
-    for (; hub->bytes > hub->engine->conf.cache && victim && !victim->dirty; victim = next) {
-        next = victim->newer;
-        hub->bytes -= rs_topic_clear(victim);
-        /* Empty now: behind the others, where eviction does not come by again and again. */
-        if (next) {
-            unlist(hub, victim);
-            list_newest(hub, victim);
-        }
-    }
-}
-
 void rs_hub_append(rs_hub_t *hub, rs_topic_t *topic, rs_event_t *event)
 {
     hub->untold += rs_event_cost(event);
-    hub->bytes = (size_t)((apr_int64_t)hub->bytes + rs_topic_append(topic, event, hub->now));
-    if (topic != hub->newest) {
-        unlist(hub, topic);
-        list_newest(hub, topic);
-    }
+    rs_cache_append(&hub->cache, topic, event, hub->now);
     note_dirty(hub, topic);
     /* A batch may be larger than all that may be kept. */
-    if (hub->untold > hub->engine->conf.cache / 4) {
+    if (hub->untold > hub->cache.limit / 4) {
         rs_hub_batch_end(hub);
     }
-    evict(hub);
+    rs_cache_evict(&hub->cache);
 }
 
 void rs_hub_prepend(rs_hub_t *hub, rs_topic_t *topic, rs_event_t *event)
 {
-    hub->bytes = (size_t)((apr_int64_t)hub->bytes + rs_topic_prepend(topic, event, hub->now));
+    rs_cache_prepend(&hub->cache, topic, event, hub->now);
 }
 
-int rs_hub_is_full(const rs_hub_t *hub) { return hub->bytes >= hub->engine->conf.cache; }
+int rs_hub_is_full(const rs_hub_t *hub) { return rs_cache_is_full(&hub->cache); }
 
-rs_topic_t *rs_hub_topics(rs_hub_t *hub) { return hub->oldest; }
+rs_topic_t *rs_hub_topics(rs_hub_t *hub) { return hub->cache.oldest; }
 
 apr_time_t rs_hub_now(const rs_hub_t *hub) { return hub->now; }
 
@@ -158,7 +124,7 @@ rs_topic_t *rs_hub_topic(rs_hub_t *hub, rs_source_t *source, const char *tenant,
     if (topic && !topic->listed) {
         topic->listed = 1;
         topic->idle_since = rs_clock_now();
-        list_newest(hub, topic);
+        rs_cache_add(&hub->cache, topic);
         rs_backfill_made(topic);
     }
     return topic;
@@ -187,16 +153,16 @@ void rs_hub_batch_end(rs_hub_t *hub)
 
 void rs_hub_break_topic(rs_hub_t *hub, rs_topic_t *topic)
 {
-    hub->bytes -= rs_topic_break(topic);
+    rs_cache_break(&hub->cache, topic);
     note_dirty(hub, topic);
 }
 
 /* --- what workers and streamers say --- */
 
-static void destroy_client(rs_engine_t *engine, rs_client_t *client)
+void rs_hub_destroy(rs_hub_t *hub, rs_client_t *client)
 {
     rs_client_destroy(client);
-    rs_engine_unreserve(engine);
+    rs_engine_unreserve(hub->engine);
 }
 
 rs_engine_t *rs_hub_engine(rs_hub_t *hub) { return hub->engine; }
@@ -208,8 +174,6 @@ void rs_hub_leave_topic(rs_topic_t *topic)
     }
 }
 
-void rs_hub_destroy(rs_hub_t *hub, rs_client_t *client) { destroy_client(hub->engine, client); }
-
 void rs_hub_release(rs_hub_t *hub, rs_client_t *client)
 {
     if (client->follow) {
@@ -220,7 +184,7 @@ void rs_hub_release(rs_hub_t *hub, rs_client_t *client)
         rs_hub_leave_topic(client->topic);
     }
     if (!client->member || rs_share_leave(client)) {
-        destroy_client(hub->engine, client);
+        rs_hub_destroy(hub, client);
     }
 }
 
@@ -252,8 +216,7 @@ static void forget(rs_hub_t *hub, rs_topic_t *topic)
     }
     rs_backfill_forgot(topic);
     rs_group_forget(topic);
-    unlist(hub, topic);
-    hub->bytes -= rs_topic_clear(topic);
+    rs_cache_remove(&hub->cache, topic);
     rs_tenants_remove(topic);
 }
 
@@ -281,7 +244,7 @@ static void sweep(rs_hub_t *hub, apr_time_t now)
     rs_topic_t *topic, *next;
     int i;
 
-    for (topic = hub->oldest; topic; topic = next) {
+    for (topic = hub->cache.oldest; topic; topic = next) {
         rs_follow_t *last = NULL;
         int busy = 0;
 
@@ -309,6 +272,10 @@ static void sweep(rs_hub_t *hub, apr_time_t now)
         }
     }
     hub->next_sweep = now + SWEEP;
+    if (now >= hub->next_give_back) {
+        rs_memory_give_back();
+        hub->next_give_back = now + GIVE_BACK;
+    }
 }
 
 /* What clients have accepted is written a last time, if Redis takes it at once. */
@@ -318,7 +285,7 @@ static void stop(rs_hub_t *hub)
 
     hub->stopped = 1;
     hub->stop_limit = rs_clock_now() + LAST_WORDS;
-    for (topic = hub->oldest; topic; topic = topic->newer) {
+    for (topic = hub->cache.oldest; topic; topic = topic->newer) {
         rs_group_sweep(topic);
     }
 }
@@ -364,7 +331,7 @@ void rs_hub_post(rs_hub_t *hub, rs_msg_t *msg, int kind)
 {
     if (!rs_inbox_post(&hub->inbox, msg, kind)
         && (kind == RS_MSG_SUBMIT || kind == RS_MSG_RELEASE)) {
-        destroy_client(hub->engine, (rs_client_t *)msg);
+        rs_hub_destroy(hub, (rs_client_t *)msg);
     }
 }
 
@@ -430,7 +397,7 @@ void rs_hub_end(rs_hub_t *hub)
     for (msg = rs_inbox_close(&hub->inbox); msg; msg = next_msg) {
         next_msg = msg->next;
         if (msg->kind == RS_MSG_SUBMIT || msg->kind == RS_MSG_RELEASE) {
-            destroy_client(hub->engine, (rs_client_t *)msg);
+            rs_hub_destroy(hub, (rs_client_t *)msg);
         }
     }
     for (i = 0; i < hub->nsources; i++) {
@@ -440,10 +407,10 @@ void rs_hub_end(rs_hub_t *hub)
         rs_hub_refuse_waiting(hub, hub->sources[i]);
         rs_shares_close(hub->sources[i]);
     }
-    while (hub->oldest) {
-        rs_topic_t *topic = hub->oldest;
+    while (hub->cache.oldest) {
+        rs_topic_t *topic = hub->cache.oldest;
 
-        unlist(hub, topic);
+        rs_cache_remove(&hub->cache, topic);
         rs_backfill_forgot(topic);
         rs_group_forget(topic);
         rs_tenants_remove(topic);
@@ -466,6 +433,7 @@ apr_status_t rs_hub_create(rs_hub_t **out, apr_pool_t *pchild, rs_engine_t *engi
     apr_status_t rv;
 
     hub->engine = engine;
+    hub->cache.limit = engine->conf.cache;
     hub->p = pchild;
     rv = rs_poll_create(&hub->poll, pchild);
     if (rv == APR_SUCCESS) {

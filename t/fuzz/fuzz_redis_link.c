@@ -121,14 +121,12 @@ static int on_take(void *baton, int stream, const rs_history_t *history, const r
     require(stream >= 0 && stream < seen->nkeys);
     require(!entries || seen->up);
     note(seen, &stream, sizeof(stream));
-    note(seen, &watched, sizeof(watched));
-    note(seen, &history->newest, sizeof(history->newest));
-    note(seen, &history->first, sizeof(history->first));
+    note(seen, &full, sizeof(watched + full));
+    note(seen, history, sizeof(*history));
     for (i = 0; entries && i < entries->elements; i++) {
         if (!rs_stream_entry_id(entries->element[i], &id)) {
             return 0;
         }
-        note(seen, &full, sizeof(full));
         note_reply(seen, entries->element[i]);
     }
     return 1;
@@ -139,7 +137,6 @@ static void on_answered(void *baton, int stream)
     seen_t *seen = baton;
 
     require(stream >= 0 && stream < seen->nkeys && seen->up);
-    note(seen, &stream, sizeof(stream));
 }
 
 static void on_batch_end(void *baton, int caught_up)

@@ -1,0 +1,987 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What is right. The rules, each with the word that a failure of it is reported under:
+ *
+ *   tenant      an event is of the connection's tenant and of its endpoint's streams
+ *   data        it is what was written, under its own id
+ *   lost        `resumed` with an id of a tail that Redis has lost since, by an engine that saw that
+ *   order       in each stream ids only rise: nothing at or below the position that the client
+ *               brought or was given, unless it was told redis_reset
+ *   skipped     an id line promises everything up to it: an entry that is still in Redis must have
+ *               come before
+ *   hole        the same for one that was trimmed or went with its key, unless a `reset` was told
+ *               after it was removed. Single entries that were removed (XDEL) are no hole; nor is
+ *               a tail that Redis lost, unless this engine has had it and has seen the loss
+ *   undelivered an entry that is there has not come though the world was quiet and well for long
+ *   untold      the same for one that was removed
+ *   beyond      `resumed` with an id above all that Redis had since the client came
+ *   verdict     a recovery or a reason that does not go with what was brought
+ *   false       a `reset` for which there was no cause
+ *   twice       a reader that was told, and came back with the id it got with that, is told again
+ *               though nothing was removed since
+ *   flood       on one connection: a third one though nothing was removed since the first
+ *   last        RaglineStart last=N: fewer came than there were
+ *   group       a group's position went by an entry that no client of the group was given
+ *   silent      no heartbeat in time
+ *   late        a client is not greeted, or not caught up, though all is well
+ *
+ * In a `reset` redis_reset, limit or unknown, and with `new`, everything up to the id told is
+ * settled. With trimmed that is what was removed by then.
+ */
+#include <stdlib.h>
+
+#include "sim.h"
+
+/* The limits that may be argued about. */
+#define REPLAY_LIMIT SEC(3)       /* all being well, a replay takes this and some round trips */
+#define MEMORY_BYTES (256 * 1024) /* what an engine holds of a tenant if its cache is not small */
+#define BEAT_SLACK SEC(1)         /* a heartbeat may be this late */
+#define TOLD_MARGIN SEC(3)        /* what was told may have been found out so long before */
+#define TROUBLE_MARGIN SEC(12)    /* Redis's trouble may show for so long */
+#define GREET_LIMIT SEC(3)        /* all being well, a client knows its verdict by then */
+#define RESETS_MAX 2              /* of one connection, nothing being removed meanwhile */
+
+/* Of a group: from where on each entry has to be given to one of its clients. */
+static struct {
+    int open;
+    int floor[SIM_PROFILE_KEYS];
+    apr_time_t told_at;
+} groups[SIM_PROFILES][SIM_TENANTS];
+static apr_time_t trouble_at;
+
+void sim_model_reset(void)
+{
+    memset(groups, 0, sizeof(groups));
+    trouble_at = -SEC(100);
+}
+
+void sim_model_trouble(apr_time_t until) { trouble_at = until > trouble_at ? until : trouble_at; }
+
+static int well(apr_time_t since) { return trouble_at + TROUBLE_MARGIN < since; }
+
+/* --- endpoints and ids --- */
+
+int sim_profile_keys(int profile, int tenant, int key[SIM_PROFILE_KEYS])
+{
+    int s, n = 0;
+
+    for (s = 0; s < SIM_STREAMS && n < SIM_PROFILE_KEYS; s++) {
+        if (sim_conf.pmask[profile] & sim_conf.streams & 1 << s) {
+            key[n++] = s < SIM_OWN ? s : SIM_OWN + 2 * tenant + (s - SIM_OWN);
+        }
+    }
+    return n;
+}
+
+static void cursor_of(int profile, rs_cursor_t *cursor)
+{
+    int s;
+
+    cursor->n = 0;
+    cursor->keys = RS_CURSOR_KEYS_INIT;
+    for (s = 0; s < SIM_STREAMS && cursor->n < SIM_PROFILE_KEYS; s++) {
+        if (sim_conf.pmask[profile] & sim_conf.streams & 1 << s) {
+            cursor->n++;
+            cursor->keys = rs_cursor_keys_add(cursor->keys, sim_stream_key(s));
+        }
+    }
+}
+
+int sim_cursor_parse(int profile, const char *text, rs_id_t *pos)
+{
+    rs_cursor_t cursor;
+
+    cursor_of(profile, &cursor);
+    if (!rs_cursor_parse(&cursor, text, strlen(text))) {
+        return 0;
+    }
+    memcpy(pos, cursor.pos, (size_t)cursor.n * sizeof(*pos));
+    return 1;
+}
+
+void sim_cursor_format(char *text, int profile, const rs_id_t *pos)
+{
+    rs_cursor_t cursor;
+
+    cursor_of(profile, &cursor);
+    memcpy(cursor.pos, pos, (size_t)cursor.n * sizeof(*pos));
+    rs_cursor_text(&cursor, text);
+}
+
+/* The first of the key's entries, in the order of adding, that a reader at `id` has not had: of the
+ * present stream. */
+int sim_index_above(int k, rs_id_t id)
+{
+    const sim_key_t *key = &sim_keys[k];
+    int i, first = key->nall;
+
+    for (i = key->nall - 1; i >= 0; i--) {
+        const sim_entry_t *e = &sim_entries[key->all[i]];
+
+        if (e->epoch != key->epoch && e->how != SIM_PRESENT) {
+            continue;
+        }
+        if (rs_id_cmp(e->id, id) <= 0) {
+            break;
+        }
+        first = i;
+    }
+    return first;
+}
+
+/* --- causes --- */
+
+static int disturbed_since(const sim_conn_t *c, apr_time_t t)
+{
+    int k;
+
+    for (k = 0; k < c->nkeys; k++) {
+        if (sim_keys[c->key[k]].disturbed_at >= t || sim_keys[c->key[k]].is_string) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+static int removed_since(const sim_conn_t *c, apr_time_t t)
+{
+    int k;
+
+    for (k = 0; k < c->nkeys; k++) {
+        if (sim_keys[c->key[k]].removed_at >= t) {
+            return 1;
+        }
+    }
+    return disturbed_since(c, t);
+}
+
+/* Whether something above this position may have been trimmed: trimming takes the oldest, so not
+ * while an entry at or below it is there. Whether single ones were removed since, and what was
+ * between the position and the first entry, no engine is asked to know. */
+static int may_be_trimmed(const sim_conn_t *c, const rs_id_t *pos)
+{
+    int k;
+
+    for (k = 0; k < c->nkeys; k++) {
+        const sim_key_t *key = &sim_keys[c->key[k]];
+
+        if (key->disturbed_at >= 0 || key->is_string) {
+            return 1;
+        }
+        if (key->removed_at >= 0
+            && (key->s.start == key->s.end
+                || rs_id_cmp(sim_entries[key->s.uid[key->s.start]].id, pos[k]) > 0)) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+/* Whether this engine has to take it for trimmed, or gone with its key. One that was removed by
+ * itself: if it never had it, and no older one is there. */
+static int may_be_gap(const sim_conn_t *c, const sim_entry_t *e)
+{
+    const sim_stream_t *s = &sim_keys[e->key].s;
+
+    return e->how != SIM_PRESENT
+           && !(e->how == SIM_XDELETED
+                && ((e->read_by & 1 << c->engine)
+                    || (s->start < s->end
+                        && rs_id_cmp(sim_entries[s->uid[s->start]].id, e->id) < 0)));
+}
+
+/* Whether a reader that goes on may have to be told of something that was removed since then. */
+static int gap_since(const sim_conn_t *c, apr_time_t t)
+{
+    int k, i;
+
+    if (disturbed_since(c, t)) {
+        return 1;
+    }
+    for (k = 0; k < c->nkeys; k++) {
+        const sim_key_t *key = &sim_keys[c->key[k]];
+
+        for (i = key->nall - 1; i >= 0 && key->removed_at >= t; i--) {
+            const sim_entry_t *e = &sim_entries[key->all[i]];
+
+            if (e->removed_at >= t && may_be_gap(c, e)) {
+                return 1;
+            }
+        }
+    }
+    return 0;
+}
+
+/* Its id is above all there is, or was when it came; both: and. */
+static int is_beyond(const sim_conn_t *c, int both)
+{
+    int k;
+
+    for (k = 0; k < c->nkeys; k++) {
+        int now = rs_id_cmp(c->hold.pos[k], sim_keys[c->key[k]].s.last) > 0;
+        int then = rs_id_cmp(c->hold.pos[k], c->last_at_submit[k]) > 0;
+
+        if (both ? now && then : now || then) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+static int above(const sim_conn_t *c, const int *next)
+{
+    int k, n = 0;
+
+    for (k = 0; k < c->nkeys; k++) {
+        n += sim_keys[c->key[k]].nall - next[k];
+    }
+    return n;
+}
+
+/* --- what was passed by --- */
+
+static const char *id_text(rs_id_t id)
+{
+    static char text[4][RS_ID_LEN];
+    static int i;
+
+    i = (i + 1) % 4;
+    rs_id_format(text[i], id);
+    return text[i];
+}
+
+static const char *how_text(const sim_entry_t *e)
+{
+    static const char *const names[] = {"there", "trimmed", "deleted", "lost", "gone with its key"};
+
+    return names[e->how];
+}
+
+/* Whether this entry, which the connection has not had, and will not have if `past`, had to come or
+ * to be told. */
+static int is_owed(const sim_conn_t *c, int k, const sim_entry_t *e)
+{
+    if ((c->choosing && e->added_at < c->connected_at)
+        || (e->removed_at >= 0 && e->removed_at <= c->stood_at)) {
+        return 0;
+    }
+    switch (e->how) {
+    case SIM_PRESENT:
+        /* In a stream that was replaced, below the position: only who saw that can know. */
+        return rs_id_cmp(e->id, c->pos[k]) > 0
+               || sim_engines[c->engine].saw_loss[c->key[k]] >= (int)e->epoch;
+    case SIM_TRIMMED:
+    case SIM_KEY_GONE:
+        return c->told_at < e->removed_at;
+    case SIM_LOST:
+        return (e->read_by & 1 << c->engine) && c->told_at < e->removed_at
+               && sim_engines[c->engine].saw_loss[c->key[k]] > (int)e->epoch;
+    default:
+        return 0;
+    }
+}
+
+static void pass(sim_conn_t *c, int k, int to, const char *class)
+{
+    const sim_key_t *key = &sim_keys[c->key[k]];
+
+    for (; c->next[k] < to; c->next[k]++) {
+        const sim_entry_t *e = &sim_entries[key->all[c->next[k]]];
+
+        if (e->tenant == c->tenant && is_owed(c, k, e)) {
+            sim_fail(*class                  ? class
+                     : e->how == SIM_PRESENT ? "skipped"
+                                             : "hole",
+                     "c%d at e%d: %s %s of %s (n %d), %s, went by untold", c->client, c->engine,
+                     key->name, id_text(e->id), sim_tenant(e->tenant), key->all[c->next[k]],
+                     how_text(e));
+            return;
+        }
+    }
+}
+
+/* An id line: everything up to this position was given or told. */
+static void raise_position(sim_conn_t *c, const rs_id_t *pos)
+{
+    int k;
+
+    for (k = 0; k < c->nkeys; k++) {
+        const sim_key_t *key = &sim_keys[c->key[k]];
+        int to = c->next[k];
+
+        if (rs_id_cmp(pos[k], c->pos[k]) < 0) {
+            sim_fail("order", "c%d at e%d: its id goes back in %s from %s to %s", c->client,
+                     c->engine, key->name, id_text(c->pos[k]), id_text(pos[k]));
+        }
+        while (to < key->nall && rs_id_cmp(sim_entries[key->all[to]].id, pos[k]) <= 0
+               && rs_id_cmp(sim_entries[key->all[to]].id, c->pos[k]) > 0) {
+            to++;
+        }
+        pass(c, k, to, "");
+        c->pos[k] = pos[k];
+    }
+}
+
+/* Everything up to here is settled, and what comes is above it. */
+static void stand_at(sim_conn_t *c, const rs_id_t *pos)
+{
+    int k;
+
+    for (k = 0; k < c->nkeys; k++) {
+        c->pos[k] = pos[k];
+        c->next[k] = sim_index_above(c->key[k], pos[k]);
+    }
+    c->stood_at = sim_now;
+}
+
+static void told(sim_conn_t *c)
+{
+    if (c->told_at >= 0 && !removed_since(c, c->told_at - TOLD_MARGIN)
+        && ++c->resets > RESETS_MAX) {
+        sim_fail("flood", "c%d at e%d: told of a gap again and again", c->client, c->engine);
+    }
+    c->told_at = sim_now;
+}
+
+/* --- frames --- */
+
+static int json_word(const sim_frame_t *f, const char *name, char *to, size_t size)
+{
+    char with[40];
+    const char *at, *end;
+
+    snprintf(with, sizeof(with), "\"%s\":\"", name);
+    at = strstr(f->data, with);
+    to[0] = '\0';
+    if (!at) {
+        return 0;
+    }
+    at += strlen(with);
+    end = strchr(at, '"');
+    if (!end || (size_t)(end - at) >= size) {
+        return 0;
+    }
+    memcpy(to, at, (size_t)(end - at));
+    to[end - at] = '\0';
+    return 1;
+}
+
+/* RaglineStart last=N: which entry is the oldest that has to come. */
+static void expect_last(sim_conn_t *c)
+{
+    int k, n = 0, i, all = 0;
+
+    for (k = 0; k < c->nkeys; k++) {
+        const sim_stream_t *s = &sim_keys[c->key[k]].s;
+
+        all += s->end - s->start;
+        for (i = s->end - 1; i >= s->start; i--) {
+            n += sim_entries[s->uid[i]].tenant == c->tenant
+                 && sim_entries[s->uid[i]].added_at < c->submit_at;
+        }
+    }
+    n = all > sim_conf.plimit[c->profile] ? 0 : n;
+    c->wanted_last = n < sim_conf.plast[c->profile] ? n : sim_conf.plast[c->profile];
+}
+
+static void group_starts(sim_conn_t *c)
+{
+    int g = c->profile, k, i;
+
+    sim_stats[SIM_S_GROUP_STARTS]++;
+    for (k = 0; k < c->nkeys && groups[g][c->tenant].open; k++) {
+        const sim_key_t *key = &sim_keys[c->key[k]];
+
+        for (i = groups[g][c->tenant].floor[k]; i < c->next[k]; i++) {
+            const sim_entry_t *e = &sim_entries[key->all[i]];
+
+            if (e->tenant == c->tenant && !(e->accepted & 1 << g)
+                && (e->how == SIM_PRESENT
+                    || (e->how == SIM_TRIMMED && e->removed_at > groups[g][c->tenant].told_at))
+                && key->disturbed_at < 0) {
+                sim_fail("group", "c%d at e%d: starts at %s, but %s %s (n %d) was given to nobody",
+                         c->client, c->engine, id_text(c->pos[k]), key->name, id_text(e->id),
+                         key->all[i]);
+                return;
+            }
+        }
+    }
+}
+
+/* Who brings an id has had what is before, in the group's name. */
+static void group_raise(const sim_conn_t *c)
+{
+    int k;
+
+    if (!sim_conf.pgroup[c->profile]) {
+        return;
+    }
+    for (k = 0; k < c->nkeys; k++) {
+        int *level = &groups[c->profile][c->tenant].floor[k];
+
+        if (!groups[c->profile][c->tenant].open || *level < c->next[k]) {
+            *level = c->next[k];
+        }
+    }
+    groups[c->profile][c->tenant].open = 1;
+}
+
+/* Told of what is missing: whatever the group has not had up to here is settled. */
+static void group_settles(const sim_conn_t *c)
+{
+    groups[c->profile][c->tenant].told_at = c->told_at;
+    group_raise(c);
+}
+
+static void is_new(sim_conn_t *c, const rs_id_t *pos)
+{
+    sim_stats[SIM_S_NEW]++;
+    if (c->brought != SIM_NO_ID) {
+        sim_fail("verdict", "c%d at e%d: brought an id and is new", c->client, c->engine);
+    }
+    stand_at(c, pos);
+    group_settles(c);
+    if (sim_conf.plast[c->profile]) {
+        c->replay = c->choosing = 1;
+        expect_last(c);
+    }
+}
+
+/* The newest entry that it has had is lost, and this engine knows. */
+static void check_lost(const sim_conn_t *c)
+{
+    int k;
+
+    for (k = 0; k < c->nkeys && !c->hold.made_up; k++) {
+        const sim_key_t *key = &sim_keys[c->key[k]];
+        const sim_entry_t *e =
+            c->hold.next[k] > 0 ? &sim_entries[key->all[c->hold.next[k] - 1]] : NULL;
+
+        if (e && e->how == SIM_LOST && e->removed_at > c->hold.at
+            && sim_engines[c->engine].saw_loss[c->key[k]] > (int)e->epoch) {
+            sim_fail("lost", "c%d at e%d: resumed with %s, but Redis has lost what it had",
+                     c->client, c->engine, c->hold.text);
+        }
+    }
+}
+
+static void is_resumed(sim_conn_t *c, const rs_id_t *pos)
+{
+    int k;
+
+    sim_stats[SIM_S_RESUMED]++;
+    c->replay = 1;
+    if (c->brought == SIM_GARBAGE || (c->brought == SIM_NO_ID && !sim_conf.pgroup[c->profile])) {
+        sim_fail("verdict", "c%d at e%d: is resumed with '%s'", c->client, c->engine, c->hold.text);
+    }
+    if (c->brought == SIM_NO_ID) {
+        stand_at(c, pos);
+        group_starts(c);
+        return;
+    }
+    for (k = 0; k < c->nkeys; k++) {
+        c->pos[k] = c->hold.pos[k];
+        c->next[k] = c->hold.next[k];
+    }
+    c->told_at = c->hold.told_at;
+    if (is_beyond(c, 1) && !disturbed_since(c, c->submit_at - SEC(1))) {
+        sim_fail("beyond", "c%d at e%d: resumed with %s, which is above all that there is",
+                 c->client, c->engine, c->hold.text);
+    }
+    check_lost(c);
+    group_raise(c);
+    raise_position(c, pos);
+}
+
+/* Whether what is said again was said before: nothing was removed since. */
+static void check_told_once(sim_conn_t *c, const char *reason)
+{
+    if (c->brought == SIM_ID && c->hold.told_at >= 0
+        && !removed_since(c, c->hold.told_at - TOLD_MARGIN)) {
+        sim_fail("twice", "c%d at e%d: reset %s again with %s, which it got when it was told",
+                 c->client, c->engine, reason, c->hold.text);
+    }
+}
+
+/* Whether the engine has in memory what this client has missed: another one of the tenant, at the
+ * same endpoint, has been there since before, all was well, and nothing went by unread. */
+static int is_held(const sim_conn_t *c)
+{
+    const sim_conn_t *o;
+    size_t bytes = 0;
+    int k, i;
+
+    if (c->brought != SIM_ID || sim_conf.cache_kb < 4096 || !well(c->hold.at)) {
+        return 0;
+    }
+    for (o = sim_conns; o < sim_conns + sim_conns_used; o++) {
+        if (o != c && o->used && !o->closed && !o->peer_closed && o->connected && !o->ended
+            && o->engine == c->engine && o->profile == c->profile && o->tenant == c->tenant
+            && o->connected_at < c->hold.at && o->told_at < 0) {
+            break;
+        }
+    }
+    for (k = 0; k < c->nkeys && o < sim_conns + sim_conns_used; k++) {
+        const sim_key_t *key = &sim_keys[c->key[k]];
+
+        for (i = c->hold.next[k]; i < key->nall; i++) {
+            bytes += sim_entries[key->all[i]].size + 200;
+            if (!(sim_entries[key->all[i]].read_by & 1 << c->engine)
+                && sim_entries[key->all[i]].how != SIM_PRESENT) {
+                return 0;
+            }
+        }
+        if (rs_id_cmp(c->hold.pos[k], o->start[k]) < 0) {
+            return 0;
+        }
+    }
+    return o < sim_conns + sim_conns_used && bytes < MEMORY_BYTES;
+}
+
+static void check_cause(sim_conn_t *c, const char *reason)
+{
+    int ok;
+
+    if (strcmp(reason, "trimmed") == 0) {
+        ok = c->brought == SIM_NO_ID
+             || (may_be_trimmed(c, c->hold.pos) && (disturbed_since(c, 0) || !is_held(c)));
+        check_told_once(c, reason);
+    }
+    else if (strcmp(reason, "limit") == 0) {
+        ok = c->brought == SIM_NO_ID || above(c, c->hold.next) > sim_conf.plimit[c->profile]
+             || disturbed_since(c, 0);
+    }
+    else {
+        ok = c->brought == SIM_NO_ID
+             || disturbed_since(c, c->hold.made_up ? 0 : c->hold.at - SEC(5)) || is_beyond(c, 0);
+        check_told_once(c, reason);
+    }
+    if (!ok) {
+        sim_fail("false", "c%d at e%d: reset %s with %s, for no cause", c->client, c->engine,
+                 reason, c->hold.text);
+    }
+}
+
+static void is_reset(sim_conn_t *c, const char *reason, const rs_id_t *pos)
+{
+    int k;
+
+    c->replay = 1;
+    if ((c->brought == SIM_GARBAGE) != (strcmp(reason, "unknown") == 0)
+        || (c->brought == SIM_NO_ID && !sim_conf.pgroup[c->profile])) {
+        sim_fail("verdict", "c%d at e%d: reset %s with '%s'", c->client, c->engine, reason,
+                 c->brought == SIM_NO_ID ? "" : c->hold.text);
+    }
+    sim_stats[reason[0] == 't'   ? SIM_S_TRIMMED
+              : reason[0] == 'l' ? SIM_S_LIMIT
+              : reason[0] == 'r' ? SIM_S_REDIS_RESET
+                                 : SIM_S_UNKNOWN]++;
+    if (c->brought != SIM_GARBAGE) {
+        check_cause(c, reason);
+    }
+    if (strcmp(reason, "trimmed") == 0 && c->brought == SIM_ID) {
+        for (k = 0; k < c->nkeys; k++) {
+            c->pos[k] = c->hold.pos[k];
+            c->next[k] = c->hold.next[k];
+        }
+        c->told_at = sim_now;
+        raise_position(c, pos);
+    }
+    else {
+        stand_at(c, pos);
+    }
+    c->told_at = sim_now;
+    if (c->brought != SIM_GARBAGE) {
+        group_settles(c);
+    }
+}
+
+static void connected(sim_conn_t *c, const sim_frame_t *f)
+{
+    char recovery[16], reason[16];
+    rs_id_t pos[SIM_PROFILE_KEYS];
+
+    if (c->connected) {
+        sim_fail("verdict", "c%d: connected twice", c->client);
+    }
+    c->connected = 1;
+    c->connected_at = sim_now;
+    if (!json_word(f, "recovery", recovery, sizeof(recovery)) || !f->has_id || !f->retry
+        || !sim_cursor_parse(c->profile, f->id, pos)) {
+        sim_fail("malformed", "c%d: connected without what it needs: %s", c->client, f->data);
+        return;
+    }
+    json_word(f, "reason", reason, sizeof(reason));
+    TRACE("c%d: connected %s %s id %s", c->client, recovery, reason, f->id);
+    if (sim_fault == SIM_FAULT_RESUMED && strcmp(reason, "trimmed") == 0) {
+        strcpy(recovery, "resumed");
+    }
+    if (strcmp(recovery, "new") == 0) {
+        is_new(c, pos);
+    }
+    else if (strcmp(recovery, "resumed") == 0) {
+        is_resumed(c, pos);
+    }
+    else {
+        is_reset(c, reason, pos);
+    }
+    memcpy(c->start, c->pos, sizeof(c->start));
+    c->behind = above(c, c->next);
+}
+
+/* The entry of this id in one of the connection's streams. */
+static int find(const sim_conn_t *c, const rs_id_t *pos, int uid)
+{
+    int k;
+
+    for (k = 0; k < c->nkeys; k++) {
+        if (c->key[k] == sim_entries[uid].key && rs_id_cmp(pos[k], sim_entries[uid].id) == 0) {
+            return k;
+        }
+    }
+    return -1;
+}
+
+static void got(sim_conn_t *c, int k, int uid, const rs_id_t *pos)
+{
+    sim_entry_t *e = &sim_entries[uid];
+    int i;
+
+    c->events++;
+    if (c->floating) {
+        c->floating = 0;
+        stand_at(c, pos);
+        c->next[k] = (int)e->index;
+        for (i = 0; i < c->nkeys; i++) {
+            c->pos[i] = i == k ? rs_id_before(e->id) : c->pos[i];
+        }
+    }
+    if (e->tenant != c->tenant) {
+        sim_fail("tenant", "c%d at e%d: %s's event of %s", c->client, c->engine,
+                 sim_tenant(e->tenant), sim_keys[e->key].name);
+    }
+    if (e->how != SIM_PRESENT && e->epoch != sim_keys[e->key].epoch
+        && rs_id_cmp(e->id, c->pos[k]) > 0 && (int)e->index < c->next[k]) {
+        c->pos[k] = e->id; /* of a stream that is no more: that it still comes does no harm */
+        raise_position(c, pos);
+        return;
+    }
+    if ((int)e->index < c->next[k]) {
+        sim_fail("order", "c%d at e%d: %s %s (n %d) comes again, or too late", c->client, c->engine,
+                 sim_keys[e->key].name, id_text(e->id), uid);
+        return;
+    }
+    if (rs_id_cmp(e->id, c->pos[k]) <= 0) {
+        sim_fail("order", "c%d at e%d: %s %s (n %d) is not above its position %s", c->client,
+                 c->engine, sim_keys[e->key].name, id_text(e->id), uid, id_text(c->pos[k]));
+        return;
+    }
+    pass(c, k, (int)e->index, "");
+    c->next[k] = (int)e->index + 1;
+    if (sim_conf.pgroup[c->profile]) {
+        e->accepted |= (uint8_t)(1 << c->profile);
+    }
+    c->pos[k] = e->id;
+    raise_position(c, pos);
+}
+
+static void event(sim_conn_t *c, const sim_frame_t *f)
+{
+    rs_id_t pos[SIM_PROFILE_KEYS];
+    int uid = -1, k;
+    static char want[512];
+
+    sim_stats[SIM_S_EVENTS]++;
+    if (strncmp(f->data, "{\"n\":", 5) == 0) {
+        uid = atoi(f->data + 5);
+    }
+    if (sim_fault == SIM_FAULT_TENANT) {
+        for (uid = 0; uid + 1 < sim_nentries && sim_entries[uid].tenant == c->tenant; uid++) {
+        }
+    }
+    if (uid < 0 || uid >= sim_nentries || !f->has_id || !sim_cursor_parse(c->profile, f->id, pos)) {
+        sim_fail("data", "c%d: an event of nobody: %.60s", c->client, f->data);
+        return;
+    }
+    TRACE("c%d: n %d, id %s", c->client, uid, f->id);
+    if (sim_entries[uid].tenant != c->tenant) {
+        sim_fail("tenant", "c%d: gets n %d of another tenant", c->client, uid);
+        return;
+    }
+    k = find(c, pos, uid);
+    if (k < 0 || f->data_len != sim_payload(NULL, uid)) {
+        sim_fail("data", "c%d: n %d under id %s, %zu bytes", c->client, uid, f->id, f->data_len);
+        return;
+    }
+    if (f->data_len < sizeof(want)) {
+        sim_payload(want, uid);
+        if (memcmp(want, f->data, f->data_len) != 0) {
+            sim_fail("data", "c%d: n %d is not what it was: %.80s", c->client, uid, f->data);
+            return;
+        }
+    }
+    got(c, k, uid, pos);
+}
+
+/* In the place of an entry: which one, its id tells. */
+static void too_big(sim_conn_t *c, const rs_id_t *pos)
+{
+    int k, i;
+
+    sim_stats[SIM_S_TOO_BIG]++;
+    for (k = 0; k < c->nkeys; k++) {
+        const sim_key_t *key = &sim_keys[c->key[k]];
+
+        for (i = key->nall - 1; i >= 0; i--) {
+            const sim_entry_t *e = &sim_entries[key->all[i]];
+
+            if (rs_id_cmp(e->id, pos[k]) == 0 && (int)e->size > sim_conf.max_message
+                && e->tenant == c->tenant) {
+                got(c, k, key->all[i], pos);
+                return;
+            }
+        }
+    }
+    sim_fail("verdict", "c%d at e%d: reset too_big, but there is no such entry", c->client,
+             c->engine);
+}
+
+static void reset(sim_conn_t *c, const sim_frame_t *f)
+{
+    rs_id_t pos[SIM_PROFILE_KEYS];
+    char reason[16];
+
+    if (!json_word(f, "reason", reason, sizeof(reason)) || !f->has_id
+        || !sim_cursor_parse(c->profile, f->id, pos)) {
+        sim_fail("malformed", "c%d: a reset without what it needs: %s", c->client, f->data);
+        return;
+    }
+    TRACE("c%d: reset %s, id %s", c->client, reason, f->id);
+    if (strcmp(reason, "too_big") == 0) {
+        too_big(c, pos);
+        return;
+    }
+    sim_stats[reason[0] == 't' ? SIM_S_MID_TRIMMED : SIM_S_MID_REDIS_RESET]++;
+    if (reason[0] == 't' ? !may_be_trimmed(c, c->pos)
+                               && !gap_since(c, c->told_at < 0 ? c->submit_at - SEC(5)
+                                                               : c->told_at - TOLD_MARGIN)
+                         : !disturbed_since(c, c->told_at < 0 ? c->connected_at - SEC(5)
+                                                              : c->told_at - TOLD_MARGIN)
+                               && !is_beyond(c, 0)) {
+        sim_fail("false", "c%d at e%d: reset %s at %s, for no cause", c->client, c->engine, reason,
+                 f->id);
+    }
+    told(c);
+    if (reason[0] == 't') {
+        raise_position(c, pos);
+    }
+    else {
+        stand_at(c, pos);
+        c->floating = 1;
+    }
+    group_settles(c);
+}
+
+static void ours(sim_conn_t *c, const sim_frame_t *f)
+{
+    rs_id_t pos[SIM_PROFILE_KEYS];
+
+    if (!f->has_id || !sim_cursor_parse(c->profile, f->id, pos)) {
+        sim_fail("malformed", "c%d: %s with id '%s'", c->client, f->type, f->id);
+        return;
+    }
+    if (c->floating) {
+        c->floating = 0;
+        stand_at(c, pos);
+    }
+    raise_position(c, pos);
+}
+
+static void caught_up(sim_conn_t *c, const sim_frame_t *f)
+{
+    sim_stats[SIM_S_CAUGHT_UP]++;
+    TRACE("c%d: caught up, id %s", c->client, f->id);
+    if (!c->replay || c->caught_up) {
+        sim_fail("verdict", "c%d: caught_up without a replay", c->client);
+    }
+    c->caught_up = 1;
+    ours(c, f);
+    c->choosing = 0;
+    if (c->events < c->wanted_last && c->told_at < 0 && !removed_since(c, c->submit_at)) {
+        sim_fail("last", "c%d at e%d: %ld events, of %d that there were", c->client, c->engine,
+                 c->events, c->wanted_last);
+    }
+}
+
+static int hash_refuses(const sim_conn_t *c)
+{
+    int k, refuses = 0;
+
+    for (k = 0; k < c->nkeys; k++) {
+        refuses |= sim_keys[c->key[k]].hash_is_string;
+    }
+    return refuses;
+}
+
+static void error(sim_conn_t *c, const sim_frame_t *f)
+{
+    char code[24];
+
+    c->ended = 1;
+    json_word(f, "code", code, sizeof(code));
+    TRACE("c%d: error %s", c->client, code);
+    if (strcmp(code, "redis_unavailable") == 0) {
+        sim_stats[SIM_S_UNAVAILABLE]++;
+        if (well(c->submit_at) && !disturbed_since(c, c->submit_at - SEC(5)) && !hash_refuses(c)) {
+            sim_fail("verdict", "c%d at e%d: redis_unavailable, but it is", c->client, c->engine);
+        }
+    }
+    else if (strcmp(code, "draining") == 0) {
+        sim_stats[SIM_S_DRAINING]++;
+    }
+    else if (strcmp(code, "slow_consumer") == 0) {
+        sim_stats[SIM_S_SLOW]++;
+    }
+    else {
+        sim_fail("verdict", "c%d at e%d: error %s", c->client, c->engine, code);
+    }
+}
+
+void sim_model_frame(sim_conn_t *c, sim_frame_t *f)
+{
+    if (sim_failed) {
+        return;
+    }
+    if (c->ended) {
+        sim_fail("malformed", "c%d: more after the end", c->client);
+    }
+    if (strcmp(f->type, "connected") == 0) {
+        connected(c, f);
+    }
+    else if (strcmp(f->type, "error") == 0) {
+        error(c, f);
+    }
+    else if (!c->connected) {
+        sim_fail("malformed", "c%d: %s before connected", c->client, f->type);
+    }
+    else if (f->comment[0] || strcmp(f->type, "heartbeat") == 0) {
+        sim_stats[SIM_S_HEARTBEATS]++;
+        ours(c, f);
+    }
+    else if (strcmp(f->type, "caught_up") == 0) {
+        caught_up(c, f);
+    }
+    else if (strcmp(f->type, "reset") == 0) {
+        reset(c, f);
+    }
+    else if (sim_fault == SIM_FAULT_DROP && c->events == 2) {
+        c->events++;
+    }
+    else {
+        event(c, f);
+        if (sim_fault == SIM_FAULT_TWICE && c->events == 3) {
+            event(c, f);
+        }
+    }
+}
+
+void sim_model_hold(const sim_conn_t *c, const char *text, sim_hold_t *h)
+{
+    int k;
+
+    strcpy(h->text, text);
+    h->made_up = 0;
+    h->at = sim_now;
+    h->told_at = c->told_at;
+    for (k = 0; k < c->nkeys; k++) {
+        h->pos[k] = c->pos[k];
+        h->next[k] = c->next[k];
+    }
+    sim_cursor_parse(c->profile, text, h->pos);
+}
+
+void sim_model_submit(sim_conn_t *c)
+{
+    int k;
+
+    c->submit_at = c->out_at = c->reading_since = sim_now;
+    c->told_at = c->stood_at = -1;
+    for (k = 0; k < c->nkeys; k++) {
+        c->last_at_submit[k] = sim_keys[c->key[k]].s.last;
+    }
+}
+
+void sim_model_closed(sim_conn_t *c)
+{
+    if (!c->connected && !c->ended && !c->peer_closed && !sim_engines[c->engine].gone
+        && !sim_engines[c->engine].draining) {
+        sim_fail("verdict", "c%d at e%d: closed without a word", c->client, c->engine);
+    }
+}
+
+/* --- in time --- */
+
+/* The clock is about to move on: nobody has anything to do at this moment. */
+void sim_model_tick(void)
+{
+    int i;
+
+    for (i = 0; i < sim_conns_used; i++) {
+        const sim_conn_t *c = &sim_conns[i];
+        apr_time_t since, beat;
+
+        if (!c->used || c->closed || c->peer_closed || c->ended || sim_clients[c->client].lag) {
+            continue;
+        }
+        beat = MSEC(sim_conf.pbeat_ms[c->profile]);
+        since = c->out_at > c->reading_since ? c->out_at : c->reading_since;
+        if (c->connected && beat && sim_now > since + beat + BEAT_SLACK) {
+            sim_fail("silent", "c%d at e%d: nothing since %.3f s, heartbeats are every %.3f s",
+                     c->client, c->engine, (double)(sim_now - since) / 1e6, (double)beat / 1e6);
+        }
+        if (c->connected && c->replay && !c->caught_up && well(c->submit_at)
+            && c->reading_since <= c->connected_at
+            && sim_now > c->connected_at + REPLAY_LIMIT
+                             + c->behind / 64 * (apr_time_t)sim_conf.lat_us * 4) {
+            sim_fail("late", "c%d at e%d: not caught up after %.3f s, %d behind", c->client,
+                     c->engine, (double)(sim_now - c->connected_at) / 1e6, c->behind);
+        }
+        if (!c->connected && sim_now > c->submit_at + GREET_LIMIT && well(c->submit_at)) {
+            sim_fail("late", "c%d at e%d: not greeted after %.3f s", c->client, c->engine,
+                     (double)(sim_now - c->submit_at) / 1e6);
+        }
+    }
+}
+
+void sim_model_settled(void)
+{
+    int i, k;
+
+    sim_stats[SIM_S_SETTLES]++;
+    for (i = 0; i < sim_conns_used && !sim_failed; i++) {
+        sim_conn_t *c = &sim_conns[i];
+
+        if (!c->used || c->closed || c->peer_closed || c->ended) {
+            continue;
+        }
+        if (!c->connected || (c->replay && !c->caught_up)) {
+            sim_fail("late", "c%d at e%d: %s, though all is well", c->client, c->engine,
+                     c->connected ? "not caught up" : "not greeted");
+            return;
+        }
+        for (k = 0; k < c->nkeys; k++) {
+            const sim_key_t *key = &sim_keys[c->key[k]];
+            int n = c->next[k];
+
+            while (n < key->nall
+                   && !(sim_entries[key->all[n]].tenant == c->tenant
+                        && is_owed(c, k, &sim_entries[key->all[n]]))) {
+                n++;
+            }
+            if (n < key->nall) {
+                pass(c, k, key->nall,
+                     sim_entries[key->all[n]].how == SIM_PRESENT ? "undelivered" : "untold");
+            }
+        }
+    }
+}

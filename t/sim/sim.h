@@ -1,0 +1,493 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * A simulated world around a child's engine: its hub and its streamers run one turn at a time, on
+ * a clock, against a Redis and clients that are functions. Everything follows from the seed.
+ *
+ *   seam.c     clock, jitter, poller, allocations: what the engine asks of the system
+ *   link.c     src/redis/rs_link.h over command.c
+ *   redis.c    streams and what is done to them        command.c  connections and commands
+ *   group.c    the script of consumer groups            reply.c    replies
+ *   client.c   clients, their sockets, their bytes      model.c    what is right
+ *   world.c    engines, and whose turn it is            action.c   what happens, as text
+ *   generate.c what happens, by chance                  main.c     runs, shrinking, figures
+ */
+#ifndef SIM_H
+#define SIM_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <hiredis/hiredis.h>
+
+#include "hub/rs_engine.h"
+
+#define SIM_ENGINES 2
+#define SIM_STREAMERS 2
+#define SIM_TENANTS 4
+#define SIM_STREAMS 6 /* three that tenants share, a literal tenant's, two with {tenant} */
+#define SIM_OWN 4     /* the first of those */
+#define SIM_KEYS (SIM_OWN + 2 * SIM_TENANTS)
+#define SIM_PROFILES 4
+#define SIM_PROFILE_KEYS 3
+#define SIM_CLIENTS 10
+#define SIM_CONNS 48
+#define SIM_RCONNS 48
+#define SIM_ENTRIES (1 << 18)
+#define SIM_HELD 12
+#define SIM_NEVER ((apr_time_t)0x7fffffffffffffffLL)
+#define SIM_WALL ((apr_time_t)1795176800 * (apr_time_t)1000000)
+#define SEC(n) ((apr_time_t)(n)*1000000)
+#define MSEC(n) ((apr_time_t)(n)*1000)
+
+/* --- configuration of a run: all of it is in a history --- */
+
+typedef struct {
+    int engines, streamers, streams, tenants, clients, profiles;
+    int cache_kb, max_message, batch, block_ms, drain_ms;
+    int lat_us;      /* the most that a command or a reply takes */
+    int split;       /* others' writes may come between pipelined commands */
+    int empty_wakes; /* as Redis 7.0: entries that are gone again wake a blocked XREAD */
+    int partial;     /* one write in so many is taken in part; 0: none */
+    int room_kb;     /* of a socket */
+    int preempt;     /* in one wake-up of so many the other thread runs at once; 0: none */
+    int redis6;      /* no entries-added, no max-deleted-entry-id */
+    int pmask[SIM_PROFILES], plast[SIM_PROFILES], pgroup[SIM_PROFILES], plimit[SIM_PROFILES];
+    int pslow[SIM_PROFILES], pbeat_ms[SIM_PROFILES], pstall_ms[SIM_PROFILES];
+    int cten[SIM_CLIENTS], cprof[SIM_CLIENTS];
+} sim_conf_t;
+
+extern sim_conf_t sim_conf;
+
+/* --- chance --- */
+
+typedef struct {
+    uint64_t x;
+} sim_rng_t;
+
+extern sim_rng_t sim_sched; /* whose turn it is, latencies, how much a socket takes */
+
+static inline uint64_t sim_mix(uint64_t z)
+{
+    z += 0x9e3779b97f4a7c15ULL;
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebULL;
+    return z ^ (z >> 31);
+}
+
+static inline uint32_t sim_rand(sim_rng_t *r, uint32_t n)
+{
+    r->x ^= r->x << 13;
+    r->x ^= r->x >> 7;
+    r->x ^= r->x << 17;
+    return n ? (uint32_t)(((r->x >> 32) * n) >> 32) : 0;
+}
+
+/* --- what there ever was --- */
+
+typedef enum { SIM_PRESENT, SIM_TRIMMED, SIM_XDELETED, SIM_LOST, SIM_KEY_GONE } sim_how_t;
+
+typedef struct {
+    rs_id_t id;
+    uint8_t key, tenant, how;
+    uint8_t read_by, accepted; /* a bit for each engine; for each endpoint whose group had it */
+    uint32_t size;             /* of the payload */
+    uint32_t epoch, index;     /* of its key */
+    long removed;              /* the how-manieth removal that was */
+    apr_time_t added_at, removed_at;
+} sim_entry_t;
+
+extern sim_entry_t sim_entries[SIM_ENTRIES];
+extern int sim_nentries;
+
+typedef struct {
+    int exists;
+    rs_id_t last, max_deleted;
+    long long added;
+    int *uid, start, end, size; /* present: uid[start] to uid[end - 1] */
+} sim_stream_t;
+
+typedef struct {
+    char name[48];     /* of the group */
+    char position[64]; /* in the hash; "": not there */
+    int exists;        /* in the stream */
+    rs_id_t at;        /* there */
+} sim_group_t;
+
+typedef struct {
+    char name[48], hash[80];
+    int is_string, hash_is_string;
+    apr_time_t noperm_until;
+    sim_stream_t s, copy;
+    int has_copy;
+    uint64_t tracked; /* a bit for each connection that read it since it was changed */
+    sim_group_t groups[8];
+    int ngroups;
+    /* The model's: */
+    int *all, nall, all_size; /* every entry, in the order of adding */
+    uint32_t epoch;           /* the key was lost or replaced so often */
+    apr_time_t disturbed_at, removed_at;
+    rs_id_t max_removed;
+    int dirty; /* changed since blocked readers were looked at */
+} sim_key_t;
+
+extern sim_key_t sim_keys[SIM_KEYS];
+
+/* --- redis.c --- */
+void sim_redis_reset(void);
+int sim_redis_add(int k, int tenant, int size);
+void sim_redis_trim(int k, int keep);
+void sim_redis_minid(int k, int nth);
+int sim_redis_xdel(int k, int nth); /* negative: from the end */
+void sim_redis_del(int k);
+void sim_redis_set_string(int k);
+void sim_redis_setid(int k, int ahead_ms);
+void sim_redis_copy(int k);
+void sim_redis_restore(int k);
+void sim_redis_snapshot(void);
+int sim_redis_failover(void);
+void sim_redis_flush(void);
+/* Between these nobody sees what is written. */
+void sim_redis_multi(int on);
+/* What was written is told to those who wait. */
+void sim_redis_changed(int k);
+int sim_redis_key(const char *name);
+int sim_redis_hash(const char *name);
+int sim_redis_above(int k, rs_id_t id); /* index in uid[] of the first one above id */
+
+extern struct sim_redis_t {
+    apr_time_t paused_until, down_until, error_until;
+    char error[96];   /* what it says until then */
+    int error_writes; /* only to writes and scripts */
+    int hangs;        /* while it is down: connecting does not fail, either */
+    int in_multi;
+    long commands, removals; /* ever */
+} sim_redis;
+
+/* --- reply.c --- */
+redisReply *sim_reply(int type);
+redisReply *sim_reply_text(int type, const char *text, size_t len);
+redisReply *sim_reply_array(size_t n);
+redisReply *sim_reply_int(long long n);
+redisReply *sim_reply_id(rs_id_t id);
+redisReply *sim_reply_error(const char *text);
+redisReply *sim_reply_entry(int uid);
+redisReply *sim_reply_info(sim_key_t *key);
+size_t sim_payload(char *to, int uid); /* to NULL: its length */
+
+/* --- command.c --- */
+typedef struct sim_cmd_t sim_cmd_t;
+struct sim_cmd_t {
+    sim_cmd_t *next;
+    apr_time_t at;
+    int argc;
+    const char *argv[];
+};
+
+typedef struct sim_rrep_t sim_rrep_t;
+struct sim_rrep_t {
+    sim_rrep_t *next;
+    apr_time_t at;
+    redisReply *r;
+    int nnotes; /* what the engine learns from it */
+    struct {
+        int key, lo, hi; /* entries: lo to hi - 1 of all[] */
+        int info;
+        long removals; /* that there had been */
+        rs_id_t last;
+        uint32_t epoch;
+    } note[8];
+};
+
+typedef struct {
+    int used, engine, broken, slow_login;
+    rs_link_t *link;
+    long long id;
+    apr_time_t ready_at, broken_at;
+    sim_cmd_t *pend, **pend_last, *in, **in_last, *queued, **queued_last;
+    sim_rrep_t *out, **out_last;
+    apr_time_t last_in, last_out;
+    int in_multi, subscribed, tracking;
+    long long redirect;
+    sim_cmd_t *blocked;
+    apr_time_t blocked_until;
+} sim_rconn_t;
+
+extern sim_rconn_t sim_rconns[SIM_RCONNS];
+extern int sim_rconns_used; /* none beyond is in use */
+sim_rconn_t *sim_rconn_open(int engine, rs_link_t *link);
+void sim_rconn_close(sim_rconn_t *c);
+int sim_rconn_append(sim_rconn_t *c, int argc, const char **argv);
+void sim_rconn_send(sim_rconn_t *c);
+redisReply *sim_rconn_take(sim_rconn_t *c);
+int sim_rconn_has(const sim_rconn_t *c); /* something to read, or its end */
+int sim_rconn_due(const sim_rconn_t *c); /* something to execute */
+apr_time_t sim_rconn_next(const sim_rconn_t *c);
+void sim_rconn_execute(sim_rconn_t *c);
+void sim_rconn_wake(int k);
+void sim_rconn_invalidate(int k);         /* negative: all keys */
+void sim_rconn_cut(int engine, int lose); /* engine negative: all; lose: of 8 replies */
+void sim_command_reset(void);
+redisReply *sim_group_eval(const sim_cmd_t *cmd);
+
+/* --- link.c --- */
+int sim_link_ready(const rs_link_t *l);
+apr_time_t sim_link_next(const rs_link_t *l);
+rs_link_t *sim_link_list(rs_link_t *l);
+
+/* --- seam.c --- */
+struct rs_poll_t {
+    int woken, got; /* got: the last turn found something */
+    apr_time_t deadline;
+    rs_link_t *links;
+    int conns[SIM_CONNS], nconns;
+    struct sim_actor_t *actor;
+};
+
+extern apr_time_t sim_now;
+extern rs_poll_t *sim_new_polls[8];
+extern int sim_nnew_polls;
+extern long sim_live_allocs, sim_live_bytes;
+int sim_poll_ready(const rs_poll_t *poll);
+void sim_seam_reset(uint64_t seed);
+void *sim_malloc(size_t n); /* not counted */
+void *sim_realloc(void *p, size_t n);
+void sim_free(void *p);
+
+/* --- client.c --- */
+typedef struct {
+    char type[24], id[200], comment[16];
+    int has_id, has_type, has_data, retry;
+    char data[512]; /* its beginning */
+    size_t data_len;
+    int pad_bad;
+} sim_frame_t;
+
+typedef struct {
+    char text[RS_CURSOR_LEN];
+    int made_up; /* nobody was ever given this */
+    rs_id_t pos[SIM_PROFILE_KEYS];
+    int next[SIM_PROFILE_KEYS];
+    apr_time_t at, told_at; /* told_at: of a gap, up to here; negative: never */
+} sim_hold_t;
+
+typedef struct {
+    int conn; /* -1: not connected */
+    sim_hold_t held[SIM_HELD];
+    int nheld;
+    int lag; /* does not read */
+    int engine;
+} sim_client_t;
+
+typedef enum { SIM_NO_ID, SIM_ID, SIM_GARBAGE } sim_brought_t;
+
+typedef struct {
+    int used, client, engine, profile, tenant, registered, want_out, closed, peer_closed, finished;
+    rs_poll_t *poll;
+    void *data; /* the poller's */
+    int room;   /* bytes that the socket takes */
+    /* Bytes that the client has not read, and the ids in them. */
+    size_t written, unread;
+    struct {
+        size_t end;
+        sim_hold_t hold;
+    } * queue;
+    int nqueue, queue_size;
+    /* The parser's. */
+    char line[1024];
+    size_t line_len;
+    sim_frame_t frame;
+    /* The model's. */
+    int nkeys, key[SIM_PROFILE_KEYS];
+    sim_brought_t brought;
+    sim_hold_t hold; /* what it brought */
+    rs_id_t pos[SIM_PROFILE_KEYS], last_at_submit[SIM_PROFILE_KEYS];
+    int next[SIM_PROFILE_KEYS];
+    int connected, caught_up, replay, ended, floating;
+    int choosing; /* RaglineStart last=N: what is older may be left out until it is caught up */
+    apr_time_t submit_at, out_at, connected_at, told_at, reading_since;
+    apr_time_t stood_at;     /* what was removed by then is none of its business */
+    int resets;              /* since something was removed */
+    int wanted_last, behind; /* behind: so many entries when it was connected */
+    rs_id_t start[SIM_PROFILE_KEYS];
+    long events;
+} sim_conn_t;
+
+extern sim_client_t sim_clients[SIM_CLIENTS];
+extern sim_conn_t sim_conns[SIM_CONNS];
+extern int sim_conns_used;
+void sim_client_reset(void);
+void sim_client_connect(int client, int engine, int how);
+void sim_client_leave(int client, int read_part);
+void sim_client_lag(int client, int lag);
+int sim_conn_ready(const sim_conn_t *c); /* RS_POLL_IN, _OUT, _HUP */
+void sim_conn_read_all(sim_conn_t *c);
+void sim_conn_lost(sim_conn_t *c); /* its engine is no more */
+
+/* --- model.c --- */
+void sim_model_reset(void);
+int sim_profile_keys(int profile, int tenant, int key[SIM_PROFILE_KEYS]);
+int sim_cursor_parse(int profile, const char *text, rs_id_t *pos);
+void sim_cursor_format(char *text, int profile, const rs_id_t *pos);
+void sim_model_submit(sim_conn_t *c);
+void sim_model_frame(sim_conn_t *c, sim_frame_t *f);
+void sim_model_hold(const sim_conn_t *c, const char *text, sim_hold_t *h);
+void sim_model_settled(void); /* the world was quiet and healthy: everybody has everything */
+void sim_model_closed(sim_conn_t *c);
+void sim_model_tick(void);                /* the clock moves on */
+void sim_model_trouble(apr_time_t until); /* Redis is not well */
+int sim_index_above(int k, rs_id_t id);
+
+/* --- verdicts --- */
+extern int sim_failed;
+extern char sim_fail_class[32], sim_fail_text[1024];
+void sim_fail(const char *class, const char *fmt, ...) RS_PRINTF(2, 3);
+extern int sim_verbose;
+void sim_trace(const char *fmt, ...) RS_PRINTF(1, 2);
+#define TRACE(...)                                                                                 \
+    do {                                                                                           \
+        if (sim_verbose) {                                                                         \
+            sim_trace(__VA_ARGS__);                                                                \
+        }                                                                                          \
+    } while (0)
+
+/* Figures of many runs, added up. */
+enum {
+    SIM_S_RUNS,
+    SIM_S_ACTIONS,
+    SIM_S_TURNS,
+    SIM_S_COMMANDS,
+    SIM_S_ENTRIES,
+    SIM_S_CONNECTS,
+    SIM_S_REFUSED,
+    SIM_S_NEW,
+    SIM_S_RESUMED,
+    SIM_S_TRIMMED,
+    SIM_S_LIMIT,
+    SIM_S_REDIS_RESET,
+    SIM_S_UNKNOWN,
+    SIM_S_MID_TRIMMED,
+    SIM_S_MID_REDIS_RESET,
+    SIM_S_TOO_BIG,
+    SIM_S_EVENTS,
+    SIM_S_CAUGHT_UP,
+    SIM_S_HEARTBEATS,
+    SIM_S_DRAINING,
+    SIM_S_UNAVAILABLE,
+    SIM_S_SLOW,
+    SIM_S_CUTS,
+    SIM_S_FAILOVERS,
+    SIM_S_KILLS,
+    SIM_S_DRAINS,
+    SIM_S_SETTLES,
+    SIM_S_GROUP_STARTS,
+    SIM_S_PARTIAL,
+    SIM_S_MAX
+};
+extern long sim_stats[SIM_S_MAX];
+extern const char *const sim_stat_names[SIM_S_MAX];
+extern int sim_fault; /* a planted one: the tests of the simulation itself */
+enum {
+    SIM_FAULT_NONE,
+    SIM_FAULT_DROP,
+    SIM_FAULT_RESUMED,
+    SIM_FAULT_TENANT,
+    SIM_FAULT_TWICE,
+    SIM_FAULT_SILENT,
+    SIM_FAULT_LOSE,
+    SIM_FAULT_MAX
+};
+
+/* --- world.c --- */
+typedef struct sim_actor_t {
+    int engine, streamer; /* streamer negative: the hub */
+    rs_poll_t *poll;
+    int running, over;
+    apr_time_t same_at;
+    int same; /* turns since the clock moved */
+} sim_actor_t;
+
+typedef struct {
+    int alive, draining, stopping, gone;
+    uint32_t incarnation;
+    rs_engine_t *engine;
+    rs_stats_t *stats;
+    rs_source_t *source;
+    apr_pool_t *pool;
+    sim_actor_t hub, streamers[SIM_STREAMERS];
+    rs_msg_t stop;
+    rs_id_t max_seen[SIM_KEYS]; /* of each key, in replies */
+    int saw_loss[SIM_KEYS];     /* up to which epoch */
+    long commands_second;       /* of this second */
+    apr_time_t second;
+} sim_engine_t;
+
+extern sim_engine_t sim_engines[SIM_ENGINES];
+void sim_world_begin(uint64_t seed);
+void sim_world_end(void);
+void sim_engine_start(int e);
+void sim_engine_kill(int e);
+void sim_engine_drain(int e);
+int sim_world_turns(int max);      /* at this moment; returns how many there were */
+void sim_world_wait(apr_time_t t); /* until then */
+void sim_world_heal(void);
+void sim_world_settle(void);
+void sim_world_poke(rs_poll_t *poll); /* its owner was woken */
+extern int sim_quiet;                 /* nothing is written, everything is well */
+const char *sim_tenant(int t);
+const char *sim_stream_key(int s);
+
+/* --- action.c --- */
+typedef struct {
+    int op;
+    int a, b, c, d;
+    int turns; /* afterwards, at most */
+    uint32_t salt;
+} sim_action_t;
+
+enum {
+    SIM_ADD,
+    SIM_MULTI,
+    SIM_TRIM,
+    SIM_MINID,
+    SIM_XDEL,
+    SIM_DEL,
+    SIM_SETSTR,
+    SIM_SETID,
+    SIM_COPY,
+    SIM_RESTORE,
+    SIM_SNAP,
+    SIM_FAIL,
+    SIM_FLUSH,
+    SIM_HASHSTR,
+    SIM_CONNECT,
+    SIM_LEAVE,
+    SIM_LAG,
+    SIM_READ,
+    SIM_CUT,
+    SIM_AWAY,
+    SIM_PAUSE,
+    SIM_ERR,
+    SIM_NOPERM,
+    SIM_KILL,
+    SIM_START,
+    SIM_DRAIN,
+    SIM_WAIT,
+    SIM_TURNS,
+    SIM_SETTLE,
+    SIM_OPS
+};
+extern const char *const sim_op_names[SIM_OPS];
+void sim_action_do(const sim_action_t *a);
+void sim_action_print(FILE *f, const sim_action_t *a);
+int sim_action_parse(const char *line, sim_action_t *a);
+void sim_conf_print(FILE *f, const sim_conf_t *conf);
+void sim_conf_default(sim_conf_t *conf);
+int sim_conf_parse(const char *line, sim_conf_t *conf);
+
+/* --- generate.c --- */
+void sim_generate_conf(sim_rng_t *r, sim_conf_t *conf);
+void sim_generate(sim_rng_t *r, sim_action_t *a);
+void sim_generate_reset(sim_rng_t *r);
+
+#endif
