@@ -38,6 +38,7 @@ class Key:
         self.removals = 0      # that and replacements, counted
         self.removed_at = 0.0
         self.replaced_at = None
+        self.copied = NEVER    # up to here it may be a copy: an id may be from before or after it
         self.copy = None       # what the copy of it held, and its newest id
         self.worker_until = 0.0
         self.last = []         # what was done to it, for reports
@@ -92,6 +93,7 @@ class Key:
         for entry in live:
             entry.live = True
         self.live, self.top, self.whole = list(live), top, whole
+        self.copied = max(self.copied, top)
         self.removals += 1
         self.removed_at = self.replaced_at = time.monotonic()
 
@@ -115,12 +117,15 @@ class Key:
 
     def why_reset(self, position, since):
         """Whether a reset is right for who has had this position since then: 'gap', 'replaced'; where one
-        that cannot know may say so: 'deleted' (nothing above was removed but by XDEL), 'cannot know'
-        (nothing above was removed at all, but something below); or None: it is wrong."""
+        that cannot know may say so: 'of before' (an id of a copy), 'deleted' (nothing above was removed
+        but by XDEL), 'cannot know' (nothing above was removed at all, but something below); or None: it is
+        wrong."""
         if self.replaced_since(since):
             return 'replaced'
         if max(self.highest.get('trimmed', NEVER), self.highest.get('lost', NEVER)) > position:
             return 'gap'
+        if position <= self.copied:
+            return 'of before'
         ahead = self.live[0].id > position if self.live else self.top > position
         if self.whole or not ahead:
             return None

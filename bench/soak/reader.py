@@ -195,12 +195,14 @@ class Reader(Stream):
             return
         whys = [key.why_reset(place, since - self.world.excuse(since, JUST_NOW))
                 for key, place in zip(self.keys, position)]
-        if reason == 'redis_reset' and 'replaced' not in whys:
+        if reason == 'redis_reset' and not any(
+                why in ('replaced', 'of before') or key.copied >= place
+                for why, key, place in zip(whys, self.keys, position)):
             self.fail('redis_reset, and it was not replaced', detail)
         elif not any(whys):
             self.fail('reset, and nothing is missing', detail)
         elif not set(whys) & {'replaced', 'gap'}:
-            self.world.count(self.world.soft, 'told, and none was trimmed: ' + ', '.join(sorted(filter(None, whys))))
+            self.world.count(self.world.soft, 'told, and none was trimmed: ' + ', '.join(sorted(set(filter(None, whys)))))
         told = where == 'connected' and self.brought.told
         if told and told == [key.removals for key in self.keys] and not any(
                 key.live and key.live[0].id > place for key, place in zip(self.keys, position) if not key.whole):
