@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A client that holds the server to what docs/RELIABILITY.md promises."""
+import collections
 import random
 import re
 import time
@@ -53,6 +54,7 @@ class Reader(Stream):
         self.heard = self.here
         self.events = 0
         self.told = []         # when, in this connection
+        self.frames = collections.deque(maxlen=12)
         self.counting = True
         self.calm = [key.removals for key in self.keys]
         self.there = [sum(1 for entry in key.live if entry.tenant == self.tenant)
@@ -89,9 +91,9 @@ class Reader(Stream):
         self.world.failed(what, self, detail)
 
     def about(self):
-        return '%s %s /%s, brought %s, position %s' % (
-            self.kind, self.tenant, self.path, self.brought and self.brought.id,
-            self.position and ' '.join(map(text, self.position)))
+        return '%s %s /%s at %s, brought %s; %s' % (
+            self.kind, self.tenant, self.path, self.httpd.directory[-1], self.brought and ' '.join(
+                map(text, decode(self.brought.id, len(self.keys)))), '; '.join(self.frames))
 
     # --- frames ---
 
@@ -128,7 +130,11 @@ class Reader(Stream):
             return
         self.fail('untold hole', '%s of %s, after %s' % (entry, key.name, text(before)))
 
+    def frame(self, what):
+        self.frames.append('%s %s' % (what, ' '.join(map(text, decode(self.id, len(self.keys))))))
+
     def on_connected(self, verdict):
+        self.frame(verdict)
         self.greeted = True
         self.heard = time.monotonic()
         brought = decode(self.brought.id, len(self.keys)) if self.brought else None
@@ -152,6 +158,7 @@ class Reader(Stream):
         if self.position is None:
             self.fail('no connected before', event.decode())
             return
+        self.frame(event.decode())
         if event == b'n':
             self.on_event(data)
         elif event == b'reset':
@@ -186,6 +193,7 @@ class Reader(Stream):
 
     def on_reset(self, reason, position, since, where):
         self.world.count(self.world.resets, reason)
+        since = min(since, self.sent_at())
         detail = '%s %s, position %s; %s' % (reason, where, ' '.join(map(text, position)), '; '.join(
             '%s %s to %s, %d there, %sremoved %.1f s ago' % (
                 key.name, key.first() and text(key.first()), text(key.top), len(key.live),
