@@ -237,7 +237,7 @@ void rs_backfill_made(rs_topic_t *topic)
     for (k = 0; b && recording(b, rs_clock_now()) && k < b->n; k++) {
         rs_topic_complete_from(topic, k, b->since[k]);
     }
-    if (b && b->riding && b->forgot) {
+    if (b && rs_backfill_is_on(b) && b->forgot) {
         topic->trimmed = 1; /* the pass that is under way has gone by some of its events */
     }
 }
