@@ -26,11 +26,14 @@ RaglineRedis @{[ $slow->url ]}
 RaglineStream events passes:events
 RaglineStream late passes:late
 RaglineStream newest passes:newest
+RaglineStream a passes:a
+RaglineStream b passes:b
 <VirtualHost *:\@PORT\@>
 ServerName slow
 EOF
     bearer_location('/slow', 'RaglineSubscribe events'),
     bearer_location('/late', 'RaglineSubscribe late'),
+    bearer_location('/both', 'RaglineSubscribe a b'),
     bearer_location('/newest', 'RaglineSubscribe newest', 'RaglineStart last=100'), <<"EOF",
 </VirtualHost>
 <VirtualHost *:\@PORT\@>
@@ -152,6 +155,43 @@ $back = reader('slow', '/newest', $of[1], $missed[0]);
 ok($back->wait(sub { grep { $_->{event} eq 'caught_up' } $_[0]->events }), 'who had missed some');
 is(numbers($back), join(' ', 1 .. 20), 'gets everything');
 $_->close for $there, $wants, $back;
+$httpd->stop;
+
+# Two streams, one of them in memory and the other not, and no room for that: both are read from
+# Redis, where of the one that is in memory nothing is left.
+my $of = unique('both');
+sub write_to
+{
+    my ($name, @n) = @_;
+    return map { $slow->xadd("passes:$name", tenant_id => $of, event_type => 'e', payload => "{\"n\":$_}") } @n;
+}
+$slow->client->flushall;
+write_to($_, 0) for qw(a b);
+$httpd->start;
+my $first_one = reader('slow', '/both', $of);
+ok($first_one->connected, 'two streams');
+write_to('a', 1);
+ok($first_one->wait(sub { numbers($_[0]) eq '1' }), 'an event');
+my $id = $first_one->last_event_id;
+$first_one->close;
+$httpd->stop;
+
+write_to('a', 2 .. 5);
+my ($large) = map { $slow->xadd('passes:late', tenant_id => 'full', event_type => 'e',
+    payload => 'x' x 400_000) } 1 .. 5;
+$httpd->start;
+$there = reader('slow', '/both', $of);
+ok($there->connected, 'somebody of the tenant is there');
+write_to('b', 6 .. 8);
+ok($there->wait(sub { numbers($_[0]) eq '6 7 8' }), 'and one stream is in memory');
+$stream = reader('slow', '/late', 'full', $large);
+ok($stream->wait(sub { grep { $_->{event} eq 'caught_up' } $_[0]->events }), 'memory is full');
+$slow->client->xtrim('passes:b', 'MAXLEN', '=', 0);
+$back = reader('slow', '/both', $of, $id);
+ok($back->wait(sub { grep { $_->{event} eq 'caught_up' } $_[0]->events }), 'who comes back');
+is(numbers($back), '2 3 4 5', 'gets what Redis has');
+like(join(' ', map { $_->{data} } $back->events), qr/"reason":"trimmed"/, 'and is told of what it has not');
+$_->close for $there, $stream, $back;
 
 $httpd->stop;
 unlike($httpd->error_log, qr/exit signal|AH00046/, 'nobody crashed or had to be killed');

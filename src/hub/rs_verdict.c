@@ -43,14 +43,14 @@ rs_verdict_kind_t rs_verdict(rs_topic_t *topic, rs_cursor_t *own, rs_id_t *first
     return put_together(each, own, first);
 }
 
-rs_verdict_kind_t rs_verdict_hub(rs_topic_t *topic, rs_cursor_t *own, const rs_history_t *history,
-                                 rs_id_t *first)
+rs_verdict_kind_t rs_verdict_hub(rs_topic_t *topic, const rs_id_t *start, rs_cursor_t *own,
+                                 const rs_history_t *history, rs_id_t *first)
 {
     rs_verdict_t each[RS_STREAMS_MAX];
     int k;
 
     for (k = 0; k < own->n; k++) {
-        each[k] = rs_known_judge(&topic->key[k]->now, topic->start[k], own->pos[k],
+        each[k] = rs_known_judge(&topic->key[k]->now, start[k], own->pos[k],
                                  history ? &history[k] : NULL);
     }
     return put_together(each, own, first);
