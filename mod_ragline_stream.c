@@ -15,6 +15,7 @@
 #include "src/http/rs_error.h"
 #include "src/http/rs_handoff.h"
 #include "src/http/rs_request.h"
+#include "src/http/rs_token_hide.h"
 
 static void register_hooks(apr_pool_t *p)
 {
@@ -23,6 +24,7 @@ static void register_hooks(apr_pool_t *p)
     rs_child_hooks(p);
     rs_request_hooks(p);
     rs_authn_hooks(p);
+    rs_token_hide_hooks(p);
     rs_error_hooks(p);
     rs_handoff_hooks(p);
 }

@@ -8,6 +8,8 @@ use warnings;
 use FindBin ();
 use lib "$FindBin::Bin/lib";
 
+use JSON::PP ();
+use MIME::Base64 ();
 use Test::More;
 
 use Ragline::Httpd ();
@@ -302,6 +304,29 @@ SKIP: {
         'with a warning');
     chmod(0640, "$dir/open");
     fine('a secret that not everybody may read', with_key('open'));
+    # Everybody may read what is public.
+    my $ec = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=x";
+    my ($failed, $why) = run_command(qw(openssl req -x509), split(/ /, $ec), '-keyout',
+        "$dir/private.pem", '-out', "$dir/public.pem");
+    is($failed, 0, 'openssl makes a key') or diag($why);
+    my %jwk = (kty => 'OKP', crv => 'Ed25519', x => '11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo');
+    spew("$dir/public.jwk", JSON::PP::encode_json(\%jwk));
+    spew("$dir/public.set", JSON::PP::encode_json({ keys => [\%jwk] }));
+    spew("$dir/private.jwk", JSON::PP::encode_json({ %jwk, d => 'AA' }));
+    spew("$dir/private.set", JSON::PP::encode_json({ keys => [\%jwk, { %jwk, d => 'AA' }] }));
+    spew("$dir/secret.jwk", JSON::PP::encode_json({ kty => 'oct', alg => 'HS256',
+        k => MIME::Base64::encode_base64url($secret) }));
+    for my $case (['public.pem', 'alg=ES256'], ['private.pem', 'alg=ES256'],
+        ['public.jwk', 'alg=EdDSA'], ['private.jwk', 'alg=EdDSA'], ['public.set', ''],
+        ['private.set', ''], ['secret.jwk', '']) {
+        my ($file, $alg) = @$case;
+        chmod(0644, "$dir/$file");
+        ($status, $output) = configtest($streams . location('/stream', $sse, $guard,
+            "RaglineJWTKey file:$dir/$file $alg\n"));
+        is($status, 0, "$file is taken") or diag($output);
+        my $warned = $output =~ /can be read by every user/ ? 'warned' : 'silent';
+        is($warned, $file =~ /^public/ ? 'silent' : 'warned', "$file of mode 644: $warned");
+    }
 }
 
 # At start, where it is known: each once.

@@ -116,6 +116,15 @@ for my $path ('/stream/typo', '/stream/orders/typo', '/stream/orders.json', '/st
     is($response->status, 404, "$path is 404");
     like($response->header('content-type') // '', qr{^application/json}, 'as JSON');
 }
+for my $path ('/publish/typo', '/publish/typo/publish') {
+    my $response = $httpd->request(host => 'plain.test', path => $path, token => $token,
+        method => 'POST', body => '{"stream":"orders","event_type":"t","payload":1}',
+        headers => ['Content-Type' => 'application/json']);
+    is($response->status, 404, "$path is 404");
+    is($response->json->{error}, 'not_found', 'not_found');
+}
+is($httpd->request(host => 'plain.test', path => '/publish/', token => $token, method => 'POST',
+    headers => ['Content-Type' => 'application/json'])->status, 400, 'with a slash it is there');
 is($httpd->request(host => 'proxy.test', path => '/stream/typo', token => $token)->status, 404,
     'also where everything else is proxied');
 

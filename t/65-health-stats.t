@@ -42,6 +42,15 @@ SKIP: {
         'ready soon after the start');
 }
 
+# --- what is there ------------------------------------------------------------------------------
+
+is($httpd->request(path => "/ragline-stats$_->[0]")->status, $_->[1],
+    "the statistics, $_->[0]: $_->[1]") for ['', 200], ['/', 200], ['/x', 404], ['/x/live', 404];
+is($httpd->request(path => "/health$_")->status, 404, "the health check, $_: 404")
+    for '/x', '/x/live', '/live/x', '/ready/', '/livelive';
+like($httpd->request(path => "/health$_")->status, qr/^(?:200|503)$/, "the health check, $_")
+    for '', '/', '/live', '/ready';
+
 # --- health -------------------------------------------------------------------------------------
 
 sub health

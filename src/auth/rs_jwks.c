@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include <apr_strings.h>
+#include <jansson.h>
 #include <openssl/core_names.h>
 #include <openssl/err.h>
 #include <openssl/param_build.h>
@@ -16,6 +17,53 @@
 
 #define JWK_SET_MAX 100 /* keys */
 #define JWK_FIELD_MAX 4096
+
+static int nesting_within(const char *data, apr_size_t len, int limit)
+{
+    int depth = 0, quoted = 0;
+    apr_size_t i;
+
+    for (i = 0; i < len; i++) {
+        if (quoted) {
+            if (data[i] == '\\') {
+                i++;
+            }
+            else if (data[i] == '"') {
+                quoted = 0;
+            }
+        }
+        else if (data[i] == '"') {
+            quoted = 1;
+        }
+        else if (data[i] == '{' || data[i] == '[') {
+            if (++depth > limit) {
+                return 0;
+            }
+        }
+        else if (data[i] == '}' || data[i] == ']') {
+            depth--;
+        }
+    }
+    return 1;
+}
+
+/* An object without duplicate names, nested at most RS_JWT_DEPTH_MAX levels, which are counted
+ * before jansson recurses; else NULL. json_decref() it. */
+static json_t *object_load(const char *data, apr_size_t len)
+{
+    json_error_t error;
+    json_t *json;
+
+    if (!nesting_within(data, len, RS_JWT_DEPTH_MAX)) {
+        return NULL;
+    }
+    json = json_loadb(data, len, JSON_REJECT_DUPLICATES, &error);
+    if (!json_is_object(json)) {
+        json_decref(json);
+        json = NULL;
+    }
+    return json;
+}
 
 static void skip_space(const char **s, apr_size_t *len)
 {
@@ -32,7 +80,7 @@ static void skip_space(const char **s, apr_size_t *len)
 static json_t *load(const char *s, apr_size_t len)
 {
     skip_space(&s, &len);
-    return rs_json_object_load(s, len, RS_JWT_DEPTH_MAX);
+    return object_load(s, len);
 }
 
 rs_jwk_kind_t rs_jwk_kind(const char *s, apr_size_t len)
@@ -44,7 +92,7 @@ rs_jwk_kind_t rs_jwk_kind(const char *s, apr_size_t len)
     if (len == 0 || (*s != '{' && *s != '[') || !memchr(s, '"', len)) {
         return RS_JWK_NONE;
     }
-    json = rs_json_object_load(s, len, RS_JWT_DEPTH_MAX);
+    json = object_load(s, len);
     if (json_is_array(json_object_get(json, "keys"))) {
         kind = RS_JWK_SET;
     }
@@ -58,6 +106,23 @@ rs_jwk_kind_t rs_jwk_kind(const char *s, apr_size_t len)
 static const char *member(const json_t *jwk, const char *name)
 {
     return json_string_value(json_object_get(jwk, name));
+}
+
+static int has_secret(const json_t *jwk)
+{
+    return json_object_get(jwk, "d") || json_object_get(jwk, "k");
+}
+
+int rs_jwk_is_secret(const char *s, apr_size_t len)
+{
+    json_t *root = load(s, len);
+    const json_t *jwk;
+    int secret = !root || has_secret(root);
+    size_t i;
+
+    json_array_foreach(json_object_get(root, "keys"), i, jwk) { secret |= has_secret(jwk); }
+    json_decref(root);
+    return secret;
 }
 
 /* The bytes of a base64url member, or NULL. */
@@ -122,8 +187,7 @@ static EVP_PKEY *pkey_ec(apr_pool_t *p, const json_t *jwk, const rs_jwt_alg_t *a
     memcpy(point + 1, x, x_len);
     memcpy(point + 1 + x_len, y, y_len);
     build = OSSL_PARAM_BLD_new();
-    if (build
-        && OSSL_PARAM_BLD_push_utf8_string(build, OSSL_PKEY_PARAM_GROUP_NAME, alg->curve, 0)
+    if (build && OSSL_PARAM_BLD_push_utf8_string(build, OSSL_PKEY_PARAM_GROUP_NAME, alg->curve, 0)
         && OSSL_PARAM_BLD_push_octet_string(build, OSSL_PKEY_PARAM_PUB_KEY, point,
                                             1 + x_len + y_len)) {
         pkey = pkey_build("EC", build);
@@ -183,8 +247,8 @@ static int same_type(const rs_jwt_alg_t *a, const rs_jwt_alg_t *b)
 
 /* What the key is pinned to: what the administrator says, else what the JWK says, else the
  * default where it is of the key's type, else the usual one. NULL and a sentence if none. */
-static const rs_jwt_alg_t *pin(const char **why, apr_pool_t *p, const json_t *jwk,
-                               const char *alg, const char *default_alg)
+static const rs_jwt_alg_t *pin(const char **why, apr_pool_t *p, const json_t *jwk, const char *alg,
+                               const char *default_alg)
 {
     const rs_jwt_alg_t *usual = alg_of_type(jwk), *byname;
     const char *own = member(jwk, "alg"), *name = alg ? alg : own;
@@ -227,7 +291,8 @@ static int for_signatures(const json_t *jwk)
     if (!ops) {
         return 1;
     }
-    json_array_foreach(ops, i, op) {
+    json_array_foreach(ops, i, op)
+    {
         if (json_is_string(op)
             && (strcmp(json_string_value(op), "verify") == 0
                 || strcmp(json_string_value(op), "sign") == 0)) {
@@ -237,8 +302,8 @@ static int for_signatures(const json_t *jwk)
     return 0;
 }
 
-static const char *key_of_jwk(rs_jwt_key_t **key, apr_pool_t *p, const json_t *jwk,
-                              const char *alg, const char *default_alg, const char *kid)
+static const char *key_of_jwk(rs_jwt_key_t **key, apr_pool_t *p, const json_t *jwk, const char *alg,
+                              const char *default_alg, const char *kid)
 {
     const char *why = NULL, *own = member(jwk, "kid");
     const rs_jwt_alg_t *pinned = pin(&why, p, jwk, alg, default_alg);
@@ -302,7 +367,8 @@ static const char *add_set(apr_array_header_t *keys, apr_pool_t *p, const json_t
     if (json_array_size(set) > JWK_SET_MAX) {
         return "this set has more than 100 JWKs: leave out those that sign no token any more";
     }
-    json_array_foreach(set, i, jwk) {
+    json_array_foreach(set, i, jwk)
+    {
         own = member(jwk, "alg");
         if (!json_is_object(jwk) || !for_signatures(jwk) || !alg_of_type(jwk)
             || (own && !rs_jwt_alg_find(own))) {

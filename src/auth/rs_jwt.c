@@ -13,8 +13,8 @@
 #include "rs_claims.h"
 #include "rs_jwt_private.h"
 
-/* 9999-12-31T23:59:59Z in seconds: what is above was meant in milliseconds. */
-#define SECONDS_MAX 253402300799.0
+/* 9999-12-31T23:59:59Z: what is above was meant in milliseconds. */
+#define TIME_MAX apr_time_from_sec(253402300799)
 
 /* A key without a kid takes tokens with any: one that never rotated its key has none to compare. */
 static int kid_fits(const rs_jwt_key_t *key, const rs_jwt_header_t *header)
@@ -28,8 +28,7 @@ static int key_good(const rs_jwt_policy_t *policy, const rs_jwt_key_t *key,
     unsigned char name[RS_JWT_DIGEST_LEN];
 
     /* An HMAC costs no more than the look into the cache. */
-    if (!policy->cache || key->alg->family == RS_ALG_HMAC
-        || !rs_jwt_cache_name(name, key, parts)) {
+    if (!policy->cache || key->alg->family == RS_ALG_HMAC || !rs_jwt_cache_name(name, key, parts)) {
         return rs_jwt_sig_good(key, parts);
     }
     if (rs_jwt_cache_has(policy->cache, name, now)) {
@@ -72,26 +71,22 @@ static const char *signature_check(const rs_jwt_key_t **signer, const rs_jwt_pol
 }
 
 /* A NumericDate, with or without fraction, in microseconds. *there is 0 without such a claim. */
-static const char *time_read(apr_time_t *at, int *there, apr_pool_t *p, const json_t *claims,
+static const char *time_read(apr_time_t *at, int *there, apr_pool_t *p, rs_json_t claims,
                              const char *name)
 {
-    const json_t *value = json_object_get(claims, name);
-    double seconds;
+    rs_json_t value = rs_claim_find(claims, name);
 
-    *there = value != NULL;
+    *there = value.s != NULL;
     *at = 0;
-    if (!value) {
+    if (!value.s) {
         return NULL;
     }
-    if (!json_is_number(value)) {
+    if (rs_json_kind(value) != '0') {
         return apr_psprintf(p, "%s is not a number", name);
     }
-    seconds = json_number_value(value);
-    if (!(seconds >= 0 && seconds <= SECONDS_MAX)) {
+    if (!rs_json_scaled(at, value, 6) || *at < 0 || *at > TIME_MAX) {
         return apr_psprintf(p, "%s is out of range (it counts seconds since 1970)", name);
     }
-    *at = json_is_integer(value) ? apr_time_from_sec((apr_time_t)json_integer_value(value))
-                                 : (apr_time_t)(seconds * APR_USEC_PER_SEC);
     return NULL;
 }
 
@@ -120,7 +115,7 @@ static const char *times_check(rs_jwt_t *jwt, apr_pool_t *p, apr_interval_time_t
     return NULL;
 }
 
-static const char *require_check(apr_pool_t *p, const rs_jwt_policy_t *policy, json_t *claims)
+static const char *require_check(apr_pool_t *p, const rs_jwt_policy_t *policy, rs_json_t claims)
 {
     int i;
 
@@ -131,23 +126,6 @@ static const char *require_check(apr_pool_t *p, const rs_jwt_policy_t *policy, j
             return apr_psprintf(p, "claim \"%s\" is not what RaglineJWTRequire asks", want->claim);
         }
     }
-    return NULL;
-}
-
-static apr_status_t claims_cleanup(void *data)
-{
-    json_decref(data);
-    return APR_SUCCESS;
-}
-
-static const char *claims_load(rs_jwt_t *jwt, apr_pool_t *p, const rs_jwt_parts_t *parts)
-{
-    jwt->claims = rs_json_object_load((const char *)parts->payload, parts->payload_len,
-                                      RS_JWT_DEPTH_MAX);
-    if (!jwt->claims) {
-        return "the token's claims are not a sound JSON object";
-    }
-    apr_pool_cleanup_register(p, jwt->claims, claims_cleanup, apr_pool_cleanup_null);
     return NULL;
 }
 
@@ -162,11 +140,13 @@ static const char *check(rs_jwt_t *jwt, apr_pool_t *p, const rs_jwt_policy_t *po
     if ((why = rs_jwt_split(&parts, p, token, len)) != NULL
         || (why = rs_jwt_header_read(&header, p, &parts)) != NULL
         || (why = signature_check(&signer, policy, &header, &parts, now)) != NULL
-        || (why = claims_load(jwt, p, &parts)) != NULL) {
+        || (why = rs_jwt_object(&jwt->claims, p, "the token's payload", parts.payload,
+                                parts.payload_len))
+               != NULL) {
         return why;
     }
     if (signer->alg->family == RS_ALG_HMAC && header.plain_typ
-        && !rs_jwt_libjwt_agrees(signer, parts.token)) {
+        && !rs_jwt_libjwt_agrees(signer, &parts)) {
         return "libjwt does not take the token";
     }
     why = times_check(jwt, p, policy->leeway, now);

@@ -8,9 +8,8 @@
 #define RS_JWT_H
 
 #include <apr_tables.h>
-#include <jansson.h>
 
-#include "../base/rs_base.h"
+#include "../base/rs_json.h"
 
 /* A longer token is refused before anything of it is looked at. */
 #define RS_JWT_TOKEN_MAX 8192
@@ -37,7 +36,7 @@ typedef struct {
 } rs_jwt_policy_t;
 
 typedef struct {
-    json_t *claims;     /* an object; dies with the pool */
+    rs_json_t claims;   /* an object, in the pool */
     apr_time_t expires; /* the first moment at which the token is refused, `exp` and the leeway;
                          * 0: a token without `exp` */
 } rs_jwt_t;
@@ -61,6 +60,9 @@ const char *rs_jwt_jwks_load(apr_array_header_t *keys, apr_pool_t *p, const char
 const char *rs_jwt_keys_add(apr_array_header_t *keys, apr_pool_t *p, const char *alg,
                             const char *default_alg, const char *kid, const char *material,
                             apr_size_t len);
+
+/* Whether what rs_jwt_keys_add() took holds nothing but public keys. */
+int rs_jwt_is_public(const char *material, apr_size_t len);
 
 /* Whether `name` is an algorithm that a key can be pinned to (RaglineJWTAlg). */
 int rs_jwt_alg_known(const char *name);

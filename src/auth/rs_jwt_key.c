@@ -88,15 +88,17 @@ static const char *pkey_refused(apr_pool_t *p, const rs_jwt_alg_t *alg, EVP_PKEY
     if (!rs_jwt_alg_fits(alg, pkey)) {
         return apr_psprintf(p, "this is %s, which %s cannot use: %s%s", rs_jwt_pkey_noun(pkey),
                             alg->name,
-                            usual ? "write alg=" : "give an RSA key, a key on P-256, P-384 or "
-                                                   "P-521, or an Ed25519 key",
+                            usual ? "write alg="
+                                  : "give an RSA key, a key on P-256, P-384 or "
+                                    "P-521, or an Ed25519 key",
                             usual ? usual->name : "");
     }
     if ((alg->family == RS_ALG_RSA || alg->family == RS_ALG_PSS)
         && (bits < 2048 || bits > RSA_BITS_MAX)) {
-        return apr_psprintf(p, "this RSA key has %d bits: make one of 2048 to %d, with: openssl "
-                            "genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:3072", bits,
-                            RSA_BITS_MAX);
+        return apr_psprintf(p,
+                            "this RSA key has %d bits: make one of 2048 to %d, with: openssl "
+                            "genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:3072",
+                            bits, RSA_BITS_MAX);
     }
     if (!pkey_sound(pkey)) {
         return "this key is not a sound public key (OpenSSL's check of its numbers fails): "
@@ -155,8 +157,10 @@ static const char *key_of_text(rs_jwt_key_t **key, apr_pool_t *p, const rs_jwt_a
 
     if (alg->family != RS_ALG_HMAC) {
         if (!pem) {
-            return apr_psprintf(p, "%s takes a public key in PEM (-----BEGIN PUBLIC KEY-----), a "
-                                "certificate or a JWK, and this is none of them%s", alg->name,
+            return apr_psprintf(p,
+                                "%s takes a public key in PEM (-----BEGIN PUBLIC KEY-----), a "
+                                "certificate or a JWK, and this is none of them%s",
+                                alg->name,
                                 rs_jwt_is_bare_public(material, len)
                                     ? ": it is a bare public key, put the lines -----BEGIN PUBLIC "
                                       "KEY----- and -----END PUBLIC KEY----- around its base64"
@@ -227,12 +231,14 @@ const char *rs_jwt_keys_add(apr_array_header_t *keys, apr_pool_t *p, const char 
     return why;
 }
 
-const char *rs_jwt_key_alg(const rs_jwt_key_t *key)
+int rs_jwt_is_public(const char *material, apr_size_t len)
 {
-    return key->alg->name;
+    if (rs_jwt_is_pem(material, len)) {
+        return !rs_jwt_pem_is_secret(material, len);
+    }
+    return rs_jwk_kind(material, len) != RS_JWK_NONE && !rs_jwk_is_secret(material, len);
 }
 
-const char *rs_jwt_key_kid(const rs_jwt_key_t *key)
-{
-    return key->kid;
-}
+const char *rs_jwt_key_alg(const rs_jwt_key_t *key) { return key->alg->name; }
+
+const char *rs_jwt_key_kid(const rs_jwt_key_t *key) { return key->kid; }

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Taking a token apart: three segments, base64url, JSON, the header. Any thread. Nothing here has
- * been verified yet, so everything is strict: one token has one spelling, and no recursion starts
- * before the nesting has been counted. What the claims mean is rs_jwt.c's.
+ * been verified yet, so everything is strict: one token has one spelling, and one meaning. What the
+ * claims mean is rs_jwt.c's.
  */
+#include <stdlib.h>
 #include <string.h>
 
 #include <apr_cstr.h>
@@ -49,50 +50,74 @@ int rs_base64url_decode(unsigned char *out, apr_size_t *out_len, const char *in,
     return n > 1 && held < 6 && (bits & ((1u << held) - 1)) == 0;
 }
 
-static int nesting_within(const char *data, apr_size_t len, int limit)
-{
-    int depth = 0, quoted = 0;
-    apr_size_t i;
+/* --- JSON --- */
 
-    for (i = 0; i < len; i++) {
-        if (quoted) {
-            if (data[i] == '\\') {
-                i++;
-            }
-            else if (data[i] == '"') {
-                quoted = 0;
-            }
-        }
-        else if (data[i] == '"') {
-            quoted = 1;
-        }
-        else if (data[i] == '{' || data[i] == '[') {
-            if (++depth > limit) {
-                return 0;
-            }
-        }
-        else if (data[i] == '}' || data[i] == ']') {
-            depth--;
-        }
-    }
-    return 1;
+static int by_text(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-json_t *rs_json_object_load(const char *data, apr_size_t len, int depth)
-{
-    json_error_t error;
-    json_t *json;
+static const char *names_check(apr_pool_t *p, rs_json_t value, const char *what);
 
-    if (!nesting_within(data, len, depth)) {
-        return NULL;
+/* Two parsers that read a name in two ways, or take the one or the other of two, would see two
+ * tokens. */
+static const char *object_check(apr_pool_t *p, rs_json_t object, const char *what)
+{
+    apr_array_header_t *names = apr_array_make(p, 16, sizeof(const char *));
+    rs_json_t inside = rs_json_inside(object), name, value;
+    const char *why = NULL;
+    int i;
+
+    while (!why && rs_json_member(&inside, &name, &value)) {
+        const char *text = rs_json_string(p, name);
+
+        if (!text) {
+            return apr_pstrcat(p, "a name in ", what, " is no text", NULL);
+        }
+        APR_ARRAY_PUSH(names, const char *) = text;
+        why = names_check(p, value, what);
     }
-    json = json_loadb(data, len, JSON_REJECT_DUPLICATES, &error);
-    if (!json_is_object(json)) {
-        json_decref(json);
-        json = NULL;
+    qsort(names->elts, (size_t)names->nelts, sizeof(const char *), by_text);
+    for (i = 1; !why && i < names->nelts; i++) {
+        if (!strcmp(APR_ARRAY_IDX(names, i - 1, const char *),
+                    APR_ARRAY_IDX(names, i, const char *))) {
+            why = apr_pstrcat(p, "a name comes twice in ", what, NULL);
+        }
     }
-    return json;
+    return why;
 }
+
+static const char *names_check(apr_pool_t *p, rs_json_t value, const char *what)
+{
+    rs_json_t inside, element;
+    const char *why = NULL;
+
+    if (rs_json_kind(value) == '{') {
+        return object_check(p, value, what);
+    }
+    if (rs_json_kind(value) == '[') {
+        inside = rs_json_inside(value);
+        while (!why && rs_json_element(&inside, &element)) {
+            why = names_check(p, element, what);
+        }
+    }
+    return why;
+}
+
+const char *rs_jwt_object(rs_json_t *object, apr_pool_t *p, const char *what,
+                          const unsigned char *data, apr_size_t len)
+{
+    const char *s = (const char *)data, *why;
+    rs_json_t text = {s, s + len};
+
+    why = rs_json_check(object, p, what, text, RS_JWT_DEPTH_MAX);
+    if (!why && rs_json_kind(*object) != '{') {
+        why = apr_pstrcat(p, what, " is no JSON object", NULL);
+    }
+    return why ? why : names_check(p, *object, what);
+}
+
+/* --- the three parts --- */
 
 static unsigned char *segment(apr_pool_t *p, const char *from, const char *to, apr_size_t *len)
 {
@@ -135,19 +160,21 @@ const char *rs_jwt_split(rs_jwt_parts_t *parts, apr_pool_t *p, const char *token
     if (parts->header_len > RS_JWT_HEADER_MAX) {
         return "the token's header is too long";
     }
-    /* A reason of its own; the parsers, ours and libjwt's, would only say no. */
-    if (!nesting_within((const char *)parts->payload, parts->payload_len, RS_JWT_DEPTH_MAX)) {
-        return "the token's claims are nested too deep";
-    }
     return NULL;
 }
 
-static const char *type_check(const json_t *typ, int *plain)
+static const rs_json_t none = {NULL, NULL};
+
+/* The members of a header that mean something here. */
+enum { ALG, KID, TYP, CRIT, B64, MEMBERS };
+static const char *const members[MEMBERS] = {"alg", "kid", "typ", "crit", "b64"};
+
+static const char *type_check(apr_pool_t *p, rs_json_t typ, int *plain)
 {
-    const char *name = json_string_value(typ);
+    const char *name = rs_json_string(p, typ);
 
     *plain = 1;
-    if (!typ) {
+    if (!typ.s) {
         return NULL;
     }
     if (!name) {
@@ -166,36 +193,41 @@ static const char *type_check(const json_t *typ, int *plain)
     return "the token's typ is neither JWT nor at+jwt";
 }
 
-static const char *header_check(rs_jwt_header_t *header, apr_pool_t *p, const json_t *json)
+static const char *header_check(rs_jwt_header_t *header, apr_pool_t *p, const rs_json_t *found)
 {
-    const json_t *alg = json_object_get(json, "alg"), *kid = json_object_get(json, "kid");
-
-    if (!json_is_string(alg)) {
+    header->alg = rs_json_string(p, found[ALG]);
+    header->kid = rs_json_string(p, found[KID]);
+    if (!header->alg) {
         return "the token names no algorithm";
     }
-    if (kid && !json_is_string(kid)) {
+    if (found[KID].s && !header->kid) {
         return "the token's kid is not a string";
     }
     /* Both change what is signed or what must be understood, and nothing of it is. */
-    if (json_object_get(json, "crit") || json_object_get(json, "b64")) {
+    if (found[CRIT].s || found[B64].s) {
         return "the token uses an extension (crit, b64)";
     }
-    header->alg = apr_pstrdup(p, json_string_value(alg));
-    header->kid = kid ? apr_pstrdup(p, json_string_value(kid)) : NULL;
-    return type_check(json_object_get(json, "typ"), &header->plain_typ);
+    return type_check(p, found[TYP], &header->plain_typ);
 }
 
 const char *rs_jwt_header_read(rs_jwt_header_t *header, apr_pool_t *p, const rs_jwt_parts_t *parts)
 {
-    json_t *json = rs_json_object_load((const char *)parts->header, parts->header_len,
-                                       RS_JWT_DEPTH_MAX);
-    const char *why;
+    rs_json_t object, name, value, found[MEMBERS] = {none, none, none, none, none};
+    const char *why =
+        rs_jwt_object(&object, p, "the token's header", parts->header, parts->header_len);
+    int i;
 
     memset(header, 0, sizeof(*header));
-    if (!json) {
-        return "the token's header is not a sound JSON object";
+    if (why) {
+        return why;
     }
-    why = header_check(header, p, json);
-    json_decref(json);
-    return why;
+    object = rs_json_inside(object);
+    while (rs_json_member(&object, &name, &value)) {
+        for (i = 0; i < MEMBERS; i++) {
+            if (rs_json_is(name, members[i], strlen(members[i]))) {
+                found[i] = value;
+            }
+        }
+    }
+    return header_check(header, p, found);
 }

@@ -14,18 +14,23 @@
 #include "../base/rs_log.h"
 #include "rs_jwt_private.h"
 
-static const char *const begin = "-----BEGIN ";
-
-int rs_jwt_is_pem(const char *s, apr_size_t len)
+static int holds(const char *s, apr_size_t len, const char *what)
 {
-    apr_size_t n = strlen(begin), i;
+    apr_size_t n = strlen(what), i;
 
     for (i = 0; i + n <= len; i++) {
-        if (memcmp(s + i, begin, n) == 0) {
+        if (memcmp(s + i, what, n) == 0) {
             return 1;
         }
     }
     return 0;
+}
+
+int rs_jwt_is_pem(const char *s, apr_size_t len) { return holds(s, len, "-----BEGIN "); }
+
+int rs_jwt_pem_is_secret(const char *s, apr_size_t len)
+{
+    return holds(s, len, "PRIVATE KEY-----");
 }
 
 static EVP_PKEY *public_of_der(const unsigned char *der, long len)

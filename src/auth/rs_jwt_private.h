@@ -74,6 +74,8 @@ const char *rs_jwt_key_of_pkey(rs_jwt_key_t **key, apr_pool_t *p, const rs_jwt_a
 /* rs_jwt_pem.c: the public key in a PEM, or NULL and a sentence. */
 EVP_PKEY *rs_jwt_pem_read(const char *pem, apr_size_t len, const char **why);
 int rs_jwt_is_pem(const char *s, apr_size_t len);
+/* A PEM with a private key in it. */
+int rs_jwt_pem_is_secret(const char *s, apr_size_t len);
 /* A public key without PEM's lines around it: DER, or base64 of it. */
 int rs_jwt_is_bare_public(const char *s, apr_size_t len);
 
@@ -83,6 +85,8 @@ const char *rs_jwt_secret_check(apr_pool_t *p, const rs_jwt_alg_t *alg, const ch
 
 /* rs_jwks.c */
 typedef enum { RS_JWK_NONE, RS_JWK_ONE, RS_JWK_SET, RS_JWK_BROKEN } rs_jwk_kind_t;
+/* Whether a JWK, or one of a set, has what only its owner may have. */
+int rs_jwk_is_secret(const char *s, apr_size_t len);
 /* BROKEN: meant to be JSON, and must never be taken for a secret. */
 rs_jwk_kind_t rs_jwk_kind(const char *s, apr_size_t len);
 const char *rs_jwk_read(rs_jwt_key_t **key, apr_pool_t *p, const char *alg, const char *default_alg,
@@ -91,8 +95,10 @@ const char *rs_jwk_read(rs_jwt_key_t **key, apr_pool_t *p, const char *alg, cons
 /* rs_jwt_parse.c: 1, or 0 for what is not canonical unpadded base64url or decodes to nothing.
  * `out` has room for n * 3 / 4 + 1 bytes. */
 int rs_base64url_decode(unsigned char *out, apr_size_t *out_len, const char *in, apr_size_t n);
-/* An object without duplicate names, nested at most `depth`; else NULL. json_decref() it. */
-json_t *rs_json_object_load(const char *data, apr_size_t len, int depth);
+/* What a part of the token is, an object in which no name comes twice and every name is text: NULL,
+ * or the reason, which begins with `what`. */
+const char *rs_jwt_object(rs_json_t *object, apr_pool_t *p, const char *what,
+                          const unsigned char *data, apr_size_t len);
 /* NULL or the reason. */
 const char *rs_jwt_split(rs_jwt_parts_t *parts, apr_pool_t *p, const char *token, apr_size_t len);
 const char *rs_jwt_header_read(rs_jwt_header_t *header, apr_pool_t *p, const rs_jwt_parts_t *parts);
@@ -100,8 +106,8 @@ const char *rs_jwt_header_read(rs_jwt_header_t *header, apr_pool_t *p, const rs_
 /* rs_jwt_verify_sig.c: 1 if the signature is `key`'s. The caller has compared the algorithm. */
 int rs_jwt_sig_good(const rs_jwt_key_t *key, const rs_jwt_parts_t *parts);
 
-/* rs_jwt_libjwt.c: 1 if libjwt, given this HMAC key, takes the token too. */
-int rs_jwt_libjwt_agrees(const rs_jwt_key_t *key, const char *token);
+/* rs_jwt_libjwt.c: 1 if libjwt, given this HMAC key, takes the token too, or cannot read it. */
+int rs_jwt_libjwt_agrees(const rs_jwt_key_t *key, const rs_jwt_parts_t *parts);
 
 /* rs_jwt_cache.c: any thread. The name is 0 if OpenSSL has no memory. */
 int rs_jwt_cache_name(unsigned char name[RS_JWT_DIGEST_LEN], const rs_jwt_key_t *key,

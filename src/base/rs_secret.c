@@ -154,7 +154,7 @@ static const char *take(const char **value, apr_size_t *len, apr_pool_t *p, cons
     return NULL;
 }
 
-static const char *check_file(apr_pool_t *p, int fd, const char *path, const char *from)
+static const char *check_file(apr_pool_t *p, int fd, const char *from)
 {
     struct stat st;
 
@@ -164,13 +164,20 @@ static const char *check_file(apr_pool_t *p, int fd, const char *path, const cha
     if (!S_ISREG(st.st_mode)) {
         return apr_psprintf(p, "%s is not a regular file", from);
     }
-    if (st.st_mode & S_IROTH) {
+    return NULL;
+}
+
+void rs_secret_warn(const char *spec)
+{
+    const char *path = "";
+    struct stat st;
+
+    if (split(spec, &path) == KIND_FILE && stat(path, &st) == 0 && (st.st_mode & S_IROTH)) {
         rs_log(RS_LOG_WARNING, 0,
                RSLOGNO(0461) "the secret in %s can be read by every user of this machine: "
                              "chmod o-r it (root reads it before httpd drops its privileges)",
                path);
     }
-    return NULL;
 }
 
 static const char *read_file(const char **value, apr_size_t *len, apr_pool_t *p, const char *path,
@@ -183,7 +190,7 @@ static const char *read_file(const char **value, apr_size_t *len, apr_pool_t *p,
     if (fd < 0) {
         return apr_psprintf(p, "%s cannot be opened: %s", from, strerror(errno));
     }
-    err = check_file(p, fd, path, from);
+    err = check_file(p, fd, from);
     if (!err) {
         n = read_all(fd, buf, 0);
         err = n < 0 ? apr_psprintf(p, "%s cannot be read: %s", from, strerror(errno))
@@ -292,8 +299,8 @@ static const char *read_exec(const char **value, apr_size_t *len, apr_pool_t *p,
 {
     const char *word = command + strspn(command, " \t");
     /* Its first word only: there may be a token among the arguments. */
-    const char *from = apr_psprintf(p, "the secret's command %s",
-                                    apr_pstrmemdup(p, word, strcspn(word, " \t")));
+    const char *from =
+        apr_psprintf(p, "the secret's command %s", apr_pstrmemdup(p, word, strcspn(word, " \t")));
     int err, status;
     ssize_t n;
 

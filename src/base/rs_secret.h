@@ -23,4 +23,8 @@ const char *rs_secret_check(apr_pool_t *p, const char *spec, int allow_text);
 const char *rs_secret_read(const char **value, apr_size_t *len, apr_pool_t *p, const char *spec,
                            int allow_text);
 
+/* Warns if it is in a file that everybody may read. For the caller to ask where what was read is
+ * really secret: a public key is not. */
+void rs_secret_warn(const char *spec);
+
 #endif

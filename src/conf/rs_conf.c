@@ -4,6 +4,7 @@
  * its files; workers merge per request, in the request's pool.
  */
 #include "rs_httpd.h"
+#include <apr_fnmatch.h>
 
 #include "../http/rs_request.h"
 #include "rs_conf.h"
@@ -142,6 +143,42 @@ const char *rs_conf_location(request_rec *r)
         }
     }
     return NULL;
+}
+
+/* As httpd matches it (ap_location_walk). */
+static int applies(const core_dir_config *section, const char *uri)
+{
+    apr_size_t len = section->d ? strlen(section->d) : 0;
+
+    if (section->r) {
+        return !ap_regexec(section->r, uri, 0, NULL, 0);
+    }
+    if (section->d_is_fnmatch) {
+        return !apr_fnmatch(section->d, uri, APR_FNM_PATHNAME);
+    }
+    return section->d && !strncmp(section->d, uri, len)
+           && (len == 0 || section->d[len - 1] == '/' || uri[len] == '/' || uri[len] == '\0');
+}
+
+const char *rs_conf_below(request_rec *r)
+{
+    const core_server_config *core = ap_get_core_module_config(r->server->module_config);
+    const core_dir_config *section, *with_handler = NULL;
+    apr_size_t len;
+    int i;
+
+    for (i = 0; i < core->sec_url->nelts; i++) {
+        section = ap_get_core_module_config(APR_ARRAY_IDX(core->sec_url, i, ap_conf_vector_t *));
+        if ((section->handler || section->expr_handler) && applies(section, r->uri)) {
+            with_handler = section;
+        }
+    }
+    if (!with_handler || with_handler->r || with_handler->d_is_fnmatch || rs_conf_location(r)) {
+        return NULL;
+    }
+    for (len = strlen(with_handler->d); len > 0 && with_handler->d[len - 1] == '/'; len--) {
+    }
+    return r->uri + len;
 }
 
 const rs_dir_conf_t *rs_conf_dir(request_rec *r)

@@ -156,6 +156,10 @@ rs_dir_conf_t *rs_conf_dir_defaults(apr_pool_t *p, const rs_dir_conf_t *merged,
  * if there is none. */
 const char *rs_conf_location(request_rec *r);
 
+/* What the request's path has below the <Location> whose SetHandler it has. NULL: nothing, or it is
+ * a <Location> itself, or a pattern has the SetHandler and says what is there. */
+const char *rs_conf_below(request_rec *r);
+
 /* What SetHandler makes of the location: of a request, or by the handler's name. */
 rs_kind_t rs_conf_kind(request_rec *r);
 rs_kind_t rs_conf_kind_named(const char *handler);
@@ -180,6 +184,10 @@ typedef struct {
 /* All of them, in the order of the files. Valid from one reading of the configuration to the next;
  * main thread. */
 const apr_array_header_t *rs_conf_sections(void);
+
+/* The names of query parameters that are a token somewhere, const char *. Never NULL once the
+ * configuration has been checked, and constant from then on. */
+const apr_array_header_t *rs_conf_query_tokens(void);
 
 /* What may be shown of where a secret is: secret:TEXT without the text, exec: without arguments. */
 const char *rs_conf_masked(apr_pool_t *p, const char *spec);

@@ -5,7 +5,7 @@
  * (defaults, parsed URLs). Main thread, as root where httpd is started so.
  *
  * rs_conf_secrets.c reads keys and passwords, rs_conf_endpoints.c looks at what URLs really get,
- * rs_conf_tree.c at other modules' directives.
+ * rs_conf_logs.c at who would log tokens, rs_conf_tree.c at other modules' directives.
  */
 #include "rs_httpd.h"
 
@@ -281,5 +281,6 @@ int rs_conf_check(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server
     check_amounts(ptemp, main_server);
     rs_check_endpoints(ptemp, main_server);
     check_pumps(ptemp, main_server);
+    rs_check_logs(pconf, main_server);
     return problems ? HTTP_INTERNAL_SERVER_ERROR : OK;
 }

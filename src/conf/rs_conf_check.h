@@ -29,6 +29,10 @@ void rs_check_group(apr_pool_t *p, server_rec *s, const char *where, const rs_di
 void rs_check_keep_group(server_rec *s, const rs_dir_conf_t *conf);
 const char *rs_check_group_pair(apr_pool_t *p, const rs_dir_conf_t *a, const rs_dir_conf_t *b);
 
+/* Collects the names that tokens have in queries, and warns of what would log them
+ * (rs_conf_logs.c). */
+void rs_check_logs(apr_pool_t *pconf, server_rec *main_server);
+
 /* Every location that is an endpoint, or that has AuthType RaglineJWT (rs_conf_endpoints.c). */
 void rs_check_endpoints(apr_pool_t *p, server_rec *main_server);
 

@@ -96,6 +96,9 @@ static void load_key(apr_pool_t *p, const rs_section_t *section, rs_key_conf_t *
                           apr_pstrcat(p, "RaglineJWTKey: ", problem, NULL));
         return;
     }
+    if (!rs_jwt_is_public(material, len)) {
+        rs_secret_warn(key->spec);
+    }
     key->keys = keys;
 }
 
@@ -159,6 +162,7 @@ static void load_password(apr_pool_t *p, server_rec *first, server_rec *s)
         rs_check_complain(s, NULL, apr_pstrcat(p, "RaglineRedisAuth: ", problem, NULL));
         return;
     }
+    rs_secret_warn(conf->redis_secret);
     conf->url->password = password;
 }
 

@@ -44,20 +44,23 @@ static int refuse(request_rec *r, const char *code, const char *message)
     return rs_http_error(r, HTTP_UNAUTHORIZED, code, message);
 }
 
-/* httpd wants a name for the log and for `Require user`. */
+/* httpd wants a name for the log and for `Require user`. The first of the claims that is there is
+ * it, or nobody is: empty, as no user is called. */
 static char *user_name(request_rec *r, const rs_jwt_t *jwt)
 {
     static const char *const claims[] = {"user_id", "sub", "tenant_id"};
+    const char *text = NULL, *json;
     apr_size_t i;
 
     for (i = 0; i < RS_ARRAY_LEN(claims); i++) {
-        const char *text = rs_claim_text(r->pool, rs_claim_find(jwt->claims, claims[i]));
+        rs_json_t value = rs_claim_find(jwt->claims, claims[i]);
 
-        if (text && *text) {
-            return apr_pstrdup(r->pool, text);
+        if (value.s) {
+            text = rs_claim_name(r->pool, value, &json);
+            break;
         }
     }
-    return apr_pstrdup(r->pool, "-");
+    return apr_pstrdup(r->pool, text ? text : "");
 }
 
 static int check_authn(request_rec *r)
@@ -125,14 +128,16 @@ static authz_status require_claim(request_rec *r, const char *line, const void *
 {
     rs_request_t *req = rs_request(r);
     const char *name = ap_getword_conf(r->pool, &line), *value;
-    json_t *claim;
+    rs_json_t claim = {NULL, NULL};
 
     if (!r->user) {
         return AUTHZ_DENIED_NO_USER;
     }
-    claim = req->jwt ? rs_claim_find(req->jwt->claims, name) : NULL;
-    while (claim && (value = ap_getword_conf(r->pool, &line)) && *value) {
-        if (rs_claim_has(claim, value)) {
+    if (req->jwt) {
+        claim = rs_claim_find(req->jwt->claims, name);
+    }
+    while (claim.s && (value = ap_getword_conf(r->pool, &line)) && *value) {
+        if (rs_claim_has(r->pool, claim, value)) {
             return AUTHZ_GRANTED;
         }
     }

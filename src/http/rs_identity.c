@@ -10,23 +10,24 @@
 #include "rs_identity.h"
 #include "rs_request.h"
 
-/* The claim as text; *json as it stands in the token. NULL: it is missing or no name at all. */
-static const char *claim(request_rec *r, const char *name, const char **json)
+/* Names here: "" where there is none, NULL for what cannot be one. */
+
+/* 0: there is no such claim. Else it is the name, whatever it holds: no other takes its place. */
+static int claim(request_rec *r, const char *claim_name, const char **name, const char **json)
 {
     rs_request_t *req = rs_request(r);
-    json_t *value = req->jwt ? rs_claim_find(req->jwt->claims, name) : NULL;
+    rs_json_t value = {NULL, NULL};
 
-    if (json_is_integer(value)) {
-        *json = rs_claim_text(r->pool, value);
-        return *json;
+    if (req->jwt) {
+        value = rs_claim_find(req->jwt->claims, claim_name);
     }
-    if (json_is_string(value)) {
-        const char *text = rs_claim_text(r->pool, value);
+    *name = rs_claim_name(r->pool, value, json);
+    return value.s != NULL;
+}
 
-        *json = apr_pstrcat(r->pool, "\"", text ? text : "", "\"", NULL);
-        return text;
-    }
-    return NULL;
+static const char *quoted(request_rec *r, const char *name)
+{
+    return apr_pstrcat(r->pool, "\"", name, "\"", NULL);
 }
 
 static const char *evaluate(request_rec *r, ap_expr_info_t *expr, const char **json)
@@ -39,7 +40,7 @@ static const char *evaluate(request_rec *r, ap_expr_info_t *expr, const char **j
                       problem);
         return NULL;
     }
-    *json = apr_pstrcat(r->pool, "\"", text, "\"", NULL);
+    *json = quoted(r, text);
     return text;
 }
 
@@ -50,16 +51,18 @@ static int refuse(request_rec *r, const char *code, const char *message)
 }
 
 /* Without RaglineUser: the token's user_id, else its sub; without a token, httpd's user. */
-static const char *default_user(request_rec *r, const char **json)
+static const char *user_of(request_rec *r, const char **json)
 {
-    const char *user = claim(r, "user_id", json);
+    const rs_dir_conf_t *conf = rs_conf_dir(r);
+    const char *user;
 
-    if (!user) {
-        user = claim(r, "sub", json);
+    if (conf->user) {
+        return evaluate(r, conf->user, json);
     }
-    if (!user && !rs_request(r)->jwt && r->user) {
+    if (!claim(r, "user_id", &user, json) && !claim(r, "sub", &user, json) && !rs_request(r)->jwt
+        && r->user) {
         user = r->user;
-        *json = apr_pstrcat(r->pool, "\"", user, "\"", NULL);
+        *json = quoted(r, user);
     }
     return user;
 }
@@ -67,39 +70,58 @@ static const char *default_user(request_rec *r, const char **json)
 static const char *tenant_of(request_rec *r, const char **json)
 {
     const rs_dir_conf_t *conf = rs_conf_dir(r);
+    const char *tenant;
 
-    return conf->tenant ? evaluate(r, conf->tenant, json) : claim(r, "tenant_id", json);
+    if (conf->tenant) {
+        return evaluate(r, conf->tenant, json);
+    }
+    claim(r, "tenant_id", &tenant, json);
+    return tenant;
 }
+
+static int valid(const char *name) { return name && rs_name_valid(name, strlen(name)); }
 
 const char *rs_identity_tenant(request_rec *r)
 {
     const char *json, *tenant = tenant_of(r, &json);
 
-    return tenant && rs_name_valid(tenant, strlen(tenant)) ? tenant : NULL;
+    return valid(tenant) ? tenant : NULL;
+}
+
+int rs_identity_publisher(request_rec *r, rs_identity_t *id)
+{
+    memset(id, 0, sizeof(*id));
+    id->user = "";
+    id->user_json = "null";
+    id->tenant = tenant_of(r, &id->tenant_json);
+    if (id->tenant && !*id->tenant) {
+        return refuse(r, "no_tenant", "this request names no tenant");
+    }
+    if (!valid(id->tenant)) {
+        return refuse(r, "bad_tenant",
+                      "the tenant must be an integer, or 1 to 64 of A-Z a-z 0-9 . _ @ -");
+    }
+    id->expires = rs_request(r)->jwt ? rs_request(r)->jwt->expires : 0;
+    return OK;
 }
 
 int rs_identity(request_rec *r, rs_identity_t *id)
 {
-    const rs_dir_conf_t *conf = rs_conf_dir(r);
-    const char *user;
+    const char *user, *json;
+    int status = rs_identity_publisher(r, id);
 
-    memset(id, 0, sizeof(*id));
-    id->user_json = "null";
-    id->tenant = tenant_of(r, &id->tenant_json);
-    if (!id->tenant || !*id->tenant) {
-        return refuse(r, "no_tenant", "this request names no tenant");
+    if (status != OK) {
+        return status;
     }
-    if (!rs_name_valid(id->tenant, strlen(id->tenant))) {
-        return refuse(r, "bad_tenant", "the tenant must be 1 to 64 of A-Z a-z 0-9 . _ @ -");
+    user = user_of(r, &json);
+    if (valid(user)) {
+        id->user = user;
+        id->user_json = json;
     }
-    user = conf->user ? evaluate(r, conf->user, &id->user_json) : default_user(r, &id->user_json);
-    if (user && *user && !rs_name_valid(user, strlen(user))) {
-        return refuse(r, "bad_user", "the user must be 1 to 64 of A-Z a-z 0-9 . _ @ -");
+    else if ((!user || *user) && rs_conf_dir(r)->user_only) {
+        /* Where no user is asked for, one that cannot be is none. */
+        return refuse(r, "bad_user",
+                      "the user must be an integer, or 1 to 64 of A-Z a-z 0-9 . _ @ -");
     }
-    id->user = user ? user : "";
-    if (!*id->user) {
-        id->user_json = "null";
-    }
-    id->expires = rs_request(r)->jwt ? rs_request(r)->jwt->expires : 0;
     return OK;
 }

@@ -19,7 +19,10 @@ typedef struct {
 /* The tenant; NULL: the request names none, or not a valid one. */
 const char *rs_identity_tenant(request_rec *r);
 
-/* OK; or a status to return, its error noted, when there is no tenant or a name is not allowed. */
+/* OK; or a status to return, its error noted: there is no tenant, or a name cannot be one. */
 int rs_identity(request_rec *r, rs_identity_t *id);
+
+/* The same of who is nobody but the tenant's: no user is asked for. */
+int rs_identity_publisher(request_rec *r, rs_identity_t *id);
 
 #endif

@@ -38,7 +38,7 @@ static int settle_tenant(rs_publish_t *pub, rs_publish_item_t *item, const rs_st
     if (pub->dir->publish_any_tenant) {
         if (!item->tenant && !literal) {
             if (!pub->tenant) {
-                if ((status = rs_identity(pub->r, &id)) != OK) {
+                if ((status = rs_identity_publisher(pub->r, &id)) != OK) {
                     return status;
                 }
                 pub->tenant = id.tenant;
@@ -215,7 +215,7 @@ int rs_publish_handler(request_rec *r)
         return status;
     }
     if (!pub.dir->publish_any_tenant) {
-        if ((status = rs_identity(r, &id)) != OK) {
+        if ((status = rs_identity_publisher(r, &id)) != OK) {
             return status;
         }
         pub.tenant = id.tenant;

@@ -72,6 +72,32 @@ static int unsupported(request_rec *r, const char *message)
     return rs_http_error(r, HTTP_UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", message);
 }
 
+/* What mod_deflate unpacks it takes out of the header, when the body is read. */
+static int packed(request_rec *r)
+{
+    const char *coding = apr_table_get(r->headers_in, "Content-Encoding");
+
+    return coding && *coding && ap_cstr_casecmp(coding, "identity");
+}
+
+static int is_unpacked(request_rec *r)
+{
+    const ap_filter_t *f;
+
+    for (f = r->input_filters; f; f = f->next) {
+        if (!ap_cstr_casecmp(f->frec->name, "DEFLATE")) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+static int packed_body(request_rec *r)
+{
+    return unsupported(r, "the body is compressed: send it without Content-Encoding, or let httpd "
+                          "unpack gzip by SetInputFilter DEFLATE at this location");
+}
+
 /* The HTTP binding, 3: a type of CloudEvents comes before headers of CloudEvents. */
 static int choose_form(rs_publish_head_t *head, request_rec *r)
 {
@@ -114,6 +140,9 @@ int rs_publish_check_head(rs_publish_head_t *head, request_rec *r, const rs_serv
     if ((status = choose_form(head, r)) != OK) {
         return status;
     }
+    if (packed(r) && !is_unpacked(r)) {
+        return packed_body(r);
+    }
     if (length && (apr_strtoff(&n, length, &end, 10) != APR_SUCCESS || *end || n < 0)) {
         return rs_http_error(r, HTTP_BAD_REQUEST, "bad_request", "Content-Length is not a number");
     }
@@ -135,7 +164,8 @@ static int read_failed(request_rec *r, apr_status_t rv)
     case HTTP_REQUEST_TIME_OUT:
         return rs_http_error(r, status, "timeout", "the body did not arrive in time");
     case HTTP_BAD_REQUEST:
-        return rs_http_error(r, status, "bad_request", "the body did not arrive whole");
+        return rs_http_error(r, status, "bad_request",
+                             "the body did not arrive whole, or cannot be unpacked");
     default:
         return status; /* a filter has answered already, or httpd knows better */
     }
@@ -183,6 +213,9 @@ static int read_body(request_rec *r, rs_buf_t *out, apr_off_t limit)
         apr_brigade_cleanup(bb);
         if (rv != APR_SUCCESS) {
             return read_failed(r, rv);
+        }
+        if (packed(r)) {
+            return packed_body(r);
         }
         if ((apr_off_t)out->len > limit) {
             return too_large(r, limit);

@@ -79,21 +79,25 @@ static int header_parser(request_rec *r)
     return rs_request_kind(r) == RS_KIND_NONE ? DECLINED : rs_cors(r);
 }
 
-/* A URL below a stream's location that is no location itself is not there. Where the location is a
- * pattern, the pattern says what is. */
-static int is_a_location(request_rec *r)
+/* A URL below a location of ours that is no location itself is not there, but for what the health
+ * check has there. */
+static int is_there(request_rec *r, rs_kind_t kind)
 {
-    return !rs_conf_dir(r)->path_literal || rs_conf_location(r);
+    const char *below = kind == RS_KIND_NONE ? NULL : rs_conf_below(r);
+
+    return !below
+           || (kind == RS_KIND_HEALTH && (!strcmp(below, "/live") || !strcmp(below, "/ready")));
 }
 
 static int handler(request_rec *r)
 {
-    switch (rs_request_kind(r)) {
+    rs_kind_t kind = rs_request_kind(r);
+
+    if (!is_there(r, kind)) {
+        return rs_http_error(r, HTTP_NOT_FOUND, "not_found", "there is no endpoint with this path");
+    }
+    switch (kind) {
     case RS_KIND_SSE:
-        if (!is_a_location(r)) {
-            return rs_http_error(r, HTTP_NOT_FOUND, "not_found",
-                                 "there is no endpoint with this path");
-        }
         return rs_sse_handler(r);
     case RS_KIND_PUBLISH:
         return rs_publish_handler(r);

@@ -57,6 +57,14 @@ void rs_backfill_verdict(rs_client_t *client, const char *recovery, const char *
     client->reason = reason;
 }
 
+/* An id that is none stays the reason, whatever becomes of the place it was given instead. */
+void rs_backfill_reset(rs_client_t *client, const char *reason)
+{
+    if (!client->reason || strcmp(client->reason, "unknown") != 0) {
+        rs_backfill_verdict(client, "reset", reason);
+    }
+}
+
 /* At its position; number 0 where the topic does not hold that: then the streamer has it fetched.
  */
 static void place_at(rs_client_t *client)
@@ -105,7 +113,7 @@ void rs_backfill_judge(rs_client_t *client, const rs_history_t *history)
 
     if (kind > RS_VERDICT_ASK) {
         if (!client->reason || kind == RS_VERDICT_LOST) {
-            rs_backfill_verdict(client, "reset", rs_verdict_reason(kind));
+            rs_backfill_reset(client, rs_verdict_reason(kind));
         }
         client->first = first;
     }
@@ -140,7 +148,7 @@ static void apply_known_limit(const rs_backfill_t *b, rs_client_t *client)
         }
     }
     if (beyond && client->resuming) {
-        rs_backfill_verdict(client, "reset", "limit");
+        rs_backfill_reset(client, "limit");
     }
 }
 
@@ -191,11 +199,12 @@ int rs_backfill_place(rs_hub_t *hub, rs_client_t *client)
     client->resume->own.n = topic->nstreams;
     client->resume->own.tags = &topic->tags;
     rs_backfill_verdict(client, client->reason ? "reset" : "new", client->reason);
+    client->resume->announce =
+        *client->cursor || client->reason || client->resuming || client->profile->start_last;
     if (!*client->cursor && !client->resuming && !client->profile->start_last) {
         place_live(client);
         return 1;
     }
-    client->resume->announce = 1;
     if (*client->cursor && !client->resuming) {
         if (!rs_backfill_reads(client)) {
             rs_backfill_verdict(client, "reset", "unknown");
@@ -250,7 +259,7 @@ void rs_backfill_forgot(rs_topic_t *topic)
 
     if (b && b->topic) {
         topic->backfill = NULL;
-        rs_backfill_drop_chunks(b);
+        rs_backfill_refuse(b);
         free(b);
         return;
     }
@@ -313,7 +322,7 @@ void rs_backfill_close(rs_source_t *source)
 
     while ((b = source->backfills)) {
         source->backfills = b->next;
-        rs_backfill_drop_chunks(b);
+        rs_backfill_refuse(b);
         free(b);
     }
 }

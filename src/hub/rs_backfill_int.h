@@ -20,6 +20,7 @@ typedef struct {
     redisReply *chunk; /* entries, newest first */
     size_t next;       /* in the chunk */
     int asked;         /* how many entries a chunk has if there may be more */
+    rs_known_t known;  /* of the key, when that was asked */
 } part_t;
 
 struct rs_backfill_t {
@@ -58,6 +59,7 @@ struct rs_backfill_t {
 /* rs_backfill.c: history is kept from now on, if it is not yet. */
 void rs_backfill_keep(rs_backfill_t *b, apr_time_t now);
 void rs_backfill_verdict(rs_client_t *client, const char *recovery, const char *reason);
+void rs_backfill_reset(rs_client_t *client, const char *reason);
 
 /* Whether the client, at its position, has everything after it, and the verdict that follows. */
 void rs_backfill_judge(rs_client_t *client, const rs_history_t *history);
@@ -70,6 +72,8 @@ void rs_backfill_merge(rs_backfill_t *b);
 
 /* rs_backfill_pass.c */
 void rs_backfill_pass_init(rs_job_t *job);
-void rs_backfill_drop_chunks(rs_backfill_t *b);
+
+/* Everybody who waits is sent away for a while: Redis does not answer, or this is the end. */
+void rs_backfill_refuse(rs_backfill_t *b);
 
 #endif

@@ -144,6 +144,7 @@ static void ask_history(rs_backfill_t *b, int k)
 {
     const char *argv[] = {"XINFO", "STREAM", b->key[k]->name};
 
+    b->part[k].known = b->key[k]->now;
     b->asked[b->nasked].k = k;
     b->asked[b->nasked++].history = 1;
     rs_loader_ask(b->source->loader, RS_ARRAY_LEN(argv), argv);
@@ -185,6 +186,7 @@ static rs_id_t reached(const rs_backfill_t *b, int k)
 
 static void complete(rs_backfill_t *b)
 {
+    static const rs_id_t beginning = {0, 0};
     rs_topic_t *topic;
     int k;
 
@@ -192,7 +194,7 @@ static void complete(rs_backfill_t *b)
         rs_id_t id = reached(b, k);
 
         if (b->limited) {
-            b->limit_at[k] = id;
+            b->limit_at[k] = b->part[k].done ? beginning : b->part[k].upper;
             b->known_limit = b->limit;
         }
         if (!b->forgot) {
@@ -214,7 +216,6 @@ static void settle(rs_backfill_t *b, rs_client_t *client)
 
     client->topic->pass_after = rs_clock_now() + AGAIN;
     client->resume->unmeasured = b->full;
-    client->resume->scanned = b->scanned;
     if (client->resuming) {
         rs_backfill_judge(client, b->history);
     }
@@ -222,7 +223,7 @@ static void settle(rs_backfill_t *b, rs_client_t *client)
         if (rs_id_cmp(own->pos[k], b->part[k].upper) < 0) {
             own->pos[k] = b->part[k].upper;
             if (client->resuming) {
-                rs_backfill_verdict(client, "reset", "limit");
+                rs_backfill_reset(client, "limit");
             }
         }
     }
@@ -303,9 +304,11 @@ static void pass_reply(rs_job_t *job, int n, redisReply **reply, int last)
     if (rs_reply_is_error(*reply, "WRONGTYPE")) {
         part->done = 1;
         rs_history_none(&b->history[k]);
+        b->failed |= !rs_known_fits(&part->known, &b->history[k]);
     }
     else if (b->asked[n].history) {
-        b->failed |= !rs_history_parse(&b->history[k], *reply);
+        b->failed |= !rs_history_parse(&b->history[k], *reply)
+                     || !rs_known_fits(&part->known, &b->history[k]);
     }
     else if ((*reply)->type == REDIS_REPLY_ARRAY) {
         part->chunk = *reply;
@@ -328,7 +331,7 @@ static void pass_reply(rs_job_t *job, int n, redisReply **reply, int last)
 
 /* --- the end of a pass --- */
 
-void rs_backfill_drop_chunks(rs_backfill_t *b)
+static void drop_chunks(rs_backfill_t *b)
 {
     int k;
 
@@ -365,7 +368,7 @@ static void pass_over(rs_job_t *job)
     rs_backfill_t *b = (rs_backfill_t *)job;
     const rs_client_t *client;
 
-    rs_backfill_drop_chunks(b);
+    drop_chunks(b);
     refuse_riding(b); /* it failed, if anybody is left */
     for (client = b->waiting; client; client = (const rs_client_t *)client->msg.next) {
         if (rs_clock_now() >= client->topic->pass_after) {
@@ -375,14 +378,14 @@ static void pass_over(rs_job_t *job)
     }
 }
 
-static void pass_down(rs_job_t *job)
+void rs_backfill_refuse(rs_backfill_t *b)
 {
-    rs_backfill_t *b = (rs_backfill_t *)job;
-
-    rs_backfill_drop_chunks(b);
+    drop_chunks(b);
     refuse_riding(b);
     refuse_all(b->hub, &b->waiting);
 }
+
+static void pass_down(rs_job_t *job) { rs_backfill_refuse((rs_backfill_t *)job); }
 
 void rs_backfill_pass_init(rs_job_t *job)
 {

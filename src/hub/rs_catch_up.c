@@ -161,7 +161,7 @@ static int use_fetch(rs_streamer_t *s, rs_client_t *client)
     resume->scanned += f->scanned;
     rs_catch_up_forget(client);
     if (resume->unmeasured && resume->scanned > client->profile->replay_limit
-        && !limit_replay(s, client)) {
+        && !rs_topic_seek(client->topic, &resume->own) && !limit_replay(s, client)) {
         return 0;
     }
     return find_place(s, client);

@@ -36,6 +36,7 @@
 #include "rs_engine.h"
 #include "rs_fetch.h"
 #include "rs_group.h"
+#include "rs_scars.h"
 #include "rs_share.h"
 
 /* A topic without clients stays for a while: somebody whose connection broke is back by then. */
@@ -414,6 +415,9 @@ void rs_hub_end(rs_hub_t *hub)
         rs_backfill_forgot(topic);
         rs_group_forget(topic);
         rs_tenants_remove(topic);
+    }
+    for (i = 0; i < hub->nsources; i++) {
+        rs_scars_close(hub->sources[i]);
     }
     rs_buf_free(&hub->scratch);
     free(hub->dirty);

@@ -196,6 +196,8 @@ apr_status_t rs_ingest_open(rs_source_t *source, apr_pool_t *p, rs_poll_t *poll,
     source->tenants = apr_hash_make(own);
     source->share_index = apr_hash_make(own);
     rs_ring_init(&source->shares);
+    source->scar_index = apr_hash_make(own);
+    rs_ring_init(&source->scars);
     rv = rs_loader_create(&source->loader, p, poll, resolver, source->url);
     if (rv == APR_SUCCESS) {
         rv = open_reader(source, p, poll, resolver);

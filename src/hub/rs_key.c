@@ -42,7 +42,6 @@ void rs_key_publish(rs_source_t *source)
  * is appended to a topic moves it there. */
 static void each_topic(const rs_key_t *key, void (*call)(rs_topic_t *topic, const rs_key_t *key))
 {
-    const char *only = key->source->streams[key->stream].tenant_literal;
     apr_hash_index_t *i = NULL;
     rs_tenant_t *tenant = key->tenant;
     rs_topic_t *topic;
@@ -57,7 +56,7 @@ static void each_topic(const rs_key_t *key, void (*call)(rs_topic_t *topic, cons
             tenant = value;
         }
         for (topic = tenant->topics; topic; topic = topic->next) {
-            if (rs_topic_reads(topic, key) && (!only || strcmp(only, tenant->name) == 0)) {
+            if (rs_topic_reads(topic, key)) {
                 call(topic, key);
             }
         }
@@ -95,6 +94,11 @@ static void on_lost(rs_key_t *key)
     each_topic(key, break_topic);
 }
 
+static void tell_gap(rs_topic_t *topic, const rs_key_t *key)
+{
+    rs_assign_gap(topic, key, key->now.gap);
+}
+
 static void on_gap(rs_key_t *key)
 {
     rs_stream_t *stream = &key->source->streams[key->stream];
@@ -109,7 +113,22 @@ static void on_gap(rs_key_t *key)
             key->source->url->label, key->name);
     }
     rs_backfill_gap(key);
-    each_topic(key, rs_assign_gap);
+    each_topic(key, tell_gap);
+}
+
+/* It was not to be read so far, so nobody knows what it held: to those who are there already that
+ * is a gap. */
+static void begin_topic(rs_topic_t *topic, const rs_key_t *key)
+{
+    int i, there = 0;
+
+    rs_topic_begin(topic, key);
+    for (i = 0; i < RS_STREAMERS_MAX; i++) {
+        there |= topic->follows[i] && topic->follows[i]->clients;
+    }
+    if (there && (key->now.at.ms || key->now.at.seq)) {
+        rs_assign_gap(topic, key, key->now.at);
+    }
 }
 
 /* 0: what is in hand does not count. */
@@ -120,7 +139,7 @@ static int look(rs_key_t *key, const rs_history_t *history, const rs_hand_t *han
 
     moved(key);
     if (!was_sure) {
-        each_topic(key, rs_topic_begin);
+        each_topic(key, begin_topic);
     }
     if (what == RS_LOOK_LOST) {
         on_lost(key);

@@ -16,7 +16,18 @@ static int is_older_copy(const rs_known_t *k, const rs_history_t *h)
     return rs_id_cmp(h->first, k->first) <= 0 || (!h->whole && rs_id_cmp(h->first, k->at) <= 0);
 }
 
-/* Ids went back, or it counts fewer entries than were read. */
+/* It counts fewer entries than were read, or, none of these being there any more, fewer that are
+ * gone. */
+static int counts_less(const rs_known_t *k, const rs_history_t *h, const rs_hand_t *hand)
+{
+    if (h->added < 0 || k->added < 0) {
+        return 0;
+    }
+    return h->added < k->added + hand->n
+           || (!h->empty && rs_id_cmp(h->first, k->at) > 0 && h->gone < k->added + hand->gone);
+}
+
+/* Ids went back, or it counts less. */
 static int is_another(const rs_known_t *k, const rs_history_t *h, const rs_hand_t *hand)
 {
     int order = rs_id_cmp(h->newest, hand->n ? hand->last : k->at);
@@ -24,8 +35,7 @@ static int is_another(const rs_known_t *k, const rs_history_t *h, const rs_hand_
     if (order < 0) {
         return 1;
     }
-    return h->added >= 0 && k->added >= 0 && h->added < k->added + hand->n
-           && (order > 0 || (!h->empty && !is_older_copy(k, h)));
+    return counts_less(k, h, hand) && (order > 0 || (!h->empty && !is_older_copy(k, h)));
 }
 
 /* From which id on is it read now? Readers of before are told by their ids, which must not be that
@@ -129,6 +139,13 @@ rs_look_t rs_known_look(rs_known_t *k, const rs_history_t *h, const rs_hand_t *h
     return look;
 }
 
+int rs_known_fits(const rs_known_t *k, const rs_history_t *h)
+{
+    static const rs_hand_t nothing;
+
+    return !k->sure || !is_another(k, h, &nothing);
+}
+
 void rs_known_entry(rs_known_t *k, rs_id_t id)
 {
     if (rs_id_cmp(k->first, none) == 0) {
@@ -192,13 +209,16 @@ rs_verdict_t rs_known_judge(const rs_known_t *k, rs_id_t start, rs_id_t id, cons
     if (is_foreign(k->whole, k->first, id)) {
         return say(RS_VERDICT_TRIMMED, rs_id_before(k->first), k->first);
     }
+    if (h && is_foreign(h->whole, h->first, id)) {
+        return say(RS_VERDICT_TRIMMED, rs_id_before(h->first), h->first);
+    }
     if (!ahead && rs_id_cmp(id, start) >= 0) {
         return say(RS_VERDICT_RESUMED, id, none);
     }
     if (!h) {
         return say(RS_VERDICT_ASK, id, none);
     }
-    if (rs_id_cmp(id, rs_history_floor(h)) >= 0 && !is_foreign(h->whole, h->first, id)) {
+    if (rs_id_cmp(id, rs_history_floor(h)) >= 0) {
         return say(RS_VERDICT_RESUMED, id, none);
     }
     return say(RS_VERDICT_TRIMMED, h->empty ? h->newest : rs_id_before(h->first), h->first);

@@ -59,6 +59,8 @@ struct rs_source_t {
     int behind;                      /* some stream holds more than was read */
     struct rs_loader_t *loader;      /* history */
     struct rs_backfill_t *backfills; /* one for each set of streams that needed it */
+    rs_ring_t scars;                 /* of keys that are not read any more: rs_scars.h */
+    apr_hash_t *scar_index;          /* the same by key; entries are recycled by the hash */
     rs_ring_t shares;                /* of tenants and endpoints with shared delivery */
     apr_hash_t *share_index;         /* the same by both; entries are recycled by the hash */
     apr_time_t shares_due;           /* when they are looked at next */

@@ -17,6 +17,7 @@
 #include "../proto/rs_template.h"
 #include "../redis/rs_stream_reply.h"
 #include "rs_hub.h"
+#include "rs_scars.h"
 
 #define KEY_OF_WATCH(w) ((rs_key_t *)((char *)(w)-offsetof(rs_key_t, watch)))
 
@@ -115,17 +116,23 @@ static int take(rs_key_t *key, const rs_history_t *history)
 static int on_left_out(rs_key_t *key, const redisReply *reply)
 {
     rs_history_t history;
+    int more;
 
     key->forbidden = !leave_out(key, reply, &history);
     key->unwatched |= key->forbidden;
-    key->unseen |= key->forbidden && !key->now.sure;
     drop_held(key);
-    return key->forbidden && key->now.sure ? 0 : take(key, &history);
+    if (key->forbidden && key->now.sure) {
+        return 0;
+    }
+    more = take(key, &history);
+    key->unseen = key->forbidden;
+    return more;
 }
 
 static int on_look(rs_key_t *key, const redisReply *reply)
 {
     rs_history_t history;
+    int more;
 
     if (rs_reply_is_error(reply, "WRONGTYPE") || rs_reply_is_error(reply, "NOPERM")) {
         return on_left_out(key, reply);
@@ -140,10 +147,12 @@ static int on_look(rs_key_t *key, const redisReply *reply)
         return 0;
     }
     if (key->unseen) {
-        key->unseen = key->now.sure = 0; /* it begins here, not at its oldest entry */
+        key->now.sure = 0; /* it begins here, not at its oldest entry */
     }
     key->left_out = key->forbidden = 0;
-    return take(key, &history);
+    more = take(key, &history);
+    key->unseen = 0;
+    return more;
 }
 
 static int on_reply(rs_watch_t *watch, int n, redisReply **reply, int last)
@@ -191,6 +200,7 @@ rs_key_t *rs_tenant_key_open(rs_tenant_t *tenant, int stream)
         key->watch.reply = on_reply;
         key->next = tenant->keys;
         tenant->keys = key;
+        rs_scars_apply(source, key->name, &key->now);
         rs_watcher_add(source->watcher, &key->watch);
     }
     key->topics++;
@@ -205,6 +215,7 @@ void rs_tenant_key_close(rs_key_t *key)
         return;
     }
     rs_key_publish(key->source); /* it is in no list any more */
+    rs_scars_keep(key->source, key->name, &key->now);
     drop_held(key);
     rs_watcher_remove(key->source->watcher, &key->watch);
     for (link = &key->tenant->keys; *link != key; link = &(*link)->next) {

@@ -123,50 +123,50 @@ static void take_attributes(rs_publish_item_t *item, apr_pool_t *p, const rs_clo
 
 /* --- JSON --- */
 
-/* null is as if it were not there. Only tenants and users may be integers. */
-static const char *attribute(apr_pool_t *p, const json_t *value, int may_be_integer)
-{
-    const char *text = NULL;
+enum { SPECVERSION, ID, SOURCE, TYPE, STREAM, TENANT, USER, DATATYPE, DATA, DATA_BASE64, MEMBERS };
+static const char *const members[MEMBERS] = {
+    "specversion", "id",     "source",          "type", "raglinestream",
+    "tenantid",    "userid", "datacontenttype", "data", "data_base64"};
 
-    if (!value || json_is_null(value)) {
+static int stranger(rs_json_t name)
+{
+    return !rs_cloudevent_name_valid(name.s + 1, (apr_size_t)(name.end - name.s) - 2);
+}
+
+/* null is as if it were not there. Only tenants and users may be integers. */
+static const char *attribute(apr_pool_t *p, rs_json_t value, int may_be_integer)
+{
+    const char *text;
+
+    if (rs_json_kind(value) == '\0' || rs_json_kind(value) == 'n') {
         return NULL;
     }
-    if (may_be_integer || json_is_string(value)) {
-        text = rs_publish_text(p, value);
-    }
+    text = may_be_integer ? rs_publish_name(p, value) : rs_json_string(p, value);
     return text ? text : "";
 }
 
-void rs_cloudevent_read(rs_publish_item_t *item, apr_pool_t *p, const json_t *object, rs_text_t *t)
+void rs_cloudevent_read(rs_publish_item_t *item, apr_pool_t *p, rs_json_t object)
 {
-    rs_cloudevent_t event = {NULL, NULL, NULL, NULL, NULL, NULL, NULL};
-    rs_text_t data = {NULL, NULL}, name, value;
+    rs_json_t found[MEMBERS];
+    rs_cloudevent_t event;
     const char *media;
 
-    t->s++;
-    while (rs_text_member(t, &name, &value)) {
-        const char *s = name.s + 1; /* within the quotes */
-        apr_size_t n = (apr_size_t)(name.end - name.s) - 2;
-
-        if (n == 4 && !memcmp(s, "data", 4)) {
-            data = value;
-        }
-        else if (!(n == 11 && !memcmp(s, "data_base64", 11)) && !rs_cloudevent_name_valid(s, n)) {
-            rs_publish_refuse(item, "unknown_member",
-                              "names of attributes have lower-case letters and digits only");
-        }
+    memset(found, 0, sizeof(found));
+    if (rs_publish_members(item, object, members, found, MEMBERS, stranger)) {
+        rs_publish_refuse(item, "unknown_member",
+                          "names of attributes have lower-case letters and digits only");
     }
-    event.specversion = attribute(p, json_object_get(object, "specversion"), 0);
-    event.id = attribute(p, json_object_get(object, "id"), 0);
-    event.source = attribute(p, json_object_get(object, "source"), 0);
-    event.type = attribute(p, json_object_get(object, "type"), 0);
-    event.stream = attribute(p, json_object_get(object, "raglinestream"), 0);
-    event.tenant = attribute(p, json_object_get(object, "tenantid"), 1);
-    event.user = attribute(p, json_object_get(object, "userid"), 1);
+    event.specversion = attribute(p, found[SPECVERSION], 0);
+    event.id = attribute(p, found[ID], 0);
+    event.source = attribute(p, found[SOURCE], 0);
+    event.type = attribute(p, found[TYPE], 0);
+    event.stream = attribute(p, found[STREAM], 0);
+    event.tenant = attribute(p, found[TENANT], 1);
+    event.user = attribute(p, found[USER], 1);
     take_attributes(item, p, &event);
-    media = attribute(p, json_object_get(object, "datacontenttype"), 0);
-    rs_cloudevent_data(item, p, media && !*media ? RS_MEDIA_OTHER : rs_media_type(media), data,
-                       json_object_get(object, "data"), json_object_get(object, "data_base64"));
+    media = attribute(p, found[DATATYPE], 0);
+    rs_cloudevent_data(item, p, media && !*media ? RS_MEDIA_OTHER : rs_media_type(media),
+                       found[DATA], found[DATA_BASE64]);
 }
 
 /* --- binary mode --- */
@@ -211,7 +211,7 @@ rs_publish_body_t *rs_cloudevent_binary(apr_pool_t *p, const rs_cloudevent_t *ev
                                         rs_media_t media, const char *data, apr_size_t len)
 {
     rs_publish_body_t *b = apr_pcalloc(p, sizeof(*b));
-    rs_text_t text = {data, data + len};
+    rs_json_t text = {data, data + len};
 
     b->items = apr_pcalloc(p, sizeof(*b->items));
     b->count = 1;

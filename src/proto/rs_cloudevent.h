@@ -27,8 +27,8 @@ const char **rs_cloudevent_attribute(rs_cloudevent_t *event, const char *name, a
 /* Whether an attribute may be called so: lower-case letters and digits only. */
 int rs_cloudevent_name_valid(const char *name, apr_size_t n);
 
-/* Reads one from its tree and its text, which begins at the brace; t ends behind the object. */
-void rs_cloudevent_read(rs_publish_item_t *item, apr_pool_t *p, const json_t *object, rs_text_t *t);
+/* Reads one. */
+void rs_cloudevent_read(rs_publish_item_t *item, apr_pool_t *p, rs_json_t object);
 
 /* Binary mode: the value of a header, perhaps quoted and percent-encoded. "": it is no text. */
 const char *rs_cloudevent_header(apr_pool_t *p, const char *value);

@@ -26,20 +26,20 @@ static void no_data(rs_publish_item_t *item)
     item->payload_len = 4;
 }
 
-static void json_bytes(rs_publish_item_t *item, apr_pool_t *p, rs_text_t data)
+static void json_bytes(rs_publish_item_t *item, apr_pool_t *p, rs_json_t data)
 {
-    const char *why = NULL;
-    json_t *tree = rs_json_read(&why, p, "the data", data, JSON_DECODE_ANY);
+    rs_json_t value;
+    const char *why = rs_json_check(&value, p, "the data", data, RS_JSON_DEPTH_MAX);
 
-    if (!tree) {
+    if (why) {
         rs_publish_refuse(item, "invalid_data", why);
-        return;
     }
-    json_decref(tree);
-    item->payload = rs_text_compact(&item->payload_len, p, data);
+    else {
+        item->payload = rs_json_compact(&item->payload_len, p, value);
+    }
 }
 
-static void text_bytes(rs_publish_item_t *item, apr_pool_t *p, rs_text_t data)
+static void text_bytes(rs_publish_item_t *item, apr_pool_t *p, rs_json_t data)
 {
     apr_size_t n = (apr_size_t)(data.end - data.s);
     rs_buf_t b = RS_BUF_INIT;
@@ -59,7 +59,7 @@ static void text_bytes(rs_publish_item_t *item, apr_pool_t *p, rs_text_t data)
     rs_buf_free(&b);
 }
 
-void rs_cloudevent_bytes(rs_publish_item_t *item, apr_pool_t *p, rs_media_t media, rs_text_t data)
+void rs_cloudevent_bytes(rs_publish_item_t *item, apr_pool_t *p, rs_media_t media, rs_json_t data)
 {
     if (media == RS_MEDIA_TEXT) {
         text_bytes(item, p, data);
@@ -86,7 +86,7 @@ static int base64_digit(char c)
 }
 
 /* RFC 4648, 4: padded, and without anything else in it. 0: it is not that. */
-static int base64_decode(rs_text_t *out, apr_pool_t *p, const char *s, apr_size_t n)
+static int base64_decode(rs_json_t *out, apr_pool_t *p, const char *s, apr_size_t n)
 {
     apr_size_t pad = n >= 4 ? (s[n - 1] == '=') + (s[n - 1] == '=' && s[n - 2] == '=') : 0, i;
     char *o = apr_palloc(p, n / 4 * 3 + 1);
@@ -114,38 +114,41 @@ static int base64_decode(rs_text_t *out, apr_pool_t *p, const char *s, apr_size_
 }
 
 /* JSON in JSON is what it is; text is a JSON string, which is a payload as it stands. */
-static void json_data(rs_publish_item_t *item, apr_pool_t *p, rs_media_t media, rs_text_t text,
-                      const json_t *data)
+static void json_data(rs_publish_item_t *item, apr_pool_t *p, rs_media_t media, rs_json_t data)
 {
     if (!rs_cloudevent_takes(media)) {
         rs_publish_refuse(item, "unsupported_data", unsupported);
     }
-    else if (media == RS_MEDIA_TEXT && !json_is_string(data)) {
+    else if (media == RS_MEDIA_TEXT && rs_json_kind(data) != '"') {
         rs_publish_refuse(item, "invalid_data",
                           "data must be a string, since datacontenttype says that it is text");
     }
     else {
-        item->payload = rs_text_compact(&item->payload_len, p, text);
+        item->payload = rs_json_compact(&item->payload_len, p, data);
     }
 }
 
-void rs_cloudevent_data(rs_publish_item_t *item, apr_pool_t *p, rs_media_t media, rs_text_t text,
-                        const json_t *data, const json_t *base64)
+static int is_there(rs_json_t value)
 {
-    int has_data = data && !json_is_null(data), has_base64 = base64 && !json_is_null(base64);
-    rs_text_t bytes;
+    return rs_json_kind(value) != '\0' && rs_json_kind(value) != 'n';
+}
 
-    if (has_data && has_base64) {
+void rs_cloudevent_data(rs_publish_item_t *item, apr_pool_t *p, rs_media_t media, rs_json_t data,
+                        rs_json_t base64)
+{
+    const char *text = rs_json_string(p, base64);
+    rs_json_t bytes;
+
+    if (is_there(data) && is_there(base64)) {
         rs_publish_refuse(item, "invalid_data", "data and data_base64 exclude each other");
     }
-    else if (has_data) {
-        json_data(item, p, media, text, data);
+    else if (is_there(data)) {
+        json_data(item, p, media, data);
     }
-    else if (!has_base64) {
+    else if (!is_there(base64)) {
         no_data(item);
     }
-    else if (!json_is_string(base64)
-             || !base64_decode(&bytes, p, json_string_value(base64), json_string_length(base64))) {
+    else if (!text || !base64_decode(&bytes, p, text, strlen(text))) {
         rs_publish_refuse(item, "invalid_data",
                           "data_base64 must be a string in base64, with its padding");
     }

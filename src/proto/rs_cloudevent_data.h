@@ -10,12 +10,11 @@
 #include "rs_media_type.h"
 #include "rs_publish_body.h"
 
-/* Of a CloudEvent in JSON: `text` and `data` are its member data, `base64` is data_base64. NULL:
- * not there. */
-void rs_cloudevent_data(rs_publish_item_t *item, apr_pool_t *p, rs_media_t media, rs_text_t text,
-                        const json_t *data, const json_t *base64);
+/* Of a CloudEvent in JSON, its members data and data_base64. */
+void rs_cloudevent_data(rs_publish_item_t *item, apr_pool_t *p, rs_media_t media, rs_json_t data,
+                        rs_json_t base64);
 
 /* Data as it is, whatever it was wrapped in. */
-void rs_cloudevent_bytes(rs_publish_item_t *item, apr_pool_t *p, rs_media_t media, rs_text_t data);
+void rs_cloudevent_bytes(rs_publish_item_t *item, apr_pool_t *p, rs_media_t media, rs_json_t data);
 
 #endif

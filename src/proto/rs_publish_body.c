@@ -19,14 +19,33 @@ void rs_publish_refuse(rs_publish_item_t *item, const char *code, const char *re
     }
 }
 
-const char *rs_publish_text(apr_pool_t *p, const json_t *value)
+const char *rs_publish_name(apr_pool_t *p, rs_json_t value)
 {
-    if (json_is_integer(value)) {
-        return apr_psprintf(p, "%" APR_INT64_T_FMT, (apr_int64_t)json_integer_value(value));
+    apr_int64_t n;
+
+    return rs_json_integer(&n, value) ? apr_psprintf(p, "%" APR_INT64_T_FMT, n)
+                                      : rs_json_string(p, value);
+}
+
+int rs_publish_members(rs_publish_item_t *item, rs_json_t object, const char *const *names,
+                       rs_json_t *values, int n, int (*stranger)(rs_json_t name))
+{
+    rs_json_t inside = rs_json_inside(object), name, value;
+    int which, strangers = 0;
+
+    while (rs_json_member(&inside, &name, &value)) {
+        which = rs_json_which(name, names, n);
+        if (which < 0) {
+            strangers += !stranger || stranger(name);
+        }
+        else if (values[which].s) {
+            rs_publish_refuse(item, "invalid_event", "an event has the same member twice");
+        }
+        else {
+            values[which] = value;
+        }
     }
-    return json_is_string(value)
-               ? apr_pstrmemdup(p, json_string_value(value), json_string_length(value))
-               : NULL;
+    return strangers;
 }
 
 static int is_reserved(const char *type)
@@ -62,86 +81,52 @@ void rs_publish_event_type(rs_publish_item_t *item, apr_pool_t *p, const char *t
     }
 }
 
-/* The names as they stand in the text, in quotes. Escapes in them are not looked through: a
- * member's name that needs none and has some is not one of ours. */
-static int name_is(rs_text_t name, const char *want)
+enum { STREAM, EVENT_TYPE, PAYLOAD, TENANT_ID, USER_ID, EVENT_ID, MEMBERS };
+static const char *const members[MEMBERS] = {"stream",    "event_type", "payload",
+                                             "tenant_id", "user_id",    "event_id"};
+
+/* A tenant or a user: a string or an integer. NULL: there is none, or it was refused. */
+static const char *name_member(rs_publish_item_t *item, apr_pool_t *p, rs_json_t value,
+                               const char *code, const char *reason)
 {
-    size_t n = (size_t)(name.end - name.s);
+    const char *s = value.s ? rs_publish_name(p, value) : NULL;
 
-    return n == strlen(want) && memcmp(name.s, want, n) == 0;
-}
-
-static int known_member(rs_text_t name)
-{
-    static const char *const names[] = {"\"stream\"",    "\"event_type\"", "\"payload\"",
-                                        "\"tenant_id\"", "\"user_id\"",    "\"event_id\""};
-    size_t i;
-
-    for (i = 0; i < RS_ARRAY_LEN(names); i++) {
-        if (name_is(name, names[i])) {
-            return 1;
-        }
-    }
-    return 0;
-}
-
-/* Goes through an object's text: finds the payload and strangers. Ends behind the object. */
-static void walk_object(rs_publish_item_t *item, apr_pool_t *p, rs_text_t *t)
-{
-    rs_text_t name, value;
-
-    t->s++;
-    while (rs_text_member(t, &name, &value)) {
-        if (!known_member(name)) {
-            rs_publish_refuse(item, "unknown_member",
-                              "an event has the members stream, event_type, payload and, if "
-                              "wanted, tenant_id, user_id and event_id; this one has another");
-        }
-        else if (name_is(name, "\"payload\"")) {
-            item->payload = rs_text_compact(&item->payload_len, p, value);
-        }
-    }
-}
-
-static const char *string_member(apr_pool_t *p, const json_t *object, const char *name)
-{
-    const json_t *value = json_object_get(object, name);
-
-    return json_is_string(value) ? rs_publish_text(p, value) : NULL;
-}
-
-/* A tenant or a user: a string or an integer. */
-static const char *name_member(rs_publish_item_t *item, apr_pool_t *p, const json_t *object,
-                               const char *name, const char *code, const char *reason)
-{
-    const json_t *value = json_object_get(object, name);
-    const char *s = rs_publish_text(p, value);
-
-    if (!value || (s && rs_name_valid(s, strlen(s)))) {
+    if (!value.s || (s && rs_name_valid(s, strlen(s)))) {
         return s;
     }
     rs_publish_refuse(item, code, reason);
     return NULL;
 }
 
-static void read_members(rs_publish_item_t *item, apr_pool_t *p, const json_t *object)
+static void read_event(rs_publish_item_t *item, apr_pool_t *p, rs_json_t object)
 {
-    item->stream = string_member(p, object, "stream");
+    rs_json_t found[MEMBERS];
+
+    memset(found, 0, sizeof(found));
+    if (rs_publish_members(item, object, members, found, MEMBERS, NULL)) {
+        rs_publish_refuse(item, "unknown_member",
+                          "an event has the members stream, event_type, payload and, if "
+                          "wanted, tenant_id, user_id and event_id; this one has another");
+    }
+    item->stream = rs_json_string(p, found[STREAM]);
     if (!item->stream || !*item->stream) {
         rs_publish_refuse(item, "invalid_stream", "stream must be the name of a stream");
     }
-    rs_publish_event_type(item, p, string_member(p, object, "event_type"), "event_type");
-    if (!item->payload) {
+    rs_publish_event_type(item, p, rs_json_string(p, found[EVENT_TYPE]), "event_type");
+    if (found[PAYLOAD].s) {
+        item->payload = rs_json_compact(&item->payload_len, p, found[PAYLOAD]);
+    }
+    else {
         rs_publish_refuse(item, "missing_payload", "payload is missing: it may be any JSON value");
     }
-    item->tenant = name_member(item, p, object, "tenant_id", "invalid_tenant_id",
+    item->tenant = name_member(item, p, found[TENANT_ID], "invalid_tenant_id",
                                "tenant_id must be an integer or a string of 1 to 64 of "
                                "A-Z a-z 0-9 . _ @ -");
-    item->user = name_member(item, p, object, "user_id", "invalid_user_id",
+    item->user = name_member(item, p, found[USER_ID], "invalid_user_id",
                              "user_id must be an integer or a string of 1 to 64 of "
                              "A-Z a-z 0-9 . _ @ -");
-    if (json_object_get(object, "event_id")) {
-        item->event_id = string_member(p, object, "event_id");
+    if (found[EVENT_ID].s) {
+        item->event_id = rs_json_string(p, found[EVENT_ID]);
         if (!item->event_id || !rs_event_type_valid(item->event_id, strlen(item->event_id))) {
             rs_publish_refuse(item, "invalid_event_id",
                               "event_id must be a string of 1 to 128 printable ASCII characters "
@@ -150,47 +135,63 @@ static void read_members(rs_publish_item_t *item, apr_pool_t *p, const json_t *o
     }
 }
 
-static void read_item(rs_publish_item_t *item, apr_pool_t *p, rs_publish_form_t form,
-                      const json_t *value, rs_text_t *t)
+static void read_item(rs_publish_body_t *b, apr_pool_t *p, rs_publish_form_t form, rs_json_t value)
 {
-    rs_text_skip_space(t);
-    if (!json_is_object(value)) {
-        rs_text_skip_value(t);
+    rs_publish_item_t *item = &b->items[b->count++];
+
+    if (rs_json_kind(value) != '{') {
         rs_publish_refuse(item, "invalid_event", "an event must be a JSON object");
     }
     else if (form == RS_PUBLISH_EVENTS) {
-        walk_object(item, p, t);
-        read_members(item, p, value);
+        read_event(item, p, value);
     }
     else {
-        rs_cloudevent_read(item, p, value, t);
+        rs_cloudevent_read(item, p, value);
     }
+    b->bad += item->code != NULL;
+}
+
+static int count_elements(rs_json_t array)
+{
+    rs_json_t inside = rs_json_inside(array), value;
+    int n = 0;
+
+    while (n <= RS_PUBLISH_ITEMS_MAX && rs_json_element(&inside, &value)) {
+        n++;
+    }
+    return n;
 }
 
 static const char *read_root(rs_publish_body_t *b, apr_pool_t *p, rs_publish_form_t form,
-                             const json_t *root, rs_text_t t)
+                             rs_json_t root)
 {
-    size_t i, n = json_is_array(root) ? json_array_size(root) : 1;
+    rs_json_t inside, value;
+    int n = 1;
 
-    b->is_array = json_is_array(root);
+    b->is_array = rs_json_kind(root) == '[';
+    if (!b->is_array && rs_json_kind(root) != '{') {
+        return "the body must be a JSON object, or an array of them";
+    }
     if (form == RS_PUBLISH_CLOUDEVENT && b->is_array) {
         return "an array of CloudEvents has the type application/cloudevents-batch+json";
     }
     if (form == RS_PUBLISH_CLOUDEVENTS && !b->is_array) {
         return "a CloudEvent that is not in an array has the type application/cloudevents+json";
     }
+    if (b->is_array) {
+        n = count_elements(root);
+    }
     if (n == 0 || n > RS_PUBLISH_ITEMS_MAX) {
         return "the array must have 1 to 1000 events";
     }
-    b->count = (int)n;
-    b->items = apr_pcalloc(p, n * sizeof(*b->items));
-    rs_text_skip_space(&t);
-    t.s += b->is_array;
-    for (i = 0; i < n; i++) {
-        read_item(&b->items[i], p, form, b->is_array ? json_array_get(root, i) : root, &t);
-        b->bad += b->items[i].code != NULL;
-        rs_text_skip_space(&t);
-        t.s += t.s < t.end; /* the comma, or the end */
+    b->items = apr_pcalloc(p, (apr_size_t)n * sizeof(*b->items));
+    if (!b->is_array) {
+        read_item(b, p, form, root);
+        return NULL;
+    }
+    inside = rs_json_inside(root);
+    while (rs_json_element(&inside, &value)) {
+        read_item(b, p, form, value);
     }
     return NULL;
 }
@@ -199,18 +200,12 @@ const char *rs_publish_body_parse(rs_publish_body_t **body, apr_pool_t *p, rs_pu
                                   const char *data, apr_size_t len)
 {
     rs_publish_body_t *b = apr_pcalloc(p, sizeof(*b));
-    rs_text_t t = {data, data + len};
-    const char *err = NULL;
-    json_t *root = rs_json_read(&err, p, "the body", t, 0);
+    rs_json_t text = {data, data + len}, root;
+    const char *err = rs_json_check(&root, p, "the body", text, RS_JSON_DEPTH_MAX);
 
-    *body = NULL;
-    if (!root) {
-        return err;
-    }
-    err = read_root(b, p, form, root, t);
-    json_decref(root);
     if (!err) {
-        *body = b;
+        err = read_root(b, p, form, root);
     }
+    *body = err ? NULL : b;
     return err;
 }

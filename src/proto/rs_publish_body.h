@@ -7,7 +7,7 @@
 #ifndef RS_PUBLISH_BODY_H
 #define RS_PUBLISH_BODY_H
 
-#include "rs_json_text.h"
+#include "../base/rs_json.h"
 
 #define RS_PUBLISH_ITEMS_MAX 1000
 
@@ -49,7 +49,12 @@ void rs_publish_refuse(rs_publish_item_t *item, const char *code, const char *re
 void rs_publish_event_type(rs_publish_item_t *item, apr_pool_t *p, const char *type,
                            const char *name);
 
-/* A string that has no NUL, which jansson has seen to, or an integer as text, or NULL. */
-const char *rs_publish_text(apr_pool_t *p, const json_t *value);
+/* A string, or an integer as text; NULL: neither. */
+const char *rs_publish_name(apr_pool_t *p, rs_json_t value);
+
+/* Finds the n members of these names in an object, and refuses one that is there twice. Returns how
+ * many others there are of which `stranger` (NULL: always) says that they should not be. */
+int rs_publish_members(rs_publish_item_t *item, rs_json_t object, const char *const *names,
+                       rs_json_t *values, int n, int (*stranger)(rs_json_t name));
 
 #endif

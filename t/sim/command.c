@@ -106,6 +106,7 @@ static void break_conn(sim_rconn_t *c)
     int i = (int)(c - sim_rconns), k;
 
     c->broken = 1;
+    memset(sim_engines[c->engine].hand_hi, 0, sizeof(sim_engines[c->engine].hand_hi));
     c->broken_at = sim_now;
     free_cmds(c->in);
     c->in = NULL;
@@ -212,15 +213,29 @@ static void learn(sim_engine_t *e, int slot, const sim_rrep_t *rep)
         int k = rep->note[i].key;
         rs_id_t last = rep->note[i].last;
 
-        for (j = rep->note[i].lo; j < rep->note[i].hi; j++) {
+        if (rep->note[i].hi > rep->note[i].lo) {
+            e->hand_lo[k] = rep->note[i].lo;
+            e->hand_hi[k] = rep->note[i].hi;
+            e->hand_removals[k] = rep->note[i].removals;
+        }
+        /* What was read counts when Redis has said afterwards that it is still the same stream. */
+        for (j = e->hand_lo[k]; rep->note[i].info && j < e->hand_hi[k]; j++) {
             sim_entry_t *entry = &sim_entries[sim_keys[k].all[j]];
 
-            if (entry->how == SIM_PRESENT || entry->removed > rep->note[i].removals) {
+            if (rs_id_cmp(entry->id, last) <= 0
+                && (entry->how == SIM_PRESENT || entry->removed > e->hand_removals[k])) {
                 entry->read_by |= (uint8_t)(1 << slot);
             }
         }
+        if (rep->note[i].info) {
+            e->hand_hi[k] = 0;
+        }
+        if (rep->note[i].info && (last.ms || last.seq)) {
+            e->looked[k] |= (uint64_t)1 << (rep->note[i].epoch & 63);
+        }
         if (rep->note[i].info && rs_id_cmp(last, e->max_seen[k]) < 0) {
             e->saw_loss[k] = (int)rep->note[i].epoch;
+            e->born[k] = last;
             e->max_seen[k] = last;
         }
         if (rs_id_cmp(last, e->max_seen[k]) > 0) {

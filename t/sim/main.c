@@ -25,12 +25,12 @@
 #define RUN_LIMIT 60 /* seconds */
 
 const char *const sim_stat_names[SIM_S_MAX] = {
-    "runs",        "actions",     "turns",        "commands",       "entries",
-    "connects",    "refused",     "new",          "resumed",        "trimmed",
-    "limit",       "redis_reset", "unknown",      "later_trimmed",  "later_redis_reset",
-    "too_big",     "events",      "caught_up",    "heartbeats",     "draining",
-    "unavailable", "slow",        "cuts",         "failovers",      "kills",
-    "drains",      "settles",     "group_starts", "partial_writes",
+    "runs",        "actions",     "turns",   "commands",      "entries",
+    "connects",    "refused",     "new",     "resumed",       "trimmed",
+    "limit",       "redis_reset", "unknown", "later_trimmed", "later_redis_reset",
+    "later_limit", "too_big",     "events",  "caught_up",     "heartbeats",
+    "draining",    "unavailable", "slow",    "cuts",          "failovers",
+    "kills",       "drains",      "settles", "group_starts",  "partial_writes",
 };
 
 typedef struct {

@@ -112,6 +112,8 @@ void sim_engine_start(int n)
     }
     memset(e, 0, sizeof(*e));
     memset(e->saw_loss, 0xff, sizeof(e->saw_loss));
+    memset(e->looked, 0, sizeof(e->looked));
+    memset(e->hand_hi, 0, sizeof(e->hand_hi));
     for (i = 0; i < sim_nentries; i++) {
         sim_entries[i].read_by &= (uint8_t) ~(1 << n);
     }

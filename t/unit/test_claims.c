@@ -11,13 +11,15 @@
 #include "tap.h"
 
 static apr_pool_t *pool;
+static const rs_json_t nothing = {NULL, NULL};
 
-static json_t *claims_of(const char *text)
+static rs_json_t claims_of(const char *text)
 {
-    json_t *json = json_loads(text, JSON_DECODE_ANY, NULL);
+    rs_json_t json = {text, text + strlen(text)};
+    const char *why = rs_json_check(&json, pool, "the test", json, RS_JSON_DEPTH_MAX);
 
-    if (!json) {
-        ok(0, "JSON of the test: %s", text);
+    if (why) {
+        ok(0, "JSON of the test: %s: %s", text, why);
         exit(1);
     }
     return json;
@@ -56,41 +58,37 @@ static void test_find(void)
     apr_size_t i;
 
     for (i = 0; i < RS_ARRAY_LEN(table); i++) {
-        json_t *claims = claims_of(table[i].claims);
+        rs_json_t claims = claims_of(table[i].claims);
 
         is_str(rs_claim_text(pool, rs_claim_find(claims, table[i].path)), table[i].text,
                apr_psprintf(pool, "'%s' of %s", table[i].path, table[i].claims));
-        json_decref(claims);
     }
-    ok(!rs_claim_find(NULL, "a"), "no claims");
+    ok(!rs_claim_find(nothing, "a").s, "no claims");
 }
 
 static void test_find_bounds(void)
 {
-    char path[600] = "a", *name = apr_pcalloc(pool, 400);
-    json_t *deep = json_integer(5), *wrap, *wide = json_object();
+    char path[600] = "a", name[257];
+    const char *deep = "5";
     int i;
 
     for (i = 1; i <= 17; i++) {
-        wrap = json_object();
-        json_object_set_new(wrap, "a", deep);
-        deep = wrap;
+        deep = apr_pstrcat(pool, "{\"a\":", deep, "}", NULL);
         if (i > 1) {
             strcat(path, ".a");
         }
         if (i >= 16) {
-            ok((rs_claim_find(deep, path) != NULL) == (i == 16), "%d objects deep", i);
+            ok((rs_claim_find(claims_of(deep), path).s != NULL) == (i == 16), "%d objects deep", i);
         }
     }
-    json_decref(deep);
-    memset(name, 'n', 255);
-    json_object_set_new(wide, name, json_true());
-    ok(rs_claim_find(wide, name) != NULL, "a name of 255 characters");
-    name[255] = 'n';
-    json_object_set_new(wide, name, json_true());
-    ok(rs_claim_find(wide, name) == NULL, "a name of 256 characters");
-    ok(!rs_claim_find(wide, NULL), "no path");
-    json_decref(wide);
+    for (i = 255; i <= 256; i++) {
+        memset(name, 'n', sizeof(name));
+        name[i] = '\0';
+        ok((rs_claim_find(claims_of(apr_psprintf(pool, "{\"%s\":true}", name)), name).s != NULL)
+               == (i == 255),
+           "a name of %d characters", i);
+    }
+    ok(!rs_claim_find(claims_of("{}"), NULL).s, "no path");
 }
 
 static void test_text(void)
@@ -98,24 +96,78 @@ static void test_text(void)
     static const struct {
         const char *json, *text;
     } table[] = {
-        {"\"acme\"", "acme"}, {"\"\"", ""}, {"42", "42"}, {"-1", "-1"}, {"0", "0"},
+        {"\"acme\"", "acme"},
+        {"\"\"", ""},
+        {"42", "42"},
+        {"-1", "-1"},
+        {"0", "0"},
         {"9223372036854775807", "9223372036854775807"},
-        {"-9223372036854775808", "-9223372036854775808"}, {"true", "true"}, {"false", "false"},
-        {"1.0", NULL}, {"42.5", NULL}, {"null", NULL}, {"[\"a\"]", NULL}, {"{\"a\":1}", NULL},
+        {"-9223372036854775808", "-9223372036854775808"},
+        {"true", "true"},
+        {"false", "false"},
+        {"1.0", "1"},
+        {"42.5", NULL},
+        {"null", NULL},
+        {"\"a\\u0000b\"", NULL},
+        {"\"a\\nb\"", NULL},
+        {"\"a\\u007fb\"", NULL},
+        {"\"\\u001b\"", NULL},
+        {"\"\\udc00\"", NULL},
+        {"\"\\ud83d\\ude00\"", "\xf0\x9f\x98\x80"},
+        {"1e+06", "1000000"},
+        {"1e400", NULL},
+        {"99999999999999999999", NULL},
+        {"[\"a\"]", NULL},
+        {"{\"a\":1}", NULL},
     };
-    json_t *value;
     apr_size_t i;
 
     for (i = 0; i < RS_ARRAY_LEN(table); i++) {
-        value = claims_of(table[i].json);
-        is_str(rs_claim_text(pool, value), table[i].text, table[i].json);
-        json_decref(value);
+        is_str(rs_claim_text(pool, claims_of(table[i].json)), table[i].text, table[i].json);
     }
-    is_str(rs_claim_text(pool, NULL), NULL, "nothing");
-    value = json_stringn("42\0x", 4);
-    is_str(rs_claim_text(pool, value), NULL, "a NUL within");
-    ok(!rs_claim_is(value, "42") && !rs_claim_has(value, "42"), "it equals nothing either");
-    json_decref(value);
+    is_str(rs_claim_text(pool, nothing), NULL, "nothing");
+    ok(!rs_claim_is(claims_of("\"42\\u0000x\""), "42")
+           && !rs_claim_has(pool, claims_of("\"42\\u0000x\""), "42"),
+       "what has a NUL within equals nothing");
+}
+
+/* What can name somebody, and how JSON has it. */
+static void test_name(void)
+{
+    static const struct {
+        const char *json, *name, *as;
+    } table[] = {
+        {"\"acme\"", "acme", "\"acme\""},
+        {"\"\\u0061cme\"", "acme", "\"\\u0061cme\""},
+        {"\"auth0|5f7c\"", "auth0|5f7c", "\"auth0|5f7c\""},
+        {"\"\"", "", "\"\""},
+        {"null", "", "null"},
+        {"42", "42", "42"},
+        {"1e+06", "1000000", "1000000"},
+        {"1.0", "1", "1"},
+        {"4.2", NULL, NULL},
+        {"9.007199254740993e15", NULL, NULL},
+        {"1e400", NULL, NULL},
+        {"99999999999999999999", NULL, NULL},
+        {"true", NULL, NULL},
+        {"[\"acme\"]", NULL, NULL},
+        {"{}", NULL, NULL},
+        {"\"a\\u0000b\"", NULL, NULL},
+        {"\"\\ud800\"", NULL, NULL},
+        {"\"a\\r\\nb\"", NULL, NULL},
+    };
+    const char *json, *name;
+    apr_size_t i;
+
+    for (i = 0; i < RS_ARRAY_LEN(table); i++) {
+        name = rs_claim_name(pool, claims_of(table[i].json), &json);
+        is_str(name, table[i].name, table[i].json);
+        if (table[i].as) {
+            is_str(json, table[i].as, "  as JSON has it");
+        }
+    }
+    is_str(rs_claim_name(pool, nothing, &json), "", "no claim");
+    is_str(json, "null", "  as JSON has it");
 }
 
 static void test_has(void)
@@ -146,7 +198,9 @@ static void test_has(void)
         {"\" \"", "", 0, 0},
         {"[\"read publish\"]", "publish", 0, 0},
         {"7", "7", 1, 1},
-        {"7.0", "7", 0, 0},
+        {"7.0", "7", 1, 1},
+        {"[1e400,7e0]", "7", 1, 1},
+        {"1e400", "1", 0, 0},
         {"true", "true", 1, 1},
         {"false", "true", 0, 0},
         {"null", "null", 0, 0},
@@ -155,15 +209,15 @@ static void test_has(void)
     apr_size_t i;
 
     for (i = 0; i < RS_ARRAY_LEN(table); i++) {
-        json_t *value = claims_of(table[i].json);
+        rs_json_t value = claims_of(table[i].json);
 
         ok(rs_claim_is(value, table[i].text) == table[i].is
-               && rs_claim_has(value, table[i].text) == table[i].has,
+               && rs_claim_has(pool, value, table[i].text) == table[i].has,
            "%s and '%s': is %d, has %d", table[i].json, table[i].text, table[i].is, table[i].has);
-        json_decref(value);
     }
-    ok(!rs_claim_has(NULL, "a") && !rs_claim_is(NULL, "a"), "no claim has nothing");
-    ok(!rs_claim_has(json_true(), NULL) && !rs_claim_is(json_true(), NULL), "nothing is no claim");
+    ok(!rs_claim_has(pool, nothing, "a") && !rs_claim_is(nothing, "a"), "no claim has nothing");
+    ok(!rs_claim_has(pool, claims_of("true"), NULL) && !rs_claim_is(claims_of("true"), NULL),
+       "nothing is no claim");
 }
 
 int main(void)
@@ -173,6 +227,7 @@ int main(void)
     test_find();
     test_find_bounds();
     test_text();
+    test_name();
     test_has();
     apr_pool_destroy(pool);
     return done_testing();

@@ -4,13 +4,14 @@
  */
 #include <apr_thread_proc.h>
 
+#include "../../src/auth/rs_claims.h"
 #include "jwt_verdict.h"
 
 static void test_algorithms(void)
 {
-    static const char *const algs[] = {"HS256", "HS384", "HS512", "RS256", "RS384", "RS512",
-                                       "PS256", "PS384", "PS512", "ES256", "ES384", "ES512",
-                                       "EdDSA"};
+    static const char *const algs[] = {"HS256", "HS384", "HS512", "RS256", "RS384",
+                                       "RS512", "PS256", "PS384", "PS512", "ES256",
+                                       "ES384", "ES512", "EdDSA"};
     apr_size_t i, j;
     int wrong = 0;
 
@@ -28,7 +29,7 @@ static void test_algorithms(void)
         is_str(verdict(policy_of(alg, NULL), token), NULL, alg);
     }
     is_int(wrong, 0, "each algorithm is taken by its own key and refused by the 12 others");
-    is_str(json_string_value(json_object_get(last->claims, "type")), "access", "claims are read");
+    is_str(rs_claim_text(pool, rs_claim_find(last->claims, "type")), "access", "claims are read");
     is_int(last->expires, apr_time_from_sec(1700000900), "expires");
 }
 
@@ -71,7 +72,7 @@ static void test_require(void)
         {"aud", "me", "{\"aud\":\"you me\"}", 0},
         {"level", "3", "{\"level\":3}", 1},
         {"level", "3", "{\"level\":\"3\"}", 1},
-        {"level", "3", "{\"level\":3.0}", 0},
+        {"level", "3", "{\"level\":3.0}", 1},
         {"ok", "true", "{\"ok\":true}", 1},
         {"ok", "true", "{\"ok\":false}", 0},
         {"ok", "null", "{\"ok\":null}", 0},
@@ -94,10 +95,17 @@ static void test_require(void)
            "claim \"type\" is not what RaglineJWTRequire asks", "the reason names the claim");
 }
 
+static int libjwt_takes(const rs_jwt_key_t *key, const char *token)
+{
+    rs_jwt_parts_t parts;
+
+    return !rs_jwt_split(&parts, pool, token, strlen(token)) && rs_jwt_libjwt_agrees(key, &parts);
+}
+
 static void test_typ_and_sizes(void)
 {
-    static const char *const typs[] = {"JWT", "jwt", "at+jwt", "AT+JWT", "application/at+jwt",
-                                       "application/jwt"};
+    static const char *const typs[] = {
+        "JWT", "jwt", "at+jwt", "AT+JWT", "application/at+jwt", "application/jwt"};
     static const char *const algs[] = {"HS256", "HS384", "HS512"};
     rs_jwt_policy_t *policy = policy_of("HS256", "HS384", "HS512", NULL);
     char *filler = apr_pcalloc(pool, 301);
@@ -115,15 +123,16 @@ static void test_typ_and_sizes(void)
         const char *claims = apr_psprintf(pool, "{\"a\":\"%.*s\"}", (int)n, filler);
 
         wrong += verdict(policy, token_hmac(pool, alg, apr_psprintf(pool, "{\"alg\":\"%s\"}", alg),
-                                            claims, SECRET, strlen(SECRET))) != NULL;
+                                            claims, SECRET, strlen(SECRET)))
+                 != NULL;
     }
     is_int(wrong, 0, "libjwt and we agree on tokens of 300 sizes");
-    ok(rs_jwt_libjwt_agrees(key_make("HS256", NULL), hs(JOSE("HS256"), CLAIMS)), "libjwt alone");
-    ok(!rs_jwt_libjwt_agrees(key_make("HS384", NULL), hs(JOSE("HS256"), CLAIMS)),
+    ok(libjwt_takes(key_make("HS256", NULL), hs(JOSE("HS256"), CLAIMS)), "libjwt alone");
+    ok(!libjwt_takes(key_make("HS384", NULL), hs(JOSE("HS256"), CLAIMS)),
        "is not asked to choose the algorithm");
-    ok(!rs_jwt_libjwt_agrees(key_make("RS256", NULL), hs(JOSE("HS256"), CLAIMS)),
+    ok(!libjwt_takes(key_make("RS256", NULL), hs(JOSE("HS256"), CLAIMS)),
        "and never gets a key that is no secret");
-    ok(!rs_jwt_libjwt_agrees(key_make("HS256", NULL), "e30.e30.AA"), "a token that it refuses");
+    ok(!libjwt_takes(key_make("HS256", NULL), "e30.e30.AA"), "a token that it refuses");
 }
 
 static void test_cache(void)
@@ -187,8 +196,8 @@ static void *APR_THREAD_FUNC worker_main(apr_thread_t *thread, void *data)
     for (i = 0; i < 200; i++) {
         w->wrong += rs_jwt_verify(&jwt, p, w->policy, w->good, strlen(w->good), NOW, &reason)
                     != APR_SUCCESS;
-        w->wrong += rs_jwt_verify(&jwt, p, w->policy, w->bad, strlen(w->bad), NOW, &reason)
-                    == APR_SUCCESS;
+        w->wrong +=
+            rs_jwt_verify(&jwt, p, w->policy, w->bad, strlen(w->bad), NOW, &reason) == APR_SUCCESS;
         apr_pool_clear(p);
     }
     apr_pool_destroy(p);

@@ -90,6 +90,9 @@ static void test_item(void)
     is_str(i->payload, "\"x\"", "  payload");
     i = one(HEAD "\"payload\":1,\"tenant_id\":-9223372036854775808}");
     is_str(i->tenant, "-9223372036854775808", "  the smallest tenant");
+    i = one(HEAD "\"payload\":1,\"tenant_id\":1e+06,\"user_id\":7.0}");
+    is_str(i->tenant, "1000000", "  a tenant as some languages write it");
+    is_str(i->user, "7", "  a user as some do");
 }
 
 static void test_payload(void)
@@ -103,6 +106,11 @@ static void test_payload(void)
     payload("1.10", "1.10");
     payload("1E2", "1E2");
     payload("12345678901234567", "12345678901234567");
+    payload("12345678901234567890123", "12345678901234567890123");
+    payload("-1e400", "-1e400");
+    payload("\"\\u0000\"", "\"\\u0000\"");
+    payload("[\"\\ud800\",\"\\udc00\\ud800\"]", "[\"\\ud800\",\"\\udc00\\ud800\"]");
+    payload("{\"a\":1,\"\\u0061\":2,\"\\u0000\":3}", "{\"a\":1,\"\\u0061\":2,\"\\u0000\":3}");
     payload("\"a string stays one\"", "\"a string stays one\"");
     payload(" { \"b\" : [ 1 , 2.50 , { \"x\" : \" y \" } ] ,\r\n\t\"a\" : null } ",
             "{\"b\":[1,2.50,{\"x\":\" y \"}],\"a\":null}");
@@ -150,7 +158,16 @@ static void test_refused_item(void)
     code(HEAD "\"pay\\u006coad\":1}", "unknown_member");
     code(HEAD "\"payload\":1,\"tenant_id\":\"\"}", "invalid_tenant_id");
     code(HEAD "\"payload\":1,\"tenant_id\":null}", "invalid_tenant_id");
-    code(HEAD "\"payload\":1,\"tenant_id\":1.0}", "invalid_tenant_id");
+    code(HEAD "\"payload\":1,\"tenant_id\":1.5}", "invalid_tenant_id");
+    code(HEAD "\"payload\":1,\"tenant_id\":1e400}", "invalid_tenant_id");
+    code(HEAD "\"payload\":1,\"tenant_id\":99999999999999999999}", "invalid_tenant_id");
+    code(HEAD "\"payload\":1,\"tenant_id\":\"a\\u0000b\"}", "invalid_tenant_id");
+    code(HEAD "\"payload\":1,\"user_id\":\"\\ud800\"}", "invalid_user_id");
+    code(HEAD "\"payload\":1,\"event_id\":\"e\\u0000\"}", "invalid_event_id");
+    code("{\"stream\":\"s\\u0000\",\"event_type\":\"t\",\"payload\":1}", "invalid_stream");
+    code("{\"stream\":\"s\",\"event_type\":\"t\\u0000\",\"payload\":1}", "invalid_event_type");
+    code(HEAD "\"payload\":1,\"payload\":2}", "invalid_event");
+    code(HEAD "\"payload\":1,\"tenant_id\":1,\"tenant_id\":2}", "invalid_event");
     code(HEAD "\"payload\":1,\"tenant_id\":true}", "invalid_tenant_id");
     code(HEAD "\"payload\":1,\"tenant_id\":[\"s3cret\"]}", "invalid_tenant_id");
     code(HEAD "\"payload\":1,\"tenant_id\":\"s3cret:x\"}", "invalid_tenant_id");
@@ -202,34 +219,29 @@ static char *nested(int depth)
 
 static void test_whole(void)
 {
-    char *big = malloc(2200000), *s;
+    char *big = malloc(1000000), *s;
     int i;
 
     whole("", "ends too early");
-    whole("s3cret", "not a well-formed");
-    whole("\"s3cret\"", "not a well-formed");
-    whole("42", "not a well-formed");
-    whole("{\"s3cret\"}", "not a well-formed");
+    whole("s3cret", "not well-formed");
+    whole("\"s3cret\"", "must be a JSON object, or an array");
+    whole("42", "must be a JSON object, or an array");
+    whole("{\"s3cret\"}", "not well-formed");
     whole("{\"a\":s3cret}", "line 1, column");
     whole("{\n\n  \"a\": s3cret}", "line 3, column");
     whole("{\"a\":1", "ends too early");
     whole("{\"a\":\"s3cret", "ends too early");
     whole("{\"a\":1}x", "something follows");
     whole("{\"a\":1}{\"b\":2}", "something follows");
-    whole("{\"a\":1,\"a\":2}", "twice");
-    whole(HEAD "\"payload\":{\"a\":1,\"\\u0061\":2}}", "twice");
     whole("{\"a\":\"\xff\"}", "not UTF-8");
     whole("{\"a\":\"\xed\xa0\x80\"}", "not UTF-8");
-    whole("{\"a\":\"\\ud800\"}", "not a well-formed");
-    whole("{\"a\":\"\\u0000\"}", "NUL");
-    whole_n("{\"a\":1}\0", 8, "NUL byte", "a NUL behind the end");
-    whole_n("{\"a\":[1\0]}", 10, "NUL byte", "a NUL behind a number");
-    whole("{\"a\":\"x\ny\"}", "not a well-formed");
-    whole("{\"a\":99999999999999999999}", "write it as a string");
-    whole("{\"a\":1e999}", "write it as a string");
-    whole("{\"a\":NaN}", "not a well-formed");
-    whole("{'a':1}", "not a well-formed");
-    whole("{\"a\":1,}", "not a well-formed");
+    whole_n("{\"a\":1}\0", 8, "something follows", "a NUL behind the end");
+    whole_n("{\"a\":[1\0]}", 10, "not well-formed", "a NUL behind a number");
+    whole("{\"a\":\"x\ny\"}", "not well-formed");
+    whole("\xEF\xBB\xBF{}", "byte order mark");
+    whole("{\"a\":NaN}", "not well-formed");
+    whole("{'a':1}", "not well-formed");
+    whole("{\"a\":1,}", "not well-formed");
     whole("[]", "1 to 1000");
     whole(nested(33), "32 levels");
     s = nested(32);
@@ -239,10 +251,6 @@ static void test_whole(void)
     is_str(one(strcat(s, "}"))->code, NULL, "  32 levels are good");
     memset(big, '[', 1000000);
     whole_n(big, 1000000, "32 levels", "a million brackets");
-    for (i = 0; i < 1100000; i++) {
-        memcpy(big + 2 * i, i ? ",0" : "[0", 2);
-    }
-    whole_n(big, 2200000, "1000000 values", "more than a million values");
     free(big);
 }
 

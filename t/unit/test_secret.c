@@ -120,6 +120,11 @@ static void test_file(void)
     good(put("cr", "s3cret\r", 7, 0640), "s3cret\r");
     is_int(warnings, 0, "no warning so far");
     good(put("world", "s3cret", 6, 0644), "s3cret");
+    is_int(warnings, 0, "reading is not the moment to warn");
+    rs_secret_warn(apr_pstrcat(p, "file:", dir, "/cr", NULL));
+    rs_secret_warn("secret:/etc/passwd");
+    is_int(warnings, 0, "no warning for what not everybody can read");
+    rs_secret_warn(apr_pstrcat(p, "file:", dir, "/world", NULL));
     is_int(warnings, 1, "a warning for a file that everybody can read");
     ok(strstr(warning, "/world") && strstr(warning, "chmod") && !strstr(warning, "s3cret"),
        "  which names the file and what to do");

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Tokens in the query, and who writes requests down: httpd's own access logs get none
+ * (http/rs_token_hide.c); modules that write requests as they come are warned about. Main thread.
+ */
+#include "rs_httpd.h"
+
+#include "rs_conf_check.h"
+#include "rs_conf_tree.h"
+
+static apr_array_header_t *names; /* const char * */
+
+const apr_array_header_t *rs_conf_query_tokens(void) { return names; }
+
+static void add_name(const char *name)
+{
+    int i;
+
+    for (i = 0; i < names->nelts; i++) {
+        if (!strcmp(APR_ARRAY_IDX(names, i, const char *), name)) {
+            return;
+        }
+    }
+    APR_ARRAY_PUSH(names, const char *) = name;
+}
+
+/* From which level on httpd writes request lines: trace3 (HTTP/2), trace5. */
+static void check_levels(apr_pool_t *p, server_rec *main_server)
+{
+    const server_rec *s;
+    int level = APLOG_EMERG;
+
+    for (s = main_server; s; s = s->next) {
+        level = s->log.level > level ? s->log.level : level;
+    }
+    if (level >= APLOG_TRACE3) {
+        rs_check_warn(main_server, rs_tree_find(p, ap_conftree, "LogLevel", NULL),
+                      "LogLevel: from trace3 on httpd itself writes whole requests into the error "
+                      "log, with the tokens that RaglineTokenFrom query: takes: write debug or "
+                      "less");
+    }
+}
+
+void rs_check_logs(apr_pool_t *pconf, server_rec *main_server)
+{
+    static const struct {
+        const char *directive, *arg, *sentence;
+    } loggers[] = {
+        {"ForensicLog", NULL,
+         "ForensicLog writes whole requests, with their tokens, before any module can take them "
+         "out: leave it out, or keep the log as secret as the tokens"},
+        {"DumpIOInput", "On",
+         "DumpIOInput writes whole requests, with their tokens, before any module can take them "
+         "out: leave it out"},
+    };
+    const apr_array_header_t *all = rs_conf_sections();
+    apr_size_t k;
+    int i, j;
+
+    names = apr_array_make(pconf, 2, sizeof(const char *));
+    for (i = 0; i < all->nelts; i++) {
+        const apr_array_header_t *from = APR_ARRAY_IDX(all, i, rs_section_t).conf->token_from;
+
+        for (j = 0; from && j < from->nelts; j++) {
+            const rs_token_from_t *where = &APR_ARRAY_IDX(from, j, rs_token_from_t);
+
+            if (where->from == RS_TOKEN_QUERY) {
+                add_name(where->name);
+            }
+        }
+    }
+    if (names->nelts == 0) {
+        return;
+    }
+    for (k = 0; k < RS_ARRAY_LEN(loggers); k++) {
+        const ap_directive_t *at =
+            rs_tree_find(pconf, ap_conftree, loggers[k].directive, loggers[k].arg);
+
+        if (at) {
+            rs_check_warn(main_server, at, loggers[k].sentence);
+        }
+    }
+    check_levels(pconf, main_server);
+}
