@@ -288,6 +288,9 @@ static int is_owed(const sim_conn_t *c, int k, const sim_entry_t *e)
         }
         return !sim_conf.redis6 && sim_engines[c->engine].saw_loss[c->key[k]] >= (int)e->epoch;
     case SIM_KEY_GONE:
+        if (rs_id_cmp(c->pos[k], sim_engines[c->engine].born[c->key[k]]) == 0) {
+            return 0; /* as with those that were lost */
+        }
         if (sim_conf.redis6) {
             return 0; /* it is known by what it counts */
         }
@@ -834,7 +837,7 @@ static void too_big(sim_conn_t *c, const rs_id_t *pos)
 static int may_be_reset(const sim_conn_t *c, const char *reason)
 {
     if (strcmp(reason, "trimmed") == 0) {
-        return may_be_trimmed(c, c->pos)
+        return sim_conf.redis6 || may_be_trimmed(c, c->pos)
                || gap_since(c, c->told_at < 0 ? c->submit_at - SEC(5) : c->told_at - TOLD_MARGIN);
     }
     if (strcmp(reason, "limit") == 0) { /* a cache was full, so the way back was not measured */

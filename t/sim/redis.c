@@ -257,13 +257,19 @@ void sim_redis_set_string(int k)
 
 /* --- adding --- */
 
-static rs_id_t next_id(const sim_stream_t *s)
+/* No id is used twice, as if a stream that is made anew or lost its tail were never written to in the
+ * same millisecond: two entries with one id cannot be told apart by anybody. */
+static rs_id_t next_id(const sim_key_t *key)
 {
     rs_id_t id = {(apr_uint64_t)((SIM_WALL + sim_now) / 1000), 0};
 
-    if (id.ms <= s->last.ms) {
-        id.ms = s->last.ms;
-        id.seq = s->last.seq + 1;
+    if (id.ms <= key->s.last.ms) {
+        id.ms = key->s.last.ms;
+        id.seq = key->s.last.seq + 1;
+    }
+    if (rs_id_cmp(id, key->ever) <= 0) {
+        id.ms = key->ever.ms + 1;
+        id.seq = 0;
     }
     return id;
 }
@@ -279,7 +285,7 @@ int sim_redis_add(int k, int tenant, int size)
     }
     e = &sim_entries[sim_nentries];
     memset(e, 0, sizeof(*e));
-    e->id = next_id(s);
+    e->id = key->ever = next_id(key);
     e->key = (uint8_t)k;
     e->tenant = (uint8_t)(k == 3 ? 0 : k >= SIM_OWN ? (k - SIM_OWN) / 2 : tenant);
     e->size = (uint32_t)size;

@@ -115,6 +115,7 @@ typedef struct {
 } sim_group_t;
 
 typedef struct {
+    rs_id_t ever; /* the highest id of an entry */
     char name[48], hash[80];
     int is_string, hash_is_string;
     apr_time_t noperm_until;
