@@ -313,7 +313,7 @@ void sim_redis_setid(int k, int ahead_ms)
     sim_stream_t *s = &sim_keys[k].s;
 
     if (s->exists) {
-        s->last = next_id(s);
+        s->last = next_id(&sim_keys[k]);
         s->last.ms += (apr_uint64_t)ahead_ms;
         sim_redis_changed(k);
     }
