@@ -32,8 +32,8 @@ const char *const sim_op_names[SIM_OPS] = {
     X(cache_kb)                                                                                    \
     X(max_message)                                                                                 \
     X(batch)                                                                                       \
-    X(block_ms) X(drain_ms) X(lat_us) X(split) X(empty_wakes) X(partial) X(room_kb) X(preempt)     \
-        X(redis6)
+    X(block_ms)                                                                                    \
+    X(drain_ms) X(lat_us) X(split) X(empty_wakes) X(partial) X(room_kb) X(preempt) X(redis6)
 #define LISTS(X)                                                                                   \
     X(pmask, SIM_PROFILES)                                                                         \
     X(plast, SIM_PROFILES)                                                                         \

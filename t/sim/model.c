@@ -265,7 +265,7 @@ static const char *how_text(const sim_entry_t *e)
 static int was_looked_at(const sim_conn_t *c, int k, const sim_entry_t *e)
 {
     if (c->key[k] >= SIM_OWN
-        && e->removed_at > sim_engines[c->engine].looked_time[c->key[k]] + SEC(29)) {
+        && e->removed_at > sim_engines[c->engine].looked_time[c->key[k]][e->epoch & 7] + SEC(29)) {
         return 0;
     }
     return sim_engines[c->engine].looked[c->key[k]] >> (e->epoch & 63) & 1;
@@ -300,7 +300,9 @@ static int is_owed(const sim_conn_t *c, int k, const sim_entry_t *e)
         if (sim_conf.redis6 && !(e->read_by & 1 << c->engine)) {
             return 0;
         }
-        if (e->epoch != sim_keys[c->key[k]].epoch && !was_looked_at(c, k, e)) {
+        if (e->epoch != sim_keys[c->key[k]].epoch
+            && (!was_looked_at(c, k, e)
+                || rs_id_cmp(c->pos[k], sim_engines[c->engine].born[c->key[k]]) == 0)) {
             return 0;
         }
         return c->told_at < e->removed_at;
@@ -837,7 +839,7 @@ static void too_big(sim_conn_t *c, const rs_id_t *pos)
 static int may_be_reset(const sim_conn_t *c, const char *reason)
 {
     if (strcmp(reason, "trimmed") == 0) {
-        return sim_conf.redis6 || may_be_trimmed(c, c->pos)
+        return sim_conf.redis6 || !well(sim_now) || may_be_trimmed(c, c->pos)
                || gap_since(c, c->told_at < 0 ? c->submit_at - SEC(5) : c->told_at - TOLD_MARGIN);
     }
     if (strcmp(reason, "limit") == 0) { /* a cache was full, so the way back was not measured */
