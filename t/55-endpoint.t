@@ -63,6 +63,51 @@ $health
         ErrorDocument 401 "please log in"
         ErrorDocument 403 /forbidden.html
     </Location>
+    <Location /pub>
+        SetHandler ragline-publish
+        RaglinePublish orders
+        @{[ jwt_conf() ]}
+    </Location>
+    <Location /figures>
+        SetHandler ragline-stats
+    </Location>
+</VirtualHost>
+# Sections around endpoints that only set a value.
+<VirtualHost *:\@PORT\@>
+    ServerName places.test
+    RaglineSubscribe orders
+    RaglineTenant acme
+    <Location /stream>
+        SetHandler ragline-sse
+        Require all granted
+    </Location>
+    <Location /stream/low>
+        Require all granted
+    </Location>
+    <Location /stream/slash/>
+        RaglineRetry 4s
+    </Location>
+    <LocationMatch "^/m/(a|b)\$">
+        SetHandler ragline-sse
+        RaglineProfile letters
+        Require all granted
+    </LocationMatch>
+    <Location /m>
+        RaglineRetry 5s
+    </Location>
+    <Location /if>
+        RaglineRetry 6s
+        Require all granted
+        <If "true">
+            SetHandler ragline-sse
+        </If>
+    </Location>
+    <LocationMatch "^/(stream|if)">
+        RaglineRetry 3s
+    </LocationMatch>
+    <Location /stream/*>
+        RaglineHeartbeat 9s
+    </Location>
 </VirtualHost>
 EOF
 my $root = $httpd->docroot;
@@ -118,6 +163,36 @@ for my $path ('/stream/typo', '/stream/orders/typo', '/stream/orders.json', '/st
 }
 is($httpd->request(host => 'proxy.test', path => '/stream/typo', token => $token)->status, 404,
     'also where everything else is proxied');
+
+for my $path ('/figures/x', '/figures/') {
+    is($httpd->request(host => 'plain.test', path => $path)->status, $path =~ /x/ ? 404 : 200,
+        "GET $path: below the statistics there is nothing");
+}
+is($httpd->request(host => 'plain.test', path => '/pub/x', token => $token, method => 'POST',
+    headers => ['Content-Type' => 'application/json'],
+    body => '{"event_type":"order_created","payload":{}}')->status, 404,
+    'nor below a place to publish');
+is($httpd->request(host => 'plain.test', path => '/health/live')->status, 200,
+    'health has one place more');
+is($httpd->request(host => 'plain.test', path => "/health/$_")->status, 404, "and no /$_")
+    for 'alive', 'x/live', 'live/live';
+
+# Which URLs are endpoints, and their names: by the section that has SetHandler, and by a <Location>
+# that is the URL itself. Patterns and other sections that only set a value make none.
+{
+    my %name = ('/stream' => 'stream', '/stream/' => 'stream', '/stream/low' => 'low',
+        '/stream/slash/' => 'slash', '/m/a' => 'letters', '/m/b' => 'letters', '/if' => 'if');
+    for my $path (sort keys %name) {
+        my $stream = $httpd->stream($path, host => 'places.test');
+        my $connected = $stream->connected(10);
+        is($connected && $connected->{json}{stream}, $name{$path}, "$path is $name{$path}")
+            or diag($stream->head . $stream->body);
+        $stream->close;
+    }
+    is($httpd->request(host => 'places.test', path => $_)->status, 404, "$_ is none")
+        for '/stream/low/x', '/stream/x', '/stream/slash', '/stream/slash/x', '/m', '/m/c', '/m/a/b',
+        '/if/x', '/streams';
+}
 
 # --- CORS ---------------------------------------------------------------------------------------
 

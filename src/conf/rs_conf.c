@@ -21,7 +21,6 @@ void *rs_conf_dir_create(apr_pool_t *p, char *section)
     rs_dir_conf_t *conf = apr_pcalloc(p, sizeof(*conf));
 
     RS_DIR_SCALARS(UNSET)
-    conf->path = section;
     return conf;
 }
 
@@ -35,9 +34,6 @@ void *rs_conf_dir_merge(apr_pool_t *p, void *base_conf, void *add_conf)
     if (add->publish) {
         conf->publish_any_tenant = add->publish_any_tenant;
     }
-    /* An <If> or <Files> refines the section around it and does not name an endpoint. */
-    conf->path = add->refines || !add->path ? base->path : add->path;
-    conf->path_literal = add->refines || !add->path ? base->path_literal : add->path_literal;
     return conf;
 }
 
@@ -113,9 +109,6 @@ rs_dir_conf_t *rs_conf_dir_defaults(apr_pool_t *p, const rs_dir_conf_t *merged,
     rs_dir_conf_t *conf =
         merged ? apr_pmemdup(p, merged, sizeof(*merged)) : rs_conf_dir_create(p, NULL);
 
-    if (!location && conf->path_literal) {
-        location = conf->path;
-    }
     if (!conf->profile && location) {
         conf->profile = last_segment(p, location);
     }
@@ -123,25 +116,64 @@ rs_dir_conf_t *rs_conf_dir_defaults(apr_pool_t *p, const rs_dir_conf_t *merged,
     return conf;
 }
 
-const char *rs_conf_location(request_rec *r)
+/* "/a" is also the place of "/a/"; httpd does not apply a <Location /a/> to "/a". */
+static int is_place(const core_dir_config *section, const char *uri)
 {
-    const core_server_config *core = ap_get_core_module_config(r->server->module_config);
+    apr_size_t len = section->d ? strlen(section->d) : 0;
+
+    if (!len || section->r || section->d_is_fnmatch || strncmp(section->d, uri, len)) {
+        return 0;
+    }
+    return uri[len] == '\0'
+           || (section->d[len - 1] != '/' && uri[len] == '/' && uri[len + 1] == '\0');
+}
+
+const char *rs_conf_location(server_rec *s, const char *uri)
+{
+    const core_server_config *core = ap_get_core_module_config(s->module_config);
     int i;
 
     for (i = 0; i < core->sec_url->nelts; i++) {
         const core_dir_config *section =
             ap_get_core_module_config(APR_ARRAY_IDX(core->sec_url, i, ap_conf_vector_t *));
-        apr_size_t len = section->d ? strlen(section->d) : 0;
 
-        while (len > 1 && section->d[len - 1] == '/') {
-            len--;
-        }
-        if (len && !section->r && !section->d_is_fnmatch && !strncmp(section->d, r->uri, len)
-            && (r->uri[len] == '\0' || (r->uri[len] == '/' && r->uri[len + 1] == '\0'))) {
+        if (is_place(section, uri)) {
             return section->d;
         }
     }
     return NULL;
+}
+
+/* Whether the SetHandler stands in the section, or in an <If> of it. Merging keeps the pointer. */
+static int sets_handler(const core_dir_config *section, const ap_expr_info_t *handler)
+{
+    int i;
+
+    for (i = 0; section->sec_if && i < section->sec_if->nelts; i++) {
+        if (sets_handler(
+                ap_get_core_module_config(APR_ARRAY_IDX(section->sec_if, i, ap_conf_vector_t *)),
+                handler)) {
+            return 1;
+        }
+    }
+    return section->expr_handler == handler;
+}
+
+int rs_conf_matches_itself(request_rec *r)
+{
+    const core_server_config *core = ap_get_core_module_config(r->server->module_config);
+    const core_dir_config *merged = ap_get_core_module_config(r->per_dir_config);
+    int i;
+
+    for (i = 0; merged->expr_handler && i < core->sec_url->nelts; i++) {
+        const core_dir_config *section =
+            ap_get_core_module_config(APR_ARRAY_IDX(core->sec_url, i, ap_conf_vector_t *));
+
+        if (sets_handler(section, merged->expr_handler)) {
+            return section->r || section->d_is_fnmatch;
+        }
+    }
+    return 1;
 }
 
 const rs_dir_conf_t *rs_conf_dir(request_rec *r)
@@ -151,7 +183,7 @@ const rs_dir_conf_t *rs_conf_dir(request_rec *r)
     if (req->conf_of != r->per_dir_config) {
         rs_dir_conf_t *conf = rs_conf_dir_defaults(
             r->pool, ap_get_module_config(r->per_dir_config, &ragline_stream_module),
-            rs_conf_location(r));
+            rs_conf_location(r->server, r->uri));
 
         /* Only where SetHandler is an expression: configtest refuses the others. */
         if (!conf->profile) {

@@ -115,9 +115,6 @@ typedef struct {
 
 typedef struct {
     RS_DIR_SCALARS(RS_CONF_MEMBER)
-    const char *path; /* of the innermost section with a Ragline directive */
-    int path_literal; /* a <Location> without wildcards: `path` is a URL */
-    int refines;      /* an <If>, <Files> or <Limit>: `path` is not a place */
 } rs_dir_conf_t;
 
 /* An endpoint with consumer groups, at a <Location> that is no pattern. */
@@ -152,9 +149,14 @@ void rs_conf_server_defaults(rs_server_conf_t *conf);
 rs_dir_conf_t *rs_conf_dir_defaults(apr_pool_t *p, const rs_dir_conf_t *merged,
                                     const char *location);
 
-/* The path of the <Location> that is exactly the request's path (a slash at the end aside), NULL
- * if there is none. */
-const char *rs_conf_location(request_rec *r);
+/* The path of the <Location> that is exactly the URL's path (a slash at its end aside), NULL if
+ * there is none. */
+const char *rs_conf_location(server_rec *s, const char *uri);
+
+/* Whether the section whose SetHandler is in effect says by itself which URLs it is for: a pattern,
+ * a condition, the host. If not it is a <Location> with a path, and then an endpoint has one, too.
+ * Sections that only set a value do not count. */
+int rs_conf_matches_itself(request_rec *r);
 
 /* What SetHandler makes of the location: of a request, or by the handler's name. */
 rs_kind_t rs_conf_kind(request_rec *r);

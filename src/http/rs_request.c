@@ -79,21 +79,28 @@ static int header_parser(request_rec *r)
     return rs_request_kind(r) == RS_KIND_NONE ? DECLINED : rs_cors(r);
 }
 
-/* A URL below a stream's location that is no location itself is not there. Where the location is a
- * pattern, the pattern says what is. */
-static int is_a_location(request_rec *r)
+/* A URL below an endpoint that is no location itself is not there, except that health has /live. */
+static int is_endpoint(request_rec *r, rs_kind_t kind)
 {
-    return !rs_conf_dir(r)->path_literal || rs_conf_location(r);
+    static const char live[] = "/live";
+    apr_size_t len = strlen(r->uri), more = sizeof(live) - 1;
+
+    if (rs_conf_location(r->server, r->uri) || rs_conf_matches_itself(r)) {
+        return 1;
+    }
+    return kind == RS_KIND_HEALTH && len > more && !strcmp(r->uri + len - more, live)
+           && rs_conf_location(r->server, apr_pstrmemdup(r->pool, r->uri, len - more));
 }
 
 static int handler(request_rec *r)
 {
-    switch (rs_request_kind(r)) {
+    rs_kind_t kind = rs_request_kind(r);
+
+    if (kind != RS_KIND_NONE && !is_endpoint(r, kind)) {
+        return rs_http_error(r, HTTP_NOT_FOUND, "not_found", "there is no endpoint with this path");
+    }
+    switch (kind) {
     case RS_KIND_SSE:
-        if (!is_a_location(r)) {
-            return rs_http_error(r, HTTP_NOT_FOUND, "not_found",
-                                 "there is no endpoint with this path");
-        }
         return rs_sse_handler(r);
     case RS_KIND_PUBLISH:
         return rs_publish_handler(r);
