@@ -71,10 +71,39 @@ $health
     <Location /figures>
         SetHandler ragline-stats
     </Location>
+    <Location /bare>
+        SetHandler ragline-sse
+        RaglineSubscribe orders
+        @{[ jwt_conf() ]}
+    </Location>
+    ErrorDocument 403 /forbidden.html
+    <Location /site>
+        SetHandler ragline-sse
+        RaglineSubscribe orders
+        @{[ jwt_conf() ]}
+        RaglineOrigins https://app.example
+        Header set Access-Control-Allow-Origin "*"
+        Header always set Access-Control-Allow-Origin "https://site.example"
+        Header always set Access-Control-Allow-Methods "DELETE"
+        Header set X-Site kept
+    </Location>
+    <Location /bare>
+        Header set Access-Control-Allow-Origin "*"
+    </Location>
 </VirtualHost>
 # Sections around endpoints that only set a value.
 <VirtualHost *:\@PORT\@>
     ServerName places.test
+    RaglineOrigins https://app.example
+    <Location /figures>
+        SetHandler ragline-stats
+        @{[ jwt_conf() ]}
+        RaglineTokenFrom cookie:token
+        Require local
+    </Location>
+    <Location /health>
+        SetHandler ragline-health
+    </Location>
     RaglineSubscribe orders
     RaglineTenant acme
     <Location /stream>
@@ -239,6 +268,50 @@ sub preflight
     is(preflight('https://app.example', '/elsewhere')->header('access-control-allow-origin'), undef,
         'other URLs are not ours to answer for');
 }
+
+# One header, whatever the site says of all its URLs: where RaglineOrigins is, it decides.
+{
+    my $all = sub {
+        my ($head) = @_;
+        return join ',', $head =~ /^access-control-allow-(?:origin|methods|credentials): *(.*?)\r?$/mgi;
+    };
+    for my $case (['https://app.example', 'https://app.example,true'],
+        ['https://evil.example', ''], [undef, '']) {
+        my ($origin, $want) = @$case;
+        my @headers = $origin ? (headers => [Origin => $origin]) : ();
+        my $name = $origin // 'no origin';
+        my $stream = $httpd->stream('/site', host => 'plain.test', token => $token, @headers);
+        $stream->connected;
+        is($all->($stream->head), $want, "a stream beside Header set, for $name");
+        is($stream->header('x-site'), 'kept', 'other headers are the site\'s');
+        $stream->close;
+        for my $status (401, 403) {
+            my $response = $httpd->request(host => 'plain.test', path => '/site', @headers,
+                $status == 403 ? (token => token('bad name', 1)) : ());
+            is($response->status, $status, "a refusal");
+            is($all->($response->head), $want, "an answer $status, for $name");
+        }
+    }
+    is($all->(preflight('https://app.example', '/site')->head), 'https://app.example,true,GET',
+        'a preflight');
+    my $stream = $httpd->stream('/bare', host => 'plain.test', token => $token,
+        headers => [Origin => 'https://evil.example']);
+    $stream->connected;
+    is($all->($stream->head), '*', 'without RaglineOrigins the site has its say');
+    $stream->close;
+}
+
+# A host's RaglineOrigins is for streams and publishing.
+for my $path ('/figures', '/health') {
+    my $response = $httpd->request(host => 'places.test', path => $path,
+        headers => [Origin => 'https://app.example']);
+    is($response->header($_), undef, "$path: no $_") for 'access-control-allow-origin',
+        'access-control-allow-credentials';
+    is($httpd->request(host => 'places.test', path => $path, method => 'OPTIONS',
+        headers => [Origin => 'https://app.example', 'Access-Control-Request-Method' => 'GET'])->status,
+        405, "$path: no preflight");
+}
+is(preflight('https://app.example')->status, 204, 'which streams have');
 
 # --- the administrator's own error pages --------------------------------------------------------
 
