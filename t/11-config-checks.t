@@ -406,6 +406,15 @@ sub passes
     wrong('one endpoint for both kinds', 'use one endpoint for each kind', $own,
         location('/stream', $subscribe, "RaglineSubscribe mine orders\n", $guard, $key));
 
+    # The module's own keys.
+    my $ours = 'is one of this module\'s own';
+    wrong('a key that a tenant called dlq would have', "RaglineStream: for some tenant the key of a "
+        . "(ragline:{tenant}:a) $ours (ragline:event:): choose another one, such as ragline:stream:"
+        . '{tenant}:a', "RaglineStream a ragline:{tenant}:a\n");
+    wrong("$_ as a stream", "the key of a ($_) $ours", "RaglineStream a $_\n")
+        for 'ragline:control', 'ragline:groups:{ragline:stream:orders}', 'ragline:dlq:orders';
+    fine('keys beside them', "RaglineStream a ragline:dlq\nRaglineStream b ragline:events\n");
+
     fine('groups', $own, location('/stream', $sse, $group, $guard, $key),
         location('/mine', $subscribe, $group, $guard, $key));
     fine('one group at two endpoints that share no key', $own, "RaglineGroup g-{tenant}\n",

@@ -7,6 +7,7 @@
 #include "rs_httpd.h"
 
 #include "../base/rs_name.h"
+#include "../proto/rs_own_keys.h"
 #include "../proto/rs_template.h"
 #include "rs_conf_check.h"
 
@@ -76,6 +77,22 @@ static void check_pair(apr_pool_t *p, const rs_server_conf_t *conf, const rs_str
                          "RaglineStream: for some tenant the keys of %s (%s) and %s (%s) are one "
                          "key: put another word, with a colon, before or after {tenant}",
                          a->name, a->key, b->name, b->key));
+    }
+}
+
+static void check_own(apr_pool_t *p, const rs_server_conf_t *conf, const rs_stream_conf_t *stream)
+{
+    const char *own = rs_own_key_met(stream->key);
+
+    if (own) {
+        rs_check_complain(
+            conf->server, NULL,
+            apr_psprintf(p,
+                         "RaglineStream: %sthe key of %s (%s) is one of this module's own (%s): "
+                         "choose another one, such as ragline:stream:%s%s",
+                         rs_template_per_tenant(stream->key) ? "for some tenant " : "",
+                         stream->name, stream->key, own,
+                         rs_template_per_tenant(stream->key) ? "{tenant}:" : "", stream->name));
     }
 }
 
@@ -259,6 +276,7 @@ void rs_check_keys(apr_pool_t *p, server_rec *first)
             redis_was_seen(first, conf) ? NULL : streams_of(p, first, conf);
 
         for (i = 0; streams && i < streams->nelts; i++) {
+            check_own(p, conf, APR_ARRAY_IDX(streams, i, rs_stream_conf_t *));
             for (k = i + 1; k < streams->nelts; k++) {
                 check_pair(p, conf, APR_ARRAY_IDX(streams, i, rs_stream_conf_t *),
                            APR_ARRAY_IDX(streams, k, rs_stream_conf_t *));
