@@ -88,14 +88,15 @@ wrong("an unknown stream in $_->[0]",
 wrong('the root as an endpoint',
     '<Location />: this section\'s path names no endpoint: add RaglineProfile NAME',
     location('/', $sse, $guard, $key));
-wrong("$_ without a name", "add RaglineProfile NAME", section($_, $sse, "RaglineTenant main\n"))
-    for 'LocationMatch ^/a/', 'Location ~ ^/a/', 'Location /a/*', 'Directory /srv', 'Files x',
-        'If "true"';
-wrong('<Files> within <Directory> without a name',
-    'outside of a <Location>: nothing names this endpoint',
-    section('Directory /srv', section('Files x', $sse, "RaglineTenant main\n")));
-fine("$_ with a name", section($_, $sse, "RaglineTenant main\nRaglineProfile a\n"))
-    for 'LocationMatch ^/a/', 'Location /a/*', 'Directory /srv', 'Files x', 'If "true"';
+my $public = "RaglineTenant main\nRequire all granted\n";
+wrong("$_ without a name", "add RaglineProfile NAME", section($_, $sse, $public))
+    for 'LocationMatch ^/a/', 'Location ~ ^/a/', 'Location /a/*', 'If "true"';
+wrong('the whole host without a name', 'add RaglineProfile NAME', $sse, "RaglineTenant main\n",
+    section('LocationMatch ^/', "Require all granted\n"));
+fine("$_ with a name", section($_, $sse, $public, "RaglineProfile a\n"))
+    for 'LocationMatch ^/a/', 'Location /a/*', 'If "true"';
+fine('the whole host with a name', "RaglineProfile a\n", $sse, "RaglineTenant main\n",
+    location('/', "Require all granted\n"));
 fine('<If> within a location', location('/x', $key, $guard, "RaglineSubscribe orders\n",
     section('If "true"', "SetHandler ragline-sse\n")));
 
@@ -433,6 +434,21 @@ sub passes
         location('/b', $sse, $group, "RaglineGroup gx{tenant}\n", $guard, $key));
     wrong('one group for all tenants', 'all tenants would have one group', location('/stream', $sse,
         $group, "RaglineGroup everybody\n", $guard, $key));
+    my $lit = "RaglineStream lit l tenant=literal:main\n";
+    my $site = "SetHandler ragline-sse\nRaglineSubscribe lit\nRaglineGroup nightly\n";
+    wrong('the group of one tenant, open to the tokens of others',
+        'tenants other than main would have its group: write {tenant} into it, or RaglineTenant main',
+        $lit, location('/lit', $site, $_, $guard, $key)) for $group, "RaglineDelivery shared\n";
+    wrong('... and to whoever an expression names', 'tenants other than main would have its group',
+        $lit, location('/lit', $site, $group, "RaglineTenant %{REMOTE_USER}\n", $guard, $key));
+    fine('the group of one tenant, which is the only one', $lit, location('/lit', $site, $group,
+        "RaglineTenant main\n", $guard, $key));
+    fine('a group for each tenant', $lit, location('/lit', $site, $group,
+        "RaglineGroup n-{tenant}\n", $guard, $key));
+    wrong('streams of another tenant only', 'all its streams are those of other tenants', $lit,
+        location('/lit', $site, "RaglineTenant mian\n", $guard, $key));
+    fine('streams of several tenants', $lit, location('/lit', $site, "RaglineSubscribe orders\n",
+        "RaglineTenant other\n", $guard, $key));
     fine('one group for each tenant\'s own key', $own, location('/mine', $subscribe, $group,
         "RaglineGroup everybody\n", $guard, $key));
     wrong('a group and RaglineUserOnly', 'RaglineUserOnly on and RaglineStart group do not go together',

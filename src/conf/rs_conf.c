@@ -214,17 +214,18 @@ const rs_stream_conf_t *rs_conf_stream(const rs_server_conf_t *sc, const char *n
     return NULL;
 }
 
+static const struct {
+    const char *handler;
+    rs_kind_t kind;
+} kinds[] = {
+    {"ragline-sse", RS_KIND_SSE},
+    {"ragline-publish", RS_KIND_PUBLISH},
+    {"ragline-stats", RS_KIND_STATS},
+    {"ragline-health", RS_KIND_HEALTH},
+};
+
 rs_kind_t rs_conf_kind_named(const char *handler)
 {
-    static const struct {
-        const char *handler;
-        rs_kind_t kind;
-    } kinds[] = {
-        {"ragline-sse", RS_KIND_SSE},
-        {"ragline-publish", RS_KIND_PUBLISH},
-        {"ragline-stats", RS_KIND_STATS},
-        {"ragline-health", RS_KIND_HEALTH},
-    };
     apr_size_t i;
 
     for (i = 0; handler && i < RS_ARRAY_LEN(kinds); i++) {
@@ -233,6 +234,18 @@ rs_kind_t rs_conf_kind_named(const char *handler)
         }
     }
     return RS_KIND_NONE;
+}
+
+const char *rs_conf_kind_names(apr_pool_t *p)
+{
+    const char *names = kinds[0].handler;
+    apr_size_t i;
+
+    for (i = 1; i < RS_ARRAY_LEN(kinds); i++) {
+        names = apr_pstrcat(p, names, i + 1 < RS_ARRAY_LEN(kinds) ? ", " : " or ", kinds[i].handler,
+                            NULL);
+    }
+    return names;
 }
 
 rs_kind_t rs_conf_kind(request_rec *r)

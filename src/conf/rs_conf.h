@@ -162,6 +162,9 @@ int rs_conf_matches_itself(request_rec *r);
 rs_kind_t rs_conf_kind(request_rec *r);
 rs_kind_t rs_conf_kind_named(const char *handler);
 
+/* All that there are: "a, b or c". */
+const char *rs_conf_kind_names(apr_pool_t *p);
+
 /* Merged, with defaults filled in; never NULL. The request's pool owns it. */
 const rs_dir_conf_t *rs_conf_dir(request_rec *r);
 rs_server_conf_t *rs_conf_server(server_rec *s);
