@@ -189,7 +189,8 @@ warned("$_->[0] without a handler", "<Location /x> has $_->[0] and is no endpoin
     . $_->[1], location('/x', "$_->[0] orders\n", $key, $jwt, $valid))
     for ['RaglineSubscribe', 'ragline-sse'], ['RaglinePublish', 'ragline-publish'];
 warned('... in another host than the handler', 'is no endpoint', section('VirtualHost *:1',
-    location('/x', "RaglineSubscribe orders\n")), location('/x', $sse, $main, $granted));
+    location('/x', "RaglineSubscribe orders\n")), section('VirtualHost *:2', location('/x', $sse,
+    $main, $granted)));
 fine('... with one below', location('/x', "RaglineSubscribe orders\n", $main), location('/x/y',
     "SetHandler ragline-sse\n", $granted));
 fine('... with one in a host', location('/x', "RaglineSubscribe orders\n", $main, $granted),

@@ -132,8 +132,9 @@ void rs_check_unused(apr_pool_t *p, server_rec *main_server, const apr_array_hea
         const char *path;
 
         if (!at || ap_cstr_casecmp(at->directive, "<Location")
-            || (!conf->subscribe && !conf->publish)) {
-            continue;
+            || (!conf->subscribe && !conf->publish)
+            || rs_tree_find(p, at->first_child, "SetHandler", NULL)) {
+            continue; /* what is wrong with a handler is said of that */
         }
         path = rs_tree_path(p, at, &regex);
         for (k = 0; k < endpoints->nelts
