@@ -342,7 +342,10 @@ chmod(0600, "$dir/secret");
 sub passes
 {
     my ($name, $conf) = @_;
-    $conf =~ s{/etc/apache2/ragline\.secret}{$dir/secret}g;
+    $conf =~ s{/etc/apache2/ragline[\w-]*\.secret}{$dir/secret}g;
+    $conf =~ s{/etc/ssl/certs/ssl-cert-snakeoil\.pem}{$dir/cert.pem};
+    $conf =~ s{/etc/ssl/private/ssl-cert-snakeoil\.key}{$dir/cert.key};
+    $conf =~ s{DocumentRoot /var/www/html}{};
     my ($status, $output) = configtest($conf);
     ok($status == 0 && $output !~ $words, "$name passes") or diag($output);
     return;
@@ -372,7 +375,19 @@ sub passes
     my $readme = slurp("$source/README.md");
     my @examples = $readme =~ /^```apache\n(.*?)^```/msg;
     ok(@examples >= 2, "README has examples");
+    my ($made, $how) = run_command('openssl', 'req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', 2,
+        '-subj', '/CN=localhost', '-keyout', "$dir/cert.key", '-out', "$dir/cert.pem");
+    is($made, 0, 'a certificate') or diag($how);
     passes("README's example " . ($_ + 1), $examples[$_]) for 0 .. $#examples;
+    passes("README's examples together", join '', @examples);
+    # Every example that is a section by itself, wherever it stands.
+    for my $doc (map { "docs/$_.md" } 'DIRECTIVES', 'WIRE', 'TROUBLESHOOTING', 'RELIABILITY') {
+        my $text = slurp("$source/$doc");
+        $text =~ s/^    ?//mg;
+        my @sections = grep { /SetHandler/ } $text =~ /^(<Location .*?^<\/Location>)/msg;
+        passes("$doc: " . (split /\n/, $_)[0], "RaglineStream orders k\n"
+            . "RaglineJWTKey file:/etc/apache2/ragline.secret\n$_\n") for @sections;
+    }
     my @defines = map { "Define $_\n" } "RAGLINE_DEMO_PORT 65001", "RAGLINE_DEMO_DIR \"$dir\"",
         "RAGLINE_DEMO_LIVE \"$dir\"", "RAGLINE_DEMO_MODULES \"" . vars('libexecdir') . '"',
         "RAGLINE_DEMO_MODULE \""
