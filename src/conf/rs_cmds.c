@@ -40,8 +40,8 @@ static void note_section(cmd_parms *cmd, rs_dir_conf_t *conf)
     section->directive = cmd->directive;
 }
 
-/* Every setter of a directory directive calls this first: it remembers the section. Returns NULL, or
- * why the directive may not stand here: within <Limit> it would count for all methods, and
+/* Every setter of a directory directive calls this first: it remembers the section. Returns NULL,
+ * or why the directive may not stand here: within <Limit> it would count for all methods, and
  * AllowOverrideList would let it into .htaccess, which is read in a worker, for a request. */
 const char *rs_cmd_enter(cmd_parms *cmd, rs_dir_conf_t *conf)
 {

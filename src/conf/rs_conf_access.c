@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Who may come to an endpoint, and as whom: what comes of AuthType, Require and the directives about
- * identity together, for somebody who brings nothing. What is open or closed by accident is an error;
- * what may be meant is a warning. Main thread, check_config.
+ * Who may come to an endpoint, and as whom: what comes of AuthType, Require and the directives
+ * about identity together, for somebody who brings nothing. What is open or closed by accident is
+ * an error; what may be meant is a warning. Main thread, check_config.
  */
 #include "rs_httpd.h"
 

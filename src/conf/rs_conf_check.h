@@ -39,9 +39,11 @@ void rs_check_keys(apr_pool_t *p, server_rec *main_server);
 /* The consumer groups of an endpoint: what is wrong is said; they are noted in the host. And of two
  * endpoints that read one key: what is wrong with those, or NULL. */
 void rs_check_group(apr_pool_t *p, server_rec *s, const char *where, const rs_dir_conf_t *conf);
-void rs_check_tenant(apr_pool_t *p, server_rec *s, const char *where, const rs_dir_conf_t *conf);
 void rs_check_keep_group(server_rec *s, const rs_dir_conf_t *conf);
 const char *rs_check_group_pair(apr_pool_t *p, const rs_dir_conf_t *a, const rs_dir_conf_t *b);
+
+/* Whether an endpoint with one tenant has streams of others only. */
+void rs_check_tenant(apr_pool_t *p, server_rec *s, const char *where, const rs_dir_conf_t *conf);
 
 /* Every location that is an endpoint, or that has AuthType RaglineJWT (rs_conf_endpoints.c). */
 void rs_check_endpoints(apr_pool_t *p, server_rec *main_server);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What a URL really gets, when the sections around it are merged as httpd merges them: which sections
- * are endpoints, whether they have all they need, and whether two get into each other's way. A
- * pattern has many URLs: it is merged with the sections that reach all of them, and for questions
- * like "is there one at all?" with those that may reach some. Main thread, check_config.
+ * What a URL really gets, when the sections around it are merged as httpd merges them: which
+ * sections are endpoints, and whether they have all they need. A pattern has many URLs: it is
+ * merged with the sections that reach all of them, and for questions like "is there one at all?"
+ * with those that may reach some. Main thread, check_config.
  */
 #include "rs_httpd.h"
 #include <apr_fnmatch.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What httpd says to a request without a user, by the Require of one section: the rules are those of
- * mod_authz_core, with all that an outcome may be in place of what it is. Main thread.
+ * What httpd says to a request without a user, by the Require of one section: the rules are those
+ * of mod_authz_core, with all that an outcome may be in place of what it is. Main thread.
  */
 #include "rs_httpd.h"
 

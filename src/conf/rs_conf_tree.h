@@ -45,8 +45,8 @@ typedef struct {
 rs_guard_t rs_tree_guard(apr_pool_t *p, server_rec *main_server, server_rec *s,
                          const rs_place_t *place);
 
-/* Whether a section with the path reaches all URLs of a pattern. 0: none of them. -1: that cannot be
- * said. */
+/* Whether a section with the path reaches all URLs of a pattern. 0: none of them. -1: that cannot
+ * be said. */
 int rs_tree_reaches(const char *path, const char *pattern, int regex);
 
 /* The directive of this name at that place of the files, or NULL. */

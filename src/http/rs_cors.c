@@ -85,8 +85,8 @@ static const char *allowed_headers(request_rec *r)
     return apr_array_pstrcat(r->pool, names, '\0');
 }
 
-/* Sets what `asked` is to be told in the answer r, which is another request where ErrorDocument has a
- * page. Whatever else says of it (mod_headers) goes: a browser takes neither two of these headers
+/* Sets what `asked` is to be told in the answer r, which is another request where ErrorDocument has
+ * a page. Whatever else says of it (mod_headers) goes: a browser takes neither two of these headers
  * nor "*" for a request with credentials. Returns whether the page may come. */
 static int set_headers(request_rec *r, request_rec *asked)
 {
