@@ -12,6 +12,7 @@
 #include "src/conf/rs_conf.h"
 #include "src/http/rs_authn.h"
 #include "src/http/rs_child.h"
+#include "src/http/rs_cors.h"
 #include "src/http/rs_error.h"
 #include "src/http/rs_handoff.h"
 #include "src/http/rs_request.h"
@@ -26,6 +27,7 @@ static void register_hooks(apr_pool_t *p)
     rs_authn_hooks(p);
     rs_token_hide_hooks(p);
     rs_error_hooks(p);
+    rs_cors_hooks(p);
     rs_handoff_hooks(p);
 }
 

@@ -23,7 +23,7 @@ int rs_conf_begin(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp)
     return OK;
 }
 
-static rs_section_t *section_of(cmd_parms *cmd, rs_dir_conf_t *conf)
+static void note_section(cmd_parms *cmd, rs_dir_conf_t *conf)
 {
     rs_section_t *section;
     int i;
@@ -31,31 +31,24 @@ static rs_section_t *section_of(cmd_parms *cmd, rs_dir_conf_t *conf)
     /* Most often it is the one of the directive before. */
     for (i = sections->nelts - 1; i >= 0; i--) {
         if (APR_ARRAY_IDX(sections, i, rs_section_t).conf == conf) {
-            return &APR_ARRAY_IDX(sections, i, rs_section_t);
+            return;
         }
     }
     section = apr_array_push(sections);
     section->server = cmd->server;
     section->conf = conf;
     section->directive = cmd->directive;
-    return section;
 }
 
-/* Every setter of a directory directive calls this first: it remembers the section, and whether
- * its path is a URL that names an endpoint. Returns NULL, or why the directive may not stand here:
- * within <Limit> it would count for all methods, and AllowOverrideList would let it into .htaccess,
- * which is read in a worker, for a request. */
+/* Every setter of a directory directive calls this first: it remembers the section. Returns NULL,
+ * or why the directive may not stand here: within <Limit> it would count for all methods, and
+ * AllowOverrideList would let it into .htaccess, which is read in a worker, for a request. */
 const char *rs_cmd_enter(cmd_parms *cmd, rs_dir_conf_t *conf)
 {
     const char *misplaced = ap_check_cmd_context(cmd, NOT_IN_LIMIT | NOT_IN_HTACCESS);
-    const ap_directive_t *parent = misplaced ? NULL : section_of(cmd, conf)->directive->parent;
 
-    if (parent && conf->path) {
-        conf->path_literal = !ap_cstr_casecmp(parent->directive, "<Location")
-                             && conf->path[0] == '/' && !ap_is_matchexp(conf->path);
-        conf->refines = !ap_cstr_casecmpn(parent->directive, "<If", 3)
-                        || !ap_cstr_casecmpn(parent->directive, "<Else", 5)
-                        || !ap_cstr_casecmpn(parent->directive, "<Files", 6);
+    if (!misplaced) {
+        note_section(cmd, conf);
     }
     return misplaced;
 }

@@ -115,9 +115,6 @@ typedef struct {
 
 typedef struct {
     RS_DIR_SCALARS(RS_CONF_MEMBER)
-    const char *path; /* of the innermost section with a Ragline directive */
-    int path_literal; /* a <Location> without wildcards: `path` is a URL */
-    int refines;      /* an <If>, <Files> or <Limit>: `path` is not a place */
 } rs_dir_conf_t;
 
 /* An endpoint with consumer groups, at a <Location> that is no pattern. */
@@ -152,17 +149,21 @@ void rs_conf_server_defaults(rs_server_conf_t *conf);
 rs_dir_conf_t *rs_conf_dir_defaults(apr_pool_t *p, const rs_dir_conf_t *merged,
                                     const char *location);
 
-/* The path of the <Location> that is exactly the request's path (a slash at the end aside), NULL
- * if there is none. */
-const char *rs_conf_location(request_rec *r);
+/* The path of the <Location> that is exactly the URL's path (a slash at its end aside), NULL if
+ * there is none. */
+const char *rs_conf_location(server_rec *s, const char *uri);
 
-/* What the request's path has below the <Location> whose SetHandler it has. NULL: nothing, or it is
- * a <Location> itself, or a pattern has the SetHandler and says what is there. */
-const char *rs_conf_below(request_rec *r);
+/* Whether the section whose SetHandler is in effect says by itself which URLs it is for: a pattern,
+ * a condition, the host. If not it is a <Location> with a path, and then an endpoint has one, too.
+ * Sections that only set a value do not count. */
+int rs_conf_matches_itself(request_rec *r);
 
 /* What SetHandler makes of the location: of a request, or by the handler's name. */
 rs_kind_t rs_conf_kind(request_rec *r);
 rs_kind_t rs_conf_kind_named(const char *handler);
+
+/* All that there are: "a, b or c". */
+const char *rs_conf_kind_names(apr_pool_t *p);
 
 /* Merged, with defaults filled in; never NULL. The request's pool owns it. */
 const rs_dir_conf_t *rs_conf_dir(request_rec *r);

@@ -42,6 +42,7 @@ static const char *const harmless[] = {
     "brotli_compress",
     "mod_expires",
     "ragline_error",
+    "ragline_cors",
     "expires",
     "cors",
     "chunk",

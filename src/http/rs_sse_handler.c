@@ -10,6 +10,7 @@
 #include "../base/rs_buf.h"
 #include "../proto/rs_sse.h"
 #include "rs_child.h"
+#include "rs_cors.h"
 #include "rs_error.h"
 #include "rs_handoff.h"
 #include "rs_identity.h"
@@ -45,11 +46,39 @@ static int come_back(request_rec *r, const char *code, const char *error)
     return OK;
 }
 
-static const rs_profile_t *profile(request_rec *r, rs_server_conf_t *server)
+/* The endpoint's streams for a tenant. A consumer group on a stream of one tenant is that tenant's,
+ * whatever its name: others neither join nor move it. Who has nothing here is sent nothing, and
+ * needs no group for that. */
+static void choose_streams(rs_profile_t *wanted, const rs_dir_conf_t *conf,
+                           const rs_server_conf_t *server, const char *tenant)
+{
+    apr_uint64_t others = 0;
+    int i;
+
+    for (i = 0; i < conf->subscribe->nelts; i++) {
+        const rs_stream_conf_t *stream =
+            rs_conf_stream(server, APR_ARRAY_IDX(conf->subscribe, i, const char *));
+        apr_uint64_t bit = stream ? rs_source_stream_bit(server->source, stream->key) : 0;
+
+        if (bit && wanted->group && stream->tenant_literal
+            && strcmp(stream->tenant_literal, tenant)) {
+            others |= bit;
+        }
+        else {
+            wanted->streams |= bit;
+        }
+    }
+    if (!wanted->streams) {
+        wanted->streams = others;
+        wanted->group = NULL;
+        wanted->shared = 0;
+    }
+}
+
+static const rs_profile_t *profile(request_rec *r, rs_server_conf_t *server, const char *tenant)
 {
     const rs_dir_conf_t *conf = rs_conf_dir(r);
     rs_profile_t wanted;
-    int i;
 
     memset(&wanted, 0, sizeof(wanted));
     wanted.name = conf->profile;
@@ -66,12 +95,7 @@ static const rs_profile_t *profile(request_rec *r, rs_server_conf_t *server)
     wanted.max_deliveries = conf->max_deliveries;
     wanted.slow_disconnect = conf->slow_disconnect;
     wanted.stall = conf->stall;
-    for (i = 0; i < conf->subscribe->nelts; i++) {
-        const rs_stream_conf_t *stream =
-            rs_conf_stream(server, APR_ARRAY_IDX(conf->subscribe, i, const char *));
-
-        wanted.streams |= stream ? rs_source_stream_bit(server->source, stream->key) : 0;
-    }
+    choose_streams(&wanted, conf, server, tenant);
     if (conf->events) {
         wanted.npatterns = conf->events->nelts;
         wanted.patterns = (const char *const *)conf->events->elts;
@@ -134,6 +158,32 @@ static int open_stream(request_rec *r, rs_client_params_t *params, int handoff)
     return handoff ? rs_handoff(r, params) : rs_pump(r, params);
 }
 
+/* OK, or why the request is refused for good. */
+static int check_request(request_rec *r, rs_identity_t *id)
+{
+    const rs_dir_conf_t *conf = rs_conf_dir(r);
+    int status;
+
+    if (r->method_number != M_GET) {
+        return rs_http_method_error(r, "GET");
+    }
+    if (!conf->subscribe || !conf->profile) {
+        return rs_http_error(r, HTTP_SERVICE_UNAVAILABLE, "unavailable",
+                             "this endpoint is not configured completely");
+    }
+    status = rs_identity(r, id);
+    if (status != OK) {
+        return status;
+    }
+    /* To read these streams is to take from them. */
+    if ((conf->shared || conf->start_group) && rs_cors_is_foreign(r)) {
+        return rs_http_error(r, HTTP_FORBIDDEN, "origin",
+                             "pages of other hosts may not use this endpoint, and a browser has to "
+                             "say where it comes from (RaglineOrigins)");
+    }
+    return OK;
+}
+
 int rs_sse_handler(request_rec *r)
 {
     rs_server_conf_t *server = rs_conf_server(r->server);
@@ -141,16 +191,8 @@ int rs_sse_handler(request_rec *r)
     rs_client_params_t params;
     rs_identity_t id;
     const char *refused;
-    int status, handoff;
+    int handoff, status = check_request(r, &id);
 
-    if (r->method_number != M_GET) {
-        return rs_http_method_error(r, "GET");
-    }
-    if (!rs_conf_dir(r)->subscribe || !rs_conf_dir(r)->profile) {
-        return rs_http_error(r, HTTP_SERVICE_UNAVAILABLE, "unavailable",
-                             "this endpoint is not configured completely");
-    }
-    status = rs_identity(r, &id);
     if (status != OK) {
         return status;
     }
@@ -167,7 +209,7 @@ int rs_sse_handler(request_rec *r)
         return come_back(r, "unavailable", "streams are not available here at the moment");
     }
     memset(&params, 0, sizeof(params));
-    params.profile = profile(r, server);
+    params.profile = profile(r, server, id.tenant);
     if (!params.profile) {
         return rs_http_error(r, HTTP_SERVICE_UNAVAILABLE, "unavailable",
                              "this endpoint has no streams");

@@ -13,6 +13,7 @@
 #include <apr_strings.h>
 #include <hiredis/hiredis.h>
 
+#include "../proto/rs_own_keys.h"
 #include "rs_redis_publish_private.h"
 
 /* How long an event_id is remembered, in seconds. */
@@ -183,6 +184,6 @@ const char *rs_event_key(apr_pool_t *p, const char *key, const char *tenant, con
 {
     int tagged = has_hash_tag(key);
 
-    return apr_psprintf(p, "ragline:event:%s:%" APR_SIZE_T_FMT ":%s%s%s:%s", tenant, strlen(key),
+    return apr_psprintf(p, RS_OWN_EVENT "%s:%" APR_SIZE_T_FMT ":%s%s%s:%s", tenant, strlen(key),
                         tagged ? ":" : "{", key, tagged ? "" : "}", event_id);
 }
