@@ -57,6 +57,14 @@ void rs_backfill_verdict(rs_client_t *client, const char *recovery, const char *
     client->reason = reason;
 }
 
+/* An id that is none stays the reason, whatever becomes of the place it was given instead. */
+void rs_backfill_reset(rs_client_t *client, const char *reason)
+{
+    if (!client->reason || strcmp(client->reason, "unknown") != 0) {
+        rs_backfill_verdict(client, "reset", reason);
+    }
+}
+
 /* At its position; number 0 where the topic does not hold that: then the streamer has it fetched.
  */
 static void place_at(rs_client_t *client)
@@ -104,7 +112,7 @@ void rs_backfill_judge(rs_client_t *client, const rs_history_t *history)
 
     if (kind > RS_VERDICT_ASK) {
         if (!client->reason || kind == RS_VERDICT_LOST) {
-            rs_backfill_verdict(client, "reset", rs_verdict_reason(kind));
+            rs_backfill_reset(client, rs_verdict_reason(kind));
         }
         client->first = first;
     }
@@ -139,7 +147,7 @@ static void apply_known_limit(const rs_backfill_t *b, rs_client_t *client)
         }
     }
     if (beyond && client->resuming) {
-        rs_backfill_verdict(client, "reset", "limit");
+        rs_backfill_reset(client, "limit");
     }
 }
 

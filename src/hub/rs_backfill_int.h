@@ -58,6 +58,7 @@ struct rs_backfill_t {
 /* rs_backfill.c: history is kept from now on, if it is not yet. */
 void rs_backfill_keep(rs_backfill_t *b, apr_time_t now);
 void rs_backfill_verdict(rs_client_t *client, const char *recovery, const char *reason);
+void rs_backfill_reset(rs_client_t *client, const char *reason);
 
 /* Whether the client, at its position, has everything after it, and the verdict that follows. */
 void rs_backfill_judge(rs_client_t *client, const rs_history_t *history);

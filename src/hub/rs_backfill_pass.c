@@ -221,7 +221,7 @@ static void settle(rs_backfill_t *b, rs_client_t *client)
         if (rs_id_cmp(own->pos[k], b->part[k].upper) < 0) {
             own->pos[k] = b->part[k].upper;
             if (client->resuming) {
-                rs_backfill_verdict(client, "reset", "limit");
+                rs_backfill_reset(client, "limit");
             }
         }
     }

@@ -259,7 +259,7 @@ int rs_feed_flush(rs_feed_t *feed, const rs_feed_calls_t *calls, apr_time_t now)
 
             if (batch.n) {
                 send_to_all(feed, &batch, calls);
-                feed->last_out = batch.directed ? feed->last_out : now;
+                feed->last_out = batch.directed || !feed->live ? feed->last_out : now;
             }
             feed->seq += (apr_uint64_t)covered;
             done += covered;

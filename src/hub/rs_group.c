@@ -64,17 +64,19 @@ void rs_group_accept(rs_group_t *group, const rs_cursor_t *from, const rs_cursor
 static void ask(rs_groups_t *all, int first, int n, int k)
 {
     const rs_key_t *key = all->group[first]->topic->key[k];
-    char hash[RS_GROUP_HASH_LEN], id[BATCH][RS_ID_LEN], entries[BATCH][24];
+    char hash[RS_GROUP_HASH_LEN], id[BATCH][RS_ID_LEN + 1], entries[BATCH][24];
     const char *argv[5 + 3 * BATCH] = {"EVAL", rs_group_script, "2", key->name,
                                        rs_group_hash(hash, key->name)};
     int i, argc = 5;
 
     for (i = 0; i < n; i++) {
         const rs_cursor_t *to = &all->to[first + i];
+        int opens = !all->group[first + i]->opened;
 
         id[i][0] = entries[i][0] = '\0';
-        if (to->n) {
-            rs_id_format(id[i], to->pos[k]);
+        if (opens || to->n) {
+            id[i][0] = '=';
+            rs_id_format(id[i] + opens, to->pos[k]);
             /* How many entries that are is known only where the hub stands. */
             if (key->now.added >= 0 && rs_id_cmp(to->pos[k], key->now.at) == 0) {
                 apr_snprintf(entries[i], sizeof(entries[i]), "%" APR_INT64_T_FMT,
@@ -114,10 +116,13 @@ static void set_target(rs_group_t *group, rs_cursor_t *to)
 
     pthread_mutex_lock(&topic->lock);
     *to = group->accepted;
-    to->n = group->moved ? topic->nstreams : 0;
+    to->n = group->moved && group->opened ? topic->nstreams : 0;
     group->moved = group->unknown = 0;
     all = has_all(group);
     pthread_mutex_unlock(&topic->lock);
+    for (k = 0; !group->opened && k < topic->nstreams; k++) {
+        to->pos[k] = topic->key[k]->now.at; /* where it begins, if it is new */
+    }
     for (k = 0; all && k < to->n; k++) {
         if (rs_id_cmp(topic->key[k]->now.at, to->pos[k]) > 0) {
             to->pos[k] = topic->key[k]->now.at;

@@ -111,6 +111,22 @@ static void on_gap(rs_key_t *key)
     each_topic(key, rs_assign_gap);
 }
 
+/* It was not to be read so far, so nobody knows what it held: to those who are there already that
+ * is a gap. */
+static void begin_topic(rs_topic_t *topic, const rs_key_t *key)
+{
+    static const rs_id_t nothing;
+    int i, there = 0;
+
+    rs_topic_begin(topic, key);
+    for (i = 0; i < RS_STREAMERS_MAX; i++) {
+        there |= topic->follows[i] && topic->follows[i]->clients;
+    }
+    if (there && rs_id_cmp(key->now.gap, nothing) > 0) {
+        rs_assign_gap(topic, key);
+    }
+}
+
 /* 0: what is in hand does not count. */
 static int look(rs_key_t *key, const rs_history_t *history, const rs_hand_t *hand, int watched)
 {
@@ -119,7 +135,8 @@ static int look(rs_key_t *key, const rs_history_t *history, const rs_hand_t *han
 
     moved(key);
     if (!was_sure) {
-        each_topic(key, rs_topic_begin);
+        key->now.gap = key->unseen ? key->now.at : key->now.gap;
+        each_topic(key, begin_topic);
     }
     if (what == RS_LOOK_LOST) {
         on_lost(key);

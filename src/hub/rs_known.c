@@ -16,8 +16,8 @@ static int is_older_copy(const rs_known_t *k, const rs_history_t *h)
     return rs_id_cmp(h->first, k->first) <= 0 || (!h->whole && rs_id_cmp(h->first, k->at) <= 0);
 }
 
-/* It counts fewer entries than were read, or, none of these being there any more, fewer that are gone.
- */
+/* It counts fewer entries than were read, or, none of these being there any more, fewer that are
+ * gone. */
 static int counts_less(const rs_known_t *k, const rs_history_t *h, const rs_hand_t *hand)
 {
     if (h->added < 0 || k->added < 0) {

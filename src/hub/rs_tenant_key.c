@@ -116,17 +116,23 @@ static int take(rs_key_t *key, const rs_history_t *history)
 static int on_left_out(rs_key_t *key, const redisReply *reply)
 {
     rs_history_t history;
+    int more;
 
     key->forbidden = !leave_out(key, reply, &history);
     key->unwatched |= key->forbidden;
-    key->unseen |= key->forbidden && !key->now.sure;
     drop_held(key);
-    return key->forbidden && key->now.sure ? 0 : take(key, &history);
+    if (key->forbidden && key->now.sure) {
+        return 0;
+    }
+    more = take(key, &history);
+    key->unseen = key->forbidden;
+    return more;
 }
 
 static int on_look(rs_key_t *key, const redisReply *reply)
 {
     rs_history_t history;
+    int more;
 
     if (rs_reply_is_error(reply, "WRONGTYPE") || rs_reply_is_error(reply, "NOPERM")) {
         return on_left_out(key, reply);
@@ -141,10 +147,12 @@ static int on_look(rs_key_t *key, const redisReply *reply)
         return 0;
     }
     if (key->unseen) {
-        key->unseen = key->now.sure = 0; /* it begins here, not at its oldest entry */
+        key->now.sure = 0; /* it begins here, not at its oldest entry */
     }
     key->left_out = key->forbidden = 0;
-    return take(key, &history);
+    more = take(key, &history);
+    key->unseen = 0;
+    return more;
 }
 
 static int on_reply(rs_watch_t *watch, int n, redisReply **reply, int last)

@@ -7,8 +7,8 @@
  *
  *     EVAL script 2 KEY HASH  GROUP ID ENTRIES  GROUP ID ENTRIES …
  *
- * ID "": only opens it. ENTRIES "": not known. The reply has for each group two elements: its
- * position, and "" or one of
+ * ID "": only opens it; "=ID": and if it is new, it begins there, where its first client does.
+ * ENTRIES "": not known. The reply has for each group two elements: its position, and "" or one of
  *     new    it was made now, at the end of the stream
  *     ahead  the stream ends before its position, or before ID: it is not what it was
  */

@@ -56,6 +56,9 @@ void sim_generate_conf(sim_rng_t *r, sim_conf_t *conf)
     conf->block_ms = ONE_OF(r, 200, 2000, 2000, 15000);
     conf->drain_ms = ONE_OF(r, 100, 2000, 10000);
     conf->lat_us = ONE_OF(r, 50, 200, 2000, 50000);
+    if (conf->lat_us > 2000 && conf->batch < 64) {
+        conf->batch = 64; /* a far Redis takes two round trips for each batch */
+    }
     conf->split = pick(r, 4) == 0;
     conf->empty_wakes = pick(r, 4) != 0;
     conf->partial = ONE_OF(r, 0, 0, 20, 4);

@@ -59,7 +59,14 @@ static const char *one(sim_key_t *key, const char *name, const char *to, const c
     if (rs_id_cmp(top, *at) < 0) {
         state = "ahead";
     }
-    if (*to && rs_id_parse(&id, to, strlen(to))) {
+    if (*to == '=') {
+        if (strcmp(state, "new") == 0 && rs_id_parse(&id, to + 1, strlen(to + 1))
+            && rs_id_cmp(top, id) >= 0) {
+            g->at = *at = id;
+            keep(g, id, entries);
+        }
+    }
+    else if (*to && rs_id_parse(&id, to, strlen(to))) {
         if (rs_id_cmp(top, id) < 0) {
             *at = id;
             state = "ahead";

@@ -386,7 +386,9 @@ static void expect_last(sim_conn_t *c)
 
         all += s->end - s->start;
         for (i = s->end - 1; i >= s->start; i--) {
+            /* What the engine has not read yet comes as new. */
             n += sim_entries[s->uid[i]].tenant == c->tenant
+                 && (sim_entries[s->uid[i]].read_by & 1 << c->engine)
                  && sim_entries[s->uid[i]].added_at < c->submit_at;
         }
     }
@@ -553,7 +555,7 @@ static void check_cause(sim_conn_t *c, const char *reason)
     int ok;
 
     if (strcmp(reason, "trimmed") == 0) {
-        ok = c->brought == SIM_NO_ID
+        ok = c->brought == SIM_NO_ID || sim_conf.redis6
              || (may_be_trimmed(c, c->hold.pos) && (disturbed_since(c, 0) || !is_held(c)));
         check_told_once(c, reason);
     }
@@ -591,8 +593,10 @@ static void is_reset(sim_conn_t *c, const char *reason, const rs_id_t *pos)
     }
     if (strcmp(reason, "trimmed") == 0 && c->brought == SIM_ID) {
         for (k = 0; k < c->nkeys; k++) {
+            int next = sim_index_above(c->key[k], c->hold.pos[k]);
+
             c->pos[k] = c->hold.pos[k];
-            c->next[k] = c->hold.next[k];
+            c->next[k] = next < c->hold.next[k] ? next : c->hold.next[k];
         }
         c->told_at = sim_now;
         raise_position(c, pos);
