@@ -175,6 +175,7 @@ refused('a user with a space', 403, '/stream', token => token('acme', 'joe doe')
     is($stream->wait_end, 'eof', 'that ends with it');
     my ($error) = grep { $_->{event} eq 'error' } $stream->events;
     is($error && json_of($error->{data})->{code}, 'token_expired', 'and says why');
+    is($stream->retry, 10_000, 'and gives the page time for a new one, before a 401');
 }
 
 # --- no token in any log ------------------------------------------------------------------------

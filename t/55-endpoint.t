@@ -161,6 +161,11 @@ sub preflight
     is($denied->status, 401, 'a refusal');
     is($denied->header('access-control-allow-origin'), 'https://app.example',
         'can be read by the page');
+    like($denied->header('access-control-expose-headers') // '', qr/\bWWW-Authenticate\b/i,
+        'with the reason that WWW-Authenticate gives');
+    $denied = $httpd->request(host => 'plain.test', path => '/stream',
+        headers => [Origin => 'https://evil.example']);
+    is($denied->header('access-control-expose-headers'), undef, 'another page sees nothing of it');
     is(preflight('https://app.example', '/elsewhere')->header('access-control-allow-origin'), undef,
         'other URLs are not ours to answer for');
 }

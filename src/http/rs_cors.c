@@ -111,8 +111,11 @@ int rs_cors(request_rec *r)
     if (is_preflight) {
         return preflight(r, allowed == NOT_LISTED && same_origin(r, origin) ? LISTED : allowed);
     }
-    if (allowed != NOT_LISTED && rs_request(r)->kind == RS_KIND_PUBLISH) {
-        apr_table_setn(r->err_headers_out, "Access-Control-Expose-Headers", "Retry-After");
+    if (allowed != NOT_LISTED) {
+        /* What a script may see of an error, besides its body: a token that is no longer good, and
+         * when to try again. */
+        apr_table_setn(r->err_headers_out, "Access-Control-Expose-Headers",
+                       "Retry-After, WWW-Authenticate");
     }
     return DECLINED;
 }

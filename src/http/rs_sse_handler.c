@@ -25,6 +25,7 @@ static void set_headers(request_rec *r)
     ap_set_content_type(r, "text/event-stream");
     apr_table_setn(r->headers_out, "Cache-Control", "no-cache, no-transform");
     apr_table_setn(r->headers_out, "X-Accel-Buffering", "no");
+    apr_table_setn(r->headers_out, "Incremental", "?1"); /* RFC 10036 */
     apr_table_setn(r->subprocess_env, "no-gzip", "1");
     apr_table_setn(r->subprocess_env, "no-brotli", "1");
 }
@@ -55,7 +56,7 @@ static const rs_profile_t *profile(request_rec *r, rs_server_conf_t *server)
     wanted.name = conf->profile;
     wanted.source = server->source;
     wanted.heartbeat = conf->heartbeat;
-    wanted.heartbeat_comment = conf->heartbeat_style == RS_HEARTBEAT_COMMENT;
+    wanted.heartbeat_style = conf->heartbeat_style;
     wanted.retry = conf->retry;
     wanted.user_only = conf->user_only;
     wanted.start_last = conf->start_last;
@@ -79,26 +80,41 @@ static const rs_profile_t *profile(request_rec *r, rs_server_conf_t *server)
     return wanted.streams ? rs_profile_intern(&rs_child_engine()->profiles, &wanted) : NULL;
 }
 
+/* Whether "NAME=..." is one of the names that clients have for it: last_event_id, lastEventId
+ * (event-source-polyfill, reconnecting-eventsource), lastEventID, Last-Event-ID. */
+static int brings_cursor(const char *arg)
+{
+    const char *rest = "lasteventid";
+
+    for (; *arg != '='; arg++) {
+        if (*arg == '_' || *arg == '-') {
+            continue;
+        }
+        if (!*rest || apr_tolower(*arg) != *rest++) {
+            return 0;
+        }
+    }
+    return !*rest;
+}
+
 /* Where the client says it is: the header that EventSource sends when it comes back, or a query
- * parameter, which is all that a first connect can have. A longer one than any of ours is as
+ * parameter, which is all that a first connect can have, and all that some clients ever have. These
+ * append it to the URL they were given, so the last one counts. A longer one than any of ours is as
  * unknown as a malformed one. */
 static const char *brought_cursor(request_rec *r)
 {
-    static const char name[] = "last_event_id=";
     const char *cursor = apr_table_get(r->headers_in, "Last-Event-ID");
-    const char *arg = cursor && *cursor ? NULL : r->args;
+    char *arg, *last;
 
-    while (arg && *arg) {
-        const char *end = strchr(arg, '&');
-        apr_size_t len = end ? (apr_size_t)(end - arg) : strlen(arg);
+    if ((!cursor || !*cursor) && r->args) {
+        for (arg = apr_strtok(apr_pstrdup(r->pool, r->args), "&", &last); arg;
+             arg = apr_strtok(NULL, "&", &last)) {
+            char *value = strchr(arg, '=');
 
-        if (len > sizeof(name) - 1 && !strncmp(arg, name, sizeof(name) - 1)) {
-            char *value = apr_pstrmemdup(r->pool, arg + sizeof(name) - 1, len - (sizeof(name) - 1));
-
-            cursor = ap_unescape_urlencoded(value) == OK ? value : "?";
-            break;
+            if (value && value[1] && brings_cursor(arg)) {
+                cursor = ap_unescape_urlencoded(value + 1) == OK ? value + 1 : "?";
+            }
         }
-        arg = end ? end + 1 : NULL;
     }
     if (!cursor) {
         return "";
