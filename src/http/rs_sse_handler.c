@@ -150,6 +150,16 @@ static int open_stream(request_rec *r, rs_client_params_t *params, int handoff)
     return handoff ? rs_handoff(r, params) : rs_pump(r, params);
 }
 
+/* A browser sends a request over the HTTP/2 connection of another host, if its certificate covers
+ * both, and httpd takes it, whatever Protocols of this host says. After a 421 (RFC 9110, 15.5.20) the
+ * browser opens a connection of this host's own. */
+static int at_home(request_rec *r)
+{
+    return r->proto_num < HTTP_VERSION(2, 0)
+           || ap_is_allowed_protocol(r->connection, r, r->server, "h2")
+           || ap_is_allowed_protocol(r->connection, r, r->server, "h2c");
+}
+
 int rs_sse_handler(request_rec *r)
 {
     rs_server_conf_t *server = rs_conf_server(r->server);
@@ -161,6 +171,10 @@ int rs_sse_handler(request_rec *r)
 
     if (r->method_number != M_GET) {
         return rs_http_method_error(r, "GET");
+    }
+    if (!at_home(r)) {
+        return rs_http_error(r, HTTP_MISDIRECTED_REQUEST, "misdirected",
+                             "streams of this host are not for HTTP/2: use another connection");
     }
     if (!rs_conf_dir(r)->subscribe || !rs_conf_dir(r)->profile) {
         return rs_http_error(r, HTTP_SERVICE_UNAVAILABLE, "unavailable",
