@@ -150,9 +150,9 @@ static int open_stream(request_rec *r, rs_client_params_t *params, int handoff)
     return handoff ? rs_handoff(r, params) : rs_pump(r, params);
 }
 
-/* A browser sends a request over the HTTP/2 connection of another host, if its certificate covers
- * both, and httpd takes it, whatever Protocols of this host says. After a 421 (RFC 9110, 15.5.20) the
- * browser opens a connection of this host's own. */
+/* A browser sends a request over the HTTP/2 connection of another host if its certificate covers
+ * both, and httpd takes it, whatever Protocols of this host says. After a 421 (RFC 9110, 15.5.20)
+ * the browser opens a connection of this host's own. */
 static int at_home(request_rec *r)
 {
     return r->proto_num < HTTP_VERSION(2, 0)
