@@ -105,9 +105,9 @@ my %row = (
     RaglineProfile => { in => 'D', good => ['shop'], bad => [['"a b"', "write $name_rule"],
         ['x' x 65, "write $name_rule"],
         ['a:b', "write $name_rule"]] },
-    RaglineHeartbeat => { in => 'D', good => ['45s comment', '30s event', '20s', 'off'],
+    RaglineHeartbeat => { in => 'D', good => ['45s comment', '30s event', '30s ID', '20s', 'off'],
         bad => [durations( '500ms', '2h'), ['30s loudly',
-            'the second argument is event or comment']] },
+            'the second argument is event, comment or id']] },
     RaglineRetry => { in => 'D', good => ['3s', '100ms'], bad => [durations( '99ms', '2h')] },
     RaglineStart => { in => 'D', good => ['new', 'group', 'all', 'last=50'], bad => [
         ['old', 'write new, group, all or last=N'], ['last=0', '"0" is not a number from 1 to'],

@@ -12,7 +12,7 @@ use File::Path ();
 use Test::More;
 
 use Ragline::Httpd ();
-use Ragline::Proc qw(spew free_port);
+use Ragline::Proc qw(free_port limit run_command spew);
 use Ragline::Test;
 
 my $dead = free_port(); # nothing listens there
@@ -274,6 +274,11 @@ sub preflight
     is($denied->status, 401, 'a refusal');
     is($denied->header('access-control-allow-origin'), 'https://app.example',
         'can be read by the page');
+    like($denied->header('access-control-expose-headers') // '', qr/\bWWW-Authenticate\b/i,
+        'with the reason that WWW-Authenticate gives');
+    $denied = $httpd->request(host => 'plain.test', path => '/stream',
+        headers => [Origin => 'https://evil.example']);
+    is($denied->header('access-control-expose-headers'), undef, 'another page sees nothing of it');
     is(preflight('https://app.example', '/elsewhere')->header('access-control-allow-origin'), undef,
         'other URLs are not ours to answer for');
 }
@@ -333,6 +338,40 @@ is(preflight('https://app.example')->status, 204, 'which streams have');
         token => token('bad name', 1));
     is($forbidden->status, 403, 'ErrorDocument with a page: the status stays');
     is($forbidden->body, "go away\n", 'the body is the page');
+}
+
+# --- a host without HTTP/2, on a connection with it ---------------------------------------------
+
+# Browsers send there what their certificate lets them; 421 tells them to open another one.
+SKIP: {
+    skip 'mod_http2 does not work with prefork', 5 if vars('mpm') eq 'prefork';
+    my $httpd = Ragline::Httpd->new(name => 'misdirected', conf => <<"EOF")->start;
+RaglineRedis @{[ redis_a()->url ]}
+RaglineStream orders ragline:stream:orders
+$endpoints
+<VirtualHost *:\@PORT\@>
+    ServerName pages.test
+    Protocols h2c http/1.1
+</VirtualHost>
+<VirtualHost *:\@PORT\@>
+    ServerName streams.test
+    Protocols http/1.1
+</VirtualHost>
+EOF
+    my $token = token(unique(), 1);
+    my $ask = sub {
+        my ($host, @how) = @_;
+        my (undef, $output) = run_command('curl', '-sN', '-m', limit(3), '-D', '-', '-H',
+            "Host: $host", '-H', "Authorization: Bearer $token", @how,
+            'http://127.0.0.1:' . $httpd->port . '/stream');
+        return $output;
+    };
+    my $other = $ask->('streams.test', '--http2-prior-knowledge');
+    like($other, qr{^HTTP/2 421}, 'a stream of a host without HTTP/2 is refused on HTTP/2');
+    is(json_of($other =~ /\r\n\r\n(.*)/s)->{error}, 'misdirected', 'and says why');
+    like($ask->($_->[0], @{ $_->[1] }), qr{^$_->[2] 200.*^event: connected}ms, "$_->[0], $_->[2]")
+        for ['streams.test', [], 'HTTP/1.1'], ['pages.test', [], 'HTTP/1.1'],
+        ['pages.test', ['--http2-prior-knowledge'], 'HTTP/2'];
 }
 
 done_testing();

@@ -144,12 +144,14 @@ static const char *set_heartbeat(cmd_parms *cmd, void *dconf, const char *interv
     if (problem) {
         return problem;
     }
-    if (style && ap_cstr_casecmp(style, "event") && ap_cstr_casecmp(style, "comment")) {
-        return rs_cmd_problem(cmd, "the second argument is event or comment");
-    }
     if (style) {
-        conf->heartbeat_style =
-            !ap_cstr_casecmp(style, "event") ? RS_HEARTBEAT_EVENT : RS_HEARTBEAT_COMMENT;
+        conf->heartbeat_style = !ap_cstr_casecmp(style, "event")     ? RS_HEARTBEAT_EVENT
+                                : !ap_cstr_casecmp(style, "comment") ? RS_HEARTBEAT_COMMENT
+                                : !ap_cstr_casecmp(style, "id")      ? RS_HEARTBEAT_ID
+                                                                     : RS_UNSET;
+        if (conf->heartbeat_style == RS_UNSET) {
+            return rs_cmd_problem(cmd, "the second argument is event, comment or id");
+        }
     }
     if (!ap_cstr_casecmp(interval, "off")) {
         conf->heartbeat = 0;
@@ -406,7 +408,7 @@ const command_rec rs_cmds[] = {
                     "event types of this endpoint; * stands for anything"),
     AP_INIT_TAKE1("RaglineProfile", set_profile, NULL, ANYWHERE, "name of this endpoint"),
     AP_INIT_TAKE12("RaglineHeartbeat", set_heartbeat, NULL, ANYWHERE,
-                   "interval, and event or comment; or off"),
+                   "interval, and event, comment or id; or off"),
     AP_INIT_TAKE1("RaglineRetry", set_retry, NULL, ANYWHERE,
                   "how long a client waits before it reconnects"),
     AP_INIT_TAKE1("RaglineStart", rs_cmd_start, NULL, ANYWHERE,

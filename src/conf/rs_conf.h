@@ -14,10 +14,9 @@
 #include <apr_tables.h>
 
 #include "../auth/rs_jwt.h"
+#include "../proto/rs_sse.h"
 #include "../redis/rs_redis_pool.h"
 #include "../redis/rs_redis_url.h"
-
-enum { RS_HEARTBEAT_EVENT = 0, RS_HEARTBEAT_COMMENT = 1 };
 
 /* RaglineStart all: as many as RaglineReplayLimit allows. */
 #define RS_START_ALL 0x7fffffff

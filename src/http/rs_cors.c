@@ -152,8 +152,11 @@ int rs_cors(request_rec *r)
     if (is_preflight(r)) {
         return preflight(r, allowed);
     }
-    if (allowed && rs_request(r)->kind == RS_KIND_PUBLISH) {
-        apr_table_setn(r->err_headers_out, "Access-Control-Expose-Headers", "Retry-After");
+    if (allowed) {
+        /* What a script may see of an error, besides its body: a token that is no longer good, and
+         * when to try again. */
+        apr_table_setn(r->err_headers_out, "Access-Control-Expose-Headers",
+                       "Retry-After, WWW-Authenticate");
     }
     return DECLINED;
 }

@@ -26,6 +26,7 @@ static void set_headers(request_rec *r)
     ap_set_content_type(r, "text/event-stream");
     apr_table_setn(r->headers_out, "Cache-Control", "no-cache, no-transform");
     apr_table_setn(r->headers_out, "X-Accel-Buffering", "no");
+    apr_table_setn(r->headers_out, "Incremental", "?1"); /* RFC 10036 */
     apr_table_setn(r->subprocess_env, "no-gzip", "1");
     apr_table_setn(r->subprocess_env, "no-brotli", "1");
 }
@@ -84,7 +85,7 @@ static const rs_profile_t *profile(request_rec *r, rs_server_conf_t *server, con
     wanted.name = conf->profile;
     wanted.source = server->source;
     wanted.heartbeat = conf->heartbeat;
-    wanted.heartbeat_comment = conf->heartbeat_style == RS_HEARTBEAT_COMMENT;
+    wanted.heartbeat_style = conf->heartbeat_style;
     wanted.retry = conf->retry;
     wanted.user_only = conf->user_only;
     wanted.start_last = conf->start_last;
@@ -103,26 +104,41 @@ static const rs_profile_t *profile(request_rec *r, rs_server_conf_t *server, con
     return wanted.streams ? rs_profile_intern(&rs_child_engine()->profiles, &wanted) : NULL;
 }
 
+/* Whether "NAME=..." is one of the names that clients have for it: last_event_id, lastEventId
+ * (event-source-polyfill, reconnecting-eventsource), lastEventID, Last-Event-ID. */
+static int brings_cursor(const char *arg)
+{
+    const char *rest = "lasteventid";
+
+    for (; *arg != '='; arg++) {
+        if (*arg == '_' || *arg == '-') {
+            continue;
+        }
+        if (!*rest || apr_tolower(*arg) != *rest++) {
+            return 0;
+        }
+    }
+    return !*rest;
+}
+
 /* Where the client says it is: the header that EventSource sends when it comes back, or a query
- * parameter, which is all that a first connect can have. A longer one than any of ours is as
+ * parameter, which is all that a first connect can have, and all that some clients ever have. These
+ * append it to the URL they were given, so the last one counts. A longer one than any of ours is as
  * unknown as a malformed one. */
 static const char *brought_cursor(request_rec *r)
 {
-    static const char name[] = "last_event_id=";
     const char *cursor = apr_table_get(r->headers_in, "Last-Event-ID");
-    const char *arg = cursor && *cursor ? NULL : r->args;
+    char *arg, *last;
 
-    while (arg && *arg) {
-        const char *end = strchr(arg, '&');
-        apr_size_t len = end ? (apr_size_t)(end - arg) : strlen(arg);
+    if ((!cursor || !*cursor) && r->args) {
+        for (arg = apr_strtok(apr_pstrdup(r->pool, r->args), "&", &last); arg;
+             arg = apr_strtok(NULL, "&", &last)) {
+            char *value = strchr(arg, '=');
 
-        if (len > sizeof(name) - 1 && !strncmp(arg, name, sizeof(name) - 1)) {
-            char *value = apr_pstrmemdup(r->pool, arg + sizeof(name) - 1, len - (sizeof(name) - 1));
-
-            cursor = ap_unescape_urlencoded(value) == OK ? value : "?";
-            break;
+            if (value && value[1] && brings_cursor(arg)) {
+                cursor = ap_unescape_urlencoded(value + 1) == OK ? value + 1 : "?";
+            }
         }
-        arg = end ? end + 1 : NULL;
     }
     if (!cursor) {
         return "";
@@ -158,6 +174,16 @@ static int open_stream(request_rec *r, rs_client_params_t *params, int handoff)
     return handoff ? rs_handoff(r, params) : rs_pump(r, params);
 }
 
+/* A browser sends a request over the HTTP/2 connection of another host if its certificate covers
+ * both, and httpd takes it, whatever Protocols of this host says. After a 421 (RFC 9110, 15.5.20)
+ * the browser opens a connection of this host's own. */
+static int at_home(request_rec *r)
+{
+    return r->proto_num < HTTP_VERSION(2, 0)
+           || ap_is_allowed_protocol(r->connection, r, r->server, "h2")
+           || ap_is_allowed_protocol(r->connection, r, r->server, "h2c");
+}
+
 /* OK, or why the request is refused for good. */
 static int check_request(request_rec *r, rs_identity_t *id)
 {
@@ -166,6 +192,10 @@ static int check_request(request_rec *r, rs_identity_t *id)
 
     if (r->method_number != M_GET) {
         return rs_http_method_error(r, "GET");
+    }
+    if (!at_home(r)) {
+        return rs_http_error(r, HTTP_MISDIRECTED_REQUEST, "misdirected",
+                             "streams of this host are not for HTTP/2: use another connection");
     }
     if (!conf->subscribe || !conf->profile) {
         return rs_http_error(r, HTTP_SERVICE_UNAVAILABLE, "unavailable",

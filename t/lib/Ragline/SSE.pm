@@ -237,8 +237,9 @@ sub parse
     $self->{buffer} .= $new;
     # A CR at the very end may be half of a CRLF.
     return if !$final && substr($self->{buffer}, -1) eq "\r";
-    while ($self->{buffer} =~ /\G$EOL*(.*?$EOL)$EOL/gcs) {
-        $self->add_block($1);
+    # A comment before an event is there at once: nothing has to end it.
+    while ($self->{buffer} =~ /\G$EOL*(?:(:[^\r\n]*)$EOL|([^\r\n].*?$EOL)$EOL)/gcs) {
+        defined($1) ? push @{ $self->{comments} }, $1 : $self->add_block($2);
     }
     substr($self->{buffer}, 0, pos($self->{buffer}) // 0, '');
     return;
@@ -251,7 +252,6 @@ sub add_block
     for my $line (split /$EOL/, $text) {
         if (substr($line, 0, 1) eq ':') {
             push @{ $self->{comments} }, $line;
-            $block{comment} = $line;
             next;
         }
         my ($name, $value) = split /:/, $line, 2;
