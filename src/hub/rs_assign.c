@@ -67,11 +67,10 @@ static void append(rs_hub_t *hub, rs_topic_t *topic, int stream, rs_id_t id, con
     rs_hub_append(hub, topic, event);
 }
 
-void rs_assign_gap(rs_topic_t *topic, const rs_key_t *key)
+void rs_assign_gap(rs_topic_t *topic, const rs_key_t *key, rs_id_t gap)
 {
     rs_hub_t *hub = key->source->hub;
     rs_buf_t *b = rs_hub_scratch(hub);
-    rs_id_t gap = key->now.gap;
     char text[RS_CURSOR_LEN];
     rs_event_t *event = NULL;
     rs_cursor_t cursor;

@@ -198,11 +198,12 @@ int rs_backfill_place(rs_hub_t *hub, rs_client_t *client)
     client->resume->own.n = topic->nstreams;
     client->resume->own.tags = &topic->tags;
     rs_backfill_verdict(client, client->reason ? "reset" : "new", client->reason);
+    client->resume->announce =
+        *client->cursor || client->reason || client->resuming || client->profile->start_last;
     if (!*client->cursor && !client->resuming && !client->profile->start_last) {
         place_live(client);
         return 1;
     }
-    client->resume->announce = 1;
     if (*client->cursor && !client->resuming) {
         if (!rs_backfill_reads(client)) {
             rs_backfill_verdict(client, "reset", "unknown");

@@ -20,6 +20,7 @@ typedef struct {
     redisReply *chunk; /* entries, newest first */
     size_t next;       /* in the chunk */
     int asked;         /* how many entries a chunk has if there may be more */
+    rs_known_t known;  /* of the key, when that was asked */
 } part_t;
 
 struct rs_backfill_t {

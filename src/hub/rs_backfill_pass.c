@@ -144,6 +144,7 @@ static void ask_history(rs_backfill_t *b, int k)
 {
     const char *argv[] = {"XINFO", "STREAM", b->key[k]->name};
 
+    b->part[k].known = b->key[k]->now;
     b->asked[b->nasked].k = k;
     b->asked[b->nasked++].history = 1;
     rs_loader_ask(b->source->loader, RS_ARRAY_LEN(argv), argv);
@@ -185,6 +186,7 @@ static rs_id_t reached(const rs_backfill_t *b, int k)
 
 static void complete(rs_backfill_t *b)
 {
+    static const rs_id_t beginning = {0, 0};
     rs_topic_t *topic;
     int k;
 
@@ -192,7 +194,7 @@ static void complete(rs_backfill_t *b)
         rs_id_t id = reached(b, k);
 
         if (b->limited) {
-            b->limit_at[k] = id;
+            b->limit_at[k] = b->part[k].done ? beginning : b->part[k].upper;
             b->known_limit = b->limit;
         }
         if (!b->forgot) {
@@ -302,9 +304,11 @@ static void pass_reply(rs_job_t *job, int n, redisReply **reply, int last)
     if (rs_reply_is_error(*reply, "WRONGTYPE")) {
         part->done = 1;
         rs_history_none(&b->history[k]);
+        b->failed |= !rs_known_fits(&part->known, &b->history[k]);
     }
     else if (b->asked[n].history) {
-        b->failed |= !rs_history_parse(&b->history[k], *reply);
+        b->failed |= !rs_history_parse(&b->history[k], *reply)
+                     || !rs_known_fits(&part->known, &b->history[k]);
     }
     else if ((*reply)->type == REDIS_REPLY_ARRAY) {
         part->chunk = *reply;

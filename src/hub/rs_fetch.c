@@ -33,7 +33,7 @@ static void ask(rs_job_t *job)
         const char *info[] = {"XINFO", "STREAM", key->name};
 
         f->asked[k] = rs_batch_ask(&key->size, CHUNK, n);
-        f->covers[k] = key->now.at;
+        f->known[k] = key->now;
         apr_snprintf(count, sizeof(count), "%d", f->asked[k]);
         rs_id_format(from, rs_id_after(f->own.pos[k]));
         rs_loader_ask(source->loader, RS_ARRAY_LEN(range), range);
@@ -80,7 +80,7 @@ static void cover(rs_fetch_t *f)
 
     for (k = 0; k < f->topic->nstreams; k++) {
         if (f->answered[k]) {
-            rs_id_raise(&f->own.pos[k], f->covers[k]);
+            rs_id_raise(&f->own.pos[k], f->known[k].at);
         }
     }
 }
@@ -159,9 +159,11 @@ static void reply(rs_job_t *job, int n, redisReply **r, int last)
     if (rs_reply_is_error(*r, "WRONGTYPE")) {
         rs_history_none(&f->history[k]); /* it is as good as not there */
         f->answered[k] = 1;
+        f->failed |= !rs_known_fits(&f->known[k], &f->history[k]);
     }
     else if (n % 2) {
-        f->failed |= !rs_history_parse(&f->history[k], *r);
+        f->failed |=
+            !rs_history_parse(&f->history[k], *r) || !rs_known_fits(&f->known[k], &f->history[k]);
     }
     else if ((*r)->type == REDIS_REPLY_ARRAY) {
         f->chunk[k] = *r;

@@ -32,9 +32,9 @@ struct rs_fetch_t {
     rs_verdict_kind_t gap; /* before the events: the reader has to be told; else RESUMED */
     rs_id_t first;
     redisReply *chunk[RS_STREAMS_MAX];
-    int answered[RS_STREAMS_MAX];   /* all that there is stands in the chunk, or there is none */
-    int asked[RS_STREAMS_MAX];      /* how many entries a chunk has if there may be more */
-    rs_id_t covers[RS_STREAMS_MAX]; /* otherwise it has everything up to here */
+    int answered[RS_STREAMS_MAX];     /* all that there is stands in the chunk, or there is none */
+    int asked[RS_STREAMS_MAX];        /* how many entries a chunk has if there may be more */
+    rs_known_t known[RS_STREAMS_MAX]; /* of the keys, then: otherwise it has all that was read */
     rs_history_t history[RS_STREAMS_MAX];
 };
 

@@ -60,9 +60,9 @@ apr_status_t rs_ingest_open(rs_source_t *source, apr_pool_t *p, rs_poll_t *poll,
 /* Does what is due and returns when to be called again. */
 apr_time_t rs_ingest_turn(rs_source_t *source, apr_time_t now);
 
-/* Entries of the key were removed before they were read: a notice for those who are below that, and
- * nobody starts below it any more. */
-void rs_assign_gap(rs_topic_t *topic, const rs_key_t *key);
+/* Up to this id entries of the key were removed before they were read: a notice for those who are
+ * below that, and nobody starts below it any more. */
+void rs_assign_gap(rs_topic_t *topic, const rs_key_t *key, rs_id_t gap);
 
 /* rs_hub.c: the topic takes over the event; its streamers hear of it at the batch's end. */
 void rs_hub_append(rs_hub_t *hub, rs_topic_t *topic, rs_event_t *event);

@@ -94,6 +94,11 @@ static void on_lost(rs_key_t *key)
     each_topic(key, break_topic);
 }
 
+static void tell_gap(rs_topic_t *topic, const rs_key_t *key)
+{
+    rs_assign_gap(topic, key, key->now.gap);
+}
+
 static void on_gap(rs_key_t *key)
 {
     rs_stream_t *stream = &key->source->streams[key->stream];
@@ -108,22 +113,21 @@ static void on_gap(rs_key_t *key)
             key->source->url->label, key->name);
     }
     rs_backfill_gap(key);
-    each_topic(key, rs_assign_gap);
+    each_topic(key, tell_gap);
 }
 
 /* It was not to be read so far, so nobody knows what it held: to those who are there already that
  * is a gap. */
 static void begin_topic(rs_topic_t *topic, const rs_key_t *key)
 {
-    static const rs_id_t nothing;
     int i, there = 0;
 
     rs_topic_begin(topic, key);
     for (i = 0; i < RS_STREAMERS_MAX; i++) {
         there |= topic->follows[i] && topic->follows[i]->clients;
     }
-    if (there && rs_id_cmp(key->now.gap, nothing) > 0) {
-        rs_assign_gap(topic, key);
+    if (there && (key->now.at.ms || key->now.at.seq)) {
+        rs_assign_gap(topic, key, key->now.at);
     }
 }
 
@@ -135,7 +139,6 @@ static int look(rs_key_t *key, const rs_history_t *history, const rs_hand_t *han
 
     moved(key);
     if (!was_sure) {
-        key->now.gap = key->unseen ? key->now.at : key->now.gap;
         each_topic(key, begin_topic);
     }
     if (what == RS_LOOK_LOST) {

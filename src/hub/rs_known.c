@@ -139,6 +139,13 @@ rs_look_t rs_known_look(rs_known_t *k, const rs_history_t *h, const rs_hand_t *h
     return look;
 }
 
+int rs_known_fits(const rs_known_t *k, const rs_history_t *h)
+{
+    static const rs_hand_t nothing;
+
+    return !k->sure || !is_another(k, h, &nothing);
+}
+
 void rs_known_entry(rs_known_t *k, rs_id_t id)
 {
     if (rs_id_cmp(k->first, none) == 0) {
@@ -202,13 +209,16 @@ rs_verdict_t rs_known_judge(const rs_known_t *k, rs_id_t start, rs_id_t id, cons
     if (is_foreign(k->whole, k->first, id)) {
         return say(RS_VERDICT_TRIMMED, rs_id_before(k->first), k->first);
     }
+    if (h && is_foreign(h->whole, h->first, id)) {
+        return say(RS_VERDICT_TRIMMED, rs_id_before(h->first), h->first);
+    }
     if (!ahead && rs_id_cmp(id, start) >= 0) {
         return say(RS_VERDICT_RESUMED, id, none);
     }
     if (!h) {
         return say(RS_VERDICT_ASK, id, none);
     }
-    if (rs_id_cmp(id, rs_history_floor(h)) >= 0 && !is_foreign(h->whole, h->first, id)) {
+    if (rs_id_cmp(id, rs_history_floor(h)) >= 0) {
         return say(RS_VERDICT_RESUMED, id, none);
     }
     return say(RS_VERDICT_TRIMMED, h->empty ? h->newest : rs_id_before(h->first), h->first);

@@ -44,6 +44,10 @@ typedef enum {
 rs_look_t rs_known_look(rs_known_t *known, const rs_history_t *history, const rs_hand_t *hand,
                         int watched);
 
+/* Whether that can be said of what was known when it was asked for; if not, it has become something
+ * else meanwhile, which the next look will tell. */
+int rs_known_fits(const rs_known_t *known, const rs_history_t *history);
+
 /* An entry was read, the next one. */
 void rs_known_entry(rs_known_t *known, rs_id_t id);
 

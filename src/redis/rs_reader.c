@@ -385,6 +385,12 @@ apr_time_t rs_reader_turn(rs_reader_t *r, apr_time_t now)
     return next;
 }
 
+static apr_status_t cleanup(void *data)
+{
+    drop_held(data);
+    return APR_SUCCESS;
+}
+
 apr_status_t rs_reader_create(rs_reader_t **out, apr_pool_t *p, rs_poll_t *poll,
                               rs_resolver_t *resolver, const rs_redis_url_t *url,
                               const char *const *keys, int n, int batch, apr_interval_time_t block,
@@ -397,6 +403,7 @@ apr_status_t rs_reader_create(rs_reader_t **out, apr_pool_t *p, rs_poll_t *poll,
         return APR_EINVAL;
     }
     r = apr_pcalloc(p, sizeof(*r));
+    apr_pool_cleanup_register(p, r, cleanup, apr_pool_cleanup_null);
     r->url = url;
     r->keys = keys;
     r->n = n;

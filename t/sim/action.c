@@ -26,14 +26,19 @@ const char *const sim_op_names[SIM_OPS] = {
     X(engines)                                                                                     \
     X(streamers)                                                                                   \
     X(streams)                                                                                     \
-    X(tenants) X(clients) X(profiles) X(cache_kb) X(max_message) X(batch) X(block_ms) X(drain_ms)  \
-        X(lat_us) X(split) X(empty_wakes) X(partial) X(room_kb) X(preempt) X(redis6)
+    X(tenants)                                                                                     \
+    X(clients)                                                                                     \
+    X(profiles)                                                                                    \
+    X(cache_kb)                                                                                    \
+    X(max_message) X(batch) X(block_ms) X(drain_ms) X(lat_us) X(split) X(empty_wakes) X(partial)   \
+        X(room_kb) X(preempt) X(redis6)
 #define LISTS(X)                                                                                   \
     X(pmask, SIM_PROFILES)                                                                         \
     X(plast, SIM_PROFILES)                                                                         \
     X(pgroup, SIM_PROFILES)                                                                        \
-    X(plimit, SIM_PROFILES) X(pslow, SIM_PROFILES) X(pbeat_ms, SIM_PROFILES)                       \
-        X(pstall_ms, SIM_PROFILES) X(cten, SIM_CLIENTS) X(cprof, SIM_CLIENTS)
+    X(plimit, SIM_PROFILES)                                                                        \
+    X(pslow, SIM_PROFILES)                                                                         \
+    X(pbeat_ms, SIM_PROFILES) X(pstall_ms, SIM_PROFILES) X(cten, SIM_CLIENTS) X(cprof, SIM_CLIENTS)
 
 typedef struct {
     const char *name;

@@ -106,6 +106,7 @@ static void break_conn(sim_rconn_t *c)
     int i = (int)(c - sim_rconns), k;
 
     c->broken = 1;
+    memset(sim_engines[c->engine].hand_hi, 0, sizeof(sim_engines[c->engine].hand_hi));
     c->broken_at = sim_now;
     free_cmds(c->in);
     c->in = NULL;
@@ -234,6 +235,7 @@ static void learn(sim_engine_t *e, int slot, const sim_rrep_t *rep)
         }
         if (rep->note[i].info && rs_id_cmp(last, e->max_seen[k]) < 0) {
             e->saw_loss[k] = (int)rep->note[i].epoch;
+            e->born[k] = last;
             e->max_seen[k] = last;
         }
         if (rs_id_cmp(last, e->max_seen[k]) > 0) {

@@ -36,7 +36,7 @@
 #define REPLAY_LIMIT SEC(3)       /* all being well, a replay takes this and some round trips */
 #define MEMORY_BYTES (256 * 1024) /* what an engine holds of a tenant if its cache is not small */
 #define BEAT_SLACK SEC(1)         /* a heartbeat may be this late */
-#define TOLD_MARGIN SEC(3)        /* what was told may have been found out so long before */
+#define TOLD_MARGIN SEC(8)        /* what was told may have been found out so long before */
 #define TROUBLE_MARGIN SEC(12)    /* Redis's trouble may show for so long */
 #define GREET_LIMIT SEC(3)        /* all being well, a client knows its verdict by then */
 #define RESETS_MAX 2              /* of one connection, nothing being removed meanwhile */
@@ -269,9 +269,17 @@ static int is_owed(const sim_conn_t *c, int k, const sim_entry_t *e)
     switch (e->how) {
     case SIM_PRESENT:
         /* In a stream that was replaced, below the position: only who saw that can know. */
-        return rs_id_cmp(e->id, c->pos[k]) > 0
-               || sim_engines[c->engine].saw_loss[c->key[k]] >= (int)e->epoch;
+        if (c->told_at >= e->added_at && !well(c->told_at)) {
+            return 0; /* the key was not to be read: what it held then is said to be missing */
+        }
+        if (rs_id_cmp(e->id, c->pos[k]) > 0) {
+            return 1;
+        }
+        return !sim_conf.redis6 && sim_engines[c->engine].saw_loss[c->key[k]] >= (int)e->epoch;
     case SIM_KEY_GONE:
+        if (sim_conf.redis6) {
+            return 0; /* it is known by what it counts */
+        }
         /* A stream that came and went between two looks is one that never was. */
         if (!(sim_engines[c->engine].looked[c->key[k]] >> (e->epoch & 63) & 1)) {
             return 0;
@@ -284,6 +292,10 @@ static int is_owed(const sim_conn_t *c, int k, const sim_entry_t *e)
         }
         return c->told_at < e->removed_at;
     case SIM_LOST:
+        /* Those who were told stand where what is left ends: who stood there is as they are. */
+        if (rs_id_cmp(c->pos[k], sim_engines[c->engine].born[c->key[k]]) == 0) {
+            return 0;
+        }
         return (e->read_by & 1 << c->engine) && c->told_at < e->removed_at
                && sim_engines[c->engine].saw_loss[c->key[k]] > (int)e->epoch;
     default:
@@ -299,6 +311,10 @@ static void pass(sim_conn_t *c, int k, int to, const char *class)
         const sim_entry_t *e = &sim_entries[key->all[c->next[k]]];
 
         if (e->tenant == c->tenant && is_owed(c, k, e)) {
+            if (!*class && e->how != SIM_PRESENT && c->gone) {
+                c->debt = 1;
+                continue;
+            }
             sim_fail(*class                  ? class
                      : e->how == SIM_PRESENT ? "skipped"
                                              : "hole",
@@ -389,7 +405,7 @@ static void expect_last(sim_conn_t *c)
             /* What the engine has not read yet comes as new. */
             n += sim_entries[s->uid[i]].tenant == c->tenant
                  && (sim_entries[s->uid[i]].read_by & 1 << c->engine)
-                 && sim_entries[s->uid[i]].added_at < c->submit_at;
+                 && sim_entries[s->uid[i]].added_at < c->submit_at - SEC(2);
         }
     }
     n = all > sim_conf.plimit[c->profile] ? 0 : n;
@@ -431,7 +447,11 @@ static void group_raise(const sim_conn_t *c)
     for (k = 0; k < c->nkeys; k++) {
         int *level = &groups[c->profile][c->tenant].floor[k];
 
-        if (!groups[c->profile][c->tenant].open || *level < c->next[k]) {
+        if (!groups[c->profile][c->tenant].open) {
+            /* It begins where the engine has read; what an older id brings is for that client. */
+            *level = sim_index_above(c->key[k], sim_engines[c->engine].max_seen[c->key[k]]);
+        }
+        if (*level < c->next[k]) {
             *level = c->next[k];
         }
     }
@@ -496,7 +516,11 @@ static void is_resumed(sim_conn_t *c, const rs_id_t *pos)
         c->next[k] = c->hold.next[k];
     }
     c->told_at = c->hold.told_at;
-    if (is_beyond(c, 1) && !disturbed_since(c, c->submit_at - SEC(1))) {
+    if (c->brought == SIM_ID && c->hold.debt) {
+        sim_fail("hole", "c%d at e%d: resumed with %s, in front of which something was removed",
+                 c->client, c->engine, c->hold.text);
+    }
+    if (is_beyond(c, 1) && !disturbed_since(c, c->submit_at - SEC(4))) {
         sim_fail("beyond", "c%d at e%d: resumed with %s, which is above all that there is",
                  c->client, c->engine, c->hold.text);
     }
@@ -508,7 +532,7 @@ static void is_resumed(sim_conn_t *c, const rs_id_t *pos)
 /* Whether what is said again was said before: nothing was removed since. */
 static void check_told_once(sim_conn_t *c, const char *reason)
 {
-    if (c->brought == SIM_ID && c->hold.told_at >= 0
+    if (c->brought == SIM_ID && c->hold.told_at >= 0 && !sim_conf.redis6
         && !removed_since(c, c->hold.told_at - TOLD_MARGIN)) {
         sim_fail("twice", "c%d at e%d: reset %s again with %s, which it got when it was told",
                  c->client, c->engine, reason, c->hold.text);
@@ -555,7 +579,7 @@ static void check_cause(sim_conn_t *c, const char *reason)
     int ok;
 
     if (strcmp(reason, "trimmed") == 0) {
-        ok = c->brought == SIM_NO_ID || sim_conf.redis6
+        ok = c->brought == SIM_NO_ID || c->hold.made_up || sim_conf.redis6
              || (may_be_trimmed(c, c->hold.pos) && (disturbed_since(c, 0) || !is_held(c)));
         check_told_once(c, reason);
     }
@@ -656,11 +680,24 @@ static int find(const sim_conn_t *c, const rs_id_t *pos, int uid)
     return -1;
 }
 
+/* What was to be told behind an event has to come next. */
+static void check_debt(const sim_conn_t *c)
+{
+    if (c->debt) {
+        sim_fail("hole", "c%d at e%d: what was removed in front of its last events went by untold",
+                 c->client, c->engine);
+    }
+}
+
 static void got(sim_conn_t *c, int k, int uid, const rs_id_t *pos)
 {
     sim_entry_t *e = &sim_entries[uid];
     int i;
 
+    c->gone = e->how != SIM_PRESENT;
+    if (!c->gone) {
+        check_debt(c);
+    }
     c->events++;
     if (c->floating) {
         c->floating = 0;
@@ -677,6 +714,12 @@ static void got(sim_conn_t *c, int k, int uid, const rs_id_t *pos)
     if (e->how != SIM_PRESENT && e->epoch != sim_keys[e->key].epoch
         && rs_id_cmp(e->id, c->pos[k]) > 0 && (int)e->index < c->next[k]) {
         c->pos[k] = e->id; /* of a stream that is no more: that it still comes does no harm */
+        raise_position(c, pos);
+        return;
+    }
+    if (rs_id_cmp(e->id, c->pos[k]) > 0 && (int)e->index < c->next[k]
+        && disturbed_since(c, c->submit_at - SEC(1))) {
+        c->pos[k] = e->id; /* it was put back */
         raise_position(c, pos);
         return;
     }
@@ -697,6 +740,7 @@ static void got(sim_conn_t *c, int k, int uid, const rs_id_t *pos)
     }
     c->pos[k] = e->id;
     raise_position(c, pos);
+    c->gone = 0;
 }
 
 static void event(sim_conn_t *c, const sim_frame_t *f)
@@ -816,6 +860,7 @@ static void reset(sim_conn_t *c, const sim_frame_t *f)
                  f->id);
     }
     told(c);
+    c->debt = 0;
     if (reason[0] == 't') {
         raise_position(c, pos);
     }
@@ -910,9 +955,11 @@ void sim_model_frame(sim_conn_t *c, sim_frame_t *f)
     }
     else if (f->comment[0] || strcmp(f->type, "heartbeat") == 0) {
         sim_stats[SIM_S_HEARTBEATS]++;
+        check_debt(c);
         ours(c, f);
     }
     else if (strcmp(f->type, "caught_up") == 0) {
+        check_debt(c);
         caught_up(c, f);
     }
     else if (strcmp(f->type, "reset") == 0) {
@@ -937,6 +984,7 @@ void sim_model_hold(const sim_conn_t *c, const char *text, sim_hold_t *h)
     h->made_up = 0;
     h->at = sim_now;
     h->told_at = c->told_at;
+    h->debt = c->debt;
     for (k = 0; k < c->nkeys; k++) {
         h->pos[k] = c->pos[k];
         h->next[k] = c->next[k];

@@ -4,6 +4,7 @@
  * and not by trimming, entries-added counts for ever, a stream that was deleted begins anew. And
  * for the model, what became of each entry.
  */
+#include "redis/rs_group_script.h"
 #include "sim.h"
 
 sim_entry_t sim_entries[SIM_ENTRIES];
@@ -56,6 +57,7 @@ static void clear_stream(sim_stream_t *s)
 
 void sim_redis_reset(void)
 {
+    char hash[RS_GROUP_HASH_LEN];
     int k;
 
     for (k = 0; k < SIM_KEYS; k++) {
@@ -81,7 +83,8 @@ void sim_redis_reset(void)
             snprintf(key->name, sizeof(key->name), "own:%s:%c", sim_tenant((k - SIM_OWN) / 2),
                      k % 2 ? 'b' : 'a');
         }
-        snprintf(key->hash, sizeof(key->hash), "ragline:groups:{%.40s}", key->name);
+        rs_group_hash(hash, key->name);
+        memcpy(key->hash, hash, sizeof(key->hash) - 1);
     }
     sim_nentries = 0;
     snapshot.taken = 0;

@@ -269,6 +269,7 @@ typedef struct {
     rs_id_t pos[SIM_PROFILE_KEYS];
     int next[SIM_PROFILE_KEYS];
     apr_time_t at, told_at; /* told_at: of a gap, up to here; negative: never */
+    int debt;               /* something is still to be told */
 } sim_hold_t;
 
 typedef struct {
@@ -288,6 +289,8 @@ typedef struct {
     int room;   /* bytes that the socket takes */
     /* Bytes that the client has not read, and the ids in them. */
     size_t written, unread;
+    int gone; /* the event that is being looked at was removed meanwhile */
+    int debt; /* so what is missing in front of it may be told behind it, next */
     struct {
         size_t end;
         sim_hold_t hold;
@@ -421,6 +424,7 @@ typedef struct {
     int saw_loss[SIM_KEYS];                   /* up to which epoch */
     int hand_lo[SIM_KEYS], hand_hi[SIM_KEYS]; /* read, and not yet looked at */
     long hand_removals[SIM_KEYS];
+    rs_id_t born[SIM_KEYS];    /* where the key ended when that was seen */
     uint64_t looked[SIM_KEYS]; /* a bit for each epoch (modulo 64) that it was told of */
     long commands_second;      /* of this second */
     apr_time_t second;
