@@ -14,6 +14,7 @@
 #include "src/http/rs_child.h"
 #include "src/http/rs_error.h"
 #include "src/http/rs_handoff.h"
+#include "src/http/rs_pumps.h"
 #include "src/http/rs_request.h"
 
 static void register_hooks(apr_pool_t *p)
@@ -25,6 +26,7 @@ static void register_hooks(apr_pool_t *p)
     rs_authn_hooks(p);
     rs_error_hooks(p);
     rs_handoff_hooks(p);
+    rs_pumps_hooks(p);
 }
 
 AP_DECLARE_MODULE(ragline_stream) = {

@@ -32,4 +32,7 @@ const char *rs_check_group_pair(apr_pool_t *p, const rs_dir_conf_t *a, const rs_
 /* Every location that is an endpoint, or that has AuthType RaglineJWT (rs_conf_endpoints.c). */
 void rs_check_endpoints(apr_pool_t *p, server_rec *main_server);
 
+/* RaglineMaxPumps (rs_conf_pumps.c). */
+void rs_check_pumps(apr_pool_t *p, server_rec *main_server);
+
 #endif

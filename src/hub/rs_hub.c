@@ -309,6 +309,9 @@ static void sweep(rs_hub_t *hub, apr_time_t now)
     for (i = 0; i < hub->nsources; i++) {
         rs_tenant_key_sweep(hub->sources[i]);
     }
+    if (hub->engine->conf.every_second) {
+        hub->engine->conf.every_second();
+    }
     hub->next_sweep = now + SWEEP;
 }
 
@@ -376,12 +379,11 @@ void rs_hub_wake(rs_hub_t *hub) { rs_poll_wake(hub->poll); }
 static void start_drain(rs_hub_t *hub)
 {
     rs_engine_t *engine = hub->engine;
-    int i, graceful = __atomic_load_n(&engine->graceful, __ATOMIC_ACQUIRE);
+    int i;
 
     hub->draining = 1;
     for (i = 0; i < engine->conf.streamers; i++) {
-        rs_streamer_drain(engine->streamers[i], engine->conf.drain,
-                          graceful ? rs_engine_drain_limit(engine) : RS_ENGINE_HARD_STOP);
+        rs_streamer_drain(engine->streamers[i], engine->conf.drain, rs_engine_end_limit(engine));
     }
 }
 
