@@ -67,7 +67,7 @@ const char *rs_handoff_obstacle(request_rec *r)
     const char *filter;
 
     if (rs_conf_dir(r)->handoff == RS_HANDOFF_OFF) {
-        return "off";
+        return "RaglineHandoff off";
     }
     if (c->master) {
         return "http2";

@@ -10,8 +10,8 @@
 
 #include "../hub/rs_client.h"
 
-/* What keeps the stream in its worker, once the headers are out: "off", "http2", "tls", "filter NAME".
- * NULL: nothing, the connection can leave httpd. Everything else is for rs_pump(). */
+/* What keeps the stream in its worker, once the headers are out: "RaglineHandoff off", "http2",
+ * "tls", "filter NAME". NULL: nothing, the connection can leave httpd. */
 const char *rs_handoff_obstacle(request_rec *r);
 
 /* After the headers were sent. From here the engine has the connection (or, if it cannot be had,
