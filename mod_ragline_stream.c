@@ -20,7 +20,8 @@
 static void register_hooks(apr_pool_t *p)
 {
     ap_hook_pre_config(rs_conf_begin, NULL, NULL, APR_HOOK_MIDDLE);
-    ap_hook_check_config(rs_conf_check, NULL, NULL, APR_HOOK_MIDDLE);
+    /* After the MPM has made up its mind. */
+    ap_hook_check_config(rs_conf_check, NULL, NULL, APR_HOOK_LAST);
     rs_child_hooks(p);
     rs_request_hooks(p);
     rs_authn_hooks(p);

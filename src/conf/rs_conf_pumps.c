@@ -27,6 +27,9 @@ rs_pump_limits_t rs_conf_pumps(apr_pool_t *p, const rs_server_conf_t *conf)
     limits.child = limits.threads - reserve(limits.threads);
     limits.http2 = h2_workers > 0 ? h2_workers - reserve(h2_workers) : limits.child;
     limits.all = conf->max_pumps ? conf->max_pumps : limits.threads * limits.children / 2;
+    if (limits.all > limits.child * limits.children) {
+        limits.all = limits.child * limits.children;
+    }
     limits.all = limits.all > 0 ? limits.all : 1;
     return limits;
 }
@@ -40,16 +43,16 @@ int rs_conf_pumps_spare(const rs_pump_limits_t *limits)
 
 void rs_check_pumps(apr_pool_t *p, server_rec *main_server)
 {
-    rs_pump_limits_t limits = rs_conf_pumps(p, rs_conf_server(main_server));
-    int possible = limits.child * limits.children;
+    const rs_server_conf_t *conf = rs_conf_server(main_server);
+    rs_pump_limits_t limits = rs_conf_pumps(p, conf);
 
-    if (limits.all > possible) {
+    if (conf->max_pumps > limits.all) {
         rs_check_warn(main_server, NULL,
                       apr_psprintf(p,
                                    "RaglineMaxPumps %d is more than there can be: a child keeps "
                                    "%d of its %d threads for everything else, so it is %d in all: "
                                    "write less, or raise MaxRequestWorkers",
-                                   limits.all, limits.threads - limits.child, limits.threads,
-                                   possible));
+                                   conf->max_pumps, limits.threads - limits.child, limits.threads,
+                                   limits.all));
     }
 }

@@ -44,16 +44,16 @@ static apr_uint64_t in_all_children(void)
     return sum;
 }
 
-/* First counted, then looked: two children at once may both be refused, never both be let in. */
-static int count_in(void)
+/* First counted, then looked: two children at once may both refuse, but never both let in. */
+static rs_refusal_t count_in(int http2)
 {
     RS_STAT_ADD(pumps.stats->pumps, 1);
-    if (RS_STAT_GET(pumps.stats->pumps) <= (apr_uint64_t)pumps.limits.child
-        && in_all_children() <= (apr_uint64_t)pumps.limits.all) {
-        return 1;
+    if (in_all_children() > (apr_uint64_t)pumps.limits.all
+        || (http2 && pumps.http2 >= pumps.limits.http2)) {
+        return RS_REFUSED_PUMPS;
     }
-    RS_STAT_SUB(pumps.stats->pumps, 1);
-    return 0;
+    return RS_STAT_GET(pumps.stats->pumps) > (apr_uint64_t)pumps.limits.child ? RS_REFUSED_CHILD
+                                                                              : RS_REFUSED_MAX;
 }
 
 static rs_pump_stats_t *cause_stats(const char *cause)
@@ -101,17 +101,14 @@ static int enter_http2(rs_pump_place_t *place, const conn_rec *c)
 static rs_refusal_t enter(rs_pump_place_t *place, const conn_rec *c, const char *cause)
 {
     const conn_rec *master = c->master;
+    rs_refusal_t refused = count_in(master != NULL);
 
-    if (!count_in()) {
-        return RS_REFUSED_PUMPS;
+    if (refused == RS_REFUSED_MAX && master && !enter_http2(place, c)) {
+        refused = RS_REFUSED_HTTP2;
     }
-    if (master && pumps.http2 >= pumps.limits.http2) {
+    if (refused != RS_REFUSED_MAX) {
         RS_STAT_SUB(pumps.stats->pumps, 1);
-        return RS_REFUSED_PUMPS;
-    }
-    if (master && !enter_http2(place, c)) {
-        RS_STAT_SUB(pumps.stats->pumps, 1);
-        return RS_REFUSED_HTTP2;
+        return refused;
     }
     pumps.http2 += master != NULL;
     place->fd = duplicate(master ? master : c);
@@ -182,11 +179,8 @@ const char *rs_pumps_text(apr_pool_t *p)
                                 here->cause, RS_STAT_GET(here->open));
         }
     }
-    return apr_psprintf(p,
-                        "%" APR_UINT64_T_FMT " of %d in all children are open, of this one, "
-                        "which takes %d: %s",
-                        in_all_children(), pumps.limits.all, pumps.limits.child,
-                        *text ? text : "none");
+    return apr_psprintf(p, "%" APR_UINT64_T_FMT " of %d in all children are open, in this one: %s",
+                        in_all_children(), pumps.limits.all, *text ? text : "none");
 }
 
 /* Made here, in the connection's own thread: HTTP/2's streams have others. */

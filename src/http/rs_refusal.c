@@ -16,6 +16,9 @@
 #include "rs_refusal.h"
 #include "rs_sse_handler.h"
 
+/* Where another child has room, which is likely the one that answers next time. */
+#define RETRY_CHILD apr_time_from_msec(300)
+
 /* Who is refused comes back after seconds: without anybody for so long it is over. */
 #define OVER apr_time_from_sec(10)
 
@@ -29,6 +32,7 @@ static const struct {
         {"over_limit", "too many streams are open",
          "see what keeps them in their workers (docs/TROUBLESHOOTING.md), or raise "
          "MaxRequestWorkers and RaglineMaxPumps"},
+    [RS_REFUSED_CHILD] = {"over_limit", "too many streams are open here", NULL},
     [RS_REFUSED_HTTP2] = {"over_limit", "this connection has a stream already",
                           "an HTTP/2 connection carries one stream: share it among tabs, or give "
                           "streams a host name with \"Protocols http/1.1\""},
@@ -78,7 +82,7 @@ int rs_refuse(request_rec *r, rs_refusal_t why)
     note(r, why);
     rs_sse_headers(r);
     rs_sse_error(&b, conf->profile, refusals[why].code, "Stream failed", refusals[why].error,
-                 conf->retry);
+                 why == RS_REFUSED_CHILD && conf->retry > RETRY_CHILD ? RETRY_CHILD : conf->retry);
     if (rs_buf_ok(&b)) {
         ap_rwrite(b.data, (int)b.len, r);
     }

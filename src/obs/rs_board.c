@@ -14,7 +14,7 @@
 #define LAYOUT 5
 
 const char *const rs_refusal_names[RS_REFUSED_MAX] = {
-    "max_connections",   "max_pumps",   "http2_connection",
+    "max_connections",   "max_pumps",   "full_child", "http2_connection",
     "redis_unavailable", "unavailable", "draining",
 };
 

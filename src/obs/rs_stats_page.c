@@ -180,10 +180,9 @@ static void add_refusals(json_t *refused, const rs_stats_t *stats)
 
 static json_t *collect(int max_pumps)
 {
-    json_t *page =
-        json_pack("{s:i,s:i,s:i,s:{},s:{s:i,s:i,s:{}},s:[],s:[],s:[]}", "connections", 0,
-                  "accepted", 0, "fetches", 0, "refused", "pumps", "open", 0, "limit", max_pumps,
-                  "by_cause", "children", "redis", "streams");
+    json_t *page = json_pack("{s:i,s:i,s:i,s:{},s:{s:i,s:i,s:{}},s:[],s:[],s:[]}", "connections", 0,
+                             "accepted", 0, "fetches", 0, "refused", "pumps", "open", 0, "limit",
+                             max_pumps, "by_cause", "children", "redis", "streams");
     const rs_stats_t *stats;
     apr_uint32_t i, n;
     int place = 0;
