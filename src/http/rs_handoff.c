@@ -24,8 +24,8 @@
 #include "rs_request.h"
 
 /* Filters that are still there when the headers are out and let the bytes of a stream through as
- * they are. Any other one may buffer, change or count, so it keeps its worker. Those of the input do
- * not matter: what a client sends on a stream means nothing. */
+ * they are. Any other one may buffer, change or count, so it keeps its worker. Those of the input
+ * do not matter: what a client sends on a stream means nothing. */
 static const char *const harmless[] = {
     "core",
     "http_outerror",

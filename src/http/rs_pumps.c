@@ -84,8 +84,8 @@ static int duplicate(const conn_rec *c)
 }
 
 /* mod_http2 may give a connection no more than two workers, for as long as it likes (after requests
- * that the client took back): so one stream is all that leaves something to its pages. A stream that
- * the client has cancelled makes room at once, though its worker has still to notice. */
+ * that the client took back): so one stream is all that leaves something to its pages. A stream
+ * that the client has cancelled makes room at once, though its worker has still to notice. */
 static int enter_http2(rs_pump_place_t *place, const conn_rec *c)
 {
     const conn_rec **stream = ap_get_module_config(c->master->conn_config, &ragline_stream_module);
@@ -130,7 +130,7 @@ rs_refusal_t rs_pumps_enter(rs_pump_place_t *place, request_rec *r, const char *
     if (refused == RS_REFUSED_MAX) {
         ap_log_rerror(
             APLOG_MARK, RS_STAT_GET(place->stats->total) == 1 ? APLOG_INFO : APLOG_DEBUG, 0, r,
-            "RS0711: a stream keeps its worker: %s (further ones of this child are logged "
+            "RS0732: a stream keeps its worker: %s (further ones of this child are logged "
             "at level debug)",
             cause);
     }

@@ -24,7 +24,7 @@
 
 static const struct {
     const char *code, *error; /* for the client */
-    const char *remedy;       /* for the log; NULL: nothing to say */
+    const char *remedy;       /* for the log; NULL: what is wrong has its own lines there */
 } refusals[RS_REFUSED_MAX] = {
     [RS_REFUSED_CONNECTIONS] = {"over_limit", "too many streams are open",
                                 "raise RaglineMaxConnections, and the file descriptors with it"},
@@ -36,10 +36,9 @@ static const struct {
     [RS_REFUSED_HTTP2] = {"over_limit", "this connection has a stream already",
                           "an HTTP/2 connection carries one stream: share it among tabs, or give "
                           "streams a host name with \"Protocols http/1.1\""},
-    [RS_REFUSED_REDIS] = {"redis_unavailable", "events cannot be read at the moment",
-                          "see RS0201 for the reason"},
+    [RS_REFUSED_REDIS] = {"redis_unavailable", "events cannot be read at the moment", NULL},
     [RS_REFUSED_UNAVAILABLE] = {"unavailable", "streams are not available here at the moment",
-                                "see RS0806 for the reason"},
+                                NULL},
     [RS_REFUSED_DRAINING] = {"draining", "the server is restarting", NULL},
 };
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Streams that are refused for now: what the client is told, the figures, and a line in the log when
- * it begins and when it is over. Workers; rs_refusal_look() is the hub's thread.
+ * Streams that are refused for now: what the client is told, the figures, and a line in the log
+ * when it begins and when it is over. Workers; rs_refusal_look() is the hub's thread.
  */
 #ifndef RS_REFUSAL_H
 #define RS_REFUSAL_H
