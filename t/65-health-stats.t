@@ -77,7 +77,8 @@ is($httpd->request(path => '/health', method => 'POST', body => 'x')->status, 40
 # --- statistics ---------------------------------------------------------------------------------
 
 my $first = stats($httpd);
-is_deeply([sort keys %$first], [qw(accepted children connections fetches redis streams)],
+is_deeply([sort keys %$first], [qw(accepted children connections fetches pumps redis refused
+    streams)],
     'the statistics');
 is(stats_connections($first), 0, 'no stream is open');
 ok(stats_stream($first, 'orders'), 'the stream is there by its name');

@@ -30,6 +30,8 @@ if [ ! -f t/modules.conf ]; then
     echo "t/modules.conf is missing: run this in a build directory that is configured." >&2
     exit 1
 fi
+RAGLINE_TEST_SRCDIR=$(cd "$srcdir" && pwd -P)
+export RAGLINE_TEST_SRCDIR
 # Where ./check unpacks Apache::Test.
 [ ! -d perl5 ] || PERL5LIB=$PWD/perl5${PERL5LIB:+:$PERL5LIB}
 export PERL5LIB="${PERL5LIB:-}"

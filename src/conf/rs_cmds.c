@@ -116,11 +116,11 @@ static const char *set_handoff(cmd_parms *cmd, void *dconf, const char *arg)
     if (problem) {
         return problem;
     }
-    if (ap_cstr_casecmp(arg, "auto") && ap_cstr_casecmp(arg, "off")) {
-        return rs_cmd_problem(cmd, "write auto or off");
-    }
-    conf->handoff = !ap_cstr_casecmp(arg, "auto");
-    return NULL;
+    conf->handoff = !ap_cstr_casecmp(arg, "off")       ? RS_HANDOFF_OFF
+                    : !ap_cstr_casecmp(arg, "auto")    ? RS_HANDOFF_AUTO
+                    : !ap_cstr_casecmp(arg, "explain") ? RS_HANDOFF_EXPLAIN
+                                                       : RS_UNSET;
+    return conf->handoff == RS_UNSET ? rs_cmd_problem(cmd, "write auto, off or explain") : NULL;
 }
 
 static const char *set_profile(cmd_parms *cmd, void *dconf, const char *arg)
@@ -391,7 +391,7 @@ const command_rec rs_cmds[] = {
     AP_INIT_TAKE1("RaglineMaxConnections", set_number, RANGE(max_connections, 1, 10000000), SERVER,
                   "open streams of a child"),
     AP_INIT_TAKE1("RaglineMaxPumps", set_number, RANGE(max_pumps, 1, 100000), SERVER,
-                  "open streams of a child that keep a worker"),
+                  "open streams that keep a worker, of all children together"),
     AP_INIT_TAKE1("RaglineCache", set_size, RANGE(cache, MB, 1024 * 1024 * MB), SERVER,
                   "memory of a child for recent events"),
     AP_INIT_TAKE1("RaglineMaxMessage", set_size, RANGE(max_message, KB, 64 * MB), SERVER,
@@ -401,7 +401,8 @@ const command_rec rs_cmds[] = {
     AP_INIT_TAKE1("RaglineDrain", set_drain, NULL, SERVER,
                   "over which time clients come back after a restart"),
     AP_INIT_TAKE1("RaglineHandoff", set_handoff, NULL, ANYWHERE,
-                  "auto, or off to keep each stream in its worker"),
+                  "auto; off to keep each stream in its worker; explain: auto, and each stream "
+                  "says what was done"),
     AP_INIT_ITERATE("RaglineSubscribe", add_word, (void *)"subscribe", ANYWHERE,
                     "streams of this endpoint"),
     AP_INIT_ITERATE("RaglineEvents", add_word, (void *)"events", ANYWHERE,

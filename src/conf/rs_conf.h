@@ -18,6 +18,8 @@
 #include "../redis/rs_redis_pool.h"
 #include "../redis/rs_redis_url.h"
 
+enum { RS_HANDOFF_OFF = 0, RS_HANDOFF_AUTO = 1, RS_HANDOFF_EXPLAIN = 2 };
+
 /* RaglineStart all: as many as RaglineReplayLimit allows. */
 #define RS_START_ALL 0x7fffffff
 
@@ -33,7 +35,7 @@ typedef enum {
 /* X(type, member, unset, default): directory context. */
 #define RS_DIR_SCALARS(X)                                                                          \
     X(const char *, profile, NULL, NULL)                                                           \
-    X(int, handoff, RS_UNSET, 1)                                                                   \
+    X(int, handoff, RS_UNSET, RS_HANDOFF_AUTO)                                                     \
     X(apr_interval_time_t, heartbeat, RS_UNSET, apr_time_from_sec(30))                             \
     X(int, heartbeat_style, RS_UNSET, RS_HEARTBEAT_EVENT)                                          \
     X(apr_interval_time_t, retry, RS_UNSET, apr_time_from_sec(2))                                  \

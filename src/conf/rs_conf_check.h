@@ -73,4 +73,7 @@ void rs_check_unused(apr_pool_t *p, server_rec *main_server, const apr_array_hea
 void rs_check_tls_hosts(apr_pool_t *p, server_rec *main_server,
                         const apr_array_header_t *endpoints);
 
+/* RaglineMaxPumps (rs_conf_pumps.c). */
+void rs_check_pumps(apr_pool_t *p, server_rec *main_server);
+
 #endif

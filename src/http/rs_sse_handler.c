@@ -1,50 +1,34 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * A request for a stream, up to the moment at which the engine has it. What is wrong with the
- * request gets its honest status. What is wrong with us for now (Redis down, too many streams, a
- * restart) gets 200, a `retry:` and an `error` event: EventSource gives up for ever on any other
- * status, and comes back after this one. The worker.
+ * request gets its honest status; what is wrong with us for now is for rs_refusal.c. The worker.
  */
 #include "../conf/rs_httpd.h"
 
-#include "../base/rs_buf.h"
-#include "../proto/rs_sse.h"
 #include "rs_child.h"
 #include "rs_cors.h"
 #include "rs_error.h"
 #include "rs_handoff.h"
 #include "rs_identity.h"
 #include "rs_pump.h"
+#include "rs_pumps.h"
+#include "rs_refusal.h"
 #include "rs_request.h"
 #include "rs_sse_handler.h"
 
 /* How long a request that comes while the child starts waits for the first words of Redis. */
 #define START_LIMIT apr_time_from_sec(2)
 
-static void set_headers(request_rec *r)
+void rs_sse_headers(request_rec *r)
 {
+    /* Nothing may be framed: what follows the headers is the stream itself. */
+    r->connection->keepalive = AP_CONN_CLOSE;
     ap_set_content_type(r, "text/event-stream");
     apr_table_setn(r->headers_out, "Cache-Control", "no-cache, no-transform");
     apr_table_setn(r->headers_out, "X-Accel-Buffering", "no");
     apr_table_setn(r->headers_out, "Incremental", "?1"); /* RFC 10036 */
     apr_table_setn(r->subprocess_env, "no-gzip", "1");
     apr_table_setn(r->subprocess_env, "no-brotli", "1");
-}
-
-/* Temporary trouble. */
-static int come_back(request_rec *r, const char *code, const char *error)
-{
-    const rs_dir_conf_t *conf = rs_conf_dir(r);
-    rs_buf_t b = RS_BUF_INIT;
-
-    set_headers(r);
-    r->connection->keepalive = AP_CONN_CLOSE;
-    rs_sse_error(&b, conf->profile, code, "Stream failed", error, conf->retry);
-    if (rs_buf_ok(&b)) {
-        ap_rwrite(b.data, (int)b.len, r);
-    }
-    rs_buf_free(&b);
-    return OK;
 }
 
 /* The endpoint's streams for a tenant. A consumer group on a stream of one tenant is that tenant's,
@@ -146,32 +130,44 @@ static const char *brought_cursor(request_rec *r)
     return strlen(cursor) < RS_CURSOR_LEN ? cursor : "?";
 }
 
-/* A place in the engine and, if the connection has to stay, one for a pump. */
-static const char *reserve(rs_engine_t *engine, int handoff)
+/* On request, what became of the stream, as a comment that curl shows and no page sees. */
+static void explain(request_rec *r, const char *obstacle)
 {
-    if (!rs_engine_reserve(engine)) {
-        return rs_engine_draining(engine) ? "draining" : "over_limit";
+    if (rs_conf_dir(r)->handoff == RS_HANDOFF_EXPLAIN) {
+        ap_rputs(obstacle ? apr_pstrcat(r->pool, ": keeps a worker: ", obstacle, "\n", NULL)
+                          : ": handed over\n",
+                 r);
+        ap_rflush(r);
     }
-    if (!handoff && !rs_child_pump_reserve()) {
-        rs_engine_unreserve(engine);
-        return "over_limit";
-    }
-    return NULL;
 }
 
-static int open_stream(request_rec *r, rs_client_params_t *params, int handoff)
+/* There is a place in the engine. Which filters stay is seen when the headers have gone through all
+ * of them: those that are not for this response have left by then. */
+static int open_stream(request_rec *r, rs_client_params_t *params)
 {
-    set_headers(r);
-    /* Nothing may be framed: what follows the headers is the stream itself. */
-    r->connection->keepalive = AP_CONN_CLOSE;
+    const char *obstacle;
+    rs_pump_place_t place;
+    rs_refusal_t refused;
+
+    rs_sse_headers(r);
     if (ap_rflush(r) < 0 || r->connection->aborted) {
         rs_engine_unreserve(rs_child_engine());
-        if (!handoff) {
-            rs_child_pump_unreserve();
-        }
         return OK;
     }
-    return handoff ? rs_handoff(r, params) : rs_pump(r, params);
+    obstacle = rs_handoff_obstacle(r);
+    if (!obstacle) {
+        explain(r, NULL);
+        return rs_handoff(r, params);
+    }
+    refused = rs_pumps_enter(&place, r, obstacle);
+    if (refused != RS_REFUSED_MAX) {
+        rs_engine_unreserve(rs_child_engine());
+        return rs_refuse(r, refused);
+    }
+    explain(r, obstacle);
+    rs_pump(r, params, place.fd);
+    rs_pumps_leave(&place, r);
+    return OK;
 }
 
 /* A browser sends a request over the HTTP/2 connection of another host if its certificate covers
@@ -220,14 +216,13 @@ int rs_sse_handler(request_rec *r)
     rs_engine_t *engine = rs_child_engine();
     rs_client_params_t params;
     rs_identity_t id;
-    const char *refused;
-    int handoff, status = check_request(r, &id);
+    int status = check_request(r, &id);
 
     if (status != OK) {
         return status;
     }
     if (r->header_only) {
-        set_headers(r);
+        rs_sse_headers(r);
         return OK;
     }
     status = ap_discard_request_body(r);
@@ -236,7 +231,7 @@ int rs_sse_handler(request_rec *r)
     }
     if (!engine || !server->source) {
         /* Of this child only: the next connection may get another one. */
-        return come_back(r, "unavailable", "streams are not available here at the moment");
+        return rs_refuse(r, RS_REFUSED_UNAVAILABLE);
     }
     memset(&params, 0, sizeof(params));
     params.profile = profile(r, server, id.tenant);
@@ -245,13 +240,11 @@ int rs_sse_handler(request_rec *r)
                              "this endpoint has no streams");
     }
     if (!rs_source_wait(server->source, START_LIMIT) && !rs_engine_draining(engine)) {
-        return come_back(r, "redis_unavailable", "events cannot be read at the moment");
+        return rs_refuse(r, RS_REFUSED_REDIS);
     }
-    handoff = rs_handoff_possible(r);
-    refused = reserve(engine, handoff);
-    if (refused) {
-        return come_back(
-            r, refused, *refused == 'd' ? "the server is restarting" : "too many streams are open");
+    if (!rs_engine_reserve(engine)) {
+        return rs_refuse(r,
+                         rs_engine_draining(engine) ? RS_REFUSED_DRAINING : RS_REFUSED_CONNECTIONS);
     }
     params.transport = &rs_transport_socket;
     params.tenant = id.tenant;
@@ -260,5 +253,5 @@ int rs_sse_handler(request_rec *r)
     params.user_json = id.user_json;
     params.expires = id.expires;
     params.cursor = brought_cursor(r);
-    return open_stream(r, &params, handoff);
+    return open_stream(r, &params);
 }

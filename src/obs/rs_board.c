@@ -11,7 +11,12 @@
 
 /* The board outlives a restart, and with it the module's file may have changed: another layout is
  * another board. */
-#define LAYOUT 4
+#define LAYOUT 5
+
+const char *const rs_refusal_names[RS_REFUSED_MAX] = {
+    "max_connections",   "max_pumps",   "full_child", "http2_connection",
+    "redis_unavailable", "unavailable", "draining",
+};
 
 typedef struct {
     pid_t pid; /* atomic: 0 when the place is free */

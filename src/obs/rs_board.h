@@ -11,6 +11,8 @@
 
 #include "../hub/rs_stats.h"
 
+extern const char *const rs_refusal_names[RS_REFUSED_MAX];
+
 /* post_config. Made once, kept over restarts. */
 apr_status_t rs_board_open(server_rec *s);
 

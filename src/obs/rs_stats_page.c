@@ -8,6 +8,7 @@
 
 #include "../http/rs_error.h"
 #include "../http/rs_identity.h"
+#include "../http/rs_pumps.h"
 #include "../http/rs_request.h"
 #include "../proto/rs_id.h"
 #include "rs_board.h"
@@ -148,10 +149,40 @@ static void add_states(json_t *sources)
     }
 }
 
-static json_t *collect(void)
+/* Streams that keep a worker. */
+static void add_pumps(json_t *pumps, const rs_stats_t *stats)
 {
-    json_t *page = json_pack("{s:i,s:i,s:i,s:[],s:[],s:[]}", "connections", 0, "accepted", 0,
-                             "fetches", 0, "children", "redis", "streams");
+    json_t *by = json_object_get(pumps, "by_cause");
+    apr_uint32_t i, n = RS_STAT_GET(stats->npumped);
+
+    add(pumps, "open", RS_STAT_GET(stats->pumps));
+    for (i = 0; i < n && i < RS_STATS_CAUSES; i++) {
+        const char *cause = stats->pumped[i].cause;
+        json_t *item = json_object_get(by, cause);
+
+        if (!item) {
+            item = json_object();
+            json_object_set_new(by, cause, item);
+        }
+        add(item, "open", RS_STAT_GET(stats->pumped[i].open));
+        add(item, "opened", RS_STAT_GET(stats->pumped[i].total));
+    }
+}
+
+static void add_refusals(json_t *refused, const rs_stats_t *stats)
+{
+    int i;
+
+    for (i = 0; i < RS_REFUSED_MAX; i++) {
+        add(refused, rs_refusal_names[i], RS_STAT_GET(stats->refused[i]));
+    }
+}
+
+static json_t *collect(int max_pumps)
+{
+    json_t *page = json_pack("{s:i,s:i,s:i,s:{},s:{s:i,s:i,s:{}},s:[],s:[],s:[]}", "connections", 0,
+                             "accepted", 0, "fetches", 0, "refused", "pumps", "open", 0, "limit",
+                             max_pumps, "by_cause", "children", "redis", "streams");
     const rs_stats_t *stats;
     apr_uint32_t i, n;
     int place = 0;
@@ -163,6 +194,8 @@ static json_t *collect(void)
         add(page, "connections", RS_STAT_GET(stats->connections));
         add(page, "accepted", RS_STAT_GET(stats->accepted));
         add(page, "fetches", RS_STAT_GET(stats->fetches));
+        add_refusals(json_object_get(page, "refused"), stats);
+        add_pumps(json_object_get(page, "pumps"), stats);
         json_array_append_new(json_object_get(page, "children"),
                               json_pack("{s:I,s:I,s:b}", "pid", (json_int_t)pid, "connections",
                                         (json_int_t)RS_STAT_GET(stats->connections), "draining",
@@ -190,7 +223,7 @@ int rs_stats_page(request_rec *r)
     if (r->method_number != M_GET) {
         return rs_http_method_error(r, "GET");
     }
-    page = collect();
+    page = collect(rs_pumps_limits()->all);
     tenant = rs_identity_tenant(r);
     if (tenant) {
         json_object_set_new(page, "groups", rs_stats_groups(r, tenant));

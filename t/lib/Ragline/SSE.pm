@@ -22,7 +22,7 @@ my %open;
 $SIG{PIPE} = 'IGNORE';
 
 # open(port => ..., path => ..., token, headers, last_event_id, host, method, tls, extra, body,
-# bulk). With `bulk` the body is only collected: for streams of very many events.
+# before, bulk). `before` is sent before the request. With `bulk` the body is only collected: for streams of very many events.
 sub open
 {
     my ($class, %r) = @_;
@@ -39,7 +39,7 @@ sub open
         received => '', buffer => '', blocks => [], events => [], comments => [],
         taken => 0, ended => '', last_event_id => '',
     }, $class;
-    my $bytes = Ragline::HTTP::request_bytes(%r, headers => \@headers);
+    my $bytes = ($r{before} // '') . Ragline::HTTP::request_bytes(%r, headers => \@headers);
     my $written = syswrite($socket, $bytes);
     die "the request was not taken: $!\n" if ($written // 0) != length($bytes);
     $socket->blocking(0);
