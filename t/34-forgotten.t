@@ -15,7 +15,7 @@ use Ragline::Httpd ();
 use Ragline::Proc qw(process_state);
 use Ragline::Test;
 
-plan skip_all => 'children of prefork look themselves' if vars('mpm') eq 'prefork';
+plan skip_all => 'children of the other MPMs look themselves' if vars('mpm') ne 'event';
 
 my $key = unique('ragline:forgotten');
 my $token = token('t', 1);

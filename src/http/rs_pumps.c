@@ -68,7 +68,7 @@ static rs_pump_stats_t *cause_stats(const char *cause)
     }
     if (i == n) {
         apr_cpystrn(here[i].cause, i < RS_STATS_CAUSES - 1 ? cause : "others", RS_STATS_CAUSE);
-        RS_STAT_SET(pumps.stats->npumped, n + 1); /* readers trust it */
+        __atomic_store_n(&pumps.stats->npumped, n + 1, __ATOMIC_RELEASE); /* after the name */
     }
     return &here[i];
 }
@@ -168,7 +168,7 @@ void rs_pumps_cut(void)
 
 const char *rs_pumps_text(apr_pool_t *p)
 {
-    apr_uint32_t i, n = RS_STAT_GET(pumps.stats->npumped);
+    apr_uint32_t i, n = __atomic_load_n(&pumps.stats->npumped, __ATOMIC_ACQUIRE);
     const char *text = "";
 
     for (i = 0; i < n; i++) {

@@ -153,7 +153,7 @@ static void add_states(json_t *sources)
 static void add_pumps(json_t *pumps, const rs_stats_t *stats)
 {
     json_t *by = json_object_get(pumps, "by_cause");
-    apr_uint32_t i, n = RS_STAT_GET(stats->npumped);
+    apr_uint32_t i, n = __atomic_load_n(&stats->npumped, __ATOMIC_ACQUIRE);
 
     add(pumps, "open", RS_STAT_GET(stats->pumps));
     for (i = 0; i < n && i < RS_STATS_CAUSES; i++) {
