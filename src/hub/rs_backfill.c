@@ -108,7 +108,8 @@ void rs_backfill_judge(rs_client_t *client, const rs_history_t *history)
 {
     rs_cursor_t *own = &client->resume->own;
     rs_id_t first;
-    rs_verdict_kind_t kind = rs_verdict_hub(client->topic, own, history, &first);
+    unsigned came = RS_VERDICT_CAME;
+    rs_verdict_kind_t kind = rs_verdict_hub(client->topic, own, &came, history, &first);
 
     if (kind > RS_VERDICT_ASK) {
         if (!client->reason || kind == RS_VERDICT_LOST) {

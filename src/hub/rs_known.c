@@ -56,6 +56,7 @@ static void lose(rs_known_t *k, const rs_history_t *h)
     }
     k->old = later(k->at, k->lost ? k->old : none);
     k->lost = 1;
+    k->losses++;
     k->born = k->at = start;
     k->gap = k->after_gap = k->covers = none;
     k->added = -1;
@@ -192,11 +193,12 @@ static int is_foreign(int whole, rs_id_t first, rs_id_t id)
     return whole && rs_id_cmp(id, none) > 0 && rs_id_cmp(id, rs_id_before(first)) < 0;
 }
 
-rs_verdict_t rs_known_judge(const rs_known_t *k, rs_id_t start, rs_id_t id, const rs_history_t *h)
+rs_verdict_t rs_known_judge(const rs_known_t *k, rs_id_t start, rs_id_t id, int came,
+                            const rs_history_t *h)
 {
     int ahead = rs_id_cmp(id, k->at) > 0;
 
-    if (is_lost(k, id)) {
+    if (came && is_lost(k, id)) {
         return say(RS_VERDICT_LOST, later(k->born, k->gap), none);
     }
     /* The id was there before the question: what is not there any more is lost. */
@@ -206,10 +208,10 @@ rs_verdict_t rs_known_judge(const rs_known_t *k, rs_id_t start, rs_id_t id, cons
     if (rs_id_cmp(id, k->gap) < 0) {
         return say(RS_VERDICT_TRIMMED, k->gap, k->after_gap);
     }
-    if (is_foreign(k->whole, k->first, id)) {
+    if (came && is_foreign(k->whole, k->first, id)) {
         return say(RS_VERDICT_TRIMMED, rs_id_before(k->first), k->first);
     }
-    if (h && is_foreign(h->whole, h->first, id)) {
+    if (came && h && is_foreign(h->whole, h->first, id)) {
         return say(RS_VERDICT_TRIMMED, rs_id_before(h->first), h->first);
     }
     if (!ahead && rs_id_cmp(id, start) >= 0) {

@@ -64,7 +64,7 @@ static rs_look_t took(rs_known_t *k, rs_history_t h, int n, const apr_uint64_t *
 /* A reader whose topic begins at `start`. */
 static rs_verdict_t judge(const rs_known_t *k, apr_uint64_t start, apr_uint64_t at)
 {
-    return rs_known_judge(k, id(start), id(at), NULL);
+    return rs_known_judge(k, id(start), id(at), 1, NULL);
 }
 
 static void trimmed(void)
@@ -83,7 +83,7 @@ static void trimmed(void)
     ok(v.kind == RS_VERDICT_TRIMMED && rs_id_cmp(v.place, rs_id_before(id(111))) == 0
            && v.first.ms == 111,
        "who is in front of them is told, and goes on with what is there");
-    is_int(rs_known_judge(&k, id(100), v.place, NULL).kind, RS_VERDICT_RESUMED,
+    is_int(rs_known_judge(&k, id(100), v.place, 1, NULL).kind, RS_VERDICT_RESUMED,
            "from there it is not told again");
     is_int(judge(&k, 100, 111).kind, RS_VERDICT_RESUMED, "nor is who came later");
     is_int(took(&k, says(120, 111, 40, 10), 0, NULL, 1), RS_LOOK_SAME, "told once");
@@ -189,17 +189,17 @@ static void asked(void)
 {
     rs_known_t k = begun(says(100, 50, 60, 20));
     rs_history_t h = says(100, 50, 60, 20), whole = says(100, 50, 20, 20);
-    rs_verdict_t v = rs_known_judge(&k, id(100), id(49), &h);
+    rs_verdict_t v = rs_known_judge(&k, id(100), id(49), 1, &h);
 
     ok(v.kind == RS_VERDICT_TRIMMED && v.first.ms == 50, "Redis has less than it needs");
-    is_int(rs_known_judge(&k, id(100), v.place, &h).kind, RS_VERDICT_RESUMED, "told once");
-    is_int(rs_known_judge(&k, id(100), id(50), &h).kind, RS_VERDICT_RESUMED, "just enough");
-    is_int(rs_known_judge(&k, id(100), id(101), &h).kind, RS_VERDICT_LOST,
+    is_int(rs_known_judge(&k, id(100), v.place, 1, &h).kind, RS_VERDICT_RESUMED, "told once");
+    is_int(rs_known_judge(&k, id(100), id(50), 1, &h).kind, RS_VERDICT_RESUMED, "just enough");
+    is_int(rs_known_judge(&k, id(100), id(101), 1, &h).kind, RS_VERDICT_LOST,
            "an id that is not there");
     k = begun(whole);
-    is_int(rs_known_judge(&k, id(100), id(0), &whole).kind, RS_VERDICT_RESUMED,
+    is_int(rs_known_judge(&k, id(100), id(0), 1, &whole).kind, RS_VERDICT_RESUMED,
            "all of a stream of which nothing was removed");
-    is_int(rs_known_judge(&k, id(0), id(30), NULL).kind, RS_VERDICT_TRIMMED,
+    is_int(rs_known_judge(&k, id(0), id(30), 1, NULL).kind, RS_VERDICT_TRIMMED,
            "an id of another one, in front of it");
 }
 
