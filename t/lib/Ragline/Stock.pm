@@ -40,7 +40,9 @@ sub write_conf
     $self->{conf_file} = "$dir/apache2.conf";
     run('cp', '-a', "$packages/etc/apache2/.", $dir);
     mkdir("$dir/$_-enabled") for qw(mods conf sites);
-    edit("$dir/ports.conf", sub { s/^(\s*)Listen 80$/$1Listen 127.0.0.1:$self->{port}/mg });
+    # 443, which modules of TLS have it listen to, is no test's.
+    edit("$dir/ports.conf",
+        sub { s/^(\s*)Listen 80$/$1Listen 127.0.0.1:$self->{port}/mg; s/^\s*Listen 443$//mg });
     edit("$dir/sites-available/000-default.conf",
         sub { s/\*:80>/*:$self->{port}>/; s{(?=</VirtualHost>)}{Include $dir/host.inc\n} });
     # Modules of other packages lie in their unpacked place, with the libraries that they need.
