@@ -243,7 +243,7 @@ for my $case (['xread', 'xread'], ['xinfo', 'xinfo']) {
     # More than sockets and memory hold, and older than what is kept at any rate.
     for my $n (1 .. 2000) {
         $redis->xadd($key{one}, tenant_id => $tenant, event_type => 'n', payload => "$n $fill");
-        Ragline::SSE::pump(0.1) if $n % 500 == 0;
+        Ragline::SSE::pump(0) if $n % 5 == 0;
     }
     ok($stream->wait(sub { count($_[0], 'n') == 2000 }), 'xrange: the others get everything');
     Ragline::SSE::pump(0.1) for 1 .. 30;
