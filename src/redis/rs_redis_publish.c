@@ -79,7 +79,10 @@ int rs_xadd_take_id(rs_xadd_t *item, const redisReply *reply)
     if (reply->type != REDIS_REPLY_STRING) {
         return 0;
     }
-    item->duplicate = reply->len > 0 && reply->str[0] == RS_XADD_DUPLICATE;
+    if (reply->len == 0) {
+        return 1; /* not written, since another one was refused */
+    }
+    item->duplicate = reply->str[0] == RS_XADD_DUPLICATE;
     if (!rs_id_parse(&id, reply->str + item->duplicate, reply->len - (apr_size_t)item->duplicate)) {
         return 0;
     }
