@@ -34,7 +34,7 @@
 #define ASK_LIMIT apr_time_from_sec(1)
 #define PROGRESS apr_time_from_sec(5)
 /* A master that is none any more in the sentinels' words is left after this at most. */
-#define WORD_LIMIT apr_time_from_msec(250)
+#define WORD_LIMIT apr_time_from_msec(100)
 #define BACKOFF_MIN apr_time_from_msec(50)
 #define BACKOFF_MAX apr_time_from_sec(1)
 #define NEVER ((apr_time_t)0x7fffffffffffffffLL)

@@ -376,6 +376,19 @@ static apr_status_t set_flags(rs_redis_conn_t *conn)
     return APR_SUCCESS;
 }
 
+static apr_status_t settle(rs_redis_conn_t *conn)
+{
+    apr_interval_time_t left = rs_sentinel_unsettled(conn->url);
+
+    if (left > conn->timeout) {
+        return fail(conn, APR_EGENERAL, "the master has just changed");
+    }
+    if (left) {
+        apr_sleep(left);
+    }
+    return APR_SUCCESS;
+}
+
 static apr_status_t find_master(rs_redis_conn_t *conn)
 {
     char why[sizeof(conn->why)];
@@ -386,7 +399,7 @@ static apr_status_t find_master(rs_redis_conn_t *conn)
         return fail(conn, rv, why);
     }
     conn->at = &conn->target.url;
-    return APR_SUCCESS;
+    return settle(conn);
 }
 
 /* Sentinels may be wrong for a while. */

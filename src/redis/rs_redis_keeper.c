@@ -102,8 +102,8 @@ static void ask(rs_redis_keeper_t *k)
         rs_log(RS_LOG_NOTICE, 0, RSLOGNO(0456) "%s: a sentinel answers again", k->url->label);
     }
     if (k->word != target.word) {
+        k->look_at = k->word ? rs_clock_now() + LOOK_AGAIN : 0;
         k->word = target.word;
-        k->look_at = 0;
     }
 }
 

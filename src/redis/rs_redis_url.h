@@ -30,6 +30,7 @@ typedef struct {
     apr_uint32_t word; /* atomic: changes when they name another master; 0: none yet */
     pthread_mutex_t lock;
     char master[RS_REDIS_LABEL_MAX]; /* lock: HOST:PORT that they named last */
+    apr_time_t since;                /* lock: when they did; 0: it is the first one */
 } rs_sentinels_t;
 
 typedef struct rs_redis_url_t {

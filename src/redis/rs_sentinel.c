@@ -11,6 +11,9 @@
 #include "rs_redis_conn.h"
 #include "rs_sentinel.h"
 
+/* Sentinels tell each other within 0.2 s, are asked every 0.25 s, and links look every 0.1 s. */
+#define SETTLING apr_time_from_msec(750)
+
 int rs_sentinel_turn(const rs_redis_url_t *url)
 {
     return __atomic_load_n(&url->known->turn, __ATOMIC_RELAXED);
@@ -106,10 +109,22 @@ void rs_sentinel_heard(const rs_redis_url_t *url, rs_target_t *target)
     pthread_mutex_lock(&known->lock);
     if (strcmp(known->master, target->label) != 0) {
         apr_cpystrn(known->master, target->label, sizeof(known->master));
+        known->since = known->word ? rs_clock_now() : 0;
         __atomic_store_n(&known->word, known->word + 1, __ATOMIC_RELEASE);
     }
     target->word = known->word;
     pthread_mutex_unlock(&known->lock);
+}
+
+apr_interval_time_t rs_sentinel_unsettled(const rs_redis_url_t *url)
+{
+    rs_sentinels_t *known = url->known;
+    apr_interval_time_t left;
+
+    pthread_mutex_lock(&known->lock);
+    left = known->since ? known->since + SETTLING - rs_clock_now() : 0;
+    pthread_mutex_unlock(&known->lock);
+    return left > 0 ? left : 0;
 }
 
 int rs_sentinel_is_current(const rs_redis_url_t *url, const rs_target_t *target)

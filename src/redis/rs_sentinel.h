@@ -47,6 +47,11 @@ const char *rs_sentinel_target(rs_target_t *target, const rs_redis_url_t *url,
 /* This is what they say now. Any thread. */
 void rs_sentinel_heard(const rs_redis_url_t *url, rs_target_t *target);
 
+/* How long nothing should be written to a new master. Entries that were read from the old one after
+ * the new one had been cut from it are lost, but their ids count: what is written to the new one
+ * before every reader has left the old one would be behind them, and never read. */
+apr_interval_time_t rs_sentinel_unsettled(const rs_redis_url_t *url);
+
 /* Whether they have named no other master since. Any thread. */
 int rs_sentinel_is_current(const rs_redis_url_t *url, const rs_target_t *target);
 
