@@ -4,12 +4,14 @@
  * the child that has read most; what is delivered is the sum. The worker.
  */
 #include "../conf/rs_httpd.h"
+#include <http_main.h>
 #include <jansson.h>
 
 #include "../http/rs_error.h"
 #include "../http/rs_identity.h"
 #include "../http/rs_request.h"
 #include "../proto/rs_id.h"
+#include "../redis/rs_redis_hints.h"
 #include "rs_board.h"
 #include "rs_stats_groups.h"
 #include "rs_stats_page.h"
@@ -148,6 +150,34 @@ static void add_states(json_t *sources)
     }
 }
 
+/* Any host with this Redis has the pool that has looked at its settings. */
+static void add_risks(json_t *sources, server_rec *s)
+{
+    json_t *item, *risks;
+    size_t at;
+    int i;
+
+    for (; s; s = s->next) {
+        const rs_server_conf_t *conf = rs_conf_server(s);
+        unsigned hints = conf->pool ? rs_redis_pool_hints(conf->pool) : 0;
+
+        json_array_foreach(sources, at, item)
+        {
+            if (strcmp(json_string_value(json_object_get(item, "url")), conf->url->label)
+                || json_object_get(item, "risks")) {
+                continue;
+            }
+            risks = json_array();
+            for (i = 0; i < RS_HINTS; i++) {
+                if (hints >> i & 1) {
+                    json_array_append_new(risks, json_string(rs_redis_hint_setting(i)));
+                }
+            }
+            json_object_set_new(item, "risks", risks);
+        }
+    }
+}
+
 static json_t *collect(void)
 {
     json_t *page = json_pack("{s:i,s:i,s:i,s:[],s:[],s:[]}", "connections", 0, "accepted", 0,
@@ -191,6 +221,7 @@ int rs_stats_page(request_rec *r)
         return rs_http_method_error(r, "GET");
     }
     page = collect();
+    add_risks(json_object_get(page, "redis"), ap_server_conf);
     tenant = rs_identity_tenant(r);
     if (tenant) {
         json_object_set_new(page, "groups", rs_stats_groups(r, tenant));
