@@ -11,6 +11,7 @@
 #include "../base/rs_log.h"
 #include "../conf/rs_conf.h"
 #include "../obs/rs_board.h"
+#include "../obs/rs_left_groups.h"
 #include "rs_child.h"
 
 /* Descriptors that a child needs beside its streams: listeners, logs, workers, Redis. */
@@ -226,8 +227,9 @@ static apr_status_t open_source(apr_pool_t *p, server_rec *main_server, rs_serve
 static apr_status_t open_host(apr_pool_t *p, server_rec *main_server, rs_server_conf_t *conf,
                               int nth)
 {
-    rs_redis_pool_conf_t pool = {conf->pool_max,     conf->pool_min,         conf->pool_idle,
-                                 conf->pool_timeout, conf->pool_healthcheck, rs_board_told(nth)};
+    rs_redis_pool_conf_t pool = {
+        conf->pool_max,         conf->pool_min,     conf->pool_idle,     conf->pool_timeout,
+        conf->pool_healthcheck, rs_board_told(nth), rs_left_groups_look, conf};
     const rs_server_conf_t *other = rs_conf_same_redis(main_server, conf);
     apr_status_t rv;
 

@@ -110,11 +110,12 @@ static void ask(rs_redis_keeper_t *k)
 static void look(rs_redis_keeper_t *k)
 {
     rs_redis_conn_t *conn = make_conn(k->url);
+    apr_interval_time_t again;
 
     k->look_at = rs_clock_now() + LOOK_AGAIN;
     if (conn && rs_redis_conn_open(conn) == APR_SUCCESS) {
-        k->look_at = NEVER;
-        k->calls.look(k->calls.baton, conn);
+        again = k->calls.look(k->calls.baton, conn);
+        k->look_at = again ? rs_clock_now() + again : NEVER;
     }
     rs_redis_conn_free(conn);
 }

@@ -14,8 +14,9 @@ typedef struct rs_redis_keeper_t rs_redis_keeper_t;
 typedef struct {
     /* Does what is due in the pool and returns when to be called again. */
     apr_time_t (*tidy)(void *baton);
-    /* A connection of the keeper's own, when it starts and after each change of the master. */
-    void (*look)(void *baton, rs_redis_conn_t *conn);
+    /* A connection of the keeper's own, when it starts and after each change of the master; and
+     * again after as long as it returns. 0: not before that. */
+    apr_interval_time_t (*look)(void *baton, rs_redis_conn_t *conn);
     void *baton;
 } rs_redis_keeper_calls_t;
 

@@ -31,6 +31,9 @@
 #define RETRY_AFTER apr_time_from_sec(1)
 /* What the keeper asks has half a second to connect, to log in and to answer. */
 #define KEEPER_LIMIT apr_time_from_sec(2)
+#define LOOK_AGAIN apr_time_from_sec(60)
+#define LOOKS 5
+#define BEGUN 0x80000000u /* in `told`, above the hints */
 #define NEVER ((apr_time_t)0x7fffffffffffffffLL)
 
 struct rs_redis_pool_t {
@@ -38,6 +41,7 @@ struct rs_redis_pool_t {
     rs_redis_pool_conf_t conf;
     apr_pool_t *own;
     rs_redis_keeper_t *keeper;
+    int looks;      /* the keeper: so often more it calls conf.begun() */
     unsigned hints; /* atomic */
     int blind;      /* atomic: Redis does not let us see its settings */
 
@@ -99,7 +103,20 @@ static apr_time_t tidy(void *data)
     return due;
 }
 
-static void look(void *data, rs_redis_conn_t *conn) { rs_redis_pool_look(data, conn); }
+static apr_interval_time_t look(void *data, rs_redis_conn_t *conn)
+{
+    rs_redis_pool_t *pool = data;
+
+    rs_redis_pool_look(pool, conn);
+    if (!pool->looks && pool->conf.begun && pool->conf.told
+        && !(__atomic_fetch_or(pool->conf.told, BEGUN, __ATOMIC_RELAXED) & BEGUN)) {
+        pool->looks = LOOKS;
+    }
+    if (pool->looks) {
+        pool->looks = pool->conf.begun(pool->conf.baton, conn) ? 0 : pool->looks - 1;
+    }
+    return pool->looks ? LOOK_AGAIN : 0;
+}
 
 static apr_status_t init(rs_redis_pool_t *pool)
 {

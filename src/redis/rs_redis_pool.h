@@ -18,7 +18,11 @@ typedef struct {
     apr_interval_time_t idle;        /* the others are closed after so long */
     apr_interval_time_t timeout;     /* of connecting, of a command, and of waiting for a turn */
     apr_interval_time_t healthcheck; /* one that lay idle so long is sent a PING before its use */
-    apr_uint32_t *told; /* atomic, of all children: hints that were logged; NULL: log none */
+    apr_uint32_t *told; /* atomic, of all children: what was logged; NULL: nothing is */
+    /* Called by the keeper in one child of all that share `told`, when it starts, and then once a
+     * minute until it returns 1; NULL: nobody. */
+    int (*begun)(const void *baton, rs_redis_conn_t *conn);
+    const void *baton;
 } rs_redis_pool_conf_t;
 
 /* Waits for nothing: Redis may be down now. `url` must live as long as `p`. If a connection is in

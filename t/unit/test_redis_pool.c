@@ -120,7 +120,7 @@ static void test_hung(void)
 
 static void test_healthcheck(void)
 {
-    rs_redis_pool_conf_t conf = {4, 1, apr_time_from_sec(60), MSEC(300), 0, NULL};
+    rs_redis_pool_conf_t conf = {4, 1, apr_time_from_sec(60), MSEC(300), 0, NULL, NULL, NULL};
     rs_redis_pool_t *pool = NULL;
     rs_redis_conn_t *conn, *conns[4];
     apr_pool_t *sub;
@@ -259,7 +259,8 @@ static int falls_to(rs_redis_conn_t *conn, int n)
 /* Nobody asks for a connection meanwhile. */
 static void test_idle(void)
 {
-    rs_redis_pool_conf_t conf = {5, 2, MSEC(300), MSEC(1000), apr_time_from_sec(30), NULL};
+    rs_redis_pool_conf_t conf = {5,    2,    MSEC(300), MSEC(1000), apr_time_from_sec(30),
+                                 NULL, NULL, NULL};
     rs_redis_conn_t *conns[5], *observer = rs_redis_conn_create(url_of(redis_url), MSEC(1000));
     rs_redis_pool_t *pool = NULL;
     apr_time_t before;
