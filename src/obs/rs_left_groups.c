@@ -306,13 +306,13 @@ static int all_groups_are_known(void)
 
 static void tell(const search_t *search)
 {
-    rs_log(
-        RS_LOG_WARNING, 0,
-        RSLOGNO(0458) "Redis at %s: %d consumer groups are left behind, such as %s of the key %s,"
-                      " in which %" APR_INT64_T_FMT " entries wait: no endpoint uses them since"
-                      " RaglineGroup or the <Location> was renamed. docs/TROUBLESHOOTING.md says"
-                      " how to move them (A group with another name); or XGROUP DESTROY",
-        search->conf->url->label, search->found, search->group, search->key, search->waiting);
+    rs_log(RS_LOG_WARNING, 0,
+           RSLOGNO(0458) "Redis at %s: consumer groups in which entries wait, and which no endpoint"
+                         " uses: %d, such as %s of the key %s, with %" APR_INT64_T_FMT
+                         " entries. RaglineGroup or a <Location> was renamed?"
+                         " docs/TROUBLESHOOTING.md, A group with another name, says how to move"
+                         " them; XGROUP DESTROY removes one that nobody needs",
+           search->conf->url->label, search->found, search->group, search->key, search->waiting);
 }
 
 int rs_left_groups_look(const void *conf, rs_redis_conn_t *conn)

@@ -8,9 +8,9 @@
 
 #include "../conf/rs_conf.h"
 
-/* Logs the first one that is found, and how many there are. `conf` is the rs_server_conf_t of a host
- * with the Redis at the other end of the connection. Takes a second at most: where there are many
- * tenants it does not see all. 0: later it may see more. */
+/* Logs the first one that is found, and how many there are. `conf` is the rs_server_conf_t of a
+ * host with the Redis at the other end of the connection. Takes a second at most: where there are
+ * many tenants it does not see all. 0: later it may see more. */
 int rs_left_groups_look(const void *conf, rs_redis_conn_t *conn);
 
 #endif

@@ -19,7 +19,7 @@
 int rs_xadd_args(const rs_xadd_t *item, char maxlen[RS_XADD_MAXLEN_LEN], const char **argv,
                  apr_size_t *lens);
 
-/* One answer to XADD. Returns 0 when it is neither an id nor an error nor nothing. */
+/* One answer to XADD. Returns 0 when it is neither an id nor an error. */
 int rs_xadd_take_id(rs_xadd_t *item, const struct redisReply *reply);
 
 /* The answers to all of them. */
