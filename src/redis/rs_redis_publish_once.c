@@ -20,16 +20,16 @@
 
 /* KEYS: of each event the stream and the event_key, which is the stream again if it has none.
  * ARGV: how long to remember; of each event how many arguments XADD has, and they.
- * First all notes are looked at, and if one is bad nothing is written. SET NX does that: it leaves
- * a note that is there alone, and it is a write, so that no replica answers; else it tries out
+ * First all notes are looked at, and if one is bad nothing is written. SET NX leaves a note that is
+ * there alone, but it is a write, so that no replica answers; where there is none it tries out
  * (empty, for a second) whether there may be one. An empty note counts as none. */
 static const char script[] =
     "local out, known, bad, at = {}, {}, false, 2\n"
     "for i = 1, #KEYS, 2 do\n"
     "  local note, said = KEYS[i + 1], false\n"
     "  if note ~= KEYS[i] and not known[note] then\n"
-    "    said = redis.pcall('SET', note, '', 'EX', 1, 'NX') or redis.pcall('GET', note)\n"
-    "    if type(said) == 'table' and said.ok then said = '' end\n"
+    "    local try = redis.pcall('SET', note, '', 'EX', 1, 'NX')\n"
+    "    said = type(try) == 'table' and try.err and try or redis.pcall('GET', note)\n"
     "    if type(said) == 'table' and string.find(said.err, '^WRONGTYPE')\n"
     "      or type(said) == 'string' and not string.find(said, '^%d+%-%d+$') and said ~= '' then\n"
     "      said = {err = 'BADNOTE this is no id'}\n"
@@ -58,7 +58,7 @@ static const char script[] =
     "return out\n";
 
 /* Of the text above; a test compares it with what Redis says. Another one costs a round trip. */
-static const char script_sha1[] = "66e45fc25cadcecbe103303a740969c92456d094";
+static const char script_sha1[] = "3926f566010fc932ed6b8b89024b0fd21dcbd67b";
 
 #define SHORT_LEN 12
 
