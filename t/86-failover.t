@@ -152,8 +152,11 @@ sub lost_in_time
         publish($_, $tenant, 'one', ++$count) or return 1 for $reads, $writes;
         $reads->error_log =~ /RS0455/ && $writes->error_log =~ /RS0455/
     }, 60), 'the sentinel hangs: that is logged');
-    is(scalar(grep { !publish($_, $tenant, 'one', ++$count) } ($reads, $writes) x 3), 0,
-        'and publishing goes on');
+    SKIP: {
+        skip 'with prefork some process has no connection yet', 1 if vars('mpm') eq 'prefork';
+        is(scalar(grep { !publish($_, $tenant, 'one', ++$count) } ($reads, $writes) x 3), 0,
+            'and publishing goes on');
+    }
     kill('CONT', $sentinel->pid);
     ok(wait_until(sub { $reads->error_log =~ /RS0456/ && $writes->error_log =~ /RS0456/ }, 60),
         'it answers again: that is logged');

@@ -421,7 +421,7 @@ void rs_redis_pool_look(rs_redis_pool_t *pool, rs_redis_conn_t *conn)
 {
     const char *info[] = {"INFO"};
     redisReply *reply;
-    unsigned found;
+    unsigned found = 0;
 
     if (__atomic_load_n(&pool->blind, __ATOMIC_RELAXED)
         || rs_redis_conn_command(conn, &reply, 1, info, NULL) != APR_SUCCESS) {
@@ -429,12 +429,12 @@ void rs_redis_pool_look(rs_redis_pool_t *pool, rs_redis_conn_t *conn)
     }
     if (reply->type == REDIS_REPLY_STRING) {
         found = rs_redis_hints_parse(reply->str, (size_t)reply->len, pool->url->master != NULL);
-        __atomic_store_n(&pool->hints, found, __ATOMIC_RELAXED);
-        tell_hints(pool, found);
     }
     else {
         __atomic_store_n(&pool->blind, 1, __ATOMIC_RELAXED);
     }
+    __atomic_store_n(&pool->hints, found, __ATOMIC_RELAXED);
+    tell_hints(pool, found);
     freeReplyObject(reply);
 }
 
