@@ -17,7 +17,7 @@ use Ragline::Httpd ();
 use Ragline::Redis ();
 use Ragline::Test;
 
-my $redis = Ragline::Redis->start(name => 'refuses', tcp => 1, args => ['--appendonly', 'no']);
+my $redis = Ragline::Redis->start(name => 'refuses', tcp => 1);
 my %key = (one => 'refuses:one', two => 'refuses:two');
 
 sub conf
