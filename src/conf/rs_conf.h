@@ -131,6 +131,7 @@ typedef struct {
     RS_GLOBAL_SCALARS(RS_CONF_MEMBER)
     apr_array_header_t *streams; /* rs_stream_conf_t *, this host's and, by name, inherited ones */
     apr_array_header_t *grouped; /* rs_grouped_t: rs_conf_check */
+    int more_grouped;            /* endpoints without a path may have groups besides */
     server_rec *server;
     rs_redis_url_t *url;   /* rs_conf_check, with its password */
     rs_redis_pool_t *pool; /* child_init; shared by hosts with the same URL */

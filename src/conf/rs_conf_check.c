@@ -60,6 +60,17 @@ static void log_sink(const char *file, int line, int level, apr_status_t rv, con
 
 /* --- hosts --- */
 
+/* A host without a directive of ours shares the main server's configuration in httpd, and would be
+ * taken for it: it gets one that says the same. */
+static void own_server_conf(apr_pool_t *p, server_rec *first, server_rec *s)
+{
+    if (rs_conf_server(s) == rs_conf_server(first)) {
+        ap_set_module_config(
+            s->module_config, &ragline_stream_module,
+            rs_conf_server_merge(p, rs_conf_server(first), rs_conf_server_create(p, s)));
+    }
+}
+
 static void check_server(apr_pool_t *p, server_rec *s)
 {
     rs_server_conf_t *conf = rs_conf_server(s);
@@ -238,6 +249,9 @@ int rs_conf_check(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server
     problems = 0;
     log_server = main_server;
     rs_log_sink(log_sink, RS_LOG_WARNING);
+    for (s = main_server->next; s; s = s->next) {
+        own_server_conf(pconf, main_server, s);
+    }
     for (s = main_server; s; s = s->next) {
         check_server(pconf, s);
     }

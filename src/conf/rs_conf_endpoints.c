@@ -314,6 +314,10 @@ static void note(check_t *check, const rs_endpoint_t *e, int inherited)
         APR_ARRAY_PUSH(check->streams, rs_endpoint_t) = *e;
         rs_check_keep_group(e->server, e->conf);
     }
+    else if (e->kind == RS_KIND_SSE) {
+        rs_conf_server(e->server)->more_grouped |=
+            e->conf->shared || e->conf->start_group || e->maybe->shared || e->maybe->start_group;
+    }
 }
 
 /* Each <If> of a <Location> or, place NULL, of the host, however deep. */

@@ -12,6 +12,7 @@
 #include "../base/rs_log.h"
 #include "../conf/rs_conf.h"
 #include "../obs/rs_board.h"
+#include "../obs/rs_left_groups.h"
 #include "rs_child.h"
 #include "rs_pumps.h"
 #include "rs_refusal.h"
@@ -235,10 +236,12 @@ static apr_status_t open_source(apr_pool_t *p, server_rec *main_server, rs_serve
                                 conf->read_block, params, streams->nelts);
 }
 
-static apr_status_t open_host(apr_pool_t *p, server_rec *main_server, rs_server_conf_t *conf)
+static apr_status_t open_host(apr_pool_t *p, server_rec *main_server, rs_server_conf_t *conf,
+                              int nth)
 {
-    rs_redis_pool_conf_t pool = {conf->pool_max, conf->pool_min, conf->pool_idle,
-                                 conf->pool_timeout, conf->pool_healthcheck};
+    rs_redis_pool_conf_t pool = {
+        conf->pool_max,         conf->pool_min,     conf->pool_idle,     conf->pool_timeout,
+        conf->pool_healthcheck, rs_board_told(nth), rs_left_groups_look, conf};
     const rs_server_conf_t *other = rs_conf_same_redis(main_server, conf);
     apr_status_t rv;
 
@@ -302,6 +305,7 @@ static apr_status_t open_engine(apr_pool_t *p, server_rec *main_server, rs_stats
     rs_engine_t *created;
     apr_status_t rv;
     server_rec *s;
+    int nth = 0;
 
     if (engine.streamers == 0) {
         engine.streamers = cores < 1 ? 1 : cores > RS_STREAMERS_MAX ? RS_STREAMERS_MAX : (int)cores;
@@ -311,16 +315,28 @@ static apr_status_t open_engine(apr_pool_t *p, server_rec *main_server, rs_stats
         child.engine = created; /* a signal handler may look from now on */
     }
     for (s = main_server; rv == APR_SUCCESS && s; s = s->next) {
-        rv = open_host(p, main_server, rs_conf_server(s));
+        rv = open_host(p, main_server, rs_conf_server(s), nth++);
     }
     return rv == APR_SUCCESS ? rs_engine_start(child.engine, p) : rv;
+}
+
+static int pools_end(server_rec *s)
+{
+    for (; s; s = s->next) {
+        rs_redis_pool_t *pool = rs_conf_server(s)->pool;
+
+        if (pool && rs_redis_pool_stop(pool) != APR_SUCCESS) {
+            return 0;
+        }
+    }
+    return 1;
 }
 
 static apr_status_t close_engine(void *data)
 {
     rs_engine_t *engine = child.engine;
 
-    if (child.broken || (engine && rs_engine_stop(engine) != APR_SUCCESS)) {
+    if (child.broken || (engine && rs_engine_stop(engine) != APR_SUCCESS) || !pools_end(data)) {
         /* Threads still run on memory that is about to go: leave without tearing it down. */
         _exit(0);
     }
@@ -357,7 +373,7 @@ static void child_init(apr_pool_t *p, server_rec *main_server)
         child.broken = 1;
     }
     /* Before sub-pools go: the engine's threads use some. */
-    apr_pool_pre_cleanup_register(p, NULL, close_engine);
+    apr_pool_pre_cleanup_register(p, main_server, close_engine);
 }
 
 /* May run inside signal_threads() or, on prefork, in a signal handler: it only flags. */

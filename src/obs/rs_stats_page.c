@@ -4,6 +4,7 @@
  * the child that has read most; what is delivered is the sum. The worker.
  */
 #include "../conf/rs_httpd.h"
+#include <http_main.h>
 #include <jansson.h>
 
 #include "../http/rs_error.h"
@@ -11,6 +12,7 @@
 #include "../http/rs_pumps.h"
 #include "../http/rs_request.h"
 #include "../proto/rs_id.h"
+#include "../redis/rs_redis_hints.h"
 #include "rs_board.h"
 #include "rs_stats_groups.h"
 #include "rs_stats_page.h"
@@ -149,6 +151,34 @@ static void add_states(json_t *sources)
     }
 }
 
+/* Any host with this Redis has the pool that has looked at its settings. */
+static void add_risks(json_t *sources, server_rec *s)
+{
+    json_t *item, *risks;
+    size_t at;
+    int i;
+
+    for (; s; s = s->next) {
+        const rs_server_conf_t *conf = rs_conf_server(s);
+        unsigned hints = conf->pool ? rs_redis_pool_hints(conf->pool) : 0;
+
+        json_array_foreach(sources, at, item)
+        {
+            if (strcmp(json_string_value(json_object_get(item, "url")), conf->url->label)
+                || json_object_get(item, "risks")) {
+                continue;
+            }
+            risks = json_array();
+            for (i = 0; i < RS_HINTS; i++) {
+                if (hints >> i & 1) {
+                    json_array_append_new(risks, json_string(rs_redis_hint_setting(i)));
+                }
+            }
+            json_object_set_new(item, "risks", risks);
+        }
+    }
+}
+
 /* Streams that keep a worker. */
 static void add_pumps(json_t *pumps, const rs_stats_t *stats)
 {
@@ -224,6 +254,7 @@ int rs_stats_page(request_rec *r)
         return rs_http_method_error(r, "GET");
     }
     page = collect(rs_pumps_limits()->all);
+    add_risks(json_object_get(page, "redis"), ap_server_conf);
     tenant = rs_identity_tenant(r);
     if (tenant) {
         json_object_set_new(page, "groups", rs_stats_groups(r, tenant));
