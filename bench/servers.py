@@ -13,7 +13,7 @@ import socket
 import subprocess
 import time
 
-from soak import die_with_parent
+from soak.servers import die_with_parent
 
 HTTPD = '''
 LoadModule mpm_event_module "%(lib)s/mod_mpm_event.so"

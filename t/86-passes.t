@@ -25,11 +25,16 @@ RaglineReplayLimit 1000000
 RaglineRedis @{[ $slow->url ]}
 RaglineStream events passes:events
 RaglineStream late passes:late
+RaglineStream newest passes:newest
+RaglineStream a passes:a
+RaglineStream b passes:b
 <VirtualHost *:\@PORT\@>
 ServerName slow
 EOF
     bearer_location('/slow', 'RaglineSubscribe events'),
-    bearer_location('/late', 'RaglineSubscribe late'), <<"EOF",
+    bearer_location('/late', 'RaglineSubscribe late'),
+    bearer_location('/both', 'RaglineSubscribe a b'),
+    bearer_location('/newest', 'RaglineSubscribe newest', 'RaglineStart last=100'), <<"EOF",
 </VirtualHost>
 <VirtualHost *:\@PORT\@>
 ServerName other
@@ -119,6 +124,74 @@ ok($back->wait(sub { grep { $_->{event} eq 'caught_up' } $_[0]->events }), 'who 
 is(numbers($back), join(' ', 1 .. 20), 'gets everything that it went by');
 ok($stream->wait(sub { grep { $_->{event} eq 'caught_up' } $_[0]->events }), 'and it ends');
 $_->close for $stream, $back;
+$httpd->stop;
+
+# A pass for somebody who wants the newest events goes on when memory is full. What it went by then
+# is not forgotten when there is room again.
+my @of = map { unique($_) } qw(wants missed there);
+sub write_newest
+{
+    my ($of, $data) = @_;
+    return $slow->xadd('passes:newest', tenant_id => $of, event_type => 'e', payload => $data);
+}
+my @missed = map { write_newest($of[1], "{\"n\":$_}") } 0 .. 10;
+$slow->client->eval(<<'EOF', 1, 'passes:newest');
+for i = 1, 300000 do redis.call('XADD', KEYS[1], '*', 'tenant_id', '?') end
+EOF
+push @missed, map { write_newest($of[1], "{\"n\":$_}") } 11 .. 20;
+write_newest('full', 'x' x 400_000) for 1 .. 4;
+$httpd->start;
+my $there = reader('slow', '/newest', $of[2], write_newest($of[2], '{"n":0}'));
+ok($there->connected, 'somebody is there');
+$slow->client->config_resetstat;
+my $wants = reader('slow', '/newest', $of[0]);
+wait_until(sub {
+    ($slow->client->info('commandstats')->{cmdstat_xrevrange} // '') =~ /calls=(\d+)/ && $1 > 20;
+}, undef, 0.001);
+write_newest($of[2], '{"n":1}'); # the topic that is too large goes
+ok($there->wait(sub { numbers($_[0]) eq '1' }), 'and gets what comes');
+ok($wants->wait(sub { grep { $_->{event} eq 'caught_up' } $_[0]->events }), 'the pass ends');
+$back = reader('slow', '/newest', $of[1], $missed[0]);
+ok($back->wait(sub { grep { $_->{event} eq 'caught_up' } $_[0]->events }), 'who had missed some');
+is(numbers($back), join(' ', 1 .. 20), 'gets everything');
+$_->close for $there, $wants, $back;
+$httpd->stop;
+
+# Two streams, one of them in memory and the other not, and no room for that: both are read from
+# Redis, where of the one that is in memory nothing is left.
+my $of = unique('both');
+sub write_to
+{
+    my ($name, @n) = @_;
+    return map { $slow->xadd("passes:$name", tenant_id => $of, event_type => 'e', payload => "{\"n\":$_}") } @n;
+}
+$slow->client->flushall;
+write_to($_, 0) for qw(a b);
+$httpd->start;
+my $first_one = reader('slow', '/both', $of);
+ok($first_one->connected, 'two streams');
+write_to('a', 1);
+ok($first_one->wait(sub { numbers($_[0]) eq '1' }), 'an event');
+my $id = $first_one->last_event_id;
+$first_one->close;
+$httpd->stop;
+
+write_to('a', 2 .. 5);
+my ($large) = map { $slow->xadd('passes:late', tenant_id => 'full', event_type => 'e',
+    payload => 'x' x 400_000) } 1 .. 5;
+$httpd->start;
+$there = reader('slow', '/both', $of);
+ok($there->connected, 'somebody of the tenant is there');
+write_to('b', 6 .. 8);
+ok($there->wait(sub { numbers($_[0]) eq '6 7 8' }), 'and one stream is in memory');
+$stream = reader('slow', '/late', 'full', $large);
+ok($stream->wait(sub { grep { $_->{event} eq 'caught_up' } $_[0]->events }), 'memory is full');
+$slow->client->xtrim('passes:b', 'MAXLEN', '=', 0);
+$back = reader('slow', '/both', $of, $id);
+ok($back->wait(sub { grep { $_->{event} eq 'caught_up' } $_[0]->events }), 'who comes back');
+is(numbers($back), '2 3 4 5', 'gets what Redis has');
+like(join(' ', map { $_->{data} } $back->events), qr/"reason":"trimmed"/, 'and is told of what it has not');
+$_->close for $there, $stream, $back;
 
 $httpd->stop;
 unlike($httpd->error_log, qr/exit signal|AH00046/, 'nobody crashed or had to be killed');

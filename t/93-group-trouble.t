@@ -23,6 +23,7 @@ sub conf
 {
     my ($url, @grown) = @_;
     return join('', "RaglineRedis $url\nRaglineDrain 0\n",
+        "<Location /ragline-stats>\nSetHandler ragline-stats\nRequire local\n</Location>\n",
         (map { "RaglineStream $_ $template{$_}\n" } sort keys %template),
         bearer_location('/shared', 'RaglineSubscribe shared', 'RaglineStart group'),
         bearer_location('/own', 'RaglineSubscribe own', 'RaglineStart group', 'RaglineJWTLeeway 0s'),
@@ -30,7 +31,8 @@ sub conf
         bearer_location('/grown', "RaglineSubscribe @{[ @grown ? @grown : 'shared' ]}",
             'RaglineStart group'),
         bearer_location('/few', 'RaglineSubscribe shared', 'RaglineStart group',
-            'RaglineReplayLimit 5'));
+            'RaglineReplayLimit 5'),
+        bearer_location('/two', 'RaglineSubscribe shared more', 'RaglineStart group'));
 }
 
 my @httpd = map { Ragline::Httpd->new(name => "node$_", conf => conf($redis->url))->start } 1, 2;
@@ -231,6 +233,25 @@ sub position
         'ragline:groups:{' . key('own', $tenant) . '}', name('own', $tenant), $ids[0], '');
     is(position('own', $tenant), $ids[-1], 'without the hash the group goes not back either');
     is($answer->[0], $ids[-1], 'and that is what is answered');
+}
+
+# --- one of two streams is replaced while nobody is there ---------------------------------------------------
+
+{
+    my $tenant = unique('replaced');
+    my $stream = subscribe(0, '/two', $tenant);
+    add('more', $tenant, 1 .. 3);
+    wait_numbers($stream, 3);
+    my $open = stats_connections(stats($httpd[0]));
+    $stream->close;
+    ok(wait_until(sub { stats_connections(stats($httpd[0])) < $open }), 'nobody is there');
+    add('shared', $tenant, 4 .. 6);
+    my $said = () = $httpd[0]->error_log =~ /RS0501/g;
+    $redis->client->del(key('more', $tenant));
+    ok(wait_until(sub { (() = $httpd[0]->error_log =~ /RS0501/g) > $said }), 'and a stream is lost');
+    $stream = subscribe(0, '/two', $tenant);
+    is(wait_numbers($stream, 3), '4 5 6', 'what came in the other one is not left out');
+    $stream->close;
 }
 
 # --- a key that may not be read -----------------------------------------------------------------------------

@@ -109,7 +109,8 @@ void rs_backfill_judge(rs_client_t *client, const rs_history_t *history)
     rs_cursor_t *own = &client->resume->own;
     rs_id_t first;
     unsigned came = RS_VERDICT_CAME;
-    rs_verdict_kind_t kind = rs_verdict_hub(client->topic, own, &came, history, &first);
+    rs_verdict_kind_t kind =
+        rs_verdict_hub(client->topic, client->topic->start, own, &came, history, &first);
 
     if (kind > RS_VERDICT_ASK) {
         if (!client->reason || kind == RS_VERDICT_LOST) {
@@ -247,7 +248,7 @@ void rs_backfill_made(rs_topic_t *topic)
     for (k = 0; b && recording(b, rs_clock_now()) && k < b->n; k++) {
         rs_topic_complete_from(topic, k, b->since[k]);
     }
-    if (b && b->riding && b->forgot) {
+    if (b && rs_backfill_is_on(b) && b->forgot) {
         topic->trimmed = 1; /* the pass that is under way has gone by some of its events */
     }
 }

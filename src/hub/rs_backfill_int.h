@@ -64,6 +64,9 @@ void rs_backfill_reset(rs_client_t *client, const char *reason);
 /* Whether the client, at its position, has everything after it, and the verdict that follows. */
 void rs_backfill_judge(rs_client_t *client, const rs_history_t *history);
 
+/* Somebody has yet to be told by the pass that is under way. */
+static inline int rs_backfill_is_on(const rs_backfill_t *b) { return b->riding || b->nstarting; }
+
 /* rs_backfill_take.c: works off the chunks, as far as every stream's next entry is there. */
 void rs_backfill_merge(rs_backfill_t *b);
 

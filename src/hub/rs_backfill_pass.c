@@ -161,7 +161,7 @@ static void pass_ask(rs_job_t *job)
     if (job->round == 0) {
         begin(b);
     }
-    if (b->failed || (!b->riding && !b->nstarting)) {
+    if (b->failed || !rs_backfill_is_on(b)) {
         return;
     }
     for (k = 0; k < b->n; k++) {

@@ -134,17 +134,23 @@ static void merge(rs_fetch_t *f)
     }
 }
 
-/* What was found comes after the position that was asked for: where that means nothing any more, it
- * is asked for again, from another one. */
+/* By what Redis has: that a stream is in memory means nothing here. What was found comes after the
+ * position that was asked for: where that means nothing any more, or some of it is gone that others
+ * got when it came, it is asked for again. */
 static void judge(rs_fetch_t *f)
 {
     rs_cursor_t asked = f->own;
+    rs_id_t read[RS_STREAMS_MAX];
     int k;
 
-    f->gap = rs_verdict_hub(f->topic, &f->own, &f->losses, f->history, &f->first);
+    for (k = 0; k < f->topic->nstreams; k++) {
+        read[k] = f->known[k].at;
+    }
+    f->gap = rs_verdict_hub(f->topic, read, &f->own, &f->losses, f->history, &f->first);
     f->told = f->own;
     for (k = 0; k < f->topic->nstreams; k++) {
-        if (rs_id_cmp(f->own.pos[k], asked.pos[k]) < 0) {
+        if (rs_id_cmp(f->own.pos[k], asked.pos[k]) < 0
+            || rs_id_cmp(f->own.pos[k], rs_history_floor(&f->history[k])) < 0) {
             drop_chunk(f, k);
             f->answered[k] = 0;
         }

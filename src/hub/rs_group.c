@@ -457,16 +457,14 @@ void rs_group_sweep(rs_topic_t *topic)
     }
 }
 
-void rs_group_broken(rs_topic_t *topic)
+void rs_group_broken(rs_topic_t *topic, const rs_key_t *key)
 {
+    int k = rs_topic_k(topic, key->stream);
     rs_group_t *group;
-    int k;
 
     pthread_mutex_lock(&topic->lock);
     for (group = topic->groups; group; group = group->next) {
-        for (k = 0; k < topic->nstreams; k++) {
-            group->accepted.pos[k] = topic->key[k]->now.at;
-        }
+        group->accepted.pos[k] = key->now.at;
         group->moved = 1;
     }
     pthread_mutex_unlock(&topic->lock);

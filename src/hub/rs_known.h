@@ -12,7 +12,8 @@
 typedef struct {
     int sure;          /* the rest means something: Redis was asked at least once */
     rs_id_t at;        /* everything up to here was given to the topics, or is gone */
-    long long added;   /* entries that there ever were up to `at`; -1: not known */
+    long long added;   /* how many entries were read or are known to be gone; -1: not known */
+    rs_id_t deleted;   /* max-deleted-entry-id, when what was removed was counted last */
     rs_id_t newest;    /* last-generated-id, when Redis was asked last */
     rs_id_t first;     /* its oldest entry then, or the first that was read since; 0-0: none */
     rs_id_t covers;    /* `newest` when the read that is under way was sent */

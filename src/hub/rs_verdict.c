@@ -81,8 +81,8 @@ rs_verdict_kind_t rs_verdict(rs_topic_t *topic, rs_cursor_t *own, unsigned *loss
     return kind;
 }
 
-rs_verdict_kind_t rs_verdict_hub(rs_topic_t *topic, rs_cursor_t *own, unsigned *losses,
-                                 const rs_history_t *history, rs_id_t *first)
+rs_verdict_kind_t rs_verdict_hub(rs_topic_t *topic, const rs_id_t *start, rs_cursor_t *own,
+                                 unsigned *losses, const rs_history_t *history, rs_id_t *first)
 {
     const rs_known_t *known[RS_STREAMS_MAX];
     int k;
@@ -90,7 +90,7 @@ rs_verdict_kind_t rs_verdict_hub(rs_topic_t *topic, rs_cursor_t *own, unsigned *
     for (k = 0; k < own->n; k++) {
         known[k] = &topic->key[k]->now;
     }
-    return judge(known, topic->start, own, losses, history, first);
+    return judge(known, start, own, losses, history, first);
 }
 
 const char *rs_verdict_reason(rs_verdict_kind_t kind)

@@ -19,9 +19,10 @@
  * oldest entry after that, where it is known and there is one stream. */
 rs_verdict_kind_t rs_verdict(rs_topic_t *topic, rs_cursor_t *own, unsigned *losses, rs_id_t *first);
 
-/* The hub's: by what it knows now, which streamers may not know yet. history may be NULL. */
-rs_verdict_kind_t rs_verdict_hub(rs_topic_t *topic, rs_cursor_t *own, unsigned *losses,
-                                 const rs_history_t *history, rs_id_t *first);
+/* The hub's: by what it knows now, which streamers may not know yet. start: of each stream, what
+ * comes after this is nothing that the reader would miss in `history`, which may be NULL. */
+rs_verdict_kind_t rs_verdict_hub(rs_topic_t *topic, const rs_id_t *start, rs_cursor_t *own,
+                                 unsigned *losses, const rs_history_t *history, rs_id_t *first);
 
 /* Of the topic's keys, so far. Any thread. */
 unsigned rs_verdict_losses(const rs_topic_t *topic);
