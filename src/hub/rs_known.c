@@ -86,7 +86,8 @@ static int were_deleted(const rs_known_t *k, const rs_history_t *h, const rs_han
                         long long n, int watched)
 {
     if (rs_id_cmp(h->deleted, k->at) <= 0 || rs_id_cmp(h->deleted, k->deleted) == 0
-        || (hand->n && rs_id_cmp(h->deleted, hand->first) >= 0)) {
+        || (hand->n && rs_id_cmp(h->deleted, hand->first) >= 0
+            && rs_id_cmp(h->deleted, hand->last) <= 0)) {
         return 0;
     }
     return n == 1 || (watched && h->empty && rs_id_cmp(h->deleted, h->newest) == 0);
@@ -102,7 +103,8 @@ static int may_be_behind(const rs_history_t *h, const rs_hand_t *hand)
  * since it is when it is given out. */
 static long long in_hand(const rs_history_t *h, const rs_hand_t *hand)
 {
-    return hand->n && rs_id_cmp(h->newest, hand->last) != 0 && rs_id_cmp(h->deleted, h->first) > 0
+    return hand->n > hand->gone && rs_id_cmp(h->newest, hand->last) != 0
+                   && rs_id_cmp(h->deleted, h->first) > 0
                ? hand->n - hand->gone - 1
                : 0;
 }

@@ -260,9 +260,14 @@ static const char *how_text(const sim_entry_t *e)
 
 /* Whether this entry, which the connection has not had, and will not have if `past`, had to come or
  * to be told. */
-/* A stream that came and went between two looks is one that never was. */
+/* A stream that came and went between two looks is one that never was; and a tenant's own key is
+ * forgotten half a minute after its last reader. */
 static int was_looked_at(const sim_conn_t *c, int k, const sim_entry_t *e)
 {
+    if (c->key[k] >= SIM_OWN
+        && e->removed_at > sim_engines[c->engine].looked_time[c->key[k]] + SEC(29)) {
+        return 0;
+    }
     return sim_engines[c->engine].looked[c->key[k]] >> (e->epoch & 63) & 1;
 }
 
