@@ -12,21 +12,26 @@
 #include "src/conf/rs_conf.h"
 #include "src/http/rs_authn.h"
 #include "src/http/rs_child.h"
+#include "src/http/rs_cors.h"
 #include "src/http/rs_error.h"
 #include "src/http/rs_handoff.h"
+#include "src/http/rs_pumps.h"
 #include "src/http/rs_request.h"
 #include "src/http/rs_token_hide.h"
 
 static void register_hooks(apr_pool_t *p)
 {
     ap_hook_pre_config(rs_conf_begin, NULL, NULL, APR_HOOK_MIDDLE);
-    ap_hook_check_config(rs_conf_check, NULL, NULL, APR_HOOK_MIDDLE);
+    /* After the MPM has made up its mind. */
+    ap_hook_check_config(rs_conf_check, NULL, NULL, APR_HOOK_LAST);
     rs_child_hooks(p);
     rs_request_hooks(p);
     rs_authn_hooks(p);
     rs_token_hide_hooks(p);
     rs_error_hooks(p);
+    rs_cors_hooks(p);
     rs_handoff_hooks(p);
+    rs_pumps_hooks(p);
 }
 
 AP_DECLARE_MODULE(ragline_stream) = {

@@ -24,8 +24,8 @@ options_t options = {
     .readers = 1,
     .in_flight = 64,
     .seconds = 5,
+    .limit = 3600,
     .idle = 1,
-
     .size = 300,
     .publish_host = "127.0.0.1",
     .key = "bench",
@@ -174,6 +174,7 @@ static const struct {
     {"--seconds", NULL, 0, 0, &options.seconds, NULL},
     {"--rates", NULL, 0, 0, NULL, rates_read},
     {"--search", NULL, 0, 0, &options.search, NULL},
+    {"--limit", NULL, 0, 0, &options.limit, NULL},
     {"--noise", NULL, 0, 0, &options.noise, NULL},
     {"--server", NULL, 0, 0, NULL, server_read},
 };
@@ -375,7 +376,9 @@ static void step_wait(step_t *step, uint64_t before)
     step->done = progress;
 }
 
-static bool step_run(publisher_t *p, double rate)
+typedef enum { PASSED, FAILED, HOPELESS } outcome_t;
+
+static outcome_t step_run(publisher_t *p, double rate)
 {
     static bool any;
     step_t step = {.rate = rate, .first = atomic_load(&world->next)};
@@ -413,17 +416,28 @@ static bool step_run(publisher_t *p, double rate)
             (unsigned long long)step.delivered, (unsigned long long)step.expected,
             step.passed ? "" : ", too slow");
     nap_for(0.5);
-    return step.passed;
+    return step.passed ? PASSED : step.hopeless ? HOPELESS : FAILED;
 }
 
-/* Doubles the rate until a step fails twice (once may be bad luck), then halves the distance. */
-static void search(publisher_t *p)
+/* Doubles the rate until a step fails twice (once may be bad luck), then halves the distance.
+ * False: there was no time for all of it. */
+static bool search(publisher_t *p)
 {
     double good = 0, bad = 0, rate = options.search;
+    int64_t end = now() + (int64_t)(options.limit * (double)SECOND);
     int halved = 0;
 
     while (halved < 3 && rate * options.seconds < EVENTS_MAX / 4) {
-        if (step_run(p, rate) || step_run(p, rate)) {
+        outcome_t outcome;
+
+        if (now() >= end) {
+            return false;
+        }
+        outcome = step_run(p, rate);
+        if (outcome == FAILED) {
+            outcome = step_run(p, rate);
+        }
+        if (outcome == PASSED) {
             good = rate;
         }
         else {
@@ -432,11 +446,13 @@ static void search(publisher_t *p)
         halved += bad > 0;
         rate = bad > 0 ? (good + bad) / 2 : rate * 2;
     }
+    return true;
 }
 
 int main(int argc, char **argv)
 {
     publisher_t *p = NULL;
+    bool cut = false;
     int i;
 
     options_read(argc, argv);
@@ -462,7 +478,7 @@ int main(int argc, char **argv)
             step_run(p, options.rates[i]);
         }
         if (options.search > 0) {
-            search(p);
+            cut = !search(p);
         }
         publisher_close(p);
     }
@@ -470,6 +486,6 @@ int main(int argc, char **argv)
     for (i = 0; i < child_count; i++) {
         waitpid(children[i], NULL, 0);
     }
-    report_end();
+    report_end(cut);
     return 0;
 }

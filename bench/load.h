@@ -48,6 +48,8 @@ typedef struct {
     int rate_count;
     /* Where the search for the highest rate begins; 0: only `rates`. */
     double search;
+    /* Seconds after which a search begins no further step. */
+    double limit;
     double seconds;
     double idle;
     int size;
@@ -145,6 +147,7 @@ typedef struct {
     /* When the last delivery was seen. */
     int64_t done;
     bool passed;
+    bool hopeless; /* far from it: no bad luck */
     cost_t before, published, after;
     uint64_t noise;
 } step_t;
@@ -154,6 +157,6 @@ void report_connect(const cost_t *before, const cost_t *after, const cost_t *idl
 void report_backlog(uint64_t expected, uint64_t delivered, int64_t began);
 /* Prints a step; `passed` is set: all was delivered, the last of it within a second. */
 void report_step(step_t *step, bool first);
-void report_end(void);
+void report_end(bool cut);
 
 #endif

@@ -167,8 +167,8 @@ void report_step(step_t *step, bool first)
                   1000 * (double)step->delivered);
     print_servers("cpu_ms", step->before.cpu, step->after.cpu, 1e6);
     print_servers("kib_more", step->before.pss_kib, step->published.pss_kib, 1);
-    step->passed =
-        step->delivered == step->expected && step->acknowledged == step->count && p99 <= LATE_MS;
+    step->hopeless = step->delivered < step->expected || p99 > 3 * LATE_MS;
+    step->passed = !step->hopeless && step->acknowledged == step->count && p99 <= LATE_MS;
     printf(",\"noise\":%llu,\"client_cores\":%.3f,\"other_cores\":%.3f,\"passed\":%s}",
            (unsigned long long)step->noise,
            (double)(step->after.own - step->before.own) / (lasted * (double)SECOND),
@@ -178,11 +178,11 @@ void report_step(step_t *step, bool first)
     free(to_last);
 }
 
-void report_end(void)
+void report_end(bool cut)
 {
-    printf(
-        "],\n\"closed\":%llu,\"repeated\":%llu,\"missed\":%llu,\"foreign\":%llu,\"late\":%llu}\n",
-        (unsigned long long)TOTAL(closed), (unsigned long long)TOTAL(repeated),
-        (unsigned long long)TOTAL(missed), (unsigned long long)TOTAL(foreign),
-        (unsigned long long)TOTAL(late));
+    printf("],\n\"closed\":%llu,\"repeated\":%llu,\"missed\":%llu,\"foreign\":%llu,\"late\":%llu,"
+           "\"cut\":%s}\n",
+           (unsigned long long)TOTAL(closed), (unsigned long long)TOTAL(repeated),
+           (unsigned long long)TOTAL(missed), (unsigned long long)TOTAL(foreign),
+           (unsigned long long)TOTAL(late), cut ? "true" : "false");
 }

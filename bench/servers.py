@@ -7,6 +7,7 @@ the kernel does if this program dies.
 import os
 import re
 import resource
+import shutil
 import signal
 import socket
 import subprocess
@@ -142,15 +143,20 @@ def certificate(directory):
           '-subj', '/CN=localhost', '-keyout', directory + '/tls.key', '-out', directory + '/tls.pem')
 
 
+def redis_server():
+    """Debian's redis-tools have it, too: one program that goes by the name it is called by."""
+    return shutil.which('redis-server') or shutil.which('redis-check-rdb')
+
+
 class Server:
     """A process that listens on self.port."""
 
-    def start(self, name, words, patience=30):
+    def start(self, name, words, patience=30, program=None):
         self.name = name
         self.output = self.directory + '/output'
         with open(self.output, 'ab') as log:
             self.process = subprocess.Popen(words, stdout=log, stderr=log, stdin=subprocess.DEVNULL,
-                                            preexec_fn=die_with_parent)
+                                            executable=program, preexec_fn=die_with_parent)
         end = time.monotonic() + patience
         while time.monotonic() < end and self.process.poll() is None:
             with socket.socket() as probe:
@@ -181,7 +187,7 @@ class Redis(Server):
         self.directory = directory
         [self.port] = free_ports(1)
         self.start('redis', ['redis-server', '--port', str(self.port), '--bind', '127.0.0.1', '--save', '',
-                             '--appendonly', 'no', '--dir', directory])
+                             '--appendonly', 'no', '--dir', directory], program=redis_server())
         self.asking = socket.create_connection(('127.0.0.1', self.port)).makefile('rwb')
 
     def ask(self, *words):
@@ -312,9 +318,9 @@ def find_nchan(nginx):
 
 def versions(options):
     """What was measured on what."""
-    def first(*words):
+    def first(*words, program=None):
         try:
-            done = subprocess.run(words, capture_output=True, text=True)
+            done = subprocess.run(words, capture_output=True, text=True, executable=program)
             return (done.stdout + done.stderr).splitlines()[0]
         except (OSError, IndexError):
             return ''
@@ -327,7 +333,7 @@ def versions(options):
             return 'unknown'
 
     httpd = re.search(r'Apache/(\S+)', first(options.httpd, '-v'))
-    redis = re.search(r'v=(\S+)', first('redis-server', '--version'))
+    redis = re.search(r'v=(\S+)', first('redis-server', '--version', program=redis_server()))
     nginx = re.search(r'nginx/(\S+)', first(options.nginx, '-v')) if options.nchan else None
     return '%s. %d cores (%s), %s, kernel %s (%s), httpd %s, Redis %s%s.' % (
         time.strftime('%Y-%m-%d'), os.cpu_count(), grep('/proc/cpuinfo', r'^model name\s*: (.*)'),

@@ -24,6 +24,17 @@ sub add
         @more);
 }
 
+# What a client is told that connects there.
+sub recovery
+{
+    my ($path, $tenant, $last_event_id) = @_;
+    my $stream = stream($path, token => token($tenant, 1),
+        $last_event_id ? (last_event_id => $last_event_id) : ());
+    my $verdict = $stream->connected->{json};
+    $stream->close;
+    return $verdict;
+}
+
 # --- headers and the first event --------------------------------------------------------------
 
 {
@@ -35,6 +46,7 @@ sub add
     ok($cache{'no-cache'}, 'Cache-Control has no-cache');
     ok($cache{'no-transform'}, 'and no-transform');
     is($stream->header('x-accel-buffering'), 'no', 'X-Accel-Buffering');
+    is($stream->header('incremental'), '?1', 'Incremental (RFC 10036)');
     is($stream->header('content-encoding'), undef, 'nothing compresses it');
 
     is(($stream->events)[0]{event}, 'connected', 'the first event is `connected`');
@@ -209,8 +221,21 @@ is(stream('/t/named', token => token(1, 1))->connected->{json}{stream}, 'another
             "$path: a malformed cursor is no error");
         is_deeply([@{ $garbage->connected->{json} }{qw(recovery reason)}], ['reset', 'unknown'],
             'but a reset');
-        my $query = stream("$path?last_event_id=garbage", token => token($tenant, 1));
-        is($query->connected->{json}{recovery}, 'reset', "$path: the cursor may be in the query");
+        # What event-source-polyfill, reconnecting-eventsource, Mercure's clients and people write.
+        my $brought = $stream->last_event_id;
+        for my $name (qw(last_event_id lastEventId lastEventID Last-Event-ID last-event-id)) {
+            is_deeply([@{ recovery("$path?a=b&$name=garbage&c", $tenant) }{qw(recovery reason)}],
+                ['reset', 'unknown'], "$path: the cursor may be in the query as $name");
+            is(recovery("$path?$name=$brought", $tenant)->{recovery}, 'resumed', 'and is taken');
+            is(recovery("$path?last_event_id=garbage&$name=$brought", $tenant)->{recovery}, 'resumed',
+                'the last one counts: a client appends it to the URL that it was given');
+        }
+        for my $other (qw(event_id xlast_event_id last_event_ids lastevent __ -), '') {
+            is(recovery("$path?$other=garbage&$other", $tenant)->{recovery}, 'new', "not $other");
+        }
+        is(recovery("$path?lastEventId=", $tenant)->{recovery}, 'new', "$path: an empty one is none");
+        is(recovery("$path?lastEventId=garbage", $tenant, $brought)->{recovery}, 'resumed',
+            "$path: the header comes first: a browser's is newer than its URL");
     }
 }
 
@@ -220,9 +245,9 @@ is(stream('/t/named', token => token(1, 1))->connected->{json}{stream}, 'another
     my $tenant = unique();
     my $quiet = stream('/t/quiet', token => token($tenant, 1));
     my $beat = stream('/t/beat', token => token($tenant, 1));
-    my $comment = stream('/t/comment', token => token($tenant, 1));
+    my ($comment, $id) = map { stream($_, token => token($tenant, 1)) } '/t/comment', '/t/id';
     my $three = stream('/t/three-beat', token => token($tenant, 1));
-    $_->connected for $quiet, $beat, $comment, $three;
+    $_->connected for $quiet, $beat, $comment, $id, $three;
     # The stream goes on for others: the position of this tenant must, too.
     my $position = add(unique(), 'for_others', '{}');
 
@@ -233,17 +258,24 @@ is(stream('/t/named', token => token(1, 1))->connected->{json}{stream}, 'another
     is($json->{tenant_id}, $tenant, 'its tenant');
     is($json->{stream}, 'beat', 'its profile');
 
-    $comment->wait(sub { $_[0]->comments >= 2 && $_[0]->last_event_id eq $position });
-    my ($block) = grep { $_->{comment} } $comment->blocks;
-    is($block && $block->{comment}, ': heartbeat', 'as a comment');
-    is($comment->last_event_id, $position, 'which carries the position as well');
-    is(join(' ', map { $_->{event} } $comment->events), 'connected', 'and fires no event');
+    $id->wait(sub { $_[0]->comments >= 2 && $_[0]->last_event_id eq $position });
+    like($id->body, qr/\n\n: heartbeat\nid: \Q$position\E\n\n/, 'as an id: with the position');
+    is(join(' ', map { $_->{event} } $id->events), 'connected', 'and fires no event');
+
+    # No empty line: to some clients it ends an event, whatever came before.
+    $comment->wait(sub { $_[0]->comments >= 2 });
+    like($comment->body, qr/\n\n(?:: heartbeat\n){2,}\z/, 'as a comment: this line and nothing else');
+    add($tenant, 'after_comments', '{"n":1}');
+    is(($comment->take('after_comments') // {})->{data}, '{"n":1}', 'the next event is whole');
+    is(join(' ', map { $_->{event} } $comment->events), 'connected after_comments',
+        'and the only one');
 
     my $place = position36($position);
     ok($three->take(sub { $_[0]{event} eq 'heartbeat' && $_[0]{id} =~ /\Q$place/ }),
         'a heartbeat over three streams has a cursor over three streams');
     $beat->take('heartbeat') for 1 .. 2;
-    is(join(' ', map { $_->{event} } $quiet->events), 'connected', 'RaglineHeartbeat off');
+    is(join(' ', map { $_->{event} } $quiet->events), 'connected after_comments',
+        'RaglineHeartbeat off');
     is(scalar($quiet->comments), 0, 'means none of either kind');
 }
 

@@ -155,6 +155,14 @@ for my $name ('', '*', "$tenant\n", "$tenant\0", " $tenant", uc $tenant, "$tenan
         add(tenant_id => $other, event_type => 'theirs',
             payload => "{\"tenant_id\":\"$tenant\"}") });
     is(scalar(@events), 0, "the entry's own field comes before the payload's");
+    for my $payload ("{\"a\":1e400,\"tenant_id\":\"$tenant\"}",
+        "{\"a\":\"\\u0000\",\"a\":2,\"tenant_id\":\"$tenant\"}", " {\"tenant_id\" : \"$tenant\"}\n",
+        "{\"tenant\\u005fid\":\"$tenant\"}",
+        '{"a":' . '[' x 500 . ']' x 500 . ",\"tenant_id\":\"$tenant\"}") {
+        ($event) = events_of('a payload ' . substr($payload, 0, 30), sub {
+            add(event_type => 'inside', payload => $payload) });
+        is($event && $event->{event}, 'inside', 'whatever else is in it');
+    }
     for my $payload ("{\"tenant_id\":[\"$tenant\"]}", "{\"tenant_id\":{\"$tenant\":1}}",
         "{\"tenant_id\":null}", "[\"tenant_id\",\"$tenant\"]",
         "{\"x\":{\"tenant_id\":\"$tenant\"}}",

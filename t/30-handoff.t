@@ -174,7 +174,8 @@ sub refused_for_now
 RaglineMaxConnections 10
 RaglineMaxPumps 2
 EOF
-        . bearer_location('/stream', 'RaglineSubscribe orders')
+        . bearer_location('/stream', 'RaglineSubscribe orders', 'RaglineOrigins https://app.example',
+            'Header set X-Site a')
         . bearer_location('/off', 'RaglineSubscribe orders', 'RaglineHandoff off'))->start;
     my %args = (port => $httpd->port, token => token('t', 1));
   SKIP: {

@@ -8,6 +8,7 @@ use FindBin ();
 use lib "$FindBin::Bin/lib";
 
 use Test::More;
+use Time::HiRes ();
 
 use Ragline::HTTP ();
 use Ragline::Httpd ();
@@ -36,7 +37,7 @@ RaglineDrain 1s
 EOF
 }
 
-my $httpd = Ragline::Httpd->new(conf => conf($redis, 'RaglineRedisPool max=3 timeout=1s'),
+my $httpd = Ragline::Httpd->new(conf => conf($redis, 'RaglineRedisPool max=3 timeout=5s'),
     loglevel => 'warn ragline_stream:info')->start;
 
 sub open_stream
@@ -104,6 +105,7 @@ ok($one->take('before'), 'and is delivered');
 ok(wait_until(sub { $httpd->request(path => '/ragline-health')->status == 200 }), 'ready');
 
 my $quiet_lines = log_lines();
+my $quiet = length($httpd->error_log);
 $redis->stop;
 my $refused = publish('down');
 is($refused->status, 503, 'Redis is down: publishing is 503');
@@ -138,8 +140,11 @@ ok($one->take('again'), 'which is delivered');
 ok(wait_until(sub { $httpd->request(path => '/ragline-health')->status == 200 }), 'ready again');
 my $up_lines = log_lines();
 cmp_ok($up_lines, '>', $down_lines, 'the log says so');
-cmp_ok($up_lines - $quiet_lines, '<=', 4 * $children,
-    'two lines for the end and two for the start, for commands and for streams');
+my %said;
+$said{$_}++ for substr($httpd->error_log, $quiet)
+    =~ /\[ragline_stream:(?:notice|warn|error|crit)\] \[pid (\d+)/g;
+is(scalar(grep { $_ > 4 } values %said), 0,
+    'each process has two lines for the end and two for the start, for commands and for streams');
 publish('again') for 1 .. 10;
 is(log_lines(), $up_lines, 'and no more') if !$by_process;
 ok(open_stream('fresh'), 'new streams open');
@@ -147,6 +152,8 @@ ok(open_stream('fresh'), 'new streams open');
 # --- the pool is bounded ------------------------------------------------------------------------
 
 {
+    # A process that saw Redis down tries it once a second; which of them has, nobody can ask.
+    Time::HiRes::sleep(2) if $by_process;
     my $before = $redis->clients;
     my @posts = map { my $n = $_; $httpd->stream('/publish', method => 'POST',
         token => token('a', 1),
@@ -198,8 +205,9 @@ $host
 EOF
     ok(wait_until(sub { $hosts->request(path => '/ragline-health')->status == 200 }),
         'RaglineRedisAuth in a virtual host');
-    is_deeply([map { "$_->{state} $_->{children}" } @{ stats($hosts)->{redis} }], ["up $children"],
-        'the others do not read for it');
+    my @read = map { "$_->{state} $_->{children}" } @{ stats($hosts)->{redis} };
+    is(scalar(@read), 1, 'the others do not read for it');
+    is($read[0], "up $children", 'one does in each child') if !$by_process;
     unlike($hosts->error_log, qr/NOAUTH/, 'without its password');
     $hosts->stop;
 

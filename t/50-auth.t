@@ -173,6 +173,7 @@ refused('a user with a space', 403, '/t/user-only', token => token('acme', 'joe 
     is($stream->wait_end, 'eof', 'that ends with it');
     my ($error) = grep { $_->{event} eq 'error' } $stream->events;
     is($error && json_of($error->{data})->{code}, 'token_expired', 'and says why');
+    is($stream->retry, 10_000, 'and gives the page time for a new one, before a 401');
 }
 
 # --- no token in any log ------------------------------------------------------------------------

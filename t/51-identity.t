@@ -182,37 +182,80 @@ is((who($httpd, '/header', headers => ['X-Tenant' => 'acme']))[0]{error}, 'no_te
 }
 $httpd->stop;
 
-# --- README's site with one tenant --------------------------------------------------------------
+# --- README's examples --------------------------------------------------------------------------
 
+# Both, as they are but for ports and places: the endpoint for programs, and the site with one tenant
+# over TLS, whose token is the one that README's PHP makes.
 {
     my ($source) = slurp('Makefile') =~ /^abs_top_srcdir = (.*)$/m;
-    my ($conf) = slurp("$source/README.md") =~ /^## A PHP site.*?^```apache\n(.*?)^```/ms;
-    ok($conf, 'README has such a site') or BAIL_OUT('no example');
-    my $secret = 'abcdef0123456789' x 4;
-    spew("$dir/secret", "$secret\n");
-    chmod(0600, "$dir/secret");
-    $conf =~ s{/etc/apache2/ragline\.secret}{$dir/secret};
-    my $site = Ragline::Httpd->new(name => 'site',
-        conf => "RaglineRedis @{[ redis_a()->url ]}\n$conf");
+    my $readme = slurp("$source/README.md");
+    my ($first, $conf) = $readme =~ /^```apache\n(.*?)^```/msg;
+    ok($conf && $conf =~ /tenant=literal/, 'README has such a site') or BAIL_OUT('no example');
+    my %secret = ('ragline' => 'fedcba9876543210' x 4, 'ragline-site' => 'abcdef0123456789' x 4);
+    for my $name (sort keys %secret) {
+        spew("$dir/$name.secret", "$secret{$name}\n");
+        chmod(0600, "$dir/$name.secret");
+    }
+    my $tls = Ragline::Proc::free_port();
+    for ($first, $conf) {
+        s{/etc/apache2/}{$dir/}g;
+        s{^RaglineRedis .*\n}{}m;
+        s{\*:443}{*:$tls};
+        s{/etc/ssl/certs/ssl-cert-snakeoil\.pem}{$dir/localhost.pem};
+        s{/etc/ssl/private/ssl-cert-snakeoil\.key}{$dir/localhost.key};
+        s{DocumentRoot /var/www/html}{DocumentRoot "\@DOCROOT\@"};
+    }
+    my $site = Ragline::Httpd->new(name => 'site', conf => "RaglineRedis @{[ redis_a()->url ]}\n"
+        . "Listen 127.0.0.1:$tls\n<VirtualHost *:\@PORT\@>\n$first</VirtualHost>\n$conf");
     $site->start;
-    # As its PHP makes it: the two members, the hexadecimal text as the key.
-    my $token = Ragline::Token::encode({ sub => '7', exp => time() + 86400 }, secret => $secret);
+    my $over_tls = sub {
+        my $stream = Ragline::SSE->open(port => $tls, tls => 1, sni => 'www.example.org',
+            host => 'www.example.org', path => '/events', @_);
+        my $connected = $stream->connected;
+        return ($connected ? $connected->{json} : $stream->json, $stream);
+    };
+    # The members and the hexadecimal text as the key, as in README; below by its own PHP.
+    my $token = Ragline::Token::encode({ sub => '7', exp => time() + 86400 },
+        secret => $secret{'ragline-site'});
     my @cookie = (headers => [Cookie => "PHPSESSID=x; ragline_token=$token",
         'Sec-Fetch-Site' => 'same-origin']);
-    my ($json, $stream) = who($site, '/events', @cookie);
+    my ($json, $stream) = $over_tls->(@cookie);
     is_deeply(identity($json), ['main', '7'], "README's site: who is logged in gets a stream");
     redis_a()->client->xadd('site:events', 'MAXLEN', '~', 10000, '*', event_type => 'comment',
         payload => '{"text":"hello"}');
     my $event = $stream->take('comment');
     is($event && $event->{data}, '{"text":"hello"}', "README's site: and what happens");
     $stream->close;
-    is((who($site, '/events'))[0]{error}, 'no_token', "README's site: not without the cookie");
-    is((who($site, '/events', headers => [Cookie => "ragline_token=$token",
-        'Sec-Fetch-Site' => 'cross-site',
+    is(($over_tls->())[0]{error}, 'no_token', "README's site: not without the cookie");
+    is(($over_tls->(headers => [Cookie => "ragline_token=$token", 'Sec-Fetch-Site' => 'cross-site',
         Origin => 'https://evil.example']))[0]{error}, 'cookie_origin',
-            "README's site: not from another site's page");
-    is((who($site, '/events', token => $token))[0]{error}, 'no_token',
-        "README's site: only from the cookie");
+        "README's site: not from another site's page");
+    is(($over_tls->(token => $token))[0]{error}, 'no_token', "README's site: only from the cookie");
+    is((who($site, '/events'))[0]{status}, 404, "README's site: not without TLS");
+
+    # What PHP can make opens the site, and nothing else.
+    my ($php) = $readme =~ /^```php\n(.*?setcookie.*?)^```/ms;
+    $php =~ s{/etc/apache2/}{$dir/}g;
+    spew("$dir/login.php", "<?php\nnamespace login;\n"
+        . "function setcookie(...\$arguments) { echo json_encode(\$arguments); }\n"
+        . "\$user_id = 7;\n$php");
+    my ($status, $output) = run_command('php', '-n', "$dir/login.php");
+    my $sent = json_of($output);
+    is($sent && $sent->[0], 'ragline_token', "README's PHP makes the cookie") or diag($output);
+    is_deeply($sent->[2], { path => '/events', httponly => JSON::PP::true, secure => JSON::PP::true,
+        samesite => 'Lax' }, 'for this URL, out of reach of scripts, over TLS');
+    ($json, $stream) = $over_tls->(headers => [Cookie => "ragline_token=$sent->[1]",
+        'Sec-Fetch-Site' => 'same-origin']);
+    is_deeply(identity($json), ['main', '7'], 'with which the stream opens');
+    $stream->close;
+    my $forged = Ragline::Token::encode({ tenant_id => '42', sub => '7', exp => time() + 60 },
+        secret => $secret{'ragline-site'});
+    is((who($site, '/stream/orders', token => $_))[0]{error}, 'invalid_token',
+        "it is no key to the other endpoint, whatever it says") for $sent->[1], $forged;
+    ($json, $stream) = who($site, '/stream/orders', token => Ragline::Token::encode({
+        tenant_id => '42', sub => '7', exp => time() + 60 }, secret => $secret{ragline}));
+    is_deeply(identity($json), ['42', '7'], 'which has its own');
+    gets_only("README's first example", $stream, '42', '7');
     $site->stop;
 }
 

@@ -123,6 +123,17 @@ for my $case (['1e+06', '1000000 null'], ['42.0', '42 null'], ['null', '403 no_t
     $stream->close;
 }
 
+# An entry that leaves the tenant to its payload means the same one.
+{
+    my $stream = $httpd->stream('/stream', token => of('"tenant_id":4.2e1'));
+    ok($stream->connected, 'a tenant by a number with a point');
+    redis_a()->xadd($key, event_type => 'by-payload', payload => qq({"tenant_id":$_,"a":1e400}))
+        for '42.5', '4.2E+01';
+    my $event = $stream->take('by-payload');
+    is($event && $event->{data}, '{"tenant_id":4.2E+01,"a":1e400}', 'gets what a payload says so');
+    $stream->close;
+}
+
 # --- what nobody asks for -----------------------------------------------------------------------
 
 is(who('/stream', '"tenant_id":42,"a":1e400,"b":12345678901234567890,"c":"\u0000","d":["\ud800"],'

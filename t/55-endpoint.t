@@ -12,7 +12,7 @@ use File::Path ();
 use Test::More;
 
 use Ragline::Httpd ();
-use Ragline::Proc qw(spew free_port);
+use Ragline::Proc qw(free_port limit run_command spew);
 use Ragline::Test;
 
 my $dead = free_port(); # nothing listens there
@@ -62,6 +62,80 @@ $health
         @{[ jwt_conf() ]}
         ErrorDocument 401 "please log in"
         ErrorDocument 403 /forbidden.html
+    </Location>
+    <Location /pub>
+        SetHandler ragline-publish
+        RaglinePublish orders
+        @{[ jwt_conf() ]}
+    </Location>
+    <Location /figures>
+        SetHandler ragline-stats
+    </Location>
+    <Location /bare>
+        SetHandler ragline-sse
+        RaglineSubscribe orders
+        @{[ jwt_conf() ]}
+    </Location>
+    ErrorDocument 403 /forbidden.html
+    <Location /site>
+        SetHandler ragline-sse
+        RaglineSubscribe orders
+        @{[ jwt_conf() ]}
+        RaglineOrigins https://app.example
+        Header set Access-Control-Allow-Origin "*"
+        Header always set Access-Control-Allow-Origin "https://site.example"
+        Header always set Access-Control-Allow-Methods "DELETE"
+        Header set X-Site kept
+    </Location>
+    <Location /bare>
+        Header set Access-Control-Allow-Origin "*"
+    </Location>
+</VirtualHost>
+# Sections around endpoints that only set a value.
+<VirtualHost *:\@PORT\@>
+    ServerName places.test
+    RaglineOrigins https://app.example
+    <Location /figures>
+        SetHandler ragline-stats
+        @{[ jwt_conf() ]}
+        RaglineTokenFrom cookie:token
+        Require local
+    </Location>
+    <Location /health>
+        SetHandler ragline-health
+    </Location>
+    RaglineSubscribe orders
+    RaglineTenant acme
+    <Location /stream>
+        SetHandler ragline-sse
+        Require all granted
+    </Location>
+    <Location /stream/low>
+        Require all granted
+    </Location>
+    <Location /stream/slash/>
+        RaglineRetry 4s
+    </Location>
+    <LocationMatch "^/m/(a|b)\$">
+        SetHandler ragline-sse
+        RaglineProfile letters
+        Require all granted
+    </LocationMatch>
+    <Location /m>
+        RaglineRetry 5s
+    </Location>
+    <Location /if>
+        RaglineRetry 6s
+        Require all granted
+        <If "true">
+            SetHandler ragline-sse
+        </If>
+    </Location>
+    <LocationMatch "^/(stream|if)">
+        RaglineRetry 3s
+    </LocationMatch>
+    <Location /stream/*>
+        RaglineHeartbeat 9s
     </Location>
 </VirtualHost>
 EOF
@@ -128,6 +202,36 @@ is($httpd->request(host => 'plain.test', path => '/publish/', token => $token, m
 is($httpd->request(host => 'proxy.test', path => '/stream/typo', token => $token)->status, 404,
     'also where everything else is proxied');
 
+for my $path ('/figures/x', '/figures/') {
+    is($httpd->request(host => 'plain.test', path => $path)->status, $path =~ /x/ ? 404 : 200,
+        "GET $path: below the statistics there is nothing");
+}
+is($httpd->request(host => 'plain.test', path => '/pub/x', token => $token, method => 'POST',
+    headers => ['Content-Type' => 'application/json'],
+    body => '{"event_type":"order_created","payload":{}}')->status, 404,
+    'nor below a place to publish');
+is($httpd->request(host => 'plain.test', path => '/health/live')->status, 200,
+    'health has one place more');
+is($httpd->request(host => 'plain.test', path => "/health/$_")->status, 404, "and no /$_")
+    for 'alive', 'x/live', 'live/live';
+
+# Which URLs are endpoints, and their names: by the section that has SetHandler, and by a <Location>
+# that is the URL itself. Patterns and other sections that only set a value make none.
+{
+    my %name = ('/stream' => 'stream', '/stream/' => 'stream', '/stream/low' => 'low',
+        '/stream/slash/' => 'slash', '/m/a' => 'letters', '/m/b' => 'letters', '/if' => 'if');
+    for my $path (sort keys %name) {
+        my $stream = $httpd->stream($path, host => 'places.test');
+        my $connected = $stream->connected(10);
+        is($connected && $connected->{json}{stream}, $name{$path}, "$path is $name{$path}")
+            or diag($stream->head . $stream->body);
+        $stream->close;
+    }
+    is($httpd->request(host => 'places.test', path => $_)->status, 404, "$_ is none")
+        for '/stream/low/x', '/stream/x', '/stream/slash', '/stream/slash/x', '/m', '/m/c', '/m/a/b',
+        '/if/x', '/streams';
+}
+
 # --- CORS ---------------------------------------------------------------------------------------
 
 sub preflight
@@ -170,9 +274,58 @@ sub preflight
     is($denied->status, 401, 'a refusal');
     is($denied->header('access-control-allow-origin'), 'https://app.example',
         'can be read by the page');
+    like($denied->header('access-control-expose-headers') // '', qr/\bWWW-Authenticate\b/i,
+        'with the reason that WWW-Authenticate gives');
+    $denied = $httpd->request(host => 'plain.test', path => '/stream',
+        headers => [Origin => 'https://evil.example']);
+    is($denied->header('access-control-expose-headers'), undef, 'another page sees nothing of it');
     is(preflight('https://app.example', '/elsewhere')->header('access-control-allow-origin'), undef,
         'other URLs are not ours to answer for');
 }
+
+# One header, whatever the site says of all its URLs: where RaglineOrigins is, it decides.
+{
+    my $all = sub {
+        my ($head) = @_;
+        return join ',', $head =~ /^access-control-allow-(?:origin|methods|credentials): *(.*?)\r?$/mgi;
+    };
+    for my $case (['https://app.example', 'https://app.example,true'],
+        ['https://evil.example', ''], [undef, '']) {
+        my ($origin, $want) = @$case;
+        my @headers = $origin ? (headers => [Origin => $origin]) : ();
+        my $name = $origin // 'no origin';
+        my $stream = $httpd->stream('/site', host => 'plain.test', token => $token, @headers);
+        $stream->connected;
+        is($all->($stream->head), $want, "a stream beside Header set, for $name");
+        is($stream->header('x-site'), 'kept', 'other headers are the site\'s');
+        $stream->close;
+        for my $status (401, 403) {
+            my $response = $httpd->request(host => 'plain.test', path => '/site', @headers,
+                $status == 403 ? (token => token('bad name', 1)) : ());
+            is($response->status, $status, "a refusal");
+            is($all->($response->head), $want, "an answer $status, for $name");
+        }
+    }
+    is($all->(preflight('https://app.example', '/site')->head), 'https://app.example,true,GET',
+        'a preflight');
+    my $stream = $httpd->stream('/bare', host => 'plain.test', token => $token,
+        headers => [Origin => 'https://evil.example']);
+    $stream->connected;
+    is($all->($stream->head), '*', 'without RaglineOrigins the site has its say');
+    $stream->close;
+}
+
+# A host's RaglineOrigins is for streams and publishing.
+for my $path ('/figures', '/health') {
+    my $response = $httpd->request(host => 'places.test', path => $path,
+        headers => [Origin => 'https://app.example']);
+    is($response->header($_), undef, "$path: no $_") for 'access-control-allow-origin',
+        'access-control-allow-credentials';
+    is($httpd->request(host => 'places.test', path => $path, method => 'OPTIONS',
+        headers => [Origin => 'https://app.example', 'Access-Control-Request-Method' => 'GET'])->status,
+        405, "$path: no preflight");
+}
+is(preflight('https://app.example')->status, 204, 'which streams have');
 
 # --- the administrator's own error pages --------------------------------------------------------
 
@@ -185,6 +338,40 @@ sub preflight
         token => token('bad name', 1));
     is($forbidden->status, 403, 'ErrorDocument with a page: the status stays');
     is($forbidden->body, "go away\n", 'the body is the page');
+}
+
+# --- a host without HTTP/2, on a connection with it ---------------------------------------------
+
+# Browsers send there what their certificate lets them; 421 tells them to open another one.
+SKIP: {
+    skip 'mod_http2 does not work with prefork', 5 if vars('mpm') eq 'prefork';
+    my $httpd = Ragline::Httpd->new(name => 'misdirected', conf => <<"EOF")->start;
+RaglineRedis @{[ redis_a()->url ]}
+RaglineStream orders ragline:stream:orders
+$endpoints
+<VirtualHost *:\@PORT\@>
+    ServerName pages.test
+    Protocols h2c http/1.1
+</VirtualHost>
+<VirtualHost *:\@PORT\@>
+    ServerName streams.test
+    Protocols http/1.1
+</VirtualHost>
+EOF
+    my $token = token(unique(), 1);
+    my $ask = sub {
+        my ($host, @how) = @_;
+        my (undef, $output) = run_command('curl', '-sN', '-m', limit(3), '-D', '-', '-H',
+            "Host: $host", '-H', "Authorization: Bearer $token", @how,
+            'http://127.0.0.1:' . $httpd->port . '/stream');
+        return $output;
+    };
+    my $other = $ask->('streams.test', '--http2-prior-knowledge');
+    like($other, qr{^HTTP/2 421}, 'a stream of a host without HTTP/2 is refused on HTTP/2');
+    is(json_of($other =~ /\r\n\r\n(.*)/s)->{error}, 'misdirected', 'and says why');
+    like($ask->($_->[0], @{ $_->[1] }), qr{^$_->[2] 200.*^event: connected}ms, "$_->[0], $_->[2]")
+        for ['streams.test', [], 'HTTP/1.1'], ['pages.test', [], 'HTTP/1.1'],
+        ['pages.test', ['--http2-prior-knowledge'], 'HTTP/2'];
 }
 
 done_testing();

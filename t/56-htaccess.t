@@ -24,7 +24,8 @@ RaglinePublish orders
 </Directory>
 <Directory "\@ROOT\@/htdocs/section">
     RaglineProfile section
-    SetHandler ragline-sse
+    # As a word configtest would refuse it.
+    SetHandler "%{reqenv:NOTHING}ragline-sse"
 </Directory>
 <Location /if>
     <If "true">

@@ -278,6 +278,28 @@ sub written
         event(event_id => $id, event_type => 'a b'));
 }
 
+# Somebody else has written to the key of an event_id.
+{
+    my $id = unique('e');
+    my $note = "ragline:event:$tenant:21:{$key{orders}}:$id";
+    my $list = [event(), event(event_id => $id), event(event_id => "$id:b")];
+    my $before = length_of('orders');
+    for my $make (sub { $redis->client->set($note, 'ok') }, sub { $redis->client->rpush($note, 1) }) {
+        $make->();
+        my $response = post($list);
+        is($response->status, 500, 'the key of an event_id holds something else');
+        is($response->json->{error}, 'redis_refused', 'in JSON');
+        is($response->json->{message}, 'Redis refused to write (BADNOTE); nothing was written',
+            'that says what happened');
+        is_deeply($response->json->{errors}, [{ index => 1, code => 'BADNOTE',
+            message => 'what Redis remembers of this event_id is no entry\'s id' }], 'and with which');
+        is(length_of('orders'), $before, 'nothing is written');
+        $redis->client->del($note);
+    }
+    is(post($list)->json->{duplicates}, undef, 'without that key it is new, and so are the others');
+    is(length_of('orders'), $before + 3, 'they are written');
+}
+
 # Many at once, with the same event_id: one is new.
 {
     my $id = unique('race');

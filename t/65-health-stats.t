@@ -74,10 +74,64 @@ SKIP: {
 }
 is($httpd->request(path => '/health', method => 'POST', body => 'x')->status, 405, 'POST does not');
 
+# --- settings of Redis that put events at risk ----------------------------------------------------
+
+{
+    my $admin = $redis->client;
+    my $risks = sub { return join ' ', @{ $httpd->request(path => '/health')->json->{redis_risks} // ['?'] } };
+    my $in_stats = sub { return join ' ', @{ (stats($httpd)->{redis}[0] // {})->{risks} // ['?'] } };
+    is($risks->(), '', 'health: Redis is set well');
+    is($in_stats->(), '', 'in the statistics, too');
+    $admin->config('set', 'maxmemory', 100 << 20);
+    is($risks->(), '', 'a limit of memory alone is no risk');
+    $admin->config('set', 'maxmemory-policy', 'volatile-lru');
+    is($risks->(), 'maxmemory-policy', 'event_ids may be forgotten');
+    ok(wait_until(sub { $risks->(); $in_stats->() eq 'maxmemory-policy' }), 'in the statistics, too');
+    like($httpd->error_log, qr/ragline_stream:notice.* RS0457: Redis at \S+, maxmemory-policy: .*noeviction/,
+        'the log says what to do');
+    $risks->() for 1 .. 5;
+    is(scalar(() = $httpd->error_log =~ /RS0457/g), 1, 'once');
+    $admin->config('set', 'maxmemory-policy', 'allkeys-lfu');
+    is($risks->(), 'maxmemory-policy', 'so may streams');
+    like($httpd->error_log, qr/RS0457: [^\n]*deletes whole streams/, 'which is another danger');
+    is($httpd->request(path => '/health')->status, 200, 'it is ready all the same')
+        if vars('mpm') ne 'prefork';
+    $admin->config('set', 'maxmemory-policy', 'noeviction');
+    $admin->config('set', 'appendonly', 'no');
+    is($risks->(), 'appendonly', 'no append-only file');
+    $admin->config('set', 'maxmemory', 0);
+    $admin->config('set', 'appendonly', 'yes');
+    is($risks->(), '', 'all is well again');
+    $admin->acl('setuser', 'default', '-info');
+    $admin->config('set', 'maxmemory', 100 << 20);
+    $admin->config('set', 'maxmemory-policy', 'volatile-lru');
+    is($risks->(), '', 'a Redis that does not say so');
+    is($httpd->request(path => '/health')->status, 200, 'is no worse for that')
+        if vars('mpm') ne 'prefork';
+    $admin->acl('setuser', 'default', '+info');
+    $admin->config('set', 'maxmemory-policy', 'noeviction');
+    $admin->config('set', 'maxmemory', 0);
+}
+
+# At the start, by whichever child is first; nobody has asked for anything.
+{
+    my $careless = Ragline::Redis->start(name => 'careless', args => ['--appendonly', 'no']);
+    my $idle = Ragline::Httpd->new(name => 'careless', children => 2, conf => "RaglineRedis " . $careless->url
+        . "\nRaglineStream orders $key\n" . bearer_location('/stream', 'RaglineSubscribe orders'))->start;
+    ok(wait_until(sub { $idle->error_log =~ /RS0457: Redis at \S+, appendonly: .*set appendonly yes/ }),
+        'said when httpd starts');
+    # Both children have had a look before this one.
+    my $again = $idle->graceful && wait_until(sub { 2 == (() = $idle->error_log =~ /RS0457/g) });
+    ok($again, 'and when it is restarted') or diag($idle->log_tail);
+    $idle->stop;
+    is(scalar(() = $idle->error_log =~ /RS0457/g), 2, 'once each time');
+}
+
 # --- statistics ---------------------------------------------------------------------------------
 
 my $first = stats($httpd);
-is_deeply([sort keys %$first], [qw(accepted children connections fetches redis streams)],
+is_deeply([sort keys %$first], [qw(accepted children connections fetches pumps redis refused
+    streams)],
     'the statistics');
 is(stats_connections($first), 0, 'no stream is open');
 ok(stats_stream($first, 'orders'), 'the stream is there by its name');

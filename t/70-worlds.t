@@ -133,4 +133,51 @@ EOF
         'of which world b knows nothing');
 }
 
+# --- hosts that inherit everything ---------------------------------------------------------------
+
+# httpd has no configuration of its own for a host without a directive of ours.
+{
+    local $ENV{RAGLINE_TEST_PASSWORD} = 'pass-word-' . unique();
+    my $locked = Ragline::Redis->start(name => 'heirs', password => $ENV{RAGLINE_TEST_PASSWORD});
+    my $hosts = join '',
+        map { "<VirtualHost *:\@PORT\@>\nServerName heir$_.test\n</VirtualHost>\n" } 1 .. 20;
+    my $httpd = Ragline::Httpd->new(name => 'heirs', conf => <<"EOF" . $hosts)->start;
+RaglineDrain 0
+RaglineRedis @{[ $locked->url ]}
+RaglineRedisAuth env:RAGLINE_TEST_PASSWORD
+RaglineStream own heirs:{tenant}
+RaglineStream all heirs
+@{[ bearer_location('/own', 'RaglineSubscribe own', 'RaglineStart group') ]}
+@{[ bearer_location('/all', 'RaglineSubscribe all') ]}
+<Location /stats>
+    SetHandler ragline-stats
+@{[ jwt_conf() ]}
+</Location>
+EOF
+    my $tenant = unique();
+    for my $host ('heir1.test', 'heir20.test') {
+        my $stream = $httpd->stream('/own', host => $host, token => token($tenant, 1));
+        ok($stream->connected, "$host is served");
+    }
+    my $stats = sub {
+        $httpd->request(path => '/stats', host => $_[0], token => token($tenant, 1))->json // {};
+    };
+    for my $host ('heir1.test', 'heir20.test') {
+        my $page;
+        ok(wait_until(sub {
+            $page = $stats->($host);
+            @{ $page->{children} // [] } == ($page->{redis}[0]{children} // 0)
+        }), "$host: the one Redis of all hosts is read once by a child");
+        is(scalar(@{ $page->{redis} // [] }), 1, 'it is one');
+        is(scalar(@{ $page->{groups} // [] }), 1, 'and its endpoint has one group');
+    }
+    my %connections;
+    ok(wait_until(sub {
+        my $children = @{ $stats->('heir1.test')->{children} // [] };
+        %connections = ();
+        $connections{ $_->{name} }++ for $locked->clients;
+        !grep { ($connections{$_} // 0) != $children } qw(ragline-reader ragline-watcher ragline-changes)
+    }), 'over one connection of each kind') or diag(explain(\%connections));
+}
+
 done_testing();

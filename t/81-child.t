@@ -20,6 +20,10 @@ RaglineRedis @{[ redis_a()->url ]}
 RaglineStream orders ragline:stream:orders
 RaglineStreamers 2
 RaglineDrain 0
+<Location /ragline-stats>
+    SetHandler ragline-stats
+    Require local
+</Location>
 <Location /health>
     SetHandler ragline-health
 </Location>
@@ -57,9 +61,9 @@ is(blocked('/proc/' . $httpd->pid . '/status'), '', 'nor is anything blocked in 
 # --- no threads ---------------------------------------------------------------------------------
 
 SKIP: {
-    skip 'only root starts children that may have no threads', 10 if $> != 0;
+    skip 'only root starts children that may have no threads', 11 if $> != 0;
     my ($failed, $output) = run_command('prlimit', '--pid', $httpd->pid, '--nproc=1:1');
-    skip "prlimit: $output", 10 if $failed;
+    skip "prlimit: $output", 11 if $failed;
     ok($httpd->graceful, 'a restart');
     ok(wait_until(sub { $httpd->error_log =~ /RS0806/ }), 'children that may have no threads');
     for my $path ('/stream', '/stream?last_event_id=1-0') {
@@ -72,6 +76,7 @@ SKIP: {
         is($error && "$error->{event} " . json_of($error->{data})->{code}, 'error unavailable',
             'and why');
     }
+    cmp_ok(stats($httpd)->{refused}{unavailable}, '>=', 1, 'the statistics count it');
     is($httpd->request(path => '/stream')->status, 401, 'who may not, may not');
     is($httpd->request(path => '/health')->status, 503, 'the health check says so');
 }

@@ -270,7 +270,8 @@ for my $case (['/one', 'one'], ['/three', @NAMES]) {
     is(caught_up($again), 10_000, 'the newest ones come');
     is(numbers($again), join(' ', 2001 .. 12_000), 'in order');
     $again->close;
-    # An old id is anybody's to send: it makes Redis look once, not each time a little deeper.
+    # An old id is anybody's to send: it makes Redis look once, not each time a little deeper. Once in
+    # each process.
     my $scans = sub {
         ($redis->client->info('commandstats')->{cmdstat_xrevrange} // '') =~ /calls=(\d+)/ ? $1 : 0;
     };
@@ -281,7 +282,7 @@ for my $case (['/one', 'one'], ['/three', @NAMES]) {
         is(caught_up($again), 10_000, 'the same come');
         $again->close;
     }
-    is($scans->(), $before, 'and Redis is not asked again');
+    is($scans->(), $before, 'and Redis is not asked again') if vars('mpm') ne 'prefork';
     restart();
     $again = come_back('/long', $tenant, $ids[2000]);
     is(recovery($again), 'resumed', 'just within the limit');

@@ -110,8 +110,10 @@ sub private_memory
     return $sum;
 }
 
-# A sanitizer keeps what is freed.
+# A sanitizer keeps what is freed. With prefork each process reads for itself, at its own pace, and has
+# memory of its own.
 my $sanitized = $ENV{RAGLINE_TEST_SANITIZE};
+my $prefork = vars('mpm') eq 'prefork';
 
 sub step_all { $_->step for @_; return 1 }
 
@@ -143,13 +145,17 @@ for my $case (['/one', 1], ['/three', 3]) {
     my $rounds = $load->stop;
     ok(wait_until(sub { step_all(@fast); !grep { !$_->complete($rounds) } @fast }),
         "$path: the others have everything");
-    cmp_ok($apart, '<', limit(1500), "$path: and are never far apart");
+    SKIP: {
+        skip('processes read at their own pace', 1) if $prefork;
+        cmp_ok($apart, '<', limit(1500), "$path: and are never far apart");
+    }
     SKIP: {
         skip('memory is not what it is with a sanitizer', 1) if $sanitized;
+        skip('each process has memory of its own', 1) if $prefork;
         cmp_ok($most - $before, '<', 2048, "$path: memory has grown by @{[ $most - $before ]} kB");
     }
     my ($furthest) = sort { $b <=> $a } map { $_->{count} } @stopped;
-    cmp_ok($rounds - $furthest, '>', 9000, "$path: each of those that stopped has missed thousands");
+    cmp_ok($rounds - $furthest, '>', 5000, "$path: each of those that stopped has missed thousands");
 
     ok(wait_until(sub { step_all(@all); !grep { !$_->complete($rounds) } @all }, 60),
         "$path: when they read again they get all $rounds");
@@ -159,6 +165,7 @@ for my $case (['/one', 1], ['/three', 3]) {
         "$path: nobody was sent away or told of a gap");
     SKIP: {
         skip('memory is not what it is with a sanitizer', 1) if $sanitized;
+        skip('each process has memory of its own', 1) if $prefork;
         cmp_ok(private_memory() - $before, '<', 8192, "$path: nor has that cost memory");
     }
 
@@ -239,7 +246,8 @@ for my $case (['/one', 1], ['/three', 3]) {
 
 # Those that stick within events that nobody else holds: not for long while that is more than memory
 # is for.
-{
+SKIP: {
+    skip('each process has a RaglineCache of its own', 5) if $prefork;
     my $tight = Ragline::Httpd->new(name => 'tight', conf => $common . "RaglineCache 1MB\n"
         . bearer_location('/one', 'RaglineSubscribe one'));
     $httpd->stop;

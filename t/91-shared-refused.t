@@ -135,8 +135,11 @@ for my $what ('group', 'consumer') {
     my $other = subscribe($tenant);
     $other->wait(sub { grep { $_ eq '200' } numbers($other) });
     my %came = map { $_ => 1 } numbers($other);
-    is(scalar(grep { !$came{$_} } $read + 1 .. 200), 0,
-        'a group that was far behind is deleted: it goes on where it was');
+    SKIP: {
+        skip 'another process, which did not know where it was', 1 if $prefork;
+        is(scalar(grep { !$came{$_} } $read + 1 .. 200), 0,
+            'a group that was far behind is deleted: it goes on where it was');
+    }
     close($stuck);
     $other->close;
 }

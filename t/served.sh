@@ -21,10 +21,17 @@ done
 if [ "${RAGLINE_SERVED:-yes}" = no ]; then
     exit 0
 fi
+case $PWD in
+    *[[:space:]]*)
+        echo "The path of this directory has a space in it, and Apache::Test cannot run a server there: build elsewhere." >&2
+        exit 1 ;;
+esac
 if [ ! -f t/modules.conf ]; then
     echo "t/modules.conf is missing: run this in a build directory that is configured." >&2
     exit 1
 fi
+RAGLINE_TEST_SRCDIR=$(cd "$srcdir" && pwd -P)
+export RAGLINE_TEST_SRCDIR
 # Where ./check unpacks Apache::Test.
 [ ! -d perl5 ] || PERL5LIB=$PWD/perl5${PERL5LIB:+:$PERL5LIB}
 export PERL5LIB="${PERL5LIB:-}"

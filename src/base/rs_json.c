@@ -141,7 +141,7 @@ static int place_good(rs_json_t *t, char open)
     return 1;
 }
 
-typedef enum { GOOD, ENDED, MALFORMED, TOO_DEEP } verdict_t;
+typedef enum { GOOD, ENDED, MALFORMED, TOO_DEEP, FOLLOWED } verdict_t;
 
 static int closes(const rs_json_t *t, char open)
 {
@@ -170,7 +170,7 @@ static verdict_t next_value(rs_json_t *t, const char *open, int *depth)
 /* No recursion: the brackets that are open are all there is to remember. */
 static verdict_t value_check(rs_json_t *t, int limit)
 {
-    char open[RS_JSON_DEPTH_MAX];
+    char open[RS_JSON_DEPTH_ANY];
     int depth = 0;
     verdict_t verdict = GOOD;
 
@@ -192,6 +192,28 @@ static verdict_t value_check(rs_json_t *t, int limit)
         }
     }
     return verdict == ENDED ? GOOD : verdict;
+}
+
+/* t is left where it is no longer good. */
+static verdict_t text_check(rs_json_t *value, rs_json_t *t, int limit)
+{
+    verdict_t verdict;
+
+    skip_space(t);
+    value->s = t->s;
+    verdict = value_check(t, limit < RS_JSON_DEPTH_ANY ? limit : RS_JSON_DEPTH_ANY);
+    value->end = t->s;
+    if (verdict == GOOD) {
+        skip_space(t);
+        verdict = t->s < t->end ? FOLLOWED : GOOD;
+    }
+    return verdict;
+}
+
+int rs_json_is_good(rs_json_t *value, rs_json_t text, int depth)
+{
+    return rs_utf8_valid(text.s, (size_t)(text.end - text.s))
+           && text_check(value, &text, depth) == GOOD;
 }
 
 /* What stands before the JSON, or in the place of UTF-8, when a file was saved with a signature. */
@@ -231,7 +253,6 @@ const char *rs_json_check(rs_json_t *value, apr_pool_t *p, const char *what, rs_
 {
     const char *problem = bom(text);
     rs_json_t t = text;
-    verdict_t verdict;
 
     if (problem) {
         return apr_pstrcat(p, what, " ", problem, NULL);
@@ -239,19 +260,17 @@ const char *rs_json_check(rs_json_t *value, apr_pool_t *p, const char *what, rs_
     if (!rs_utf8_valid(text.s, (size_t)(text.end - text.s))) {
         return apr_pstrcat(p, what, " is not UTF-8", NULL);
     }
-    skip_space(&t);
-    value->s = t.s;
-    verdict = value_check(&t, depth < RS_JSON_DEPTH_MAX ? depth : RS_JSON_DEPTH_MAX);
-    value->end = t.s;
-    if (verdict == TOO_DEEP) {
+    switch (text_check(value, &t, depth)) {
+    case TOO_DEEP:
         return apr_psprintf(p, "%s is nested deeper than %d levels", what, depth);
-    }
-    if (verdict == MALFORMED) {
+    case MALFORMED:
         return sentence(p, what, text, t.s,
                         t.s < t.end ? "it is not well-formed" : "it ends too early");
+    case FOLLOWED:
+        return sentence(p, what, text, t.s, "something follows its end");
+    default:
+        return NULL;
     }
-    skip_space(&t);
-    return t.s < t.end ? sentence(p, what, text, t.s, "something follows its end") : NULL;
 }
 
 /* --- finding one's way --- */

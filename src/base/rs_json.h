@@ -12,8 +12,9 @@
 
 #include "rs_base.h"
 
-/* What any caller of rs_json_check() may allow. */
+/* How deep what is published may be, and what any caller may allow. */
 #define RS_JSON_DEPTH_MAX 32
+#define RS_JSON_DEPTH_ANY 2048
 
 /* A text, or a value within one: from its first character to behind its last. s NULL: none. */
 typedef struct {
@@ -27,7 +28,10 @@ typedef struct {
 const char *rs_json_check(rs_json_t *value, apr_pool_t *p, const char *what, rs_json_t text,
                           int depth);
 
-/* The rest is for values that rs_json_check() has seen. */
+/* The same for who need not say why: whether it is JSON. */
+int rs_json_is_good(rs_json_t *value, rs_json_t text, int depth);
+
+/* The rest is for values that one of these has seen. */
 
 /* '{', '[', '"', '0' (a number), 't', 'f', 'n' (null) or '\0' (none). */
 char rs_json_kind(rs_json_t value);
@@ -51,6 +55,9 @@ int rs_json_is(rs_json_t string, const char *s, size_t n);
 /* A string's text. NULL: it is no string, or no text, since it holds U+0000 or half of a surrogate
  * pair. */
 const char *rs_json_string(apr_pool_t *p, rs_json_t value);
+
+/* Copies it, without a NUL at the end: its length. -1: there is none, or it is longer than max. */
+apr_ssize_t rs_json_copy(char *out, size_t max, rs_json_t value);
 
 /* 1 and the integer that a number is, however it is written: 1e+06 is 1000000. 0: it is none, or is
  * larger than what is sure to have come through unchanged: 64 bits, and 53 where a point or an

@@ -105,26 +105,42 @@ int rs_json_is(rs_json_t string, const char *s, size_t n)
     return n == 0;
 }
 
-const char *rs_json_string(apr_pool_t *p, rs_json_t value)
+apr_ssize_t rs_json_copy(char *out, size_t max, rs_json_t value)
 {
     rs_json_t t = rs_json_inside(value);
-    char *out, *o, c[4];
+    size_t n = 0;
+    char c[4];
+
+    if (rs_json_kind(value) != '"') {
+        return -1;
+    }
+    while (t.s < t.end) {
+        size_t len = next_char(&t, c);
+
+        if (len == 0 || len > max - n) {
+            return -1;
+        }
+        memcpy(out + n, c, len);
+        n += len;
+    }
+    return (apr_ssize_t)n;
+}
+
+const char *rs_json_string(apr_pool_t *p, rs_json_t value)
+{
+    size_t max = (size_t)(value.end - value.s); /* no escape is shorter than what it stands for */
+    apr_ssize_t n;
+    char *out;
 
     if (rs_json_kind(value) != '"') {
         return NULL;
     }
-    /* What an escape stands for is never longer than the escape. */
-    out = o = apr_palloc(p, (apr_size_t)(t.end - t.s) + 1);
-    while (t.s < t.end) {
-        size_t len = next_char(&t, c);
-
-        if (len == 0) {
-            return NULL;
-        }
-        memcpy(o, c, len);
-        o += len;
+    out = apr_palloc(p, max);
+    n = rs_json_copy(out, max - 1, value);
+    if (n < 0) {
+        return NULL;
     }
-    *o = '\0';
+    out[n] = '\0';
     return out;
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * glibc raises its threshold for mapping with each large block that is freed, and so keeps ever more
- * in its arenas, which it trims at their ends only. Any thread.
+ * glibc raises its threshold for mapping with each large block that is freed, and so keeps ever
+ * more in its arenas, which it trims at their ends only. Any thread.
  */
 #include "rs_config.h"
 

@@ -23,7 +23,7 @@ int rs_conf_begin(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp)
     return OK;
 }
 
-static rs_section_t *section_of(cmd_parms *cmd, rs_dir_conf_t *conf)
+static void note_section(cmd_parms *cmd, rs_dir_conf_t *conf)
 {
     rs_section_t *section;
     int i;
@@ -31,31 +31,24 @@ static rs_section_t *section_of(cmd_parms *cmd, rs_dir_conf_t *conf)
     /* Most often it is the one of the directive before. */
     for (i = sections->nelts - 1; i >= 0; i--) {
         if (APR_ARRAY_IDX(sections, i, rs_section_t).conf == conf) {
-            return &APR_ARRAY_IDX(sections, i, rs_section_t);
+            return;
         }
     }
     section = apr_array_push(sections);
     section->server = cmd->server;
     section->conf = conf;
     section->directive = cmd->directive;
-    return section;
 }
 
-/* Every setter of a directory directive calls this first: it remembers the section, and whether
- * its path is a URL that names an endpoint. Returns NULL, or why the directive may not stand here:
- * within <Limit> it would count for all methods, and AllowOverrideList would let it into .htaccess,
- * which is read in a worker, for a request. */
+/* Every setter of a directory directive calls this first: it remembers the section. Returns NULL,
+ * or why the directive may not stand here: within <Limit> it would count for all methods, and
+ * AllowOverrideList would let it into .htaccess, which is read in a worker, for a request. */
 const char *rs_cmd_enter(cmd_parms *cmd, rs_dir_conf_t *conf)
 {
     const char *misplaced = ap_check_cmd_context(cmd, NOT_IN_LIMIT | NOT_IN_HTACCESS);
-    const ap_directive_t *parent = misplaced ? NULL : section_of(cmd, conf)->directive->parent;
 
-    if (parent && conf->path) {
-        conf->path_literal = !ap_cstr_casecmp(parent->directive, "<Location")
-                             && conf->path[0] == '/' && !ap_is_matchexp(conf->path);
-        conf->refines = !ap_cstr_casecmpn(parent->directive, "<If", 3)
-                        || !ap_cstr_casecmpn(parent->directive, "<Else", 5)
-                        || !ap_cstr_casecmpn(parent->directive, "<Files", 6);
+    if (!misplaced) {
+        note_section(cmd, conf);
     }
     return misplaced;
 }
@@ -123,11 +116,11 @@ static const char *set_handoff(cmd_parms *cmd, void *dconf, const char *arg)
     if (problem) {
         return problem;
     }
-    if (ap_cstr_casecmp(arg, "auto") && ap_cstr_casecmp(arg, "off")) {
-        return rs_cmd_problem(cmd, "write auto or off");
-    }
-    conf->handoff = !ap_cstr_casecmp(arg, "auto");
-    return NULL;
+    conf->handoff = !ap_cstr_casecmp(arg, "off")       ? RS_HANDOFF_OFF
+                    : !ap_cstr_casecmp(arg, "auto")    ? RS_HANDOFF_AUTO
+                    : !ap_cstr_casecmp(arg, "explain") ? RS_HANDOFF_EXPLAIN
+                                                       : RS_UNSET;
+    return conf->handoff == RS_UNSET ? rs_cmd_problem(cmd, "write auto, off or explain") : NULL;
 }
 
 static const char *set_profile(cmd_parms *cmd, void *dconf, const char *arg)
@@ -151,12 +144,14 @@ static const char *set_heartbeat(cmd_parms *cmd, void *dconf, const char *interv
     if (problem) {
         return problem;
     }
-    if (style && ap_cstr_casecmp(style, "event") && ap_cstr_casecmp(style, "comment")) {
-        return rs_cmd_problem(cmd, "the second argument is event or comment");
-    }
     if (style) {
-        conf->heartbeat_style =
-            !ap_cstr_casecmp(style, "event") ? RS_HEARTBEAT_EVENT : RS_HEARTBEAT_COMMENT;
+        conf->heartbeat_style = !ap_cstr_casecmp(style, "event")     ? RS_HEARTBEAT_EVENT
+                                : !ap_cstr_casecmp(style, "comment") ? RS_HEARTBEAT_COMMENT
+                                : !ap_cstr_casecmp(style, "id")      ? RS_HEARTBEAT_ID
+                                                                     : RS_UNSET;
+        if (conf->heartbeat_style == RS_UNSET) {
+            return rs_cmd_problem(cmd, "the second argument is event, comment or id");
+        }
     }
     if (!ap_cstr_casecmp(interval, "off")) {
         conf->heartbeat = 0;
@@ -396,7 +391,7 @@ const command_rec rs_cmds[] = {
     AP_INIT_TAKE1("RaglineMaxConnections", set_number, RANGE(max_connections, 1, 10000000), SERVER,
                   "open streams of a child"),
     AP_INIT_TAKE1("RaglineMaxPumps", set_number, RANGE(max_pumps, 1, 100000), SERVER,
-                  "open streams of a child that keep a worker"),
+                  "open streams that keep a worker, of all children together"),
     AP_INIT_TAKE1("RaglineCache", set_size, RANGE(cache, MB, 1024 * 1024 * MB), SERVER,
                   "memory of a child for recent events"),
     AP_INIT_TAKE1("RaglineMaxMessage", set_size, RANGE(max_message, KB, 64 * MB), SERVER,
@@ -406,14 +401,15 @@ const command_rec rs_cmds[] = {
     AP_INIT_TAKE1("RaglineDrain", set_drain, NULL, SERVER,
                   "over which time clients come back after a restart"),
     AP_INIT_TAKE1("RaglineHandoff", set_handoff, NULL, ANYWHERE,
-                  "auto, or off to keep each stream in its worker"),
+                  "auto; off to keep each stream in its worker; explain: auto, and each stream "
+                  "says what was done"),
     AP_INIT_ITERATE("RaglineSubscribe", add_word, (void *)"subscribe", ANYWHERE,
                     "streams of this endpoint"),
     AP_INIT_ITERATE("RaglineEvents", add_word, (void *)"events", ANYWHERE,
                     "event types of this endpoint; * stands for anything"),
     AP_INIT_TAKE1("RaglineProfile", set_profile, NULL, ANYWHERE, "name of this endpoint"),
     AP_INIT_TAKE12("RaglineHeartbeat", set_heartbeat, NULL, ANYWHERE,
-                   "interval, and event or comment; or off"),
+                   "interval, and event, comment or id; or off"),
     AP_INIT_TAKE1("RaglineRetry", set_retry, NULL, ANYWHERE,
                   "how long a client waits before it reconnects"),
     AP_INIT_TAKE1("RaglineStart", rs_cmd_start, NULL, ANYWHERE,

@@ -22,7 +22,6 @@ void *rs_conf_dir_create(apr_pool_t *p, char *section)
     rs_dir_conf_t *conf = apr_pcalloc(p, sizeof(*conf));
 
     RS_DIR_SCALARS(UNSET)
-    conf->path = section;
     return conf;
 }
 
@@ -36,9 +35,6 @@ void *rs_conf_dir_merge(apr_pool_t *p, void *base_conf, void *add_conf)
     if (add->publish) {
         conf->publish_any_tenant = add->publish_any_tenant;
     }
-    /* An <If> or <Files> refines the section around it and does not name an endpoint. */
-    conf->path = add->refines || !add->path ? base->path : add->path;
-    conf->path_literal = add->refines || !add->path ? base->path_literal : add->path_literal;
     return conf;
 }
 
@@ -114,9 +110,6 @@ rs_dir_conf_t *rs_conf_dir_defaults(apr_pool_t *p, const rs_dir_conf_t *merged,
     rs_dir_conf_t *conf =
         merged ? apr_pmemdup(p, merged, sizeof(*merged)) : rs_conf_dir_create(p, NULL);
 
-    if (!location && conf->path_literal) {
-        location = conf->path;
-    }
     if (!conf->profile && location) {
         conf->profile = last_segment(p, location);
     }
@@ -124,61 +117,64 @@ rs_dir_conf_t *rs_conf_dir_defaults(apr_pool_t *p, const rs_dir_conf_t *merged,
     return conf;
 }
 
-const char *rs_conf_location(request_rec *r)
+/* "/a" is also the place of "/a/"; httpd does not apply a <Location /a/> to "/a". */
+static int is_place(const core_dir_config *section, const char *uri)
 {
-    const core_server_config *core = ap_get_core_module_config(r->server->module_config);
+    apr_size_t len = section->d ? strlen(section->d) : 0;
+
+    if (!len || section->r || section->d_is_fnmatch || strncmp(section->d, uri, len)) {
+        return 0;
+    }
+    return uri[len] == '\0'
+           || (section->d[len - 1] != '/' && uri[len] == '/' && uri[len + 1] == '\0');
+}
+
+const char *rs_conf_location(server_rec *s, const char *uri)
+{
+    const core_server_config *core = ap_get_core_module_config(s->module_config);
     int i;
 
     for (i = 0; i < core->sec_url->nelts; i++) {
         const core_dir_config *section =
             ap_get_core_module_config(APR_ARRAY_IDX(core->sec_url, i, ap_conf_vector_t *));
-        apr_size_t len = section->d ? strlen(section->d) : 0;
 
-        while (len > 1 && section->d[len - 1] == '/') {
-            len--;
-        }
-        if (len && !section->r && !section->d_is_fnmatch && !strncmp(section->d, r->uri, len)
-            && (r->uri[len] == '\0' || (r->uri[len] == '/' && r->uri[len + 1] == '\0'))) {
+        if (is_place(section, uri)) {
             return section->d;
         }
     }
     return NULL;
 }
 
-/* As httpd matches it (ap_location_walk). */
-static int applies(const core_dir_config *section, const char *uri)
+/* Whether the SetHandler stands in the section, or in an <If> of it. Merging keeps the pointer. */
+static int sets_handler(const core_dir_config *section, const ap_expr_info_t *handler)
 {
-    apr_size_t len = section->d ? strlen(section->d) : 0;
-
-    if (section->r) {
-        return !ap_regexec(section->r, uri, 0, NULL, 0);
-    }
-    if (section->d_is_fnmatch) {
-        return !apr_fnmatch(section->d, uri, APR_FNM_PATHNAME);
-    }
-    return section->d && !strncmp(section->d, uri, len)
-           && (len == 0 || section->d[len - 1] == '/' || uri[len] == '/' || uri[len] == '\0');
-}
-
-const char *rs_conf_below(request_rec *r)
-{
-    const core_server_config *core = ap_get_core_module_config(r->server->module_config);
-    const core_dir_config *section, *with_handler = NULL;
-    apr_size_t len;
     int i;
 
-    for (i = 0; i < core->sec_url->nelts; i++) {
-        section = ap_get_core_module_config(APR_ARRAY_IDX(core->sec_url, i, ap_conf_vector_t *));
-        if ((section->handler || section->expr_handler) && applies(section, r->uri)) {
-            with_handler = section;
+    for (i = 0; section->sec_if && i < section->sec_if->nelts; i++) {
+        if (sets_handler(
+                ap_get_core_module_config(APR_ARRAY_IDX(section->sec_if, i, ap_conf_vector_t *)),
+                handler)) {
+            return 1;
         }
     }
-    if (!with_handler || with_handler->r || with_handler->d_is_fnmatch || rs_conf_location(r)) {
-        return NULL;
+    return section->expr_handler == handler;
+}
+
+int rs_conf_matches_itself(request_rec *r)
+{
+    const core_server_config *core = ap_get_core_module_config(r->server->module_config);
+    const core_dir_config *merged = ap_get_core_module_config(r->per_dir_config);
+    int i;
+
+    for (i = 0; merged->expr_handler && i < core->sec_url->nelts; i++) {
+        const core_dir_config *section =
+            ap_get_core_module_config(APR_ARRAY_IDX(core->sec_url, i, ap_conf_vector_t *));
+
+        if (sets_handler(section, merged->expr_handler)) {
+            return section->r || section->d_is_fnmatch;
+        }
     }
-    for (len = strlen(with_handler->d); len > 0 && with_handler->d[len - 1] == '/'; len--) {
-    }
-    return r->uri + len;
+    return 1;
 }
 
 const rs_dir_conf_t *rs_conf_dir(request_rec *r)
@@ -188,7 +184,7 @@ const rs_dir_conf_t *rs_conf_dir(request_rec *r)
     if (req->conf_of != r->per_dir_config) {
         rs_dir_conf_t *conf = rs_conf_dir_defaults(
             r->pool, ap_get_module_config(r->per_dir_config, &ragline_stream_module),
-            rs_conf_location(r));
+            rs_conf_location(r->server, r->uri));
 
         /* Only where SetHandler is an expression: configtest refuses the others. */
         if (!conf->profile) {
@@ -219,17 +215,18 @@ const rs_stream_conf_t *rs_conf_stream(const rs_server_conf_t *sc, const char *n
     return NULL;
 }
 
+static const struct {
+    const char *handler;
+    rs_kind_t kind;
+} kinds[] = {
+    {"ragline-sse", RS_KIND_SSE},
+    {"ragline-publish", RS_KIND_PUBLISH},
+    {"ragline-stats", RS_KIND_STATS},
+    {"ragline-health", RS_KIND_HEALTH},
+};
+
 rs_kind_t rs_conf_kind_named(const char *handler)
 {
-    static const struct {
-        const char *handler;
-        rs_kind_t kind;
-    } kinds[] = {
-        {"ragline-sse", RS_KIND_SSE},
-        {"ragline-publish", RS_KIND_PUBLISH},
-        {"ragline-stats", RS_KIND_STATS},
-        {"ragline-health", RS_KIND_HEALTH},
-    };
     apr_size_t i;
 
     for (i = 0; handler && i < RS_ARRAY_LEN(kinds); i++) {
@@ -238,6 +235,18 @@ rs_kind_t rs_conf_kind_named(const char *handler)
         }
     }
     return RS_KIND_NONE;
+}
+
+const char *rs_conf_kind_names(apr_pool_t *p)
+{
+    const char *names = kinds[0].handler;
+    apr_size_t i;
+
+    for (i = 1; i < RS_ARRAY_LEN(kinds); i++) {
+        names = apr_pstrcat(p, names, i + 1 < RS_ARRAY_LEN(kinds) ? ", " : " or ", kinds[i].handler,
+                            NULL);
+    }
+    return names;
 }
 
 rs_kind_t rs_conf_kind(request_rec *r)

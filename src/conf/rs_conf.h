@@ -14,10 +14,11 @@
 #include <apr_tables.h>
 
 #include "../auth/rs_jwt.h"
+#include "../proto/rs_sse.h"
 #include "../redis/rs_redis_pool.h"
 #include "../redis/rs_redis_url.h"
 
-enum { RS_HEARTBEAT_EVENT = 0, RS_HEARTBEAT_COMMENT = 1 };
+enum { RS_HANDOFF_OFF = 0, RS_HANDOFF_AUTO = 1, RS_HANDOFF_EXPLAIN = 2 };
 
 /* RaglineStart all: as many as RaglineReplayLimit allows. */
 #define RS_START_ALL 0x7fffffff
@@ -34,7 +35,7 @@ typedef enum {
 /* X(type, member, unset, default): directory context. */
 #define RS_DIR_SCALARS(X)                                                                          \
     X(const char *, profile, NULL, NULL)                                                           \
-    X(int, handoff, RS_UNSET, 1)                                                                   \
+    X(int, handoff, RS_UNSET, RS_HANDOFF_AUTO)                                                     \
     X(apr_interval_time_t, heartbeat, RS_UNSET, apr_time_from_sec(30))                             \
     X(int, heartbeat_style, RS_UNSET, RS_HEARTBEAT_EVENT)                                          \
     X(apr_interval_time_t, retry, RS_UNSET, apr_time_from_sec(2))                                  \
@@ -115,9 +116,6 @@ typedef struct {
 
 typedef struct {
     RS_DIR_SCALARS(RS_CONF_MEMBER)
-    const char *path; /* of the innermost section with a Ragline directive */
-    int path_literal; /* a <Location> without wildcards: `path` is a URL */
-    int refines;      /* an <If>, <Files> or <Limit>: `path` is not a place */
 } rs_dir_conf_t;
 
 /* An endpoint with consumer groups, at a <Location> that is no pattern. */
@@ -133,6 +131,7 @@ typedef struct {
     RS_GLOBAL_SCALARS(RS_CONF_MEMBER)
     apr_array_header_t *streams; /* rs_stream_conf_t *, this host's and, by name, inherited ones */
     apr_array_header_t *grouped; /* rs_grouped_t: rs_conf_check */
+    int more_grouped;            /* endpoints without a path may have groups besides */
     server_rec *server;
     rs_redis_url_t *url;   /* rs_conf_check, with its password */
     rs_redis_pool_t *pool; /* child_init; shared by hosts with the same URL */
@@ -152,17 +151,21 @@ void rs_conf_server_defaults(rs_server_conf_t *conf);
 rs_dir_conf_t *rs_conf_dir_defaults(apr_pool_t *p, const rs_dir_conf_t *merged,
                                     const char *location);
 
-/* The path of the <Location> that is exactly the request's path (a slash at the end aside), NULL
- * if there is none. */
-const char *rs_conf_location(request_rec *r);
+/* The path of the <Location> that is exactly the URL's path (a slash at its end aside), NULL if
+ * there is none. */
+const char *rs_conf_location(server_rec *s, const char *uri);
 
-/* What the request's path has below the <Location> whose SetHandler it has. NULL: nothing, or it is
- * a <Location> itself, or a pattern has the SetHandler and says what is there. */
-const char *rs_conf_below(request_rec *r);
+/* Whether the section whose SetHandler is in effect says by itself which URLs it is for: a pattern,
+ * a condition, the host. If not it is a <Location> with a path, and then an endpoint has one, too.
+ * Sections that only set a value do not count. */
+int rs_conf_matches_itself(request_rec *r);
 
 /* What SetHandler makes of the location: of a request, or by the handler's name. */
 rs_kind_t rs_conf_kind(request_rec *r);
 rs_kind_t rs_conf_kind_named(const char *handler);
+
+/* All that there are: "a, b or c". */
+const char *rs_conf_kind_names(apr_pool_t *p);
 
 /* Merged, with defaults filled in; never NULL. The request's pool owns it. */
 const rs_dir_conf_t *rs_conf_dir(request_rec *r);

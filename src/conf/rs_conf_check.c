@@ -60,6 +60,17 @@ static void log_sink(const char *file, int line, int level, apr_status_t rv, con
 
 /* --- hosts --- */
 
+/* A host without a directive of ours shares the main server's configuration in httpd, and would be
+ * taken for it: it gets one that says the same. */
+static void own_server_conf(apr_pool_t *p, server_rec *first, server_rec *s)
+{
+    if (rs_conf_server(s) == rs_conf_server(first)) {
+        ap_set_module_config(
+            s->module_config, &ragline_stream_module,
+            rs_conf_server_merge(p, rs_conf_server(first), rs_conf_server_create(p, s)));
+    }
+}
+
 static void check_server(apr_pool_t *p, server_rec *s)
 {
     rs_server_conf_t *conf = rs_conf_server(s);
@@ -229,31 +240,6 @@ static void check_origins(const rs_section_t *section)
     }
 }
 
-/* A pump keeps a worker: with as many pumps as workers nothing else is served any more. */
-static void check_pumps(apr_pool_t *p, server_rec *s)
-{
-    const int pumps = rs_conf_server(s)->max_pumps;
-    const ap_directive_t *h2 = rs_tree_find(p, ap_conftree, "H2MaxWorkers", NULL);
-    int threads = 0, h2_workers = h2 ? atoi(rs_tree_word(p, h2)) : 0;
-
-    ap_mpm_query(AP_MPMQ_MAX_THREADS, &threads);
-    if (threads > 1 && pumps >= threads) {
-        rs_check_warn(s, NULL,
-                      apr_psprintf(p,
-                                   "RaglineMaxPumps %d: streams may take all %d threads of a child "
-                                   "(ThreadsPerChild), and nothing else is served then: write less",
-                                   pumps, threads));
-    }
-    if (h2_workers > 0 && pumps > h2_workers) {
-        rs_check_warn(s, h2,
-                      apr_psprintf(p,
-                                   "RaglineMaxPumps %d is above H2MaxWorkers %d: streams over "
-                                   "HTTP/2 may stop all other requests of HTTP/2: write less than "
-                                   "H2MaxWorkers",
-                                   pumps, h2_workers));
-    }
-}
-
 int rs_conf_check(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *main_server)
 {
     const apr_array_header_t *all = rs_conf_sections();
@@ -263,6 +249,9 @@ int rs_conf_check(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server
     problems = 0;
     log_server = main_server;
     rs_log_sink(log_sink, RS_LOG_WARNING);
+    for (s = main_server->next; s; s = s->next) {
+        own_server_conf(pconf, main_server, s);
+    }
     for (s = main_server; s; s = s->next) {
         check_server(pconf, s);
     }
@@ -280,7 +269,7 @@ int rs_conf_check(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server
     rs_check_secrets(pconf, main_server);
     check_amounts(ptemp, main_server);
     rs_check_endpoints(ptemp, main_server);
-    check_pumps(ptemp, main_server);
+    rs_check_pumps(ptemp, main_server);
     rs_check_logs(pconf, main_server);
     return problems ? HTTP_INTERNAL_SERVER_ERROR : OK;
 }

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What a URL really gets, when the sections around it are merged as httpd merges them: whether an
- * endpoint has all it needs, who guards it, and whether two endpoints get into each other's way.
- * Sections that are patterns cannot be merged without a URL: of those only what is certain is said.
- * Main thread, check_config.
+ * What a URL really gets, when the sections around it are merged as httpd merges them: which
+ * sections are endpoints, and whether they have all they need. A pattern has many URLs: it is
+ * merged with the sections that reach all of them, and for questions like "is there one at all?"
+ * with those that may reach some. Main thread, check_config.
  */
 #include "rs_httpd.h"
 #include <apr_fnmatch.h>
@@ -12,24 +12,14 @@
 #include "rs_conf_check.h"
 #include "rs_conf_tree.h"
 
-/* A section that is an endpoint, in one host. */
-typedef struct {
-    server_rec *server;
-    const char *where; /* for messages */
-    const char *url;   /* NULL: the section is a pattern */
-    const rs_dir_conf_t *conf;
-    const apr_array_header_t *keys; /* const char *: in Redis */
-    rs_kind_t kind;
-} endpoint_t;
-
 /* What goes through all of the checks. */
 typedef struct {
     apr_pool_t *pool;
     apr_pool_t *scratch; /* of one section of one host: there may be very many */
     server_rec *main_server;
-    apr_array_header_t *streams;    /* endpoint_t, those of kind SSE */
+    apr_array_header_t *all;        /* rs_endpoint_t */
+    apr_array_header_t *streams;    /* rs_endpoint_t, those of kind SSE with a URL */
     apr_array_header_t *complained; /* const ap_directive_t *: an AuthType without key */
-    apr_array_header_t *pairs;      /* const char *: of two endpoints, see check_pair() */
 } check_t;
 
 static int is_pattern(const core_dir_config *section)
@@ -37,10 +27,19 @@ static int is_pattern(const core_dir_config *section)
     return section->r || section->d_is_fnmatch;
 }
 
-static int reaches(const core_dir_config *section, const char *path)
+/* Whether the section's settings are those of all URLs of a place, which is a path or a pattern.
+ * -1: perhaps, or of some. */
+static int reaches(const core_dir_config *section, const core_dir_config *place)
 {
+    const char *path = place->d;
     apr_size_t len = strlen(section->d);
 
+    if (section == place) {
+        return 1;
+    }
+    if (is_pattern(place)) {
+        return is_pattern(section) ? -1 : rs_tree_reaches(section->d, path, place->r != NULL);
+    }
     if (section->r) {
         return ap_regexec(section->r, path, 0, NULL, 0) == 0;
     }
@@ -51,18 +50,19 @@ static int reaches(const core_dir_config *section, const char *path)
            && (len == 0 || section->d[len - 1] == '/' || path[len] == '/' || path[len] == '\0');
 }
 
-/* The merged configuration of a section's own path, as httpd's walk makes it. path NULL: of any
- * path, for questions like "is there one at all?". */
+/* The merged configuration of a place, as httpd's walk makes it. perhaps: with what may reach some
+ * of it. place NULL: the host's (perhaps: and of anything in it). */
 static ap_conf_vector_t *walk(apr_pool_t *p, server_rec *s, const apr_array_header_t *sections,
-                              const char *path)
+                              const core_dir_config *place, int perhaps)
 {
     ap_conf_vector_t *merged = s->lookup_defaults;
     int i;
 
     for (i = 0; i < sections->nelts; i++) {
         ap_conf_vector_t *section = APR_ARRAY_IDX(sections, i, ap_conf_vector_t *);
+        int reached = place ? reaches(ap_get_core_module_config(section), place) : -1;
 
-        if (!path || reaches(ap_get_core_module_config(section), path)) {
+        if (reached > 0 || (reached < 0 && perhaps)) {
             merged = ap_merge_per_dir_configs(p, merged, section);
         }
     }
@@ -70,15 +70,20 @@ static ap_conf_vector_t *walk(apr_pool_t *p, server_rec *s, const apr_array_head
 }
 
 /* Without a request the handler's expression cannot be evaluated, but its text can be found. */
-static rs_kind_t kind_of(apr_pool_t *p, const ap_conf_vector_t *section)
+static const ap_directive_t *handler_of(const ap_conf_vector_t *section)
 {
     const core_dir_config *core = ap_get_core_module_config(section);
-    const ap_directive_t *directive =
-        core->expr_handler ? rs_tree_at(ap_conftree, "SetHandler", core->expr_handler->filename,
-                                        core->expr_handler->line_number)
-                           : NULL;
 
-    return directive ? rs_conf_kind_named(rs_tree_word(p, directive)) : RS_KIND_NONE;
+    return core->expr_handler ? rs_tree_at(ap_conftree, "SetHandler", core->expr_handler->filename,
+                                           core->expr_handler->line_number)
+                              : NULL;
+}
+
+static rs_kind_t kind_of(apr_pool_t *p, const ap_conf_vector_t *section)
+{
+    const ap_directive_t *handler = handler_of(section);
+
+    return handler ? rs_conf_kind_named(rs_tree_word(p, handler)) : RS_KIND_NONE;
 }
 
 static int contains(const apr_array_header_t *list, const void *what)
@@ -93,62 +98,9 @@ static int contains(const apr_array_header_t *list, const void *what)
     return 0;
 }
 
-/* --- who may come in, and as whom --- */
+/* --- endpoints by themselves --- */
 
-/* Whether an expression's text uses the token. */
-static int reads_token(apr_pool_t *p, const ap_expr_info_t *expr)
-{
-    const ap_directive_t *directive =
-        rs_tree_at(ap_conftree, "RaglineTenant", expr->filename, expr->line_number);
-
-    return directive && ap_strcasestr(directive->args, "ragline_claim") != NULL;
-}
-
-/* Without an identity every request would be answered 403. */
-static void check_identity(check_t *check, const endpoint_t *e, const rs_guard_t *guard)
-{
-    const ap_expr_info_t *tenant = e->conf->tenant;
-
-    if ((tenant && !reads_token(check->pool, tenant))
-        || (e->kind == RS_KIND_PUBLISH && e->conf->publish_any_tenant)) {
-        return;
-    }
-    if (!guard->ours && !guard->unsure) {
-        rs_check_complain(
-            e->server, NULL,
-            apr_psprintf(check->pool,
-                         "%s: nothing says whose events these are: %s, or guard it with AuthType "
-                         "RaglineJWT, RaglineJWTKey and Require valid-user",
-                         e->where,
-                         tenant ? "RaglineTenant reads a token's claim, and nobody is asked for "
-                                  "a token; write another expression or a literal"
-                                : "add RaglineTenant with an expression or a literal"));
-    }
-    else if (guard->ours && !guard->unsure && !guard->asks_user) {
-        rs_check_complain(
-            e->server, guard->auth_type,
-            apr_psprintf(check->pool,
-                         "%s: AuthType RaglineJWT asks nobody for a token, since no Require needs "
-                         "a user, and the tenant comes from the token: add Require valid-user",
-                         e->where));
-    }
-}
-
-static void check_open(check_t *check, const endpoint_t *e, const rs_guard_t *guard)
-{
-    if (guard->require || guard->unsure
-        || (e->kind != RS_KIND_STATS && e->kind != RS_KIND_PUBLISH)) {
-        return;
-    }
-    rs_check_warn(e->server, NULL,
-                  apr_psprintf(check->pool,
-                               "%s: no Require says who may %s, so everybody may: add "
-                               "one (Require all granted if that is meant)",
-                               e->where,
-                               e->kind == RS_KIND_STATS ? "see the statistics" : "publish"));
-}
-
-static void check_cookies(check_t *check, const endpoint_t *e)
+static void check_cookies(check_t *check, const rs_endpoint_t *e)
 {
     const apr_array_header_t *origins = e->conf->origins, *from = e->conf->token_from;
     int i, any = 0, cookie = 0;
@@ -169,11 +121,9 @@ static void check_cookies(check_t *check, const endpoint_t *e)
     }
 }
 
-/* --- endpoints by themselves --- */
-
-static void check_stream(check_t *check, const endpoint_t *e)
+static void check_stream(check_t *check, const rs_endpoint_t *e)
 {
-    if (!e->conf->subscribe) {
+    if (!e->maybe->subscribe) {
         rs_check_complain(e->server, NULL,
                           apr_psprintf(check->pool,
                                        "%s: SetHandler ragline-sse needs RaglineSubscribe with the "
@@ -188,14 +138,15 @@ static void check_stream(check_t *check, const endpoint_t *e)
                          e->where));
     }
     rs_check_group(check->pool, e->server, e->where, e->conf);
+    rs_check_tenant(check->pool, e->server, e->where, e->conf);
 }
 
-static void check_endpoint(check_t *check, const endpoint_t *e)
+static void check_endpoint(check_t *check, const rs_endpoint_t *e)
 {
     if (e->kind == RS_KIND_SSE) {
         check_stream(check, e);
     }
-    else if (e->kind == RS_KIND_PUBLISH && !e->conf->publish) {
+    else if (e->kind == RS_KIND_PUBLISH && !e->maybe->publish) {
         rs_check_complain(e->server, NULL,
                           apr_psprintf(check->pool,
                                        "%s: SetHandler ragline-publish needs RaglinePublish with "
@@ -205,18 +156,11 @@ static void check_endpoint(check_t *check, const endpoint_t *e)
     if (e->kind == RS_KIND_SSE || e->kind == RS_KIND_PUBLISH) {
         check_cookies(check, e);
     }
-    if (e->url) {
-        rs_guard_t guard =
-            rs_tree_guard(check->scratch, check->main_server, e->server, "<Location", e->url);
-
-        check_open(check, e, &guard);
-        if (e->kind == RS_KIND_SSE || e->kind == RS_KIND_PUBLISH) {
-            check_identity(check, e, &guard);
-        }
-    }
+    rs_check_place(check->pool, e);
+    rs_check_access(check->scratch, check->main_server, e);
 }
 
-static apr_array_header_t *keys_of(apr_pool_t *p, const endpoint_t *e)
+static apr_array_header_t *keys_of(apr_pool_t *p, const rs_endpoint_t *e)
 {
     const rs_server_conf_t *server = rs_conf_server(e->server);
     apr_array_header_t *keys = apr_array_make(p, 4, sizeof(const char *));
@@ -233,141 +177,93 @@ static apr_array_header_t *keys_of(apr_pool_t *p, const endpoint_t *e)
     return keys;
 }
 
-/* Whether the section is an endpoint of the host; if so, *e is what it is. */
-static int endpoint(check_t *check, server_rec *s, const apr_array_header_t *sections,
-                    ap_conf_vector_t *section, endpoint_t *e)
+static const rs_dir_conf_t *conf_of(check_t *check, const ap_conf_vector_t *merged,
+                                    const ap_conf_vector_t *more, const char *url)
 {
-    const core_dir_config *dir = ap_get_core_module_config(section);
+    rs_dir_conf_t *conf = ap_get_module_config(merged, &ragline_stream_module);
+    rs_dir_conf_t *add = more ? ap_get_module_config(more, &ragline_stream_module) : NULL;
+
+    if (add) {
+        conf = conf ? rs_conf_dir_merge(check->scratch, conf, add) : add;
+    }
+    return rs_conf_dir_defaults(check->pool, conf, url);
+}
+
+/* Whether the section is an endpoint of the host; if so, *e is what it is. place: the <Location>,
+ * NULL for the whole host; condition: an <If> in it, or NULL. */
+static int endpoint(check_t *check, server_rec *s, const apr_array_header_t *sections,
+                    const core_dir_config *place, const ap_conf_vector_t *section,
+                    const ap_conf_vector_t *condition, rs_endpoint_t *e)
+{
+    int one_url = place && !is_pattern(place);
     ap_conf_vector_t *merged;
-    rs_dir_conf_t *conf;
+    const ap_directive_t *handler;
 
     memset(e, 0, sizeof(*e));
     e->server = s;
-    e->url = is_pattern(dir) ? NULL : dir->d;
-    e->where = apr_psprintf(check->pool, "<Location%s %s>", dir->r ? "Match" : "", dir->d);
-    if (!e->url && kind_of(check->scratch, section) == RS_KIND_NONE) {
+    e->url = one_url ? place->d : NULL;
+    if ((!one_url || condition)
+        && kind_of(check->scratch, condition ? condition : section) == RS_KIND_NONE) {
         return 0;
     }
-    merged = walk(check->scratch, s, sections, e->url);
-    e->kind = kind_of(check->scratch, e->url ? merged : section);
-    conf = rs_conf_dir_defaults(check->pool, ap_get_module_config(merged, &ragline_stream_module),
-                                e->url);
-    if (!e->url) {
-        /* The merge was with sections of any path, and a name must not come from those. */
-        const rs_dir_conf_t *own = ap_get_module_config(section, &ragline_stream_module);
-
-        conf->profile = own ? own->profile : NULL;
+    merged = walk(check->scratch, s, sections, place, 0);
+    handler = handler_of(condition ? condition : one_url ? merged : section);
+    e->kind = handler ? rs_conf_kind_named(rs_tree_word(check->scratch, handler)) : RS_KIND_NONE;
+    if (e->kind == RS_KIND_NONE) {
+        return 0;
     }
-    e->conf = conf;
+    e->where = place ? apr_psprintf(check->pool, "%s<Location%s %s>", condition ? "<If> in " : "",
+                                    place->r ? "Match" : "", place->d)
+                     : apr_psprintf(check->pool, "SetHandler %s in line %d", handler->args,
+                                    handler->line_num);
+    e->conf = conf_of(check, merged, condition, e->url);
+    e->maybe = one_url
+                   ? e->conf
+                   : conf_of(check, walk(check->scratch, s, sections, place, 1), condition, NULL);
     e->keys = keys_of(check->pool, e);
-    return e->kind != RS_KIND_NONE;
+    e->place.kind = "<Location";
+    e->place.path = e->url;
+    e->place.section = condition || !one_url ? handler->parent : NULL;
+    e->place.method = e->kind == RS_KIND_PUBLISH ? "POST" : "GET";
+    return 1;
 }
 
-/* --- endpoints against each other --- */
-
-static int in_list(const apr_array_header_t *list, const char *text)
+/* A handler of ours that does not come to anything. */
+static void check_lost(check_t *check, server_rec *s, const ap_conf_vector_t *section)
 {
-    int i;
+    const core_dir_config *dir = ap_get_core_module_config(section);
 
-    for (i = 0; list && i < list->nelts; i++) {
-        if (!strcmp(APR_ARRAY_IDX(list, i, const char *), text)) {
-            return 1;
-        }
-    }
-    return 0;
-}
-
-static int same_set(const apr_array_header_t *a, const apr_array_header_t *b)
-{
-    int i;
-
-    for (i = 0; a && i < a->nelts; i++) {
-        if (!in_list(b, APR_ARRAY_IDX(a, i, const char *))) {
-            return 0;
-        }
-    }
-    for (i = 0; b && i < b->nelts; i++) {
-        if (!in_list(a, APR_ARRAY_IDX(b, i, const char *))) {
-            return 0;
-        }
-    }
-    return !a == !b;
-}
-
-/* A key that both read, or NULL. */
-static const char *shared_key(const endpoint_t *a, const endpoint_t *b)
-{
-    int i;
-
-    for (i = 0; i < a->keys->nelts; i++) {
-        if (in_list(b->keys, APR_ARRAY_IDX(a->keys, i, const char *))) {
-            return APR_ARRAY_IDX(a->keys, i, const char *);
-        }
-    }
-    return NULL;
-}
-
-/* Where a tenant is on a key is kept by the endpoint's name, so what two of one name send of a key
- * must be the same; and within a host one name has one meaning altogether. */
-static int same_meaning(const endpoint_t *a, const endpoint_t *b)
-{
-    return same_set(a->conf->events, b->conf->events) && a->conf->user_only == b->conf->user_only
-           && (a->server != b->server || same_set(a->keys, b->keys));
-}
-
-static void check_pair(check_t *check, const endpoint_t *a, const endpoint_t *b)
-{
-    const rs_server_conf_t *a_server = rs_conf_server(a->server);
-    const rs_server_conf_t *b_server = rs_conf_server(b->server);
-    const char *key, *pair, *groups;
-
-    if (!a->conf->profile || !b->conf->profile || !a_server->url || !b_server->url
-        || strcmp(a_server->url->label, b_server->url->label)) {
-        return;
-    }
-    groups = rs_check_group_pair(check->pool, a->conf, b->conf);
-    if (!groups && (strcmp(a->conf->profile, b->conf->profile) || same_meaning(a, b))) {
-        return;
-    }
-    key = shared_key(a, b);
-    /* Hosts inherit the main server's sections: each pair once, whatever the hosts. */
-    pair = strcmp(a->where, b->where) < 0 ? apr_pstrcat(check->pool, a->where, b->where, NULL)
-                                          : apr_pstrcat(check->pool, b->where, a->where, NULL);
-    if (key && !in_list(check->pairs, pair)) {
-        APR_ARRAY_PUSH(check->pairs, const char *) = pair;
-        rs_check_complain(
-            b->server, NULL,
-            groups ? apr_psprintf(
-                check->pool,
-                "%s and %s %s and read the key %s: give one of them another RaglineGroup", a->where,
-                b->where, groups, key)
-                   : apr_psprintf(
-                       check->pool,
-                       "%s and %s are both named %s and read the key %s, but with different "
-                       "streams or events: give one of them another name with RaglineProfile",
-                       a->where, b->where, a->conf->profile, key));
+    if (kind_of(check->scratch, section) != RS_KIND_NONE) {
+        rs_check_warn(s, handler_of(section),
+                      apr_psprintf(check->pool,
+                                   "<Location %s>: a section further down gives this URL another "
+                                   "handler, so it is no endpoint: leave one of the two out",
+                                   dir->d));
     }
 }
 
 /* --- AuthType RaglineJWT, in endpoints and elsewhere --- */
 
 static void check_key(check_t *check, server_rec *s, const apr_array_header_t *sections,
-                      const char *kind, const char *path)
+                      const char *kind, const core_dir_config *dir)
 {
-    rs_guard_t guard = rs_tree_guard(check->scratch, check->main_server, s, kind, path);
+    const rs_place_t place = {kind, dir->d, NULL, "GET"};
+    rs_guard_t guard = rs_tree_guard(check->scratch, check->main_server, s, &place);
     const rs_dir_conf_t *conf;
+    const char *path = dir->d;
     int shown = (int)strlen(path);
 
     /* httpd adds a slash to a directory. */
     if (shown > 1 && path[shown - 1] == '/') {
         shown--;
     }
-    if (!guard.ours || !(guard.asks_user || guard.unsure)
+    if (!guard.ours || !(guard.stranger & RS_NO_USER || guard.unsure)
         || contains(check->complained, guard.auth_type)) {
         return;
     }
-    conf = ap_get_module_config(walk(check->scratch, s, sections, guard.unsure ? NULL : path),
-                                &ragline_stream_module);
+    conf = ap_get_module_config(
+        walk(check->scratch, s, sections, guard.unsure ? NULL : dir, guard.unsure),
+        &ragline_stream_module);
     if (!conf || !conf->jwt_keys) {
         APR_ARRAY_PUSH(check->complained, const ap_directive_t *) = guard.auth_type;
         rs_check_complain(s, guard.auth_type,
@@ -402,9 +298,78 @@ static void check_directories(check_t *check, server_rec *s)
 
         apr_pool_clear(check->scratch);
         if (!is_pattern(dir) && dir->d) {
-            check_key(check, s, core->sec_dir, "<Directory", dir->d);
+            check_key(check, s, core->sec_dir, "<Directory", dir);
         }
     }
+}
+
+static void note(check_t *check, const rs_endpoint_t *e, int inherited)
+{
+    /* Hosts inherit the main server's sections: one sentence is enough. */
+    if (!inherited) {
+        check_endpoint(check, e);
+    }
+    APR_ARRAY_PUSH(check->all, rs_endpoint_t) = *e;
+    if (e->kind == RS_KIND_SSE && e->url) {
+        APR_ARRAY_PUSH(check->streams, rs_endpoint_t) = *e;
+        rs_check_keep_group(e->server, e->conf);
+    }
+    else if (e->kind == RS_KIND_SSE) {
+        rs_conf_server(e->server)->more_grouped |=
+            e->conf->shared || e->conf->start_group || e->maybe->shared || e->maybe->start_group;
+    }
+}
+
+/* Each <If> of a <Location> or, place NULL, of the host, however deep. */
+static void check_conditions(check_t *check, server_rec *s, const core_dir_config *place,
+                             const core_dir_config *within, int inherited)
+{
+    const core_server_config *core = ap_get_core_module_config(s->module_config);
+    int i;
+
+    for (i = 0; within->sec_if && i < within->sec_if->nelts; i++) {
+        ap_conf_vector_t *condition = APR_ARRAY_IDX(within->sec_if, i, ap_conf_vector_t *);
+        rs_endpoint_t e;
+
+        if (endpoint(check, s, core->sec_url, place, NULL, condition, &e)) {
+            note(check, &e, inherited);
+        }
+        check_conditions(check, s, place, ap_get_core_module_config(condition), inherited);
+    }
+}
+
+/* What is said for all URLs of a host: SetHandler itself, or in an <If>. */
+static void check_whole_host(check_t *check, server_rec *s)
+{
+    const core_server_config *core = ap_get_core_module_config(s->module_config);
+    const core_dir_config *own = ap_get_core_module_config(s->lookup_defaults);
+    const core_dir_config *base = ap_get_core_module_config(check->main_server->lookup_defaults);
+    int inherited = s != check->main_server;
+    rs_endpoint_t e;
+
+    if (endpoint(check, s, core->sec_url, NULL, s->lookup_defaults, NULL, &e)) {
+        note(check, &e, inherited && own->expr_handler == base->expr_handler);
+    }
+    check_conditions(check, s, NULL, own,
+                     inherited && base->sec_if && own->sec_if
+                         && own->sec_if->nelts == base->sec_if->nelts);
+}
+
+/* Several sections of one path are one place; the last of them stands for it. */
+static int comes_again(const apr_array_header_t *sections, int i)
+{
+    const core_dir_config *dir =
+        ap_get_core_module_config(APR_ARRAY_IDX(sections, i, ap_conf_vector_t *));
+
+    for (i++; !is_pattern(dir) && i < sections->nelts; i++) {
+        const core_dir_config *other =
+            ap_get_core_module_config(APR_ARRAY_IDX(sections, i, ap_conf_vector_t *));
+
+        if (!is_pattern(other) && !strcmp(other->d, dir->d)) {
+            return 1;
+        }
+    }
+    return 0;
 }
 
 static void check_host(check_t *check, server_rec *s)
@@ -417,50 +382,24 @@ static void check_host(check_t *check, server_rec *s)
     for (i = 0; i < core->sec_url->nelts; i++) {
         ap_conf_vector_t *section = APR_ARRAY_IDX(core->sec_url, i, ap_conf_vector_t *);
         const core_dir_config *dir = ap_get_core_module_config(section);
-        /* Hosts inherit the main server's sections: one sentence is enough. */
         int inherited = s != check->main_server && contains(main_core->sec_url, section);
-        endpoint_t e;
+        rs_endpoint_t e;
 
         apr_pool_clear(check->scratch);
         if (!is_pattern(dir) && !inherited) {
-            check_key(check, s, core->sec_url, "<Location", dir->d);
+            check_key(check, s, core->sec_url, "<Location", dir);
         }
-        if (!endpoint(check, s, core->sec_url, section, &e)) {
-            continue;
+        if (!comes_again(core->sec_url, i)
+            && endpoint(check, s, core->sec_url, dir, section, NULL, &e)) {
+            note(check, &e, inherited);
         }
-        if (!inherited) {
-            check_endpoint(check, &e);
+        else if (!inherited && !is_pattern(dir) && !comes_again(core->sec_url, i)) {
+            check_lost(check, s, section);
         }
-        if (e.kind == RS_KIND_SSE && e.url) {
-            APR_ARRAY_PUSH(check->streams, endpoint_t) = e;
-            rs_check_keep_group(s, e.conf);
-        }
+        check_conditions(check, s, dir, dir, inherited);
     }
+    check_whole_host(check, s);
     check_directories(check, s);
-}
-
-/* SetHandler ragline-sse outside of a <Location>'s own list: in <Directory>, <Files>, <If>, or for
- * the whole host. There the path names nothing. */
-static void check_handlers(check_t *check, const ap_directive_t *tree, int named)
-{
-    const ap_directive_t *at;
-
-    for (at = tree; at; at = at->next) {
-        named |= !ap_cstr_casecmp(at->directive, "RaglineProfile");
-    }
-    for (at = tree; at; at = at->next) {
-        int location = !ap_cstr_casecmpn(at->directive, "<Location", 9);
-
-        if (!named && !ap_cstr_casecmp(at->directive, "SetHandler")
-            && rs_conf_kind_named(rs_tree_word(check->pool, at)) == RS_KIND_SSE
-            && !(at->parent && !ap_cstr_casecmpn(at->parent->directive, "<Location", 9))) {
-            rs_check_complain(check->main_server, at,
-                              "SetHandler ragline-sse outside of a <Location>: nothing names this "
-                              "endpoint: add RaglineProfile NAME");
-        }
-        /* What is within a <Location> has its name, or check_stream() has complained. */
-        check_handlers(check, at->first_child, named || location);
-    }
 }
 
 void rs_check_endpoints(apr_pool_t *p, server_rec *main_server)
@@ -468,22 +407,18 @@ void rs_check_endpoints(apr_pool_t *p, server_rec *main_server)
     check_t check = {p,
                      NULL,
                      main_server,
-                     apr_array_make(p, 8, sizeof(endpoint_t)),
-                     apr_array_make(p, 8, sizeof(const ap_directive_t *)),
-                     apr_array_make(p, 8, sizeof(const char *))};
+                     apr_array_make(p, 8, sizeof(rs_endpoint_t)),
+                     apr_array_make(p, 8, sizeof(rs_endpoint_t)),
+                     apr_array_make(p, 8, sizeof(const ap_directive_t *))};
     server_rec *s;
-    int i, k;
 
     apr_pool_create(&check.scratch, p);
     for (s = main_server; s; s = s->next) {
         check_host(&check, s);
     }
-    for (i = 0; i < check.streams->nelts; i++) {
-        for (k = i + 1; k < check.streams->nelts; k++) {
-            check_pair(&check, &APR_ARRAY_IDX(check.streams, i, endpoint_t),
-                       &APR_ARRAY_IDX(check.streams, k, endpoint_t));
-        }
-    }
+    rs_check_pairs(p, check.streams);
     check_any_key(&check);
-    check_handlers(&check, ap_conftree, 0);
+    rs_check_unused(p, main_server, check.all);
+    rs_check_tls_hosts(p, main_server, check.streams);
+    rs_check_handlers(p, main_server);
 }

@@ -7,6 +7,7 @@
 #include "rs_httpd.h"
 
 #include "../base/rs_name.h"
+#include "../proto/rs_own_keys.h"
 #include "../proto/rs_template.h"
 #include "rs_conf_check.h"
 
@@ -76,6 +77,22 @@ static void check_pair(apr_pool_t *p, const rs_server_conf_t *conf, const rs_str
                          "RaglineStream: for some tenant the keys of %s (%s) and %s (%s) are one "
                          "key: put another word, with a colon, before or after {tenant}",
                          a->name, a->key, b->name, b->key));
+    }
+}
+
+static void check_own(apr_pool_t *p, const rs_server_conf_t *conf, const rs_stream_conf_t *stream)
+{
+    const char *own = rs_own_key_met(stream->key);
+
+    if (own) {
+        rs_check_complain(
+            conf->server, NULL,
+            apr_psprintf(p,
+                         "RaglineStream: %sthe key of %s (%s) is one of this module's own (%s): "
+                         "choose another one, such as ragline:stream:%s%s",
+                         rs_template_per_tenant(stream->key) ? "for some tenant " : "",
+                         stream->name, stream->key, own,
+                         rs_template_per_tenant(stream->key) ? "{tenant}:" : "", stream->name));
     }
 }
 
@@ -175,9 +192,26 @@ static int all_own(server_rec *s, const rs_dir_conf_t *conf)
     return 1;
 }
 
+/* The tenant of the first stream that is one tenant's by its configuration, or NULL. */
+static const char *only_tenant(server_rec *s, const rs_dir_conf_t *conf)
+{
+    int i;
+
+    for (i = 0; i < conf->subscribe->nelts; i++) {
+        const rs_stream_conf_t *stream =
+            rs_conf_stream(rs_conf_server(s), APR_ARRAY_IDX(conf->subscribe, i, const char *));
+
+        if (stream && stream->tenant_literal) {
+            return stream->tenant_literal;
+        }
+    }
+    return NULL;
+}
+
 void rs_check_group(apr_pool_t *p, server_rec *s, const char *where, const rs_dir_conf_t *conf)
 {
     const char *group = conf->profile && conf->subscribe ? rs_conf_group(p, conf) : NULL;
+    const char *literal;
 
     if (!group) {
         return;
@@ -199,11 +233,47 @@ void rs_check_group(apr_pool_t *p, server_rec *s, const char *where, const rs_di
                         "one user's clients would take what is another user's",
                         NULL));
     }
-    if (!rs_template_per_tenant(group) && !all_own(s, conf)) {
+    if (rs_template_per_tenant(group)) {
+        return;
+    }
+    literal = only_tenant(s, conf);
+    if (!all_own(s, conf)) {
         rs_check_complain(s, NULL,
                           apr_pstrcat(p, where, ": RaglineGroup ", conf->group,
                                       ": all tenants would have one group: write {tenant} into it",
                                       NULL));
+    }
+    else if (literal && !rs_check_fixed_tenant(p, conf)) {
+        rs_check_complain(s, NULL,
+                          apr_pstrcat(p, where, ": RaglineGroup ", conf->group,
+                                      ": tenants other than ", literal,
+                                      " would have its group: write {tenant} into it, or "
+                                      "RaglineTenant ",
+                                      literal, ", so that there are no others", NULL));
+    }
+}
+
+void rs_check_tenant(apr_pool_t *p, server_rec *s, const char *where, const rs_dir_conf_t *conf)
+{
+    const char *fixed = conf->subscribe ? rs_check_fixed_tenant(p, conf) : NULL;
+    int i;
+
+    for (i = 0; fixed && i < conf->subscribe->nelts; i++) {
+        const rs_stream_conf_t *stream =
+            rs_conf_stream(rs_conf_server(s), APR_ARRAY_IDX(conf->subscribe, i, const char *));
+
+        if (!stream || !stream->tenant_literal || !strcmp(stream->tenant_literal, fixed)) {
+            return;
+        }
+    }
+    if (fixed) {
+        rs_check_complain(
+            s, NULL,
+            apr_pstrcat(p, where, ": RaglineTenant ", fixed,
+                        ": all its streams are those of other tenants (",
+                        "tenant=literal: in RaglineStream), so no event would ever be "
+                        "sent: write the same name in both",
+                        NULL));
     }
 }
 
@@ -259,6 +329,7 @@ void rs_check_keys(apr_pool_t *p, server_rec *first)
             redis_was_seen(first, conf) ? NULL : streams_of(p, first, conf);
 
         for (i = 0; streams && i < streams->nelts; i++) {
+            check_own(p, conf, APR_ARRAY_IDX(streams, i, rs_stream_conf_t *));
             for (k = i + 1; k < streams->nelts; k++) {
                 check_pair(p, conf, APR_ARRAY_IDX(streams, i, rs_stream_conf_t *),
                            APR_ARRAY_IDX(streams, k, rs_stream_conf_t *));

@@ -8,22 +8,53 @@
 
 #include "rs_httpd.h"
 
-/* How a URL is guarded. */
+/* What a Require may say: a set of these. NO_USER: ask for one. NEUTRAL: nothing, which refuses. */
+enum { RS_GRANTED = 1, RS_DENIED = 2, RS_NO_USER = 4, RS_NEUTRAL = 8 };
+
+/* The Require of one section (rs_conf_require.c). */
+typedef struct {
+    unsigned stranger;          /* what may be said to a request without a user */
+    int found;                  /* there is one, */
+    int applies;                /* for this method */
+    const ap_directive_t *asks; /* one that only a user can meet, whether it is asked or not */
+} rs_require_t;
+
+rs_require_t rs_require_of(apr_pool_t *p, const ap_directive_t *section, const char *method);
+
+/* Two sets of results as <RequireAll> (all) or <RequireAny> takes them together. */
+unsigned rs_require_both(int all, unsigned before, unsigned results);
+
+/* What is guarded. */
+typedef struct {
+    const char *kind;              /* "<Location" or "<Directory" */
+    const char *path;              /* of the URL or directory; NULL: whatever the section matches */
+    const ap_directive_t *section; /* of the handler, where it is a pattern or an <If>; or NULL */
+    const char *method;
+} rs_place_t;
+
+/* How it is guarded. */
 typedef struct {
     const ap_directive_t *auth_type; /* the AuthType in effect, or NULL */
     const ap_directive_t *require;   /* the section whose Require counts, or NULL */
+    const ap_directive_t *asks;      /* a Require of it that only a user can meet, or NULL */
+    unsigned stranger;               /* what is said to a request without a user; 0: no Require */
     int ours;                        /* AuthType RaglineJWT */
-    int asks_user;                   /* some Require there can only be met by a user */
     int unsure; /* conditions or old directives are involved: nothing may be concluded */
 } rs_guard_t;
 
-/* kind: "<Location" and a URL's path, or "<Directory" and a directory's. */
-rs_guard_t rs_tree_guard(apr_pool_t *p, server_rec *main_server, server_rec *s, const char *kind,
-                         const char *path);
+rs_guard_t rs_tree_guard(apr_pool_t *p, server_rec *main_server, server_rec *s,
+                         const rs_place_t *place);
+
+/* Whether a section with the path reaches all URLs of a pattern. 0: none of them. -1: that cannot
+ * be said. */
+int rs_tree_reaches(const char *path, const char *pattern, int regex);
 
 /* The directive of this name at that place of the files, or NULL. */
 const ap_directive_t *rs_tree_at(const ap_directive_t *tree, const char *name, const char *file,
                                  unsigned line);
+
+/* The <VirtualHost>, or NULL. */
+const ap_directive_t *rs_tree_host(server_rec *s);
 
 /* The first directive of this name whose first argument is `arg` (NULL: any), or NULL. */
 const ap_directive_t *rs_tree_find(apr_pool_t *p, const ap_directive_t *tree, const char *name,
@@ -31,5 +62,14 @@ const ap_directive_t *rs_tree_find(apr_pool_t *p, const ap_directive_t *tree, co
 
 /* The first word of the directive's arguments. */
 const char *rs_tree_word(apr_pool_t *p, const ap_directive_t *at);
+
+/* The argument of <Location "/a b">, and whether it is a regular expression. */
+const char *rs_tree_path(apr_pool_t *p, const ap_directive_t *section, int *regex);
+
+/* Whether the directive begins so: "<Location" is also <LocationMatch>. */
+int rs_tree_begins(const ap_directive_t *at, const char *name);
+
+/* The outermost section around the directive that begins so, or NULL. */
+const ap_directive_t *rs_tree_around(const ap_directive_t *at, const char *name);
 
 #endif

@@ -8,10 +8,17 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "../base/rs_clock.h"
 #include "../base/rs_log.h"
 #include "../conf/rs_conf.h"
 #include "../obs/rs_board.h"
+#include "../obs/rs_left_groups.h"
 #include "rs_child.h"
+#include "rs_pumps.h"
+#include "rs_refusal.h"
+
+/* Seconds after which a child of an earlier generation takes itself for forgotten. */
+#define FORGOTTEN 3
 
 /* Descriptors that a child needs beside its streams: listeners, logs, workers, Redis. */
 #define OTHER_DESCRIPTORS 500
@@ -20,27 +27,17 @@ static struct {
     rs_engine_t *engine;
     rs_jwt_cache_t *jwt_cache;
     int send_buffer;
-    int max_pumps;
-    int pumps;  /* atomic */
     int broken; /* some threads of an engine that did not start completely may run */
-} child;        /* written in child_init, before any worker runs */
+    int generation;
+    int old;                 /* hub: seconds for which httpd has had a newer generation */
+    apr_time_t pumps_end_at; /* hub */
+} child;                     /* written in child_init, before any thread runs */
 
 static server_rec *log_server;
 
 rs_engine_t *rs_child_engine(void) { return child.engine; }
 rs_jwt_cache_t *rs_child_jwt_cache(void) { return child.jwt_cache; }
 int rs_child_send_buffer(void) { return child.send_buffer; }
-
-int rs_child_pump_reserve(void)
-{
-    if (__atomic_add_fetch(&child.pumps, 1, __ATOMIC_ACQ_REL) <= child.max_pumps) {
-        return 1;
-    }
-    rs_child_pump_unreserve();
-    return 0;
-}
-
-void rs_child_pump_unreserve(void) { __atomic_sub_fetch(&child.pumps, 1, __ATOMIC_ACQ_REL); }
 
 static void log_sink(const char *file, int line, int level, apr_status_t rv, const char *message)
 {
@@ -166,6 +163,21 @@ static void warn_about_mpm(server_rec *s)
     }
 }
 
+/* A child is added when few workers are idle; those that streams leave alone are always idle. */
+static void warn_about_spare(apr_pool_t *p, server_rec *s)
+{
+    rs_pump_limits_t limits = rs_conf_pumps(p, rs_conf_server(s));
+    int wanted = rs_conf_pumps_spare(&limits), spare = 0;
+
+    ap_mpm_query(AP_MPMQ_MIN_SPARE_THREADS, &spare);
+    if (limits.threads > 1 && spare < wanted) {
+        ap_log_error(APLOG_MARK, APLOG_NOTICE, 0, s,
+                     "RS0808: MinSpareThreads %d: httpd may not start as many children as %d "
+                     "streams that keep a worker need (TLS, HTTP/2): set MinSpareThreads to %d",
+                     spare, limits.all, wanted);
+    }
+}
+
 static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
                        server_rec *main_server)
 {
@@ -181,6 +193,7 @@ static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
     if (rs_conf_sections()->nelts > 0) {
         raise_descriptor_limit(main_server, rs_conf_server(main_server));
         warn_about_mpm(main_server);
+        warn_about_spare(ptemp, main_server);
     }
     return rs_board_open(main_server) == APR_SUCCESS ? OK : HTTP_INTERNAL_SERVER_ERROR;
 }
@@ -223,10 +236,12 @@ static apr_status_t open_source(apr_pool_t *p, server_rec *main_server, rs_serve
                                 conf->read_block, params, streams->nelts);
 }
 
-static apr_status_t open_host(apr_pool_t *p, server_rec *main_server, rs_server_conf_t *conf)
+static apr_status_t open_host(apr_pool_t *p, server_rec *main_server, rs_server_conf_t *conf,
+                              int nth)
 {
-    rs_redis_pool_conf_t pool = {conf->pool_max, conf->pool_min, conf->pool_idle,
-                                 conf->pool_timeout, conf->pool_healthcheck};
+    rs_redis_pool_conf_t pool = {
+        conf->pool_max,         conf->pool_min,     conf->pool_idle,     conf->pool_timeout,
+        conf->pool_healthcheck, rs_board_told(nth), rs_left_groups_look, conf};
     const rs_server_conf_t *other = rs_conf_same_redis(main_server, conf);
     apr_status_t rv;
 
@@ -239,34 +254,89 @@ static apr_status_t open_host(apr_pool_t *p, server_rec *main_server, rs_server_
     return rv == APR_SUCCESS ? open_source(p, main_server, conf) : rv;
 }
 
-static apr_status_t open_engine(apr_pool_t *p, server_rec *main_server)
+/* httpd may have more children than it thinks, after some were killed: its stop does not reach all
+ * of them, and who is forgotten goes on with the old configuration. Not within the first seconds:
+ * those are for httpd to say how the child is to end. */
+static void drain_if_forgotten(void)
+{
+    if (ap_get_scoreboard_global()->running_generation == child.generation) {
+        child.old = 0;
+    }
+    else if (++child.old == FORGOTTEN && !rs_engine_draining(child.engine)) {
+        ap_log_error(APLOG_MARK, APLOG_NOTICE, 0, log_server,
+                     "RS0807: httpd has not told this child that it was replaced: its streams are "
+                     "sent to the new ones");
+        rs_engine_drain(child.engine, 1);
+    }
+}
+
+/* Workers that write to clients that do not read do not see that the child ends. */
+static void end_pumps(void)
+{
+    rs_engine_t *engine = child.engine;
+    apr_time_t now = rs_clock_now();
+
+    if (!rs_engine_draining(engine)) {
+        return;
+    }
+    if (!child.pumps_end_at) {
+        child.pumps_end_at = now + rs_engine_end_limit(engine);
+    }
+    else if (now >= child.pumps_end_at) {
+        rs_pumps_cut();
+    }
+}
+
+/* The hub's thread. */
+static void every_second(void)
+{
+    drain_if_forgotten();
+    end_pumps();
+    rs_refusal_look(log_server);
+}
+
+static apr_status_t open_engine(apr_pool_t *p, server_rec *main_server, rs_stats_t *stats)
 {
     const rs_server_conf_t *conf = rs_conf_server(main_server);
-    rs_engine_conf_t engine = {conf->streamers, (size_t)conf->cache, (size_t)conf->max_message,
-                               conf->max_connections, conf->drain};
+    rs_engine_conf_t engine = {
+        conf->streamers,       (size_t)conf->cache, (size_t)conf->max_message,
+        conf->max_connections, conf->drain,         every_second};
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     rs_engine_t *created;
     apr_status_t rv;
     server_rec *s;
+    int nth = 0;
 
     if (engine.streamers == 0) {
         engine.streamers = cores < 1 ? 1 : cores > RS_STREAMERS_MAX ? RS_STREAMERS_MAX : (int)cores;
     }
-    rv = rs_engine_create(&created, p, &engine, rs_board_claim());
+    rv = rs_engine_create(&created, p, &engine, stats);
     if (rv == APR_SUCCESS) {
         child.engine = created; /* a signal handler may look from now on */
     }
     for (s = main_server; rv == APR_SUCCESS && s; s = s->next) {
-        rv = open_host(p, main_server, rs_conf_server(s));
+        rv = open_host(p, main_server, rs_conf_server(s), nth++);
     }
     return rv == APR_SUCCESS ? rs_engine_start(child.engine, p) : rv;
+}
+
+static int pools_end(server_rec *s)
+{
+    for (; s; s = s->next) {
+        rs_redis_pool_t *pool = rs_conf_server(s)->pool;
+
+        if (pool && rs_redis_pool_stop(pool) != APR_SUCCESS) {
+            return 0;
+        }
+    }
+    return 1;
 }
 
 static apr_status_t close_engine(void *data)
 {
     rs_engine_t *engine = child.engine;
 
-    if (child.broken || (engine && rs_engine_stop(engine) != APR_SUCCESS)) {
+    if (child.broken || (engine && rs_engine_stop(engine) != APR_SUCCESS) || !pools_end(data)) {
         /* Threads still run on memory that is about to go: leave without tearing it down. */
         _exit(0);
     }
@@ -277,19 +347,23 @@ static apr_status_t close_engine(void *data)
 static void child_init(apr_pool_t *p, server_rec *main_server)
 {
     const rs_server_conf_t *conf = rs_conf_server(main_server);
+    rs_pump_limits_t pumps;
+    rs_stats_t *stats;
     apr_status_t rv;
-    int threads = 0;
 
     open_log(main_server);
     if (rs_conf_sections()->nelts == 0) {
         return;
     }
-    ap_mpm_query(AP_MPMQ_MAX_THREADS, &threads);
-    child.max_pumps = conf->max_pumps ? conf->max_pumps : threads > 3 ? threads / 2 : 1;
+    stats = rs_board_claim();
+    pumps = rs_conf_pumps(p, conf);
+    rs_pumps_open(&pumps, stats);
+    rs_refusal_open(stats);
+    ap_mpm_query(AP_MPMQ_GENERATION, &child.generation);
     child.send_buffer = (int)conf->send_buffer;
     rv = rs_jwt_cache_create(&child.jwt_cache, p);
     if (rv == APR_SUCCESS) {
-        rv = open_engine(p, main_server);
+        rv = open_engine(p, main_server, stats);
     }
     if (rv != APR_SUCCESS) {
         ap_log_error(
@@ -299,7 +373,7 @@ static void child_init(apr_pool_t *p, server_rec *main_server)
         child.broken = 1;
     }
     /* Before sub-pools go: the engine's threads use some. */
-    apr_pool_pre_cleanup_register(p, NULL, close_engine);
+    apr_pool_pre_cleanup_register(p, main_server, close_engine);
 }
 
 /* May run inside signal_threads() or, on prefork, in a signal handler: it only flags. */

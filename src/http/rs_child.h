@@ -18,10 +18,6 @@ rs_jwt_cache_t *rs_child_jwt_cache(void);
 /* The kernel send buffer of a stream, in bytes. */
 int rs_child_send_buffer(void);
 
-/* A place for one more stream that keeps its worker (RaglineMaxPumps). */
-int rs_child_pump_reserve(void);
-void rs_child_pump_unreserve(void);
-
 void rs_child_hooks(apr_pool_t *p);
 
 #endif

@@ -16,4 +16,11 @@ int rs_cors(request_rec *r);
  * else Referer tells. A request that shows none of them is not believed. */
 int rs_cors_cookie_allowed(request_rec *r);
 
+/* Whether the request may be that of a page of another site, with what a browser sends by itself: a
+ * cookie of any kind, a password, a certificate, its address. A program that shows none of the
+ * three headers is believed, a browser is not. */
+int rs_cors_is_foreign(request_rec *r);
+
+void rs_cors_hooks(apr_pool_t *p);
+
 #endif

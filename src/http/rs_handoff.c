@@ -16,58 +16,71 @@
 
 #include <apr_portable.h>
 #include <fcntl.h>
+#include <http_ssl.h>
 #include <unistd.h>
 
 #include "rs_child.h"
 #include "rs_handoff.h"
 #include "rs_request.h"
 
-/* Filters that let the bytes of a stream through as they are, or have done their work when the
- * headers are out. Any other one may buffer, change or count, so it keeps its worker. */
+/* Filters that are still there when the headers are out and let the bytes of a stream through as
+ * they are. Any other one may buffer, change or count, so it keeps its worker. Those of the input
+ * do not matter: what a client sends on a stream means nothing. */
 static const char *const harmless[] = {
     "core",
-    "core_in",
-    "http_in",
-    "http_header",
     "http_outerror",
-    "byterange",
     "content_length",
-    "fixup_headers_out",
-    "fixup_headers_err",
     "old_write",
-    "log_input_output",
-    "logio",
+    "logio_ttfb_out",
     "reqtimeout",
-    "deflate",
-    "brotli_compress",
-    "mod_expires",
-    "ragline_error",
-    "expires",
-    "cors",
-    "chunk",
+    /* Only if the headers are out: a response that it is to see is held back, with them. */
+    "modsecurity_out",
 };
 
-static int all_harmless(const ap_filter_t *f)
+/* Among the first n of them. */
+static int is_harmless(const ap_filter_t *f, apr_size_t n)
 {
-    for (; f; f = f->next) {
-        apr_size_t i;
-
-        for (i = 0; i < RS_ARRAY_LEN(harmless) && ap_cstr_casecmp(f->frec->name, harmless[i]);
-             i++) {
-        }
-        if (i == RS_ARRAY_LEN(harmless)) {
-            return 0;
-        }
+    while (n && ap_cstr_casecmp(f->frec->name, harmless[n - 1])) {
+        n--;
     }
-    return 1;
+    return n > 0;
 }
 
-int rs_handoff_possible(request_rec *r)
+static const char *foreign_filter(const ap_filter_t *first)
 {
-    const conn_rec *c = r->connection;
+    apr_size_t n = RS_ARRAY_LEN(harmless);
+    const ap_filter_t *f;
 
-    return rs_conf_dir(r)->handoff && !c->master && ap_get_conn_socket((conn_rec *)c)
-           && all_harmless(r->output_filters) && all_harmless(r->input_filters);
+    for (f = first; f; f = f->next) {
+        if (!ap_cstr_casecmp(f->frec->name, "http_header")) {
+            n = RS_ARRAY_LEN(harmless) - 1;
+        }
+    }
+    for (f = first; f && is_harmless(f, n); f = f->next) {
+    }
+    return f ? f->frec->name : NULL;
+}
+
+const char *rs_handoff_obstacle(request_rec *r)
+{
+    conn_rec *c = r->connection;
+    const char *filter;
+
+    if (rs_conf_dir(r)->handoff == RS_HANDOFF_OFF) {
+        return "RaglineHandoff off";
+    }
+    if (c->master) {
+        return "http2";
+    }
+    if (ap_ssl_conn_is_ssl(c)) {
+        return "tls";
+    }
+    if (!ap_get_conn_socket(c)) {
+        return "no socket";
+    }
+    filter = foreign_filter(r->output_filters);
+    return filter ? apr_pstrcat(r->pool, "filter ", ap_escape_logitem(r->pool, filter), NULL)
+                  : NULL;
 }
 
 /* What is left to do when httpd is done with the connection. */
@@ -105,14 +118,16 @@ int rs_handoff(request_rec *r, rs_client_params_t *params)
         return OK;
     }
     rs_transport_socket_setup(params->fd, rs_child_send_buffer());
-    ap_set_module_config(c->conn_config, &ragline_stream_module, handoff);
+    rs_request(r)->handed_over = 1;
     apr_pool_cleanup_register(c->pool, handoff, submit, apr_pool_cleanup_null);
     return OK;
 }
 
 static int log_transaction(request_rec *r)
 {
-    if (ap_get_module_config(r->connection->conn_config, &ragline_stream_module)) {
+    const rs_request_t *req = ap_get_module_config(r->request_config, &ragline_stream_module);
+
+    if (req && req->handed_over) {
         r->connection->aborted = 1;
     }
     return DECLINED;

@@ -10,9 +10,9 @@
 
 #include "../hub/rs_client.h"
 
-/* Whether the connection can leave httpd: HTTP/1 on a plain socket, and no filter that we do not
- * know. Everything else is for rs_pump(). */
-int rs_handoff_possible(request_rec *r);
+/* What keeps the stream in its worker, once the headers are out: "RaglineHandoff off", "http2",
+ * "tls", "filter NAME". NULL: nothing, the connection can leave httpd. */
+const char *rs_handoff_obstacle(request_rec *r);
 
 /* After the headers were sent. From here the engine has the connection (or, if it cannot be had,
  * nobody: it is closed). A place was reserved in the engine; it is given back on failure. */

@@ -5,6 +5,7 @@
 #include "../conf/rs_httpd.h"
 #include <hiredis/hiredis.h>
 
+#include "../redis/rs_redis_hints.h"
 #include "rs_child.h"
 #include "rs_error.h"
 #include "rs_health.h"
@@ -22,11 +23,29 @@ static int redis_answers(rs_redis_pool_t *pool)
     }
     good = rs_redis_conn_command(conn, &reply, 1, argv, NULL) == APR_SUCCESS && reply
            && reply->type == REDIS_REPLY_STATUS;
+    if (good) {
+        rs_redis_pool_look(pool, conn);
+    }
     if (reply) {
         freeReplyObject(reply);
     }
     rs_redis_pool_release(pool, conn);
     return good;
+}
+
+/* Redis's settings that put events at risk, as a list without its brackets. */
+static const char *risks(apr_pool_t *p, rs_redis_pool_t *pool)
+{
+    unsigned hints = pool ? rs_redis_pool_hints(pool) : 0;
+    const char *out = "";
+    int i;
+
+    for (i = 0; i < RS_HINTS; i++) {
+        if (hints >> i & 1) {
+            out = apr_psprintf(p, "%s%s\"%s\"", out, *out ? "," : "", rs_redis_hint_setting(i));
+        }
+    }
+    return out;
 }
 
 static const char *json_bool(int value) { return value ? "true" : "false"; }
@@ -60,7 +79,8 @@ int rs_health_handler(request_rec *r)
         r, ready ? HTTP_OK : HTTP_SERVICE_UNAVAILABLE,
         apr_psprintf(r->pool,
                      "{\"status\":\"%s\",\"alive\":true,\"ready\":%s,\"redis_answers\":%s,"
-                     "\"reading\":%s,\"caught_up\":%s,\"draining\":%s}\n",
+                     "\"reading\":%s,\"caught_up\":%s,\"draining\":%s,\"redis_risks\":[%s]}\n",
                      ready ? "ready" : "not_ready", json_bool(ready), json_bool(answers),
-                     json_bool(reading), json_bool(caught_up), json_bool(draining)));
+                     json_bool(reading), json_bool(caught_up), json_bool(draining),
+                     risks(r->pool, server->pool)));
 }

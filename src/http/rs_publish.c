@@ -158,9 +158,7 @@ static apr_status_t try_write(rs_publish_t *pub, rs_publish_outcome_t *outcome,
         return rv;
     }
     *outcome = rs_redis_publish(conn, pub->writes, pub->body->count, class);
-    /* What such a server answers an id for was written before (its event_id is a duplicate). */
-    *demoted = (*outcome == RS_PUBLISH_REFUSED || *outcome == RS_PUBLISH_PARTIAL)
-               && !strcmp(class, "READONLY");
+    *demoted = *outcome == RS_PUBLISH_REFUSED && !strcmp(class, "READONLY");
     if (*demoted) {
         rs_redis_pool_demoted(pool, conn);
     }

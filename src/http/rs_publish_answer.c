@@ -114,10 +114,29 @@ static int answer_written(const rs_publish_t *pub)
     return send_json(pub->r, HTTP_CREATED, &b);
 }
 
+#define BAD_NOTE "BADNOTE"
+
+/* Which of them Redis refused. */
+static void put_refused(rs_buf_t *b, const rs_publish_t *pub)
+{
+    const char *separator = "";
+    int i;
+
+    for (i = 0; i < pub->body->count; i++) {
+        const char *class = pub->writes[i].refused;
+
+        if (class[0]) {
+            put_error(b, &separator, i, class,
+                      strcmp(class, BAD_NOTE)
+                          ? "Redis refused this event"
+                          : "what Redis remembers of this event_id is no entry's id");
+        }
+    }
+}
+
 /* Redis executed the transaction and refused some of its commands: it rolls nothing back. */
 static int answer_partial(const rs_publish_t *pub)
 {
-    const char *separator = "";
     rs_buf_t b = RS_BUF_INIT;
     int i;
 
@@ -133,11 +152,7 @@ static int answer_partial(const rs_publish_t *pub)
     rs_buf_puts(&b, "]");
     put_duplicates(&b, pub);
     rs_buf_puts(&b, ",\"errors\":[");
-    for (i = 0; i < pub->body->count; i++) {
-        if (pub->writes[i].refused[0]) {
-            put_error(&b, &separator, i, pub->writes[i].refused, "Redis refused this event");
-        }
-    }
+    put_refused(&b, pub);
     rs_buf_puts(&b, "]}\n");
     return send_json(pub->r, HTTP_INTERNAL_SERVER_ERROR, &b);
 }
@@ -163,16 +178,21 @@ static int is_temporary(const char *class)
     return 0;
 }
 
-static int answer_refused(request_rec *r, const char *class)
+static int answer_refused(const rs_publish_t *pub, const char *class)
 {
-    const char *message =
-        apr_psprintf(r->pool, "Redis refused to write (%s); nothing was written", class);
+    int status = is_temporary(class) ? HTTP_SERVICE_UNAVAILABLE : HTTP_INTERNAL_SERVER_ERROR;
+    rs_buf_t b = RS_BUF_INIT;
 
-    if (!is_temporary(class)) {
-        return rs_http_error(r, HTTP_INTERNAL_SERVER_ERROR, "redis_refused", message);
+    if (status == HTTP_SERVICE_UNAVAILABLE) {
+        apr_table_setn(pub->r->err_headers_out, "Retry-After", "1");
     }
-    apr_table_setn(r->err_headers_out, "Retry-After", "1");
-    return rs_http_error(r, HTTP_SERVICE_UNAVAILABLE, "redis_refused", message);
+    rs_buf_printf(&b,
+                  "{\"error\":\"redis_refused\",\"message\":\"Redis refused to write (%s); nothing "
+                  "was written\",\"errors\":[",
+                  class);
+    put_refused(&b, pub);
+    rs_buf_puts(&b, "]}\n");
+    return send_json(pub->r, status, &b);
 }
 
 /* At most one line in LOG_EVERY seconds and child; the rest at debug. Not to be called inside of
@@ -198,11 +218,19 @@ int rs_publish_answer(const rs_publish_t *pub, rs_publish_outcome_t outcome, con
     case RS_PUBLISH_NOTHING:
         return rs_publish_unavailable(r, "the connection to Redis broke; nothing was written");
     case RS_PUBLISH_REFUSED:
+        if (!strcmp(class, BAD_NOTE)) {
+            ap_log_rerror(APLOG_MARK, level, 0, r,
+                          "RS0475: %s: a key ragline:event:... holds no entry's id, and nothing was"
+                          " written: find out what else writes there, and delete the key of this"
+                          " event_id (docs/WIRE.md, Publishing once)",
+                          label);
+            return answer_refused(pub, class);
+        }
         ap_log_rerror(APLOG_MARK, level, 0, r,
                       "RS0472: %s refused to write %d events: %s. Its own log and redis.conf tell"
                       " why",
                       label, pub->body->count, class);
-        return answer_refused(r, class);
+        return answer_refused(pub, class);
     case RS_PUBLISH_PARTIAL:
         ap_log_rerror(APLOG_MARK, level, 0, r,
                       "RS0473: %s refused some of %d events of one request: %s. For WRONGTYPE look"

@@ -4,7 +4,6 @@
  */
 #include "../conf/rs_httpd.h"
 
-#include <apr_portable.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -15,19 +14,10 @@
 #include "rs_pump.h"
 #include "rs_request.h"
 
-/* A stream of HTTP/2 that the client cancels wakes nobody: look so often. */
+/* How often a worker looks whether it is still wanted: a stream of HTTP/2 that the client cancels
+ * wakes nobody, and has one of the few workers of its connection. */
 #define LOOK_MSEC 250
-
-/* The client's socket, to notice that it is gone; -1 where one connection carries many streams. */
-static int client_socket(const conn_rec *c)
-{
-    apr_os_sock_t fd;
-
-    if (c->master || apr_os_sock_get(&fd, ap_get_conn_socket((conn_rec *)c)) != APR_SUCCESS) {
-        return -1;
-    }
-    return fd;
-}
+#define LOOK_HTTP2_MSEC 50
 
 static int copy_once(request_rec *r, int fd, apr_bucket_brigade *bb)
 {
@@ -61,22 +51,24 @@ static void drain_if_stopping(void)
     }
 }
 
-static void copy(request_rec *r, int fd)
+/* `fd` is from the engine, `socket` the client's. */
+static void copy(request_rec *r, int fd, int socket)
 {
     apr_bucket_brigade *bb = apr_brigade_create(r->pool, r->connection->bucket_alloc);
-    struct pollfd fds[2] = {{fd, POLLIN, 0}, {client_socket(r->connection), 0, 0}};
+    int http2 = r->connection->master != NULL;
+    struct pollfd fds[2] = {{fd, POLLIN, 0}, {http2 ? -1 : socket, 0, 0}};
 
 #ifdef POLLRDHUP
     fds[1].events = POLLRDHUP;
 #endif
     while (!r->connection->aborted) {
         drain_if_stopping();
-        int n = poll(fds, fds[1].fd >= 0 ? 2 : 1, LOOK_MSEC);
+        int n = poll(fds, 2, http2 ? LOOK_HTTP2_MSEC : LOOK_MSEC);
 
         if (n < 0 && errno != EINTR) {
             return;
         }
-        if (n > 0 && fds[1].fd >= 0 && fds[1].revents) {
+        if (n > 0 && fds[1].revents) {
             r->connection->aborted = 1;
             return;
         }
@@ -86,7 +78,7 @@ static void copy(request_rec *r, int fd)
     }
 }
 
-int rs_pump(request_rec *r, rs_client_params_t *params)
+void rs_pump(request_rec *r, rs_client_params_t *params, int socket)
 {
     rs_engine_t *engine = rs_child_engine();
     rs_client_t *client = NULL;
@@ -107,12 +99,9 @@ int rs_pump(request_rec *r, rs_client_params_t *params)
         ap_log_rerror(APLOG_MARK, APLOG_ERR, apr_get_os_error(), r,
                       "RS0731: the stream cannot be started");
         rs_engine_unreserve(engine);
-        rs_child_pump_unreserve();
-        return OK;
+        return;
     }
     rs_engine_submit(engine, client);
-    copy(r, pair[1]);
+    copy(r, pair[1], socket);
     close(pair[1]); /* tells the engine, if it does not know */
-    rs_child_pump_unreserve();
-    return OK;
 }

@@ -12,8 +12,8 @@
 
 #include "../hub/rs_client.h"
 
-/* After the headers were sent; returns when the stream has ended. A place in the engine and one
- * for a pump were reserved; both are given back. */
-int rs_pump(request_rec *r, rs_client_params_t *params);
+/* After the headers were sent; returns when the stream has ended. A place in the engine was
+ * reserved; it is given back. `socket`: the client's, to notice that it is gone; -1: unknown. */
+void rs_pump(request_rec *r, rs_client_params_t *params, int socket);
 
 #endif

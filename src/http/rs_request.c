@@ -79,21 +79,24 @@ static int header_parser(request_rec *r)
     return rs_request_kind(r) == RS_KIND_NONE ? DECLINED : rs_cors(r);
 }
 
-/* A URL below a location of ours that is no location itself is not there, but for what the health
- * check has there. */
-static int is_there(request_rec *r, rs_kind_t kind)
+/* A URL below an endpoint that is no location itself is not there, but for what the health check
+ * has there. */
+static int is_endpoint(request_rec *r, rs_kind_t kind)
 {
-    const char *below = kind == RS_KIND_NONE ? NULL : rs_conf_below(r);
+    const char *last = strrchr(r->uri, '/');
 
-    return !below
-           || (kind == RS_KIND_HEALTH && (!strcmp(below, "/live") || !strcmp(below, "/ready")));
+    if (rs_conf_location(r->server, r->uri) || rs_conf_matches_itself(r)) {
+        return 1;
+    }
+    return kind == RS_KIND_HEALTH && last && (!strcmp(last, "/live") || !strcmp(last, "/ready"))
+           && rs_conf_location(r->server, apr_pstrmemdup(r->pool, r->uri, last + 1 - r->uri));
 }
 
 static int handler(request_rec *r)
 {
     rs_kind_t kind = rs_request_kind(r);
 
-    if (!is_there(r, kind)) {
+    if (kind != RS_KIND_NONE && !is_endpoint(r, kind)) {
         return rs_http_error(r, HTTP_NOT_FOUND, "not_found", "there is no endpoint with this path");
     }
     switch (kind) {

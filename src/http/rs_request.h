@@ -19,6 +19,7 @@ typedef struct {
     const char *token;               /* taken out of the request, or NULL */
     int token_looked_for;
     int token_from_cookie;
+    int handed_over;        /* httpd has to let go of the connection */
     rs_jwt_t *jwt;          /* verified, or NULL */
     const char *error_code; /* set: the response is an error of ours, in JSON */
     const char *error_message;

@@ -1,61 +1,75 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * A request for a stream, up to the moment at which the engine has it. What is wrong with the
- * request gets its honest status. What is wrong with us for now (Redis down, too many streams, a
- * restart) gets 200, a `retry:` and an `error` event: EventSource gives up for ever on any other
- * status, and comes back after this one. The worker.
+ * request gets its honest status; what is wrong with us for now is for rs_refusal.c. The worker.
  */
 #include "../conf/rs_httpd.h"
 
-#include "../base/rs_buf.h"
-#include "../proto/rs_sse.h"
 #include "rs_child.h"
+#include "rs_cors.h"
 #include "rs_error.h"
 #include "rs_handoff.h"
 #include "rs_identity.h"
 #include "rs_pump.h"
+#include "rs_pumps.h"
+#include "rs_refusal.h"
 #include "rs_request.h"
 #include "rs_sse_handler.h"
 
 /* How long a request that comes while the child starts waits for the first words of Redis. */
 #define START_LIMIT apr_time_from_sec(2)
 
-static void set_headers(request_rec *r)
+void rs_sse_headers(request_rec *r)
 {
+    /* Nothing may be framed: what follows the headers is the stream itself. */
+    r->connection->keepalive = AP_CONN_CLOSE;
     ap_set_content_type(r, "text/event-stream");
     apr_table_setn(r->headers_out, "Cache-Control", "no-cache, no-transform");
     apr_table_setn(r->headers_out, "X-Accel-Buffering", "no");
+    apr_table_setn(r->headers_out, "Incremental", "?1"); /* RFC 10036 */
     apr_table_setn(r->subprocess_env, "no-gzip", "1");
     apr_table_setn(r->subprocess_env, "no-brotli", "1");
 }
 
-/* Temporary trouble. */
-static int come_back(request_rec *r, const char *code, const char *error)
+/* The endpoint's streams for a tenant. A consumer group on a stream of one tenant is that tenant's,
+ * whatever its name: others neither join nor move it. Who has nothing here is sent nothing, and
+ * needs no group for that. */
+static void choose_streams(rs_profile_t *wanted, const rs_dir_conf_t *conf,
+                           const rs_server_conf_t *server, const char *tenant)
 {
-    const rs_dir_conf_t *conf = rs_conf_dir(r);
-    rs_buf_t b = RS_BUF_INIT;
+    apr_uint64_t others = 0;
+    int i;
 
-    set_headers(r);
-    r->connection->keepalive = AP_CONN_CLOSE;
-    rs_sse_error(&b, conf->profile, code, "Stream failed", error, conf->retry);
-    if (rs_buf_ok(&b)) {
-        ap_rwrite(b.data, (int)b.len, r);
+    for (i = 0; i < conf->subscribe->nelts; i++) {
+        const rs_stream_conf_t *stream =
+            rs_conf_stream(server, APR_ARRAY_IDX(conf->subscribe, i, const char *));
+        apr_uint64_t bit = stream ? rs_source_stream_bit(server->source, stream->key) : 0;
+
+        if (bit && wanted->group && stream->tenant_literal
+            && strcmp(stream->tenant_literal, tenant)) {
+            others |= bit;
+        }
+        else {
+            wanted->streams |= bit;
+        }
     }
-    rs_buf_free(&b);
-    return OK;
+    if (!wanted->streams) {
+        wanted->streams = others;
+        wanted->group = NULL;
+        wanted->shared = 0;
+    }
 }
 
-static const rs_profile_t *profile(request_rec *r, rs_server_conf_t *server)
+static const rs_profile_t *profile(request_rec *r, rs_server_conf_t *server, const char *tenant)
 {
     const rs_dir_conf_t *conf = rs_conf_dir(r);
     rs_profile_t wanted;
-    int i;
 
     memset(&wanted, 0, sizeof(wanted));
     wanted.name = conf->profile;
     wanted.source = server->source;
     wanted.heartbeat = conf->heartbeat;
-    wanted.heartbeat_comment = conf->heartbeat_style == RS_HEARTBEAT_COMMENT;
+    wanted.heartbeat_style = conf->heartbeat_style;
     wanted.retry = conf->retry;
     wanted.user_only = conf->user_only;
     wanted.start_last = conf->start_last;
@@ -66,12 +80,7 @@ static const rs_profile_t *profile(request_rec *r, rs_server_conf_t *server)
     wanted.max_deliveries = conf->max_deliveries;
     wanted.slow_disconnect = conf->slow_disconnect;
     wanted.stall = conf->stall;
-    for (i = 0; i < conf->subscribe->nelts; i++) {
-        const rs_stream_conf_t *stream =
-            rs_conf_stream(server, APR_ARRAY_IDX(conf->subscribe, i, const char *));
-
-        wanted.streams |= stream ? rs_source_stream_bit(server->source, stream->key) : 0;
-    }
+    choose_streams(&wanted, conf, server, tenant);
     if (conf->events) {
         wanted.npatterns = conf->events->nelts;
         wanted.patterns = (const char *const *)conf->events->elts;
@@ -79,26 +88,41 @@ static const rs_profile_t *profile(request_rec *r, rs_server_conf_t *server)
     return wanted.streams ? rs_profile_intern(&rs_child_engine()->profiles, &wanted) : NULL;
 }
 
+/* Whether "NAME=..." is one of the names that clients have for it: last_event_id, lastEventId
+ * (event-source-polyfill, reconnecting-eventsource), lastEventID, Last-Event-ID. */
+static int brings_cursor(const char *arg)
+{
+    const char *rest = "lasteventid";
+
+    for (; *arg != '='; arg++) {
+        if (*arg == '_' || *arg == '-') {
+            continue;
+        }
+        if (!*rest || apr_tolower(*arg) != *rest++) {
+            return 0;
+        }
+    }
+    return !*rest;
+}
+
 /* Where the client says it is: the header that EventSource sends when it comes back, or a query
- * parameter, which is all that a first connect can have. A longer one than any of ours is as
+ * parameter, which is all that a first connect can have, and all that some clients ever have. These
+ * append it to the URL they were given, so the last one counts. A longer one than any of ours is as
  * unknown as a malformed one. */
 static const char *brought_cursor(request_rec *r)
 {
-    static const char name[] = "last_event_id=";
     const char *cursor = apr_table_get(r->headers_in, "Last-Event-ID");
-    const char *arg = cursor && *cursor ? NULL : r->args;
+    char *arg, *last;
 
-    while (arg && *arg) {
-        const char *end = strchr(arg, '&');
-        apr_size_t len = end ? (apr_size_t)(end - arg) : strlen(arg);
+    if ((!cursor || !*cursor) && r->args) {
+        for (arg = apr_strtok(apr_pstrdup(r->pool, r->args), "&", &last); arg;
+             arg = apr_strtok(NULL, "&", &last)) {
+            char *value = strchr(arg, '=');
 
-        if (len > sizeof(name) - 1 && !strncmp(arg, name, sizeof(name) - 1)) {
-            char *value = apr_pstrmemdup(r->pool, arg + sizeof(name) - 1, len - (sizeof(name) - 1));
-
-            cursor = ap_unescape_urlencoded(value) == OK ? value : "?";
-            break;
+            if (value && value[1] && brings_cursor(arg)) {
+                cursor = ap_unescape_urlencoded(value + 1) == OK ? value + 1 : "?";
+            }
         }
-        arg = end ? end + 1 : NULL;
     }
     if (!cursor) {
         return "";
@@ -106,32 +130,84 @@ static const char *brought_cursor(request_rec *r)
     return strlen(cursor) < RS_CURSOR_LEN ? cursor : "?";
 }
 
-/* A place in the engine and, if the connection has to stay, one for a pump. */
-static const char *reserve(rs_engine_t *engine, int handoff)
+/* On request, what became of the stream, as a comment that curl shows and no page sees. */
+static void explain(request_rec *r, const char *obstacle)
 {
-    if (!rs_engine_reserve(engine)) {
-        return rs_engine_draining(engine) ? "draining" : "over_limit";
+    if (rs_conf_dir(r)->handoff == RS_HANDOFF_EXPLAIN) {
+        ap_rputs(obstacle ? apr_pstrcat(r->pool, ": keeps a worker: ", obstacle, "\n", NULL)
+                          : ": handed over\n",
+                 r);
+        ap_rflush(r);
     }
-    if (!handoff && !rs_child_pump_reserve()) {
-        rs_engine_unreserve(engine);
-        return "over_limit";
-    }
-    return NULL;
 }
 
-static int open_stream(request_rec *r, rs_client_params_t *params, int handoff)
+/* There is a place in the engine. Which filters stay is seen when the headers have gone through all
+ * of them: those that are not for this response have left by then. */
+static int open_stream(request_rec *r, rs_client_params_t *params)
 {
-    set_headers(r);
-    /* Nothing may be framed: what follows the headers is the stream itself. */
-    r->connection->keepalive = AP_CONN_CLOSE;
+    const char *obstacle;
+    rs_pump_place_t place;
+    rs_refusal_t refused;
+
+    rs_sse_headers(r);
     if (ap_rflush(r) < 0 || r->connection->aborted) {
         rs_engine_unreserve(rs_child_engine());
-        if (!handoff) {
-            rs_child_pump_unreserve();
-        }
         return OK;
     }
-    return handoff ? rs_handoff(r, params) : rs_pump(r, params);
+    obstacle = rs_handoff_obstacle(r);
+    if (!obstacle) {
+        explain(r, NULL);
+        return rs_handoff(r, params);
+    }
+    refused = rs_pumps_enter(&place, r, obstacle);
+    if (refused != RS_REFUSED_MAX) {
+        rs_engine_unreserve(rs_child_engine());
+        return rs_refuse(r, refused);
+    }
+    explain(r, obstacle);
+    rs_pump(r, params, place.fd);
+    rs_pumps_leave(&place, r);
+    return OK;
+}
+
+/* A browser sends a request over the HTTP/2 connection of another host if its certificate covers
+ * both, and httpd takes it, whatever Protocols of this host says. After a 421 (RFC 9110, 15.5.20)
+ * the browser opens a connection of this host's own. */
+static int at_home(request_rec *r)
+{
+    return r->proto_num < HTTP_VERSION(2, 0)
+           || ap_is_allowed_protocol(r->connection, r, r->server, "h2")
+           || ap_is_allowed_protocol(r->connection, r, r->server, "h2c");
+}
+
+/* OK, or why the request is refused for good. */
+static int check_request(request_rec *r, rs_identity_t *id)
+{
+    const rs_dir_conf_t *conf = rs_conf_dir(r);
+    int status;
+
+    if (r->method_number != M_GET) {
+        return rs_http_method_error(r, "GET");
+    }
+    if (!at_home(r)) {
+        return rs_http_error(r, HTTP_MISDIRECTED_REQUEST, "misdirected",
+                             "streams of this host are not for HTTP/2: use another connection");
+    }
+    if (!conf->subscribe || !conf->profile) {
+        return rs_http_error(r, HTTP_SERVICE_UNAVAILABLE, "unavailable",
+                             "this endpoint is not configured completely");
+    }
+    status = rs_identity(r, id);
+    if (status != OK) {
+        return status;
+    }
+    /* To read these streams is to take from them. */
+    if ((conf->shared || conf->start_group) && rs_cors_is_foreign(r)) {
+        return rs_http_error(r, HTTP_FORBIDDEN, "origin",
+                             "pages of other hosts may not use this endpoint, and a browser has to "
+                             "say where it comes from (RaglineOrigins)");
+    }
+    return OK;
 }
 
 int rs_sse_handler(request_rec *r)
@@ -140,22 +216,13 @@ int rs_sse_handler(request_rec *r)
     rs_engine_t *engine = rs_child_engine();
     rs_client_params_t params;
     rs_identity_t id;
-    const char *refused;
-    int status, handoff;
+    int status = check_request(r, &id);
 
-    if (r->method_number != M_GET) {
-        return rs_http_method_error(r, "GET");
-    }
-    if (!rs_conf_dir(r)->subscribe || !rs_conf_dir(r)->profile) {
-        return rs_http_error(r, HTTP_SERVICE_UNAVAILABLE, "unavailable",
-                             "this endpoint is not configured completely");
-    }
-    status = rs_identity(r, &id);
     if (status != OK) {
         return status;
     }
     if (r->header_only) {
-        set_headers(r);
+        rs_sse_headers(r);
         return OK;
     }
     status = ap_discard_request_body(r);
@@ -164,22 +231,20 @@ int rs_sse_handler(request_rec *r)
     }
     if (!engine || !server->source) {
         /* Of this child only: the next connection may get another one. */
-        return come_back(r, "unavailable", "streams are not available here at the moment");
+        return rs_refuse(r, RS_REFUSED_UNAVAILABLE);
     }
     memset(&params, 0, sizeof(params));
-    params.profile = profile(r, server);
+    params.profile = profile(r, server, id.tenant);
     if (!params.profile) {
         return rs_http_error(r, HTTP_SERVICE_UNAVAILABLE, "unavailable",
                              "this endpoint has no streams");
     }
     if (!rs_source_wait(server->source, START_LIMIT) && !rs_engine_draining(engine)) {
-        return come_back(r, "redis_unavailable", "events cannot be read at the moment");
+        return rs_refuse(r, RS_REFUSED_REDIS);
     }
-    handoff = rs_handoff_possible(r);
-    refused = reserve(engine, handoff);
-    if (refused) {
-        return come_back(
-            r, refused, *refused == 'd' ? "the server is restarting" : "too many streams are open");
+    if (!rs_engine_reserve(engine)) {
+        return rs_refuse(r,
+                         rs_engine_draining(engine) ? RS_REFUSED_DRAINING : RS_REFUSED_CONNECTIONS);
     }
     params.transport = &rs_transport_socket;
     params.tenant = id.tenant;
@@ -188,5 +253,5 @@ int rs_sse_handler(request_rec *r)
     params.user_json = id.user_json;
     params.expires = id.expires;
     params.cursor = brought_cursor(r);
-    return open_stream(r, &params, handoff);
+    return open_stream(r, &params);
 }

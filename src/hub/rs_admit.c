@@ -48,6 +48,7 @@ void rs_hub_attach(rs_hub_t *hub, rs_client_t *client)
 
 void rs_hub_refuse(rs_hub_t *hub, rs_client_t *client)
 {
+    RS_STAT_ADD(rs_hub_engine(hub)->stats->refused[RS_REFUSED_REDIS], 1);
     client->refused = "redis_unavailable";
     rs_hub_attach(hub, client);
 }

@@ -20,6 +20,7 @@ typedef struct {
     size_t max_message; /* bytes */
     int max_connections;
     apr_interval_time_t drain;
+    void (*every_second)(void); /* the hub's thread; NULL: nothing */
 } rs_engine_conf_t;
 
 /* What of it is public to the engine's own files. */
@@ -74,6 +75,13 @@ void rs_engine_drain(rs_engine_t *engine, int graceful);
 /* How long streams may take to end: RaglineDrain, at least as long as a closing one lingers. */
 apr_interval_time_t rs_engine_drain_limit(const rs_engine_t *engine);
 #define RS_ENGINE_HARD_STOP apr_time_from_sec(2)
+
+/* That of the stop which was said by rs_engine_drain(). */
+static inline apr_interval_time_t rs_engine_end_limit(rs_engine_t *engine)
+{
+    return __atomic_load_n(&engine->graceful, __ATOMIC_ACQUIRE) ? rs_engine_drain_limit(engine)
+                                                                : RS_ENGINE_HARD_STOP;
+}
 
 /* Ends all streams and threads: within RaglineDrain, or two seconds when the stop is not graceful.
  * Threads that do not end by then are left (APR_TIMEUP) and must not find their memory gone. */

@@ -4,11 +4,11 @@
  * tenant. The hub's thread.
  */
 #include <hiredis/hiredis.h>
-#include <jansson.h>
 #include <string.h>
 
 #include <apr_strings.h>
 
+#include "../base/rs_json.h"
 #include "../base/rs_name.h"
 #include "../proto/rs_sse.h"
 #include "rs_entry.h"
@@ -57,28 +57,33 @@ static int take_fields(rs_entry_t *e, const rs_stream_t *stream, const redisRepl
 /* The seeds' writers leave the entry's own field out and name the tenant in the payload. */
 static void tenant_from_payload(rs_entry_t *e)
 {
-    json_t *payload, *tenant;
+    rs_json_t payload = {e->data.data, e->data.data + e->data.len}, name, value, tenant;
+    apr_ssize_t len = -1;
+    apr_int64_t n;
+    int found = 0;
 
-    if (!e->data.data || e->data.len == 0 || e->data.data[0] != '{') {
+    if (!e->data.data || !rs_json_is_good(&payload, payload, RS_JSON_DEPTH_ANY)
+        || rs_json_kind(payload) != '{') {
         return;
     }
-    payload = json_loadb(e->data.data, e->data.len, JSON_REJECT_DUPLICATES, NULL);
-    tenant = json_object_get(payload, "tenant_id");
-    if (json_is_integer(tenant)) {
-        e->tenant.len = (size_t)apr_snprintf(e->copy, sizeof(e->copy), "%" APR_INT64_T_FMT,
-                                             (apr_int64_t)json_integer_value(tenant));
-        e->tenant.data = e->copy;
+    payload = rs_json_inside(payload);
+    while (rs_json_member(&payload, &name, &value)) {
+        if (rs_json_is(name, "tenant_id", 9)) {
+            tenant = value;
+            found++;
+        }
     }
-    else if (json_is_string(tenant) && json_string_length(tenant) <= RS_NAME_MAX) {
-        e->tenant.len = json_string_length(tenant);
-        memcpy(e->copy, json_string_value(tenant), e->tenant.len);
-        e->tenant.data = e->copy;
+    if (!found) {
+        return;
     }
-    else if (tenant) {
-        e->tenant.data = ""; /* there, and nothing that could be a tenant */
-        e->tenant.len = 0;
+    if (found == 1 && rs_json_integer(&n, tenant)) {
+        len = apr_snprintf(e->copy, sizeof(e->copy), "%" APR_INT64_T_FMT, n);
     }
-    json_decref(payload);
+    else if (found == 1) {
+        len = rs_json_copy(e->copy, RS_NAME_MAX, tenant);
+    }
+    e->tenant.data = e->copy;
+    e->tenant.len = len < 0 ? 0 : (size_t)len; /* there, and nothing that could be a tenant */
 }
 
 /* Whose it is. An own key is its tenant's; there an entry may leave the tenant out, but not name

@@ -272,6 +272,9 @@ static void sweep(rs_hub_t *hub, apr_time_t now)
             forget(hub, topic);
         }
     }
+    if (hub->engine->conf.every_second) {
+        hub->engine->conf.every_second();
+    }
     hub->next_sweep = now + SWEEP;
     if (now >= hub->next_give_back) {
         rs_memory_give_back();
@@ -343,12 +346,11 @@ void rs_hub_wake(rs_hub_t *hub) { rs_poll_wake(hub->poll); }
 static void start_drain(rs_hub_t *hub)
 {
     rs_engine_t *engine = hub->engine;
-    int i, graceful = __atomic_load_n(&engine->graceful, __ATOMIC_ACQUIRE);
+    int i;
 
     hub->draining = 1;
     for (i = 0; i < engine->conf.streamers; i++) {
-        rs_streamer_drain(engine->streamers[i], engine->conf.drain,
-                          graceful ? rs_engine_drain_limit(engine) : RS_ENGINE_HARD_STOP);
+        rs_streamer_drain(engine->streamers[i], engine->conf.drain, rs_engine_end_limit(engine));
     }
 }
 

@@ -72,9 +72,9 @@ typedef struct {
 } rs_verdict_t;
 
 /* For a reader that has everything up to `id`. came: it came with that, or was there before
- * something was lost; otherwise its id is of what is there now, whatever ids that has. start: nothing after this is missing in memory.
- * history: what Redis said in answer to a question about this reader, or NULL. Removing single
- * entries (XDEL) is no gap. */
+ * something was lost; otherwise its id is of what is there now, whatever ids that has. start:
+ * nothing after this is missing in memory. history: what Redis said in answer to a question about
+ * this reader, or NULL. Removing single entries (XDEL) is no gap. */
 rs_verdict_t rs_known_judge(const rs_known_t *known, rs_id_t start, rs_id_t id, int came,
                             const rs_history_t *history);
 

@@ -10,6 +10,7 @@
 #include <apr_strings.h>
 
 #include "../base/rs_clock.h"
+#include "../proto/rs_own_keys.h"
 #include "rs_lane_int.h"
 #include "rs_lane_script.h"
 #include "rs_profile.h"
@@ -125,8 +126,7 @@ static void ask_bury(rs_lane_t *lane, const rs_delivery_t *d)
                           share->tenant.name,
                           now};
 
-    apr_snprintf(dlq, sizeof(dlq), "ragline:dlq:%s",
-                 share->source->streams[lane->key->stream].name);
+    apr_snprintf(dlq, sizeof(dlq), RS_OWN_DLQ "%s", share->source->streams[lane->key->stream].name);
     rs_clock_iso(now, apr_time_now());
     ask(lane, RS_STEP_BURY, 1, RS_ARRAY_LEN(argv), argv);
 }

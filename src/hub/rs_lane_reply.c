@@ -8,6 +8,7 @@
 
 #include "../base/rs_clock.h"
 #include "../base/rs_log.h"
+#include "../proto/rs_own_keys.h"
 #include "../redis/rs_stream_reply.h"
 #include "rs_entry.h"
 #include "rs_lane_int.h"
@@ -347,7 +348,7 @@ static void on_buried(rs_lane_t *lane, rs_delivery_t *d, const redisReply *reply
             rs_log(
                 RS_LOG_WARNING, 0,
                 RSLOGNO(2022) "%s: %s, entry %s could not be delivered in %d attempts and is now "
-                              "in ragline:dlq:%s; further ones of this stream are only counted",
+                              "in " RS_OWN_DLQ "%s; further ones of this stream are only counted",
                 lane->share->source->url->label, lane->key->name, id, d->count, stream->name);
         }
     }

@@ -28,6 +28,10 @@
  * once, which would hit those that are only slow. */
 #define STUCK apr_time_from_sec(10)
 
+/* A client whose token has expired comes back after so long at least: until then its page can get a
+ * new one. EventSource would never come back after a 401. */
+#define RENEWAL apr_time_from_sec(10)
+
 /* --- the end of a client --- */
 
 /* The client is closed now and given to the hub at the end of the turn: the poller may have
@@ -186,7 +190,7 @@ static int heartbeat(rs_streamer_t *s, rs_client_t *client, const rs_cursor_t *p
 
     rs_buf_clear(&s->buf);
     rs_sse_heartbeat(&s->buf, &who, client->member ? NULL : rs_cursor_text(pos, id), apr_time_now(),
-                     client->profile->heartbeat_comment);
+                     client->profile->heartbeat_style);
     return rs_life_send(s, client);
 }
 
@@ -222,7 +226,7 @@ void rs_life_deadline(rs_streamer_t *s, rs_client_t *client)
     }
     else if (client->expires && s->now >= client->expires) {
         end(s, client, "token_expired", "Stream ended", "the token has expired",
-            client->profile->retry);
+            client->profile->retry > RENEWAL ? client->profile->retry : RENEWAL);
         return;
     }
     else if (client->state == RS_LIVE) {

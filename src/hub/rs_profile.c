@@ -32,7 +32,7 @@ static int same(const rs_profile_t *a, const rs_profile_t *b)
     int i;
 
     if (a->source != b->source || a->streams != b->streams || a->heartbeat != b->heartbeat
-        || a->heartbeat_comment != b->heartbeat_comment || a->retry != b->retry
+        || a->heartbeat_style != b->heartbeat_style || a->retry != b->retry
         || a->user_only != b->user_only || a->start_last != b->start_last
         || a->replay_limit != b->replay_limit || a->npatterns != b->npatterns
         || a->slow_disconnect != b->slow_disconnect || a->stall != b->stall

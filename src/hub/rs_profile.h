@@ -16,7 +16,7 @@ struct rs_profile_t {
     rs_source_t *source;
     apr_uint64_t streams;          /* a bit for each stream of the source */
     apr_interval_time_t heartbeat; /* 0: none */
-    int heartbeat_comment;
+    int heartbeat_style;           /* RS_HEARTBEAT_EVENT, ... */
     apr_interval_time_t retry;
     int user_only;
     int start_last;    /* without a cursor: the newest so many; 0: only new ones */

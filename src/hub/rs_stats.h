@@ -14,6 +14,8 @@
 #define RS_STATS_LABEL 160
 #define RS_STATS_URL 512    /* longer ones, of many sentinels, are cut */
 #define RS_STATS_MASTER 264 /* HOST:PORT */
+#define RS_STATS_CAUSES 16  /* why streams keep a worker; the last one is for all others */
+#define RS_STATS_CAUSE 64
 
 /* Why an entry reached nobody. The names, for people, are in rs_skip_names[]. */
 typedef enum {
@@ -28,6 +30,18 @@ typedef enum {
 } rs_skip_t;
 
 extern const char *const rs_skip_names[RS_SKIP_MAX];
+
+/* Why a client was told to come again later. The names, for people, are in obs/rs_board.c. */
+typedef enum {
+    RS_REFUSED_CONNECTIONS, /* RaglineMaxConnections */
+    RS_REFUSED_PUMPS,       /* RaglineMaxPumps */
+    RS_REFUSED_CHILD,       /* this child has no more workers for streams, others have */
+    RS_REFUSED_HTTP2,       /* the connection carries a stream already */
+    RS_REFUSED_REDIS,       /* Redis cannot be read */
+    RS_REFUSED_UNAVAILABLE, /* this child has no engine */
+    RS_REFUSED_DRAINING,
+    RS_REFUSED_MAX
+} rs_refusal_t;
 
 typedef struct {
     char name[RS_NAME_MAX + 1]; /* as RaglineStream calls it */
@@ -54,13 +68,24 @@ typedef struct {
     char masters[2][RS_STATS_MASTER];
 } rs_source_stats_t;
 
+/* Streams that keep a worker, by what keeps them there. */
+typedef struct {
+    char cause[RS_STATS_CAUSE];
+    apr_uint64_t open;
+    apr_uint64_t total;
+} rs_pump_stats_t;
+
 typedef struct {
     apr_uint64_t accepted;    /* connections taken over */
     apr_uint64_t connections; /* open now */
     apr_uint64_t fetches;     /* a reader was behind what is kept and got it from Redis */
+    apr_uint64_t pumps;       /* streams that keep a worker now */
+    apr_uint64_t refused[RS_REFUSED_MAX];
     apr_uint32_t draining;
+    apr_uint32_t npumped;
     apr_uint32_t nsources;
     apr_uint32_t nstreams;
+    rs_pump_stats_t pumped[RS_STATS_CAUSES];
     rs_source_stats_t sources[RS_STATS_SOURCES];
     rs_stream_stats_t streams[RS_STATS_STREAMS];
 } rs_stats_t;

@@ -11,7 +11,15 @@
 
 /* The board outlives a restart, and with it the module's file may have changed: another layout is
  * another board. */
-#define LAYOUT 4
+#define LAYOUT 5
+
+const char *const rs_refusal_names[RS_REFUSED_MAX] = {
+    "max_connections",   "max_pumps",   "full_child", "http2_connection",
+    "redis_unavailable", "unavailable", "draining",
+};
+
+/* Redis servers of which it is kept what was logged of them once. */
+#define TOLD 64
 
 typedef struct {
     pid_t pid; /* atomic: 0 when the place is free */
@@ -19,6 +27,7 @@ typedef struct {
 } place_t;
 
 typedef struct {
+    apr_uint32_t *told; /* atomics, TOLD of them */
     place_t *places;
     int n;
 } board_t;
@@ -37,20 +46,24 @@ apr_status_t rs_board_open(server_rec *s)
     apr_pool_userdata_get(&kept, key, p);
     if (kept) {
         board = kept;
+        memset(board->told, 0, TOLD * sizeof(*board->told));
         return APR_SUCCESS;
     }
     ap_mpm_query(AP_MPMQ_HARD_LIMIT_DAEMONS, &daemons);
     board = apr_pcalloc(p, sizeof(*board));
     /* Twice: during a restart old and new children live side by side. */
     board->n = daemons > 0 ? daemons * 2 : 2;
-    rv = apr_shm_create(&shm, (apr_size_t)board->n * sizeof(place_t), NULL, p);
+    rv = apr_shm_create(&shm, (apr_size_t)board->n * sizeof(place_t) + TOLD * sizeof(*board->told),
+                        NULL, p);
     if (rv != APR_SUCCESS) {
         ap_log_error(APLOG_MARK, APLOG_EMERG, rv, s, "RS0901: no shared memory for %d children",
                      board->n);
         return rv;
     }
     board->places = apr_shm_baseaddr_get(shm);
+    board->told = (apr_uint32_t *)(board->places + board->n);
     memset(board->places, 0, (apr_size_t)board->n * sizeof(place_t));
+    memset(board->told, 0, TOLD * sizeof(*board->told));
     return apr_pool_userdata_set(board, key, apr_pool_cleanup_null, p);
 }
 
@@ -70,6 +83,8 @@ rs_stats_t *rs_board_claim(void)
     }
     return &nowhere;
 }
+
+apr_uint32_t *rs_board_told(int nth) { return board && nth < TOLD ? &board->told[nth] : NULL; }
 
 void rs_board_child_status(server_rec *s, pid_t pid, ap_generation_t generation, int slot,
                            mpm_child_status status)

@@ -11,11 +11,17 @@
 
 #include "../hub/rs_stats.h"
 
+extern const char *const rs_refusal_names[RS_REFUSED_MAX];
+
 /* post_config. Made once, kept over restarts. */
 apr_status_t rs_board_open(server_rec *s);
 
 /* child_init: this child's place, zeroed. If there is none left, memory that nobody else sees. */
 rs_stats_t *rs_board_claim(void);
+
+/* Bits of what was logged since the start of the nth Redis, by any child. NULL: for so many there
+ * is no room. */
+apr_uint32_t *rs_board_told(int nth);
 
 /* child_status hook, parent: a child that is gone gives its place back. */
 void rs_board_child_status(server_rec *s, pid_t pid, ap_generation_t generation, int slot,

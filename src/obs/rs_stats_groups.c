@@ -107,8 +107,7 @@ static void add_position(json_t *item, const redisReply *position, const redisRe
 
 /* --- RaglineDelivery shared --- */
 
-/* The value called `name` in a list of names and values, or NULL. */
-static const redisReply *value_of(const redisReply *list, const char *name, int type)
+const redisReply *rs_reply_value(const redisReply *list, const char *name, int type)
 {
     size_t i;
 
@@ -135,14 +134,14 @@ static void add_group(json_t *item, const redisReply *groups, const char *name)
     json_object_set_new(item, "pending", json_null());
     for (i = 0; groups->type == REDIS_REPLY_ARRAY && i < groups->elements; i++) {
         group = groups->element[i];
-        is = value_of(group, "name", REDIS_REPLY_STRING);
+        is = rs_reply_value(group, "name", REDIS_REPLY_STRING);
         if (is && !strcmp(is->str, name)) {
-            is = value_of(group, "last-delivered-id", REDIS_REPLY_STRING);
+            is = rs_reply_value(group, "last-delivered-id", REDIS_REPLY_STRING);
             if (is) {
                 json_object_set_new(item, "position", json_stringn(is->str, (size_t)is->len));
             }
-            add_number(item, "lag", value_of(group, "lag", REDIS_REPLY_INTEGER));
-            add_number(item, "pending", value_of(group, "pending", REDIS_REPLY_INTEGER));
+            add_number(item, "lag", rs_reply_value(group, "lag", REDIS_REPLY_INTEGER));
+            add_number(item, "pending", rs_reply_value(group, "pending", REDIS_REPLY_INTEGER));
         }
     }
 }

@@ -4,12 +4,15 @@
  * the child that has read most; what is delivered is the sum. The worker.
  */
 #include "../conf/rs_httpd.h"
+#include <http_main.h>
 #include <jansson.h>
 
 #include "../http/rs_error.h"
 #include "../http/rs_identity.h"
+#include "../http/rs_pumps.h"
 #include "../http/rs_request.h"
 #include "../proto/rs_id.h"
+#include "../redis/rs_redis_hints.h"
 #include "rs_board.h"
 #include "rs_stats_groups.h"
 #include "rs_stats_page.h"
@@ -148,10 +151,68 @@ static void add_states(json_t *sources)
     }
 }
 
-static json_t *collect(void)
+/* Any host with this Redis has the pool that has looked at its settings. */
+static void add_risks(json_t *sources, server_rec *s)
 {
-    json_t *page = json_pack("{s:i,s:i,s:i,s:[],s:[],s:[]}", "connections", 0, "accepted", 0,
-                             "fetches", 0, "children", "redis", "streams");
+    json_t *item, *risks;
+    size_t at;
+    int i;
+
+    for (; s; s = s->next) {
+        const rs_server_conf_t *conf = rs_conf_server(s);
+        unsigned hints = conf->pool ? rs_redis_pool_hints(conf->pool) : 0;
+
+        json_array_foreach(sources, at, item)
+        {
+            if (strcmp(json_string_value(json_object_get(item, "url")), conf->url->label)
+                || json_object_get(item, "risks")) {
+                continue;
+            }
+            risks = json_array();
+            for (i = 0; i < RS_HINTS; i++) {
+                if (hints >> i & 1) {
+                    json_array_append_new(risks, json_string(rs_redis_hint_setting(i)));
+                }
+            }
+            json_object_set_new(item, "risks", risks);
+        }
+    }
+}
+
+/* Streams that keep a worker. */
+static void add_pumps(json_t *pumps, const rs_stats_t *stats)
+{
+    json_t *by = json_object_get(pumps, "by_cause");
+    apr_uint32_t i, n = __atomic_load_n(&stats->npumped, __ATOMIC_ACQUIRE);
+
+    add(pumps, "open", RS_STAT_GET(stats->pumps));
+    for (i = 0; i < n && i < RS_STATS_CAUSES; i++) {
+        const char *cause = stats->pumped[i].cause;
+        json_t *item = json_object_get(by, cause);
+
+        if (!item) {
+            item = json_object();
+            json_object_set_new(by, cause, item);
+        }
+        add(item, "open", RS_STAT_GET(stats->pumped[i].open));
+        add(item, "opened", RS_STAT_GET(stats->pumped[i].total));
+    }
+}
+
+static void add_refusals(json_t *refused, const rs_stats_t *stats)
+{
+    int i;
+
+    for (i = 0; i < RS_REFUSED_MAX; i++) {
+        add(refused, rs_refusal_names[i], RS_STAT_GET(stats->refused[i]));
+    }
+}
+
+static json_t *collect(int max_pumps)
+{
+    json_t *page = json_pack("{s:i,s:i,s:i,s:{},s:{s:i,s:i,s:{}},s:[],s:[],s:[]}", "connections", 0,
+                             "accepted", 0, "fetches", 0, "refused", "pumps", "open", 0, "limit",
+                             max_pumps, "by_cause", "children", "redis", "streams");
     const rs_stats_t *stats;
     apr_uint32_t i, n;
     int place = 0;
@@ -163,6 +224,8 @@ static json_t *collect(void)
         add(page, "connections", RS_STAT_GET(stats->connections));
         add(page, "accepted", RS_STAT_GET(stats->accepted));
         add(page, "fetches", RS_STAT_GET(stats->fetches));
+        add_refusals(json_object_get(page, "refused"), stats);
+        add_pumps(json_object_get(page, "pumps"), stats);
         json_array_append_new(json_object_get(page, "children"),
                               json_pack("{s:I,s:I,s:b}", "pid", (json_int_t)pid, "connections",
                                         (json_int_t)RS_STAT_GET(stats->connections), "draining",
@@ -190,7 +253,8 @@ int rs_stats_page(request_rec *r)
     if (r->method_number != M_GET) {
         return rs_http_method_error(r, "GET");
     }
-    page = collect();
+    page = collect(rs_pumps_limits()->all);
+    add_risks(json_object_get(page, "redis"), ap_server_conf);
     tenant = rs_identity_tenant(r);
     if (tenant) {
         json_object_set_new(page, "groups", rs_stats_groups(r, tenant));

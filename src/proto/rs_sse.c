@@ -152,14 +152,13 @@ void rs_sse_reset_shared(rs_buf_t *b, const char *id, size_t id_len, const char 
 }
 
 void rs_sse_heartbeat(rs_buf_t *b, const rs_sse_who_t *who, const char *id, apr_time_t wall,
-                      int comment)
+                      int style)
 {
-    if (comment) {
+    if (style != RS_HEARTBEAT_EVENT) {
         rs_buf_puts(b, ": heartbeat\n");
-        if (id) {
-            rs_buf_printf(b, "id: %s\n", id);
+        if (id && style == RS_HEARTBEAT_ID) {
+            rs_buf_printf(b, "id: %s\n\n", id);
         }
-        rs_buf_puts(b, "\n");
         return;
     }
     about(b, "heartbeat", who, id);

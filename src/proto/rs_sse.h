@@ -41,9 +41,13 @@ void rs_sse_reset(rs_buf_t *b, const rs_sse_who_t *who, const char *id, const ch
 void rs_sse_reset_shared(rs_buf_t *b, const char *id, size_t id_len, const char *reason,
                          size_t *head, size_t *tail);
 
+/* An event; a comment line alone, without the empty line, which several clients take for the end of
+ * an event whatever came before; or that line and the position. */
+enum { RS_HEARTBEAT_EVENT = 0, RS_HEARTBEAT_COMMENT, RS_HEARTBEAT_ID };
+
 /* id NULL: the reader has no position. */
 void rs_sse_heartbeat(rs_buf_t *b, const rs_sse_who_t *who, const char *id, apr_time_t wall,
-                      int comment);
+                      int style);
 
 /* The `error` event, preceded by `retry:` when retry is not negative. */
 void rs_sse_error(rs_buf_t *b, const char *profile, const char *code, const char *message,

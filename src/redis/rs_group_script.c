@@ -6,6 +6,7 @@
 
 #include <apr_strings.h>
 
+#include "../proto/rs_own_keys.h"
 #include "rs_group_script.h"
 
 const char rs_group_script[] =
@@ -82,7 +83,7 @@ const char rs_group_script[] =
 
 const char *rs_group_hash(char out[RS_GROUP_HASH_LEN], const char *key)
 {
-    apr_snprintf(out, RS_GROUP_HASH_LEN, "ragline:groups:{%s}", key);
+    apr_snprintf(out, RS_GROUP_HASH_LEN, RS_OWN_GROUPS "{%s}", key);
     return out;
 }
 

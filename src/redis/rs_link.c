@@ -14,7 +14,8 @@
  * With sentinels, everything the owner sends has ROLE in front of it, and its replies are given to
  * the owner only if the server says that it is the master. So a server that was demoted is left at
  * the next command, whether it closes connections then or not, and nothing is read from a
- * replica, which may hold less than was read already.
+ * replica, which may hold less than was read already. One that the sentinels have replaced is left
+ * although it still says that it is the master (rs_sentinel.h).
  */
 #include <errno.h>
 #include <poll.h>
@@ -32,6 +33,8 @@
 #define LOGIN_LIMIT apr_time_from_sec(5)
 #define ASK_LIMIT apr_time_from_sec(1)
 #define PROGRESS apr_time_from_sec(5)
+/* A master that is none any more in the sentinels' words is left after this at most. */
+#define WORD_LIMIT apr_time_from_msec(100)
 #define BACKOFF_MIN apr_time_from_msec(50)
 #define BACKOFF_MAX apr_time_from_sec(1)
 #define NEVER ((apr_time_t)0x7fffffffffffffffLL)
@@ -100,7 +103,8 @@ void rs_link_fail(rs_link_t *l, const char *why)
     }
     l->nth += l->state != READY;
     why = blame(text, sizeof(text), l, why);
-    if (l->url->master) {
+    /* Not the one whose new word it is that ends this connection. */
+    if (l->url->master && (l->state == ASK || rs_sentinel_is_current(l->url, &l->target))) {
         rs_sentinel_failed(l->url, l->sentinel);
     }
     if (l->state == ASK && ++l->silent < l->url->nsentinels) {
@@ -312,6 +316,7 @@ static void on_answer(rs_link_t *l, const redisReply *reply)
         rs_link_fail(l, problem);
         return;
     }
+    rs_sentinel_heard(l->url, &l->target);
     disconnect(l);
     l->state = FOUND;
     l->deadline = 0;
@@ -447,7 +452,11 @@ apr_time_t rs_link_turn(rs_link_t *l, apr_time_t now)
                                                 : "it does not answer");
         }
     }
-    return l->deadline;
+    if (l->state == READY && !rs_sentinel_is_current(l->url, &l->target)) {
+        rs_link_fail(l, "the sentinels name another master");
+    }
+    return l->url->master && l->state == READY && l->deadline > now + WORD_LIMIT ? now + WORD_LIMIT
+                                                                                 : l->deadline;
 }
 
 static apr_status_t cleanup(void *data)

@@ -2,8 +2,9 @@
  *
  * A connection to Redis that never blocks: connects, logs in, sends what is appended, gives back
  * replies in their order, and comes back by itself when it breaks (50 ms, doubling to 1 s, with
- * jitter). With sentinels it asks them each time where the master is, and passes on replies of
- * a master only. One thread drives it from its poller; callbacks come from rs_link_io() and
+ * jitter). With sentinels it asks them each time where the master is, passes on replies of a master
+ * only, and leaves one whose successor somebody in this process has heard of (rs_sentinel.h). One
+ * thread drives it from its poller; callbacks come from rs_link_io() and
  * rs_link_turn(). RESP2 only: hiredis 0.14 ends a connection at the first RESP3 byte.
  */
 #ifndef RS_LINK_H

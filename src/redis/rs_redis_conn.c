@@ -28,6 +28,7 @@
 
 struct rs_redis_conn_t {
     redisContext *c;
+    const char *name;
     const rs_redis_url_t *url;
     const rs_redis_url_t *at; /* `url`, or that of the master which its sentinels named */
     rs_target_t target;
@@ -64,11 +65,14 @@ rs_redis_conn_t *rs_redis_conn_create(const rs_redis_url_t *url, apr_interval_ti
     rs_redis_conn_t *conn = calloc(1, sizeof(*conn));
 
     if (conn) {
+        conn->name = CLIENT_NAME;
         conn->url = conn->at = url;
         conn->timeout = timeout;
     }
     return conn;
 }
+
+void rs_redis_conn_call(rs_redis_conn_t *conn, const char *name) { conn->name = name; }
 
 void rs_redis_conn_close(rs_redis_conn_t *conn)
 {
@@ -94,6 +98,11 @@ const char *rs_redis_conn_why(const rs_redis_conn_t *conn) { return conn->why; }
 apr_time_t rs_redis_conn_used(const rs_redis_conn_t *conn) { return conn->used; }
 
 apr_time_t rs_redis_conn_opened(const rs_redis_conn_t *conn) { return conn->opened; }
+
+int rs_redis_conn_current(const rs_redis_conn_t *conn)
+{
+    return rs_sentinel_is_current(conn->url, &conn->target);
+}
 
 void rs_redis_conn_spoil(rs_redis_conn_t *conn, const char *why) { fail(conn, APR_EGENERAL, why); }
 
@@ -328,7 +337,7 @@ static void overhear(rs_redis_conn_t *conn)
 
 static apr_status_t login(rs_redis_conn_t *conn)
 {
-    int i, n = rs_redis_login_append(conn->c, conn->at, CLIENT_NAME);
+    int i, n = rs_redis_login_append(conn->c, conn->at, conn->name);
     redisReply *reply;
     apr_status_t rv;
 
@@ -367,6 +376,19 @@ static apr_status_t set_flags(rs_redis_conn_t *conn)
     return APR_SUCCESS;
 }
 
+static apr_status_t settle(rs_redis_conn_t *conn)
+{
+    apr_interval_time_t left = rs_sentinel_unsettled(conn->url);
+
+    if (left > conn->timeout) {
+        return fail(conn, APR_EGENERAL, "the master has just changed");
+    }
+    if (left) {
+        apr_sleep(left);
+    }
+    return APR_SUCCESS;
+}
+
 static apr_status_t find_master(rs_redis_conn_t *conn)
 {
     char why[sizeof(conn->why)];
@@ -377,7 +399,7 @@ static apr_status_t find_master(rs_redis_conn_t *conn)
         return fail(conn, rv, why);
     }
     conn->at = &conn->target.url;
-    return APR_SUCCESS;
+    return settle(conn);
 }
 
 /* Sentinels may be wrong for a while. */

@@ -21,6 +21,9 @@ typedef struct rs_redis_conn_t rs_redis_conn_t;
  * `timeout` is for connecting, for logging in, and for each command or pipeline. */
 rs_redis_conn_t *rs_redis_conn_create(const rs_redis_url_t *url, apr_interval_time_t timeout);
 
+/* Its name in CLIENT LIST, where it is not "ragline-cmd"; constant. */
+void rs_redis_conn_call(rs_redis_conn_t *conn, const char *name);
+
 /* Connects and logs in; with sentinels, to the server that they name and that says itself that it
  * is the master, within twice `timeout` more. On failure the reason is in rs_redis_conn_why(). */
 apr_status_t rs_redis_conn_open(rs_redis_conn_t *conn);
@@ -52,6 +55,9 @@ apr_status_t rs_redis_conn_command(rs_redis_conn_t *conn, struct redisReply **re
 
 /* When it last was sent or answered something, by rs_clock_now(). */
 apr_time_t rs_redis_conn_used(const rs_redis_conn_t *conn);
+
+/* With sentinels: whether they have named no other master since it was opened. */
+int rs_redis_conn_current(const rs_redis_conn_t *conn);
 
 /* When opening it began. */
 apr_time_t rs_redis_conn_opened(const rs_redis_conn_t *conn);

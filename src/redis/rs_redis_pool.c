@@ -1,14 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The connection pool: an apr_reslist of connections, behind a gate. Any worker thread.
+ * The connection pool: idle connections behind a gate. Any worker thread.
  *
- * The reslist keeps the idle connections and ages them. What it cannot do is done around it:
- *
- * - It makes its resources under its lock. So they are made unconnected (a calloc), and the thread
- *   that acquired one connects it without any lock. Only connected ones are ever given back. For
- *   the same reason its own `min`, which it would make at once, is 0; ours is its `smax`.
- * - It starts its timeout anew whenever another thread was faster. So threads wait at the gate,
- *   which counts what is in use against one deadline; the reslist itself never waits.
+ * The gate counts what is in use; a new connection is made only where none is idle, so there are
+ * never more than `max`. The one that was used last is used next, so that the others get old; those
+ * above `min` the keeper closes then (rs_redis_keeper.c).
  *
  * Down and back. After a failure to connect, nobody tries again for RETRY_AFTER; then one thread
  * tries, and until it knows, the others go on failing at once. So a Redis that swallows packets
@@ -21,26 +17,40 @@
 #include <errno.h>
 
 #include <apr_allocator.h>
-#include <apr_reslist.h>
 #include <apr_thread_cond.h>
 #include <apr_thread_mutex.h>
 #include <hiredis/hiredis.h>
+#include <string.h>
 
 #include "../base/rs_clock.h"
 #include "../base/rs_log.h"
+#include "rs_redis_hints.h"
+#include "rs_redis_keeper.h"
 #include "rs_redis_pool.h"
 
 #define RETRY_AFTER apr_time_from_sec(1)
+/* What the keeper asks has half a second to connect, to log in and to answer. */
+#define KEEPER_LIMIT apr_time_from_sec(2)
+#define LOOK_AGAIN apr_time_from_sec(60)
+#define LOOKS 5
+#define BEGUN 0x80000000u /* in `told`, above the hints */
+#define NEVER ((apr_time_t)0x7fffffffffffffffLL)
 
 struct rs_redis_pool_t {
     const rs_redis_url_t *url;
     rs_redis_pool_conf_t conf;
     apr_pool_t *own;
-    apr_reslist_t *list;
+    rs_redis_keeper_t *keeper;
+    int looks;      /* the keeper: so often more it calls conf.begun() */
+    unsigned hints; /* atomic */
+    int blind;      /* atomic: Redis does not let us see its settings */
 
     apr_thread_mutex_t *lock;
     apr_thread_cond_t *turn;
     /* All below: lock. */
+    rs_redis_conn_t **idle; /* room for `max`; the one that was used last is the last */
+    int nidle;
+    apr_time_t tidy_at; /* when the keeper comes by */
     int busy;
     int exhausted;
     int down;
@@ -50,47 +60,77 @@ struct rs_redis_pool_t {
     apr_time_t outdated; /* what was opened before that goes to a server of before */
 };
 
-static apr_status_t construct(void **resource, void *params, apr_pool_t *p)
+apr_status_t rs_redis_pool_stop(rs_redis_pool_t *pool)
 {
-    rs_redis_pool_t *pool = params;
-
-    (void)p; /* the heap, since a pool never gives back */
-    *resource = rs_redis_conn_create(pool->url, pool->conf.timeout);
-    return *resource ? APR_SUCCESS : APR_ENOMEM;
-}
-
-static apr_status_t destruct(void *resource, void *params, apr_pool_t *p)
-{
-    (void)params;
-    (void)p;
-    rs_redis_conn_free(resource);
-    return APR_SUCCESS;
+    return rs_redis_keeper_stop(pool->keeper, KEEPER_LIMIT);
 }
 
 /* A connection may still be out when httpd's prefork child is stopped in the middle of a request,
- * in a signal handler: then nothing may be locked, and the reslist's assertions would fail. */
+ * in a signal handler: then nothing may be locked. */
 static apr_status_t cleanup(void *data)
 {
     rs_redis_pool_t *pool = data;
 
-    if (pool->busy == 0) {
+    if (rs_redis_pool_stop(pool) == APR_SUCCESS && pool->busy == 0) {
+        while (pool->nidle) {
+            rs_redis_conn_free(pool->idle[--pool->nidle]);
+        }
         apr_pool_destroy(pool->own);
     }
     return APR_SUCCESS;
 }
 
+/* The keeper: closes what lay idle for too long. */
+static apr_time_t tidy(void *data)
+{
+    rs_redis_pool_t *pool = data;
+    rs_redis_conn_t *old;
+    apr_time_t due;
+
+    do {
+        old = NULL;
+        apr_thread_mutex_lock(pool->lock);
+        due = pool->nidle > pool->conf.min ? rs_redis_conn_used(pool->idle[0]) + pool->conf.idle
+                                           : NEVER;
+        if (due <= rs_clock_now()) {
+            old = pool->idle[0];
+            memmove(pool->idle, pool->idle + 1, (size_t)--pool->nidle * sizeof(*pool->idle));
+        }
+        pool->tidy_at = due;
+        apr_thread_mutex_unlock(pool->lock);
+        rs_redis_conn_free(old);
+    } while (old);
+    return due;
+}
+
+static apr_interval_time_t look(void *data, rs_redis_conn_t *conn)
+{
+    rs_redis_pool_t *pool = data;
+
+    rs_redis_pool_look(pool, conn);
+    if (!pool->looks && pool->conf.begun && pool->conf.told
+        && !(__atomic_fetch_or(pool->conf.told, BEGUN, __ATOMIC_RELAXED) & BEGUN)) {
+        pool->looks = LOOKS;
+    }
+    if (pool->looks) {
+        pool->looks = pool->conf.begun(pool->conf.baton, conn) ? 0 : pool->looks - 1;
+    }
+    return pool->looks ? LOOK_AGAIN : 0;
+}
+
 static apr_status_t init(rs_redis_pool_t *pool)
 {
-    int keep = pool->conf.min < pool->conf.max ? pool->conf.min : pool->conf.max;
+    rs_redis_keeper_calls_t calls = {tidy, look, pool};
     apr_status_t rv;
 
+    pool->tidy_at = NEVER;
+    pool->idle = apr_pcalloc(pool->own, (apr_size_t)pool->conf.max * sizeof(*pool->idle));
     if ((rv = apr_thread_mutex_create(&pool->lock, APR_THREAD_MUTEX_DEFAULT, pool->own))
             != APR_SUCCESS
         || (rv = apr_thread_cond_create(&pool->turn, pool->own)) != APR_SUCCESS) {
         return rv;
     }
-    return apr_reslist_create(&pool->list, 0, keep, pool->conf.max, pool->conf.idle, construct,
-                              destruct, pool, pool->own);
+    return rs_redis_keeper_start(&pool->keeper, pool->own, pool->url, &calls);
 }
 
 apr_status_t rs_redis_pool_create(rs_redis_pool_t **out, apr_pool_t *p, const rs_redis_url_t *url,
@@ -105,9 +145,7 @@ apr_status_t rs_redis_pool_create(rs_redis_pool_t **out, apr_pool_t *p, const rs
     if (conf->max < 1 || conf->min < 0 || conf->idle < 0 || conf->timeout <= 0) {
         return APR_EINVAL;
     }
-    /* The reslist allocates (at most `max` small containers) in whichever thread calls it, so
-     * neither its pool nor the allocator below that may be anybody else's. Unmanaged: see
-     * cleanup(). */
+    /* Unmanaged: see cleanup(). */
     if ((rv = apr_allocator_create(&allocator)) != APR_SUCCESS) {
         return rv;
     }
@@ -178,11 +216,19 @@ static apr_status_t gate_enter(rs_redis_pool_t *pool)
     return rv;
 }
 
-static void gate_leave(rs_redis_pool_t *pool)
+/* conn: to be used again, or NULL. */
+static void gate_leave(rs_redis_pool_t *pool, rs_redis_conn_t *conn)
 {
-    int ended;
+    int ended, early = 0;
 
     apr_thread_mutex_lock(pool->lock);
+    if (conn) {
+        pool->idle[pool->nidle++] = conn;
+        early = pool->nidle > pool->conf.min
+                && rs_redis_conn_used(pool->idle[0]) + pool->conf.idle < pool->tidy_at;
+        /* Once is enough. */
+        pool->tidy_at = early ? 0 : pool->tidy_at;
+    }
     pool->busy--;
     ended = pool->exhausted && pool->busy <= pool->conf.max / 2;
     if (ended) {
@@ -190,6 +236,9 @@ static void gate_leave(rs_redis_pool_t *pool)
     }
     apr_thread_cond_signal(pool->turn);
     apr_thread_mutex_unlock(pool->lock);
+    if (early) {
+        rs_redis_keeper_wake(pool->keeper);
+    }
     if (ended) {
         rs_log(RS_LOG_NOTICE, APR_SUCCESS, RSLOGNO(0453) "command connections to %s are free again",
                pool->url->label);
@@ -270,7 +319,7 @@ static apr_status_t check_idle(rs_redis_pool_t *pool, rs_redis_conn_t *conn)
     redisReply *reply;
     apr_status_t rv;
 
-    if (rs_redis_conn_stale(conn) || is_outdated(pool, conn)) {
+    if (rs_redis_conn_stale(conn) || is_outdated(pool, conn) || !rs_redis_conn_current(conn)) {
         return APR_EOF;
     }
     if (rs_clock_now() - rs_redis_conn_used(conn) < pool->conf.healthcheck) {
@@ -284,23 +333,33 @@ static apr_status_t check_idle(rs_redis_pool_t *pool, rs_redis_conn_t *conn)
     return rv;
 }
 
+static rs_redis_conn_t *take_idle(rs_redis_pool_t *pool)
+{
+    rs_redis_conn_t *conn;
+
+    apr_thread_mutex_lock(pool->lock);
+    conn = pool->nidle ? pool->idle[--pool->nidle] : NULL;
+    apr_thread_mutex_unlock(pool->lock);
+    return conn;
+}
+
 apr_status_t rs_redis_pool_acquire(rs_redis_conn_t **out, rs_redis_pool_t *pool)
 {
-    rs_redis_conn_t *conn = NULL;
-    void *resource = NULL;
+    rs_redis_conn_t *conn;
     apr_status_t rv;
-    int fresh = 0;
+    int fresh;
 
     *out = NULL;
     if ((rv = gate_enter(pool)) != APR_SUCCESS) {
         return rv;
     }
-    for (;;) {
-        if ((rv = apr_reslist_acquire(pool->list, &resource)) != APR_SUCCESS) {
+    do {
+        conn = take_idle(pool);
+        fresh = !conn;
+        if (fresh && !(conn = rs_redis_conn_create(pool->url, pool->conf.timeout))) {
+            rv = APR_ENOMEM;
             break;
         }
-        conn = resource;
-        fresh = !rs_redis_conn_usable(conn);
         rv = fresh ? connect_now(pool, conn) : check_idle(pool, conn);
         if (rv == APR_SUCCESS) {
             *out = conn;
@@ -310,12 +369,9 @@ apr_status_t rs_redis_pool_acquire(rs_redis_conn_t **out, rs_redis_pool_t *pool)
             rv = judge(pool, rv, rs_redis_conn_why(conn), 0);
             fresh = 1;
         }
-        apr_reslist_invalidate(pool->list, conn);
-        if (fresh) {
-            break;
-        }
-    }
-    gate_leave(pool);
+        rs_redis_conn_free(conn);
+    } while (!fresh);
+    gate_leave(pool, NULL);
     return rv;
 }
 
@@ -324,13 +380,11 @@ void rs_redis_pool_release(rs_redis_pool_t *pool, rs_redis_conn_t *conn)
     if (!conn) {
         return;
     }
-    if (rs_redis_conn_usable(conn)) {
-        apr_reslist_release(pool->list, conn);
+    if (!rs_redis_conn_usable(conn)) {
+        rs_redis_conn_free(conn);
+        conn = NULL;
     }
-    else {
-        apr_reslist_invalidate(pool->list, conn);
-    }
-    gate_leave(pool);
+    gate_leave(pool, conn);
 }
 
 int rs_redis_pool_down(rs_redis_pool_t *pool)
@@ -341,6 +395,47 @@ int rs_redis_pool_down(rs_redis_pool_t *pool)
     down = pool->down;
     apr_thread_mutex_unlock(pool->lock);
     return down;
+}
+
+unsigned rs_redis_pool_hints(rs_redis_pool_t *pool)
+{
+    return __atomic_load_n(&pool->hints, __ATOMIC_RELAXED);
+}
+
+/* Once, whichever child saw it first. */
+static void tell_hints(rs_redis_pool_t *pool, unsigned found)
+{
+    unsigned fresh =
+        pool->conf.told ? found & ~__atomic_fetch_or(pool->conf.told, found, __ATOMIC_RELAXED) : 0;
+    int i;
+
+    for (i = 0; i < RS_HINTS; i++) {
+        if (fresh >> i & 1) {
+            rs_log(RS_LOG_NOTICE, 0, RSLOGNO(0457) "Redis at %s, %s: %s", pool->url->label,
+                   rs_redis_hint_setting(i), rs_redis_hint_sentence(i));
+        }
+    }
+}
+
+void rs_redis_pool_look(rs_redis_pool_t *pool, rs_redis_conn_t *conn)
+{
+    const char *info[] = {"INFO"};
+    redisReply *reply;
+    unsigned found = 0;
+
+    if (__atomic_load_n(&pool->blind, __ATOMIC_RELAXED)
+        || rs_redis_conn_command(conn, &reply, 1, info, NULL) != APR_SUCCESS) {
+        return;
+    }
+    if (reply->type == REDIS_REPLY_STRING) {
+        found = rs_redis_hints_parse(reply->str, (size_t)reply->len, pool->url->master != NULL);
+    }
+    else {
+        __atomic_store_n(&pool->blind, 1, __ATOMIC_RELAXED);
+    }
+    __atomic_store_n(&pool->hints, found, __ATOMIC_RELAXED);
+    tell_hints(pool, found);
+    freeReplyObject(reply);
 }
 
 const char *rs_redis_pool_label(const rs_redis_pool_t *pool) { return pool->url->label; }

@@ -90,16 +90,26 @@ int rs_xadd_take_id(rs_xadd_t *item, const redisReply *reply)
 rs_publish_outcome_t rs_xadd_take_ids(rs_redis_conn_t *conn, rs_xadd_t *items, int n,
                                       const redisReply *reply)
 {
-    int i, written = 0;
+    int i, written = 0, held = 0;
 
     if (reply->type != REDIS_REPLY_ARRAY || reply->elements != (size_t)n) {
         return rs_xadd_confused(conn);
     }
     for (i = 0; i < n; i++) {
-        if (!rs_xadd_take_id(&items[i], reply->element[i])) {
+        const redisReply *one = reply->element[i];
+
+        /* Not written, since another one was refused. */
+        if (one->type == REDIS_REPLY_STRING && one->len == 0) {
+            held++;
+            continue;
+        }
+        if (!rs_xadd_take_id(&items[i], one)) {
             return rs_xadd_confused(conn);
         }
         written += items[i].id[0] != '\0';
+    }
+    if (held && (written || held == n)) {
+        return rs_xadd_confused(conn);
     }
     if (written == n) {
         return RS_PUBLISH_DONE;

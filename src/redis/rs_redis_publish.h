@@ -39,7 +39,8 @@ typedef enum {
 } rs_publish_outcome_t;
 
 /* Writes n >= 1 items over an acquired connection. With RS_PUBLISH_REFUSED or _PARTIAL the class of
- * the first error is in `refused`, a word such as OOM, READONLY, NOPERM or WRONGTYPE. */
+ * the first error is in `refused`, a word such as OOM, READONLY, NOPERM or WRONGTYPE. Ours is
+ * BADNOTE: what stands under an event_key is no id. */
 rs_publish_outcome_t rs_redis_publish(rs_redis_conn_t *conn, rs_xadd_t *items, int n,
                                       char refused[RS_REDIS_CLASS_LEN]);
 

@@ -13,6 +13,7 @@
 #include <apr_strings.h>
 #include <hiredis/hiredis.h>
 
+#include "../proto/rs_own_keys.h"
 #include "rs_redis_publish_private.h"
 
 /* How long an event_id is remembered, in seconds. */
@@ -20,35 +21,45 @@
 
 /* KEYS: of each event the stream and the event_key, which is the stream again if it has none.
  * ARGV: how long to remember; of each event how many arguments XADD has, and they.
- * The note is tried out before XADD (empty, for a second): if Redis refuses it, nothing has been
- * written yet. An empty note counts as none. */
+ * First all notes are looked at, and if one is bad nothing is written. SET NX leaves a note that is
+ * there alone, but it is a write, so that no replica answers; where there is none it tries out
+ * (empty, for a second) whether there may be one. An empty note counts as none. */
 static const char script[] =
-    "local out, at = {}, 2\n"
+    "local out, known, bad, at = {}, {}, false, 2\n"
     "for i = 1, #KEYS, 2 do\n"
-    "  local stream, note, n, answer = KEYS[i], KEYS[i + 1], tonumber(ARGV[at]), false\n"
-    "  local once = note ~= stream\n"
-    "  if once then\n"
-    "    answer = redis.pcall('GET', note)\n"
-    "    if not answer or answer == '' then\n"
-    "      answer = redis.pcall('SET', note, '', 'EX', 1)\n"
-    "      if not answer.err then answer = false end\n"
-    "    elseif type(answer) == 'string' then\n"
-    "      answer = '=' .. answer\n"
+    "  local note, said = KEYS[i + 1], false\n"
+    "  if note ~= KEYS[i] and not known[note] then\n"
+    "    local try = redis.pcall('SET', note, '', 'EX', 1, 'NX')\n"
+    "    said = type(try) == 'table' and try.err and try or redis.pcall('GET', note)\n"
+    "    if type(said) == 'table' and string.find(said.err, '^WRONGTYPE')\n"
+    "      or type(said) == 'string' and not string.find(said, '^%d+%-%d+$') and said ~= '' then\n"
+    "      said = {err = 'BADNOTE this is no id'}\n"
+    "    end\n"
+    "    known[note] = said\n"
+    "  end\n"
+    "  bad = bad or type(said) == 'table'\n"
+    "  out[#out + 1] = type(said) == 'table' and said or ''\n"
+    "end\n"
+    "if bad then return out end\n"
+    "for i = 1, #KEYS, 2 do\n"
+    "  local stream, note, n = KEYS[i], KEYS[i + 1], tonumber(ARGV[at])\n"
+    "  local id = known[note] or ''\n"
+    "  if id ~= '' then\n"
+    "    out[(i + 1) / 2] = '=' .. id\n"
+    "  else\n"
+    "    id = redis.pcall('XADD', stream, unpack(ARGV, at + 1, at + n))\n"
+    "    out[(i + 1) / 2] = id\n"
+    "    if note ~= stream and type(id) == 'string' then\n"
+    "      redis.pcall('SET', note, id, 'EX', ARGV[1])\n"
+    "      known[note] = id\n"
     "    end\n"
     "  end\n"
-    "  if not answer then\n"
-    "    answer = redis.pcall('XADD', stream, unpack(ARGV, at + 1, at + n))\n"
-    "    if once and type(answer) == 'string' then\n"
-    "      redis.pcall('SET', note, answer, 'EX', ARGV[1])\n"
-    "    end\n"
-    "  end\n"
-    "  out[#out + 1] = answer\n"
     "  at = at + n + 1\n"
     "end\n"
     "return out\n";
 
 /* Of the text above; a test compares it with what Redis says. Another one costs a round trip. */
-static const char script_sha1[] = "2c442938ba4d3397a7cc392d46871a9b583e8325";
+static const char script_sha1[] = "3926f566010fc932ed6b8b89024b0fd21dcbd67b";
 
 #define SHORT_LEN 12
 
@@ -183,6 +194,6 @@ const char *rs_event_key(apr_pool_t *p, const char *key, const char *tenant, con
 {
     int tagged = has_hash_tag(key);
 
-    return apr_psprintf(p, "ragline:event:%s:%" APR_SIZE_T_FMT ":%s%s%s:%s", tenant, strlen(key),
+    return apr_psprintf(p, RS_OWN_EVENT "%s:%" APR_SIZE_T_FMT ":%s%s%s:%s", tenant, strlen(key),
                         tagged ? ":" : "{", key, tagged ? "" : "}", event_id);
 }

@@ -429,7 +429,8 @@ const char *rs_redis_urls_parse(rs_redis_url_t **url, apr_pool_t *p, int n,
         return urls == 1 ? rs_redis_url_parse(url, p, first) : no_master;
     }
     u->sentinels = apr_pcalloc(p, RS_REDIS_SENTINELS_MAX * sizeof(*u->sentinels));
-    u->turn = apr_pcalloc(p, sizeof(*u->turn));
+    u->known = apr_pcalloc(p, sizeof(*u->known));
+    pthread_mutex_init(&u->known->lock, NULL);
     for (i = 0; i < urls; i++) {
         if ((err = add_sentinel(u, p, words[i]))) {
             return err;

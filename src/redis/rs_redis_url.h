@@ -12,6 +12,8 @@
 #ifndef RS_REDIS_URL_H
 #define RS_REDIS_URL_H
 
+#include <pthread.h>
+
 #include "../base/rs_base.h"
 
 #define RS_REDIS_PORT 6379
@@ -19,6 +21,17 @@
 #define RS_REDIS_DB_MAX 9999
 #define RS_REDIS_HOST_MAX 253
 #define RS_REDIS_SENTINELS_MAX 16
+
+#define RS_REDIS_LABEL_MAX (RS_REDIS_HOST_MAX + 9) /* [HOST]:PORT and the NUL */
+
+/* What the threads of a process know of the sentinels of a URL; see rs_sentinel.h. */
+typedef struct {
+    int turn;          /* atomic: which of them is asked next */
+    apr_uint32_t word; /* atomic: changes when they name another master; 0: none yet */
+    pthread_mutex_t lock;
+    char master[RS_REDIS_LABEL_MAX]; /* lock: HOST:PORT that they named last */
+    apr_time_t since;                /* lock: when they did; 0: it is the first one */
+} rs_sentinels_t;
 
 typedef struct rs_redis_url_t {
     int tls;
@@ -35,7 +48,7 @@ typedef struct rs_redis_url_t {
     const char *master; /* what the sentinels call it; NULL: `host` or `path` is the server */
     struct rs_redis_url_t *sentinels; /* in the order of their names; database 0 */
     int nsentinels;
-    int *turn; /* atomic: which of them is asked next; see rs_sentinel.h */
+    rs_sentinels_t *known;
 } rs_redis_url_t;
 
 /* NULL, or a sentence that says what to write instead. The sentence quotes nothing of `text`:

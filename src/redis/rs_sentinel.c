@@ -11,14 +11,17 @@
 #include "rs_redis_conn.h"
 #include "rs_sentinel.h"
 
+/* Sentinels tell each other within 0.2 s, are asked every 0.25 s, and links look every 0.1 s. */
+#define SETTLING apr_time_from_msec(750)
+
 int rs_sentinel_turn(const rs_redis_url_t *url)
 {
-    return __atomic_load_n(url->turn, __ATOMIC_RELAXED);
+    return __atomic_load_n(&url->known->turn, __ATOMIC_RELAXED);
 }
 
 void rs_sentinel_failed(const rs_redis_url_t *url, int index)
 {
-    __atomic_compare_exchange_n(url->turn, &index, (index + 1) % url->nsentinels, 0,
+    __atomic_compare_exchange_n(&url->known->turn, &index, (index + 1) % url->nsentinels, 0,
                                 __ATOMIC_RELAXED, __ATOMIC_RELAXED);
 }
 
@@ -69,6 +72,7 @@ const char *rs_sentinel_target(rs_target_t *target, const rs_redis_url_t *url,
     target->url.master = NULL;
     target->url.sentinels = NULL;
     target->url.nsentinels = 0;
+    target->url.known = NULL;
     target->url.host = target->host;
     target->url.port = number;
     apr_snprintf(target->label, sizeof(target->label),
@@ -98,30 +102,73 @@ const char *rs_sentinel_role(const redisReply *reply)
                : "it is not the master, or not any more";
 }
 
-static apr_status_t ask_one(rs_target_t *target, const rs_redis_url_t *url,
-                            const rs_redis_url_t *sentinel, apr_interval_time_t timeout, char *why,
-                            size_t why_size)
+void rs_sentinel_heard(const rs_redis_url_t *url, rs_target_t *target)
 {
-    rs_redis_conn_t *conn = rs_redis_conn_create(sentinel, timeout);
+    rs_sentinels_t *known = url->known;
+
+    pthread_mutex_lock(&known->lock);
+    if (strcmp(known->master, target->label) != 0) {
+        apr_cpystrn(known->master, target->label, sizeof(known->master));
+        known->since = known->word ? rs_clock_now() : 0;
+        __atomic_store_n(&known->word, known->word + 1, __ATOMIC_RELEASE);
+    }
+    target->word = known->word;
+    pthread_mutex_unlock(&known->lock);
+}
+
+apr_interval_time_t rs_sentinel_unsettled(const rs_redis_url_t *url)
+{
+    rs_sentinels_t *known = url->known;
+    apr_interval_time_t left;
+
+    pthread_mutex_lock(&known->lock);
+    left = known->since ? known->since + SETTLING - rs_clock_now() : 0;
+    pthread_mutex_unlock(&known->lock);
+    return left > 0 ? left : 0;
+}
+
+int rs_sentinel_is_current(const rs_redis_url_t *url, const rs_target_t *target)
+{
+    return !url->master || __atomic_load_n(&url->known->word, __ATOMIC_ACQUIRE) == target->word;
+}
+
+apr_status_t rs_sentinel_ask_one(rs_target_t *target, const rs_redis_url_t *url,
+                                 rs_redis_conn_t *conn, const char *label, char *why,
+                                 size_t why_size)
+{
     const char *argv[3], *problem = NULL;
     redisReply *reply = NULL;
+    apr_status_t rv = rs_redis_conn_usable(conn) ? APR_SUCCESS : rs_redis_conn_open(conn);
+
+    question(argv, url);
+    if (rv == APR_SUCCESS
+        && (rv = rs_redis_conn_command(conn, &reply, 3, argv, NULL)) == APR_SUCCESS) {
+        problem = rs_sentinel_target(target, url, reply);
+        rv = problem ? APR_EGENERAL : APR_SUCCESS;
+        freeReplyObject(reply);
+    }
+    if (rv == APR_SUCCESS) {
+        rs_sentinel_heard(url, target);
+    }
+    else {
+        apr_snprintf(why, why_size, "the sentinel %s: %s", label,
+                     problem ? problem : rs_redis_conn_why(conn));
+    }
+    return rv;
+}
+
+static apr_status_t ask_anew(rs_target_t *target, const rs_redis_url_t *url,
+                             const rs_redis_url_t *sentinel, apr_interval_time_t timeout, char *why,
+                             size_t why_size)
+{
+    rs_redis_conn_t *conn = rs_redis_conn_create(sentinel, timeout);
     apr_status_t rv;
 
     if (!conn) {
         apr_cpystrn(why, "out of memory", why_size);
         return APR_ENOMEM;
     }
-    question(argv, url);
-    if ((rv = rs_redis_conn_open(conn)) == APR_SUCCESS
-        && (rv = rs_redis_conn_command(conn, &reply, 3, argv, NULL)) == APR_SUCCESS) {
-        problem = rs_sentinel_target(target, url, reply);
-        rv = problem ? APR_EGENERAL : APR_SUCCESS;
-        freeReplyObject(reply);
-    }
-    if (rv != APR_SUCCESS) {
-        apr_snprintf(why, why_size, "the sentinel %s: %s", sentinel->label,
-                     problem ? problem : rs_redis_conn_why(conn));
-    }
+    rv = rs_sentinel_ask_one(target, url, conn, sentinel->label, why, why_size);
     rs_redis_conn_free(conn);
     return rv;
 }
@@ -137,8 +184,8 @@ apr_status_t rs_sentinel_ask(rs_target_t *target, int *index, const rs_redis_url
 
     for (i = 0; i < url->nsentinels && left > 0; i++, left = until - rs_clock_now()) {
         *index = rs_sentinel_turn(url);
-        rv =
-            ask_one(target, url, &url->sentinels[*index], left < each ? left : each, why, why_size);
+        rv = ask_anew(target, url, &url->sentinels[*index], left < each ? left : each, why,
+                      why_size);
         if (rv == APR_SUCCESS) {
             return APR_SUCCESS;
         }

@@ -7,6 +7,10 @@
  * The sentinels are asked at every connect, one at a time: the one that gave a good answer last,
  * and after it the others. A sentinel that was cut off names a master of before, so a server counts
  * only if it says itself that it is one.
+ *
+ * And they are asked all the time (rs_redis_keeper.c): in a failover that somebody asked for, the
+ * old master lives and says for ten seconds more that it is one, and what it takes is lost. So a
+ * connection is left when they have named another master since it was made.
  */
 #ifndef RS_SENTINEL_H
 #define RS_SENTINEL_H
@@ -18,10 +22,13 @@ struct redisReply;
 
 /* Where the master of a URL is. */
 typedef struct {
-    rs_redis_url_t url;                /* that of the server itself */
-    char host[RS_REDIS_HOST_MAX + 1];  /* url.host */
-    char label[RS_REDIS_HOST_MAX + 9]; /* url.label, HOST:PORT: for people */
+    rs_redis_url_t url;               /* that of the server itself */
+    char host[RS_REDIS_HOST_MAX + 1]; /* url.host */
+    char label[RS_REDIS_LABEL_MAX];   /* url.label, HOST:PORT: for people */
+    apr_uint32_t word;                /* of rs_sentinel_heard() */
 } rs_target_t;
+
+struct rs_redis_conn_t;
 
 /* Which sentinel to ask: an index. Any thread. */
 int rs_sentinel_turn(const rs_redis_url_t *url);
@@ -36,6 +43,23 @@ int rs_sentinel_append(struct redisContext *c, const rs_redis_url_t *url);
 /* Reads the answer. Returns NULL, or why there is no target: words without Redis's own text. */
 const char *rs_sentinel_target(rs_target_t *target, const rs_redis_url_t *url,
                                const struct redisReply *reply);
+
+/* This is what they say now. Any thread. */
+void rs_sentinel_heard(const rs_redis_url_t *url, rs_target_t *target);
+
+/* How long nothing should be written to a new master. Entries that were read from the old one after
+ * the new one had been cut from it are lost, but their ids count: what is written to the new one
+ * before every reader has left the old one would be behind them, and never read. */
+apr_interval_time_t rs_sentinel_unsettled(const rs_redis_url_t *url);
+
+/* Whether they have named no other master since. Any thread. */
+int rs_sentinel_is_current(const rs_redis_url_t *url, const rs_target_t *target);
+
+/* Asks over a connection with one of them, which is opened if it is not. Blocks. On failure `why`
+ * says why. */
+apr_status_t rs_sentinel_ask_one(rs_target_t *target, const rs_redis_url_t *url,
+                                 struct rs_redis_conn_t *conn, const char *label, char *why,
+                                 size_t why_size);
 
 /* Asks one after the other, all of them within `timeout`. Blocks. The index of the one that
  * answered is in *index; on failure `why` says why the last one did not. */

@@ -318,7 +318,9 @@ static int check_item(const rs_xadd_t *item)
         require(!*item->refused);
         return 1;
     }
-    check_class(item->refused);
+    if (*item->refused) {
+        check_class(item->refused);
+    }
     return 0;
 }
 
@@ -327,14 +329,17 @@ static void with_answers(apr_pool_t *p, const redisReply *reply)
     int n = reply->type == REDIS_REPLY_ARRAY && reply->elements < 64 ? (int)reply->elements : 1;
     rs_xadd_t *items = apr_pcalloc(p, (apr_size_t)(n + 1) * sizeof(*items)), item = {0};
     rs_redis_conn_t *conn = rs_redis_conn_create(url, APR_USEC_PER_SEC);
-    int i, written = 0, asked = n ? n : 1;
+    int i, written = 0, refused = 0, asked = n ? n : 1;
     char class[RS_REDIS_CLASS_LEN];
     rs_publish_outcome_t outcome = rs_xadd_take_ids(conn, items, asked, reply);
 
     if (outcome != RS_PUBLISH_UNKNOWN) {
         for (i = 0; i < asked; i++) {
             written += check_item(&items[i]);
+            refused += *items[i].refused != '\0';
         }
+        /* Some may be neither, but only where nothing was written and it is said why. */
+        require(written + refused == asked || (!written && refused));
         require((outcome == RS_PUBLISH_DONE) == (written == asked));
         require((outcome == RS_PUBLISH_REFUSED) == (written == 0));
         require((outcome == RS_PUBLISH_PARTIAL) == (written > 0 && written < asked));
@@ -347,6 +352,7 @@ static void with_answers(apr_pool_t *p, const redisReply *reply)
     if (rs_xadd_take_id(&item, reply)) {
         require(reply->type == REDIS_REPLY_STRING || reply->type == REDIS_REPLY_ERROR);
         require(check_item(&item) == (reply->type == REDIS_REPLY_STRING));
+        require(*item.id || *item.refused);
         require(!item.duplicate || reply->str[0] == RS_XADD_DUPLICATE);
     }
     rs_redis_conn_free(conn);

@@ -73,8 +73,8 @@ static inline rs_redis_url_t *url_of(const char *text)
 static inline rs_redis_pool_t *create(apr_pool_t *sub, const rs_redis_url_t *url, int max,
                                       int timeout)
 {
-    rs_redis_pool_conf_t conf = {max, 1, apr_time_from_sec(60), MSEC(timeout),
-                                 apr_time_from_sec(30)};
+    rs_redis_pool_conf_t conf = {
+        max, 1, apr_time_from_sec(60), MSEC(timeout), apr_time_from_sec(30), NULL, NULL, NULL};
     rs_redis_pool_t *pool = NULL;
 
     is_int(rs_redis_pool_create(&pool, sub, url, &conf), APR_SUCCESS, "a pool is created");

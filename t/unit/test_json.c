@@ -22,6 +22,9 @@ static const char *check_n(const char *text, size_t n, int depth)
 
     memcpy(copy, text, n);
     why = rs_json_check(&value, p, "it", t, depth);
+    if (rs_json_is_good(&value, t, depth) != !why) {
+        ok(0, "one says that \"%.*s\" is JSON, and one that it is not", (int)n, text);
+    }
     free(copy);
     return why;
 }
@@ -145,6 +148,7 @@ static void test_string(void)
         {"1", NULL},
         {"[\"a\"]", NULL},
     };
+    char copy[8];
     apr_size_t i;
 
     for (i = 0; i < RS_ARRAY_LEN(table); i++) {
@@ -156,6 +160,12 @@ static void test_string(void)
             ok(!rs_json_is(value, "a", 1) && !rs_json_is(value, "A\xc3\xbc", 3), "  no other");
         }
     }
+    memset(copy, 'x', sizeof(copy));
+    ok(rs_json_copy(copy, 3, value_of("\"a\\u00fc\"")) == 3 && !memcmp(copy, "a\xc3\xbcx", 4),
+       "a string is copied");
+    ok(rs_json_copy(copy, 2, value_of("\"a\\u00fc\"")) == -1 && copy[2] == '\xbc',
+       "and not behind the end");
+    ok(rs_json_copy(copy, 0, value_of("\"\"")) == 0, "one without characters needs no room");
     ok(!rs_json_string(p, none) && !rs_json_is(none, "", 0), "no value is no text");
     ok(!rs_json_is(value_of("\"ab\\u0000\""), "ab", 2), "what is no text is nothing else either");
     ok(!rs_json_is(value_of("\"ab\""), "abc", 3) && !rs_json_is(value_of("\"abc\""), "ab", 2),

@@ -5,6 +5,7 @@
 #include "base/rs_buf.h"
 #include "base/rs_name.h"
 #include "base/rs_utf8.h"
+#include "proto/rs_own_keys.h"
 #include "tap.h"
 
 static void names(void)
@@ -27,6 +28,57 @@ static void names(void)
     ok(rs_event_type_valid("order_created", 13) && !rs_event_type_valid("a b", 3)
            && !rs_event_type_valid("a\nid: 1", 7) && !rs_event_type_valid("", 0),
        "an event type is one word");
+}
+
+static void own_keys(void)
+{
+    static const char *const met[][2] = {
+        {"ragline:dlq:orders", "ragline:dlq:"},
+        {"ragline:dlq:", "ragline:dlq:"},
+        {"ragline:{tenant}:orders", "ragline:event:"},
+        {"ragline:{tenant}", "ragline:control"},
+        {"ragline:d{tenant}q:x", "ragline:dlq:"},
+        {"ragline:gro{tenant}:x", "ragline:groups:"},
+        {"ragline:groups:{x}", "ragline:groups:"},
+        {"ragline:event:{tenant}", "ragline:event:"},
+        {"{tenant}:dlq:x", "ragline:dlq:"},
+        {"{tenant}:control", "ragline:control"},
+        {"r{tenant}e:{tenant}:x", "ragline:event:"},
+        {"ragline:control", "ragline:control"},
+        {"ragline:control:2", "ragline:control:"},
+        {"ragline:dead:a:b", "ragline:dead:"},
+        {"ragline:presence:a", "ragline:presence:"},
+        {"ragline:revoked:a", "ragline:revoked:"},
+        {"ragline:resume:a", "ragline:resume:"},
+    };
+    static const char *const free_keys[] = {
+        "orders",
+        "ragline:stream:orders",
+        "ragline:stream:{tenant}:orders",
+        "{tenant}",
+        "ragline:controls",
+        "ragline:dlq",
+        "ragline-{tenant}:x",
+        "{tenant}:orders",
+        "ragline:x{tenant}:y",
+        "site:events",
+        "ragline:{tenant}x",
+        "ragline:stream:{tenant}",
+        "ragline:streams-{tenant}:dlq:",
+        "ragline:dlqx:a",
+        "",
+        "a{tenant}:dlq:x",
+    };
+    size_t i;
+
+    for (i = 0; i < RS_ARRAY_LEN(met); i++) {
+        const char *own = rs_own_key_met(met[i][0]);
+
+        ok(own && !strcmp(own, met[i][1]), "%s is some %s", met[i][0], met[i][1]);
+    }
+    for (i = 0; i < RS_ARRAY_LEN(free_keys); i++) {
+        ok(!rs_own_key_met(free_keys[i]), "%s is free", free_keys[i]);
+    }
 }
 
 static int match(const char *pattern, const char *text)
@@ -86,6 +138,7 @@ static void json(void)
 int main(void)
 {
     names();
+    own_keys();
     patterns();
     utf8();
     json();

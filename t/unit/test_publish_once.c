@@ -238,6 +238,54 @@ static void different(const char *key1, const char *tenant1, const char *id1, co
     ok(strcmp(a, b) != 0, "%s is not %s", a, b);
 }
 
+/* The key of an event_id holds what nobody of us has written there. */
+static void test_bad_note(void)
+{
+    static const char *const things[][2] = {{"SET", "garbage"},
+                                            {"SET", "=1-1"},
+                                            {"SET", "1-1x"},
+                                            {"LPUSH", "1-1"},
+                                            {"XADD", "1-1 a b"}};
+    char refused[RS_REDIS_CLASS_LEN];
+    rs_xadd_t items[3];
+    size_t i;
+
+    for (i = 0; i < sizeof(things) / sizeof(things[0]); i++) {
+        say("FLUSHALL");
+        fill(&items[0], "s", "acme", NULL);
+        fill(&items[1], "s", "acme", "e1");
+        fill(&items[2], "s", "acme", "e2");
+        say(apr_pstrcat(p, things[i][0], " ", items[1].event_key, " ", things[i][1], NULL));
+        is_int(rs_redis_publish(conn, items, 3, refused), RS_PUBLISH_REFUSED, things[i][1]);
+        is_str(refused, "BADNOTE", "  is named");
+        ok(!items[0].refused[0] && items[1].refused[0] && !items[2].refused[0],
+           "  at the event whose key it is");
+        is_str(say("EXISTS s"), "0", "  and the others are not written");
+        ok(rs_redis_conn_usable(conn), "  the connection is good");
+    }
+    say(apr_psprintf(p, "DEL %s", items[1].event_key));
+    is_int(rs_redis_publish(conn, items, 3, refused), RS_PUBLISH_DONE,
+           "without it all are written");
+}
+
+/* Whether the event is known or new, only a master says so. */
+static void test_replica(void)
+{
+    char refused[RS_REDIS_CLASS_LEN];
+    rs_xadd_t items[2];
+
+    say("FLUSHALL");
+    fill(&items[0], "s", "acme", "e1");
+    fill(&items[1], "s", "acme", "e2");
+    rs_redis_publish(conn, items, 1, refused);
+    say("REPLICAOF 127.0.0.1 1");
+    refuses("a known event at a replica", "READONLY", items, 1);
+    refuses("a known and a new one", "READONLY", items, 2);
+    say("REPLICAOF NO ONE");
+    is_int(rs_redis_publish(conn, items, 2, refused), RS_PUBLISH_DONE, "at a master");
+    ok(items[0].duplicate && !items[1].duplicate, "  they are told apart");
+}
+
 /* All streams and ids that can be made of these characters, against each other. */
 static void test_injective(void)
 {
@@ -301,6 +349,8 @@ int main(void)
         test_once();
         test_many();
         test_script();
+        test_bad_note();
+        test_replica();
         test_refused();
         rs_redis_conn_free(conn);
     }

@@ -13,8 +13,8 @@ static int can_log_in(const char *userinfo, const char *tail)
 
     apr_pool_create(&sub, p);
     log_last[0] = '\0';
-    pool = create(sub, url_of(apr_pstrcat(p, "unix://", userinfo, redis_socket, tail, NULL)), 1,
-                  1000);
+    pool =
+        create(sub, url_of(apr_pstrcat(p, "unix://", userinfo, redis_socket, tail, NULL)), 1, 1000);
     good = works(pool);
     apr_pool_destroy(sub);
     return good;
@@ -32,7 +32,7 @@ static void test_login(void)
     apr_pool_create(&sub, p);
     pool = create(sub, url_of(apr_pstrcat(p, redis_url, "?db=3", NULL)), 1, 1000);
     rs_redis_pool_acquire(&conn, pool);
-    is_int(clients(conn, " db=3 "), 1, "the database is selected");
+    ok(clients(conn, " db=3 ") >= 1, "the database is selected");
     ok(!can_log_in("", "?db=9999") && strstr(log_last, "refused the database (ERR)"),
        "a database that is not there: %s", log_last);
     rs_redis_conn_command(conn, &reply, 8, acl, NULL);

@@ -120,7 +120,7 @@ static void test_hung(void)
 
 static void test_healthcheck(void)
 {
-    rs_redis_pool_conf_t conf = {4, 1, apr_time_from_sec(60), MSEC(300), 0};
+    rs_redis_pool_conf_t conf = {4, 1, apr_time_from_sec(60), MSEC(300), 0, NULL, NULL, NULL};
     rs_redis_pool_t *pool = NULL;
     rs_redis_conn_t *conn, *conns[4];
     apr_pool_t *sub;
@@ -213,8 +213,7 @@ static void test_deadline(void)
     apr_pool_create(&sub, p);
     pool = create(sub, url_of(redis_url), 2, 200);
     run_threads(greedy_thread, pool, 16);
-    ok(longest < 900, "no thread waits longer than its time under contention: %d ms",
-       (int)longest);
+    ok(longest < 900, "no thread waits longer than its time under contention: %d ms", (int)longest);
     ok(works(pool), "and the pool is whole");
     apr_pool_destroy(sub);
 }
@@ -237,8 +236,7 @@ static void test_restart(void)
     ok(rs_redis_conn_stale(a), "a connection in use sees the end of Redis");
     ok(redis_start(), "redis-server starts again");
     ok(works(pool), "idle connections from before are not given out");
-    ok(ask(a, "PING", NULL, NULL) == -1 && !rs_redis_conn_usable(a),
-       "one that was in use fails");
+    ok(ask(a, "PING", NULL, NULL) == -1 && !rs_redis_conn_usable(a), "one that was in use fails");
     ok(rs_redis_conn_why(a)[0] != '\0', "  and says why: %s", rs_redis_conn_why(a));
     is_int(rs_redis_conn_append(a, 1, (const char *[]){"PING"}, NULL) != APR_SUCCESS, 1,
            "  and stays failed");
@@ -248,34 +246,58 @@ static void test_restart(void)
     apr_pool_destroy(sub);
 }
 
+static int falls_to(rs_redis_conn_t *conn, int n)
+{
+    apr_time_t start = rs_clock_now();
+
+    while (clients(conn, "name=ragline-cmd") != n && msec_since(start) < 10000) {
+        apr_sleep(MSEC(20));
+    }
+    return clients(conn, "name=ragline-cmd");
+}
+
+/* Nobody asks for a connection meanwhile. */
 static void test_idle(void)
 {
-    rs_redis_pool_conf_t conf = {5, 2, MSEC(150), MSEC(1000), apr_time_from_sec(30)};
+    rs_redis_pool_conf_t conf = {5,    2,    MSEC(300), MSEC(1000), apr_time_from_sec(30),
+                                 NULL, NULL, NULL};
+    rs_redis_conn_t *conns[5], *observer = rs_redis_conn_create(url_of(redis_url), MSEC(1000));
     rs_redis_pool_t *pool = NULL;
-    rs_redis_conn_t *conns[5];
+    apr_time_t before;
     apr_pool_t *sub;
     int i;
 
     apr_pool_create(&sub, p);
+    rs_redis_conn_call(observer, "observer");
+    rs_redis_conn_open(observer);
     rs_redis_pool_create(&pool, sub, url_of(redis_url), &conf);
     for (i = 0; i < 5; i++) {
         rs_redis_pool_acquire(&conns[i], pool);
     }
-    is_int(clients(conns[0], "name=ragline-cmd"), 5, "five connections when five are needed");
+    is_int(clients(observer, "name=ragline-cmd"), 5, "five connections when five are needed");
+    before = rs_clock_now();
     for (i = 0; i < 5; i++) {
         rs_redis_pool_release(pool, conns[i]);
     }
-    for (i = 0; i < 8; i++) {
-        apr_sleep(MSEC(40));
-        works(pool);
+    is_int(falls_to(observer, 2), 2, "those above min are closed when their time is over");
+    apr_sleep(MSEC(700));
+    is_int(clients(observer, "name=ragline-cmd"), 2, "the others stay");
+    for (i = 0; i < 3; i++) {
+        rs_redis_pool_acquire(&conns[i], pool);
     }
-    rs_redis_pool_acquire(&conns[0], pool);
-    is_int(clients(conns[0], "name=ragline-cmd"), 2, "two are kept when one is enough");
-    rs_redis_pool_release(pool, conns[0]);
+    ok(rs_redis_conn_opened(conns[0]) <= before && rs_redis_conn_opened(conns[1]) <= before
+           && rs_redis_conn_opened(conns[2]) > before,
+       "and are used before a new one is made");
+    for (i = 0; i < 3; i++) {
+        rs_redis_pool_release(pool, conns[i]);
+    }
+    is_int(falls_to(observer, 2), 2, "the same once more");
     conf.max = 0;
     is_int(rs_redis_pool_create(&pool, sub, url_of(redis_url), &conf), APR_EINVAL,
            "a pool of none is refused");
     apr_pool_destroy(sub);
+    is_int(falls_to(observer, 0), 0, "no connection outlives the pool");
+    rs_redis_conn_free(observer);
 }
 
 /* Of LeakSanitizer, where there is one. */

@@ -54,9 +54,11 @@ int main(void)
     ok(!strstr(b.data, "id:") && strstr(b.data, "\"tenant_id\":42,\"user_id\":\"u\""),
        "no id when there is none, and JSON types are kept");
     rs_buf_clear(&b);
-    rs_sse_heartbeat(&b, &who, "1-0", apr_time_from_sec(7) + 5000, 0);
-    rs_sse_heartbeat(&b, &orders, "1-0", apr_time_from_sec(7), 0);
-    rs_sse_heartbeat(&b, &orders, "1-0", apr_time_from_sec(7), 1);
+    rs_sse_heartbeat(&b, &who, "1-0", apr_time_from_sec(7) + 5000, RS_HEARTBEAT_EVENT);
+    rs_sse_heartbeat(&b, &orders, "1-0", apr_time_from_sec(7), RS_HEARTBEAT_EVENT);
+    rs_sse_heartbeat(&b, &orders, "1-0", apr_time_from_sec(7), RS_HEARTBEAT_COMMENT);
+    rs_sse_heartbeat(&b, &orders, "1-0", apr_time_from_sec(7), RS_HEARTBEAT_ID);
+    rs_sse_heartbeat(&b, &orders, NULL, apr_time_from_sec(7), RS_HEARTBEAT_ID);
     rs_sse_error(&b, "orders", "draining", "Stream ended", "a \"b\"", apr_time_from_msec(2500));
     rs_buf_add(&b, "", 1);
     is_str(b.data,
@@ -64,7 +66,9 @@ int main(void)
            "\"message\":\"Connection alive\",\"tenant_id\":42}\n\n"
            "event: heartbeat\nid: 1-0\ndata: "
            "{\"stream\":\"orders\",\"timestamp\":7.000,\"tenant_id\":\"acme\"}\n\n"
+           ": heartbeat\n"
            ": heartbeat\nid: 1-0\n\n"
+           ": heartbeat\n"
            "retry: 2500\nevent: error\ndata: {\"stream\":\"orders\",\"message\":\"Stream ended\","
            "\"error\":\"a \\\"b\\\"\",\"code\":\"draining\"}\n\n",
            "heartbeats and an error");

@@ -22,7 +22,7 @@ my %open;
 $SIG{PIPE} = 'IGNORE';
 
 # open(port => ..., path => ..., token, headers, last_event_id, host, method, tls, extra, body,
-# bulk). With `bulk` the body is only collected: for streams of very many events.
+# before, bulk). `before` is sent before the request. With `bulk` the body is only collected: for streams of very many events.
 sub open
 {
     my ($class, %r) = @_;
@@ -39,7 +39,7 @@ sub open
         received => '', buffer => '', blocks => [], events => [], comments => [],
         taken => 0, ended => '', last_event_id => '',
     }, $class;
-    my $bytes = Ragline::HTTP::request_bytes(%r, headers => \@headers);
+    my $bytes = ($r{before} // '') . Ragline::HTTP::request_bytes(%r, headers => \@headers);
     my $written = syswrite($socket, $bytes);
     die "the request was not taken: $!\n" if ($written // 0) != length($bytes);
     $socket->blocking(0);
@@ -237,8 +237,9 @@ sub parse
     $self->{buffer} .= $new;
     # A CR at the very end may be half of a CRLF.
     return if !$final && substr($self->{buffer}, -1) eq "\r";
-    while ($self->{buffer} =~ /\G$EOL*(.*?$EOL)$EOL/gcs) {
-        $self->add_block($1);
+    # A comment before an event is there at once: nothing has to end it.
+    while ($self->{buffer} =~ /\G$EOL*(?:(:[^\r\n]*)$EOL|([^\r\n].*?$EOL)$EOL)/gcs) {
+        defined($1) ? push @{ $self->{comments} }, $1 : $self->add_block($2);
     }
     substr($self->{buffer}, 0, pos($self->{buffer}) // 0, '');
     return;
@@ -251,7 +252,6 @@ sub add_block
     for my $line (split /$EOL/, $text) {
         if (substr($line, 0, 1) eq ':') {
             push @{ $self->{comments} }, $line;
-            $block{comment} = $line;
             next;
         }
         my ($name, $value) = split /:/, $line, 2;

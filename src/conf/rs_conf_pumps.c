@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * RaglineMaxPumps and the MPM. httpd starts another child when fewer than MinSpareThreads workers
+ * are idle, so streams may fill a child nearly, and only the sum over all children is held down: a
+ * low limit for each child would be reached with so many idle workers that no child is ever added.
+ * Nearly, because connections that are kept alive belong to a child: their next request waits for a
+ * worker of just that one.
+ */
+#include "rs_httpd.h"
+
+#include "rs_conf_check.h"
+#include "rs_conf_pumps.h"
+#include "rs_conf_tree.h"
+
+/* What is left to everything else of so many workers. */
+static int reserve(int workers) { return workers >= 16 ? workers / 8 : workers > 1 ? 1 : 0; }
+
+rs_pump_limits_t rs_conf_pumps(apr_pool_t *p, const rs_server_conf_t *conf)
+{
+    const ap_directive_t *h2 = rs_tree_find(p, ap_conftree, "H2MaxWorkers", NULL);
+    int h2_workers = h2 ? atoi(rs_tree_word(p, h2)) : 0;
+    rs_pump_limits_t limits = {0, 0, 0, 1, 1};
+
+    ap_mpm_query(AP_MPMQ_MAX_THREADS, &limits.threads);
+    ap_mpm_query(AP_MPMQ_MAX_DAEMONS, &limits.children);
+    limits.threads = limits.threads > 0 ? limits.threads : 1; /* prefork says 0 */
+    limits.child = limits.threads - reserve(limits.threads);
+    limits.http2 = h2_workers > 0 ? h2_workers - reserve(h2_workers) : limits.child;
+    limits.all = conf->max_pumps ? conf->max_pumps : limits.threads * limits.children / 2;
+    if (limits.all > limits.child * limits.children) {
+        limits.all = limits.child * limits.children;
+    }
+    limits.all = limits.all > 0 ? limits.all : 1;
+    return limits;
+}
+
+int rs_conf_pumps_spare(const rs_pump_limits_t *limits)
+{
+    int full = (limits->all + limits->child - 1) / limits->child - 1;
+
+    return full < limits->children ? full * reserve(limits->threads) + 1 : 0;
+}
+
+void rs_check_pumps(apr_pool_t *p, server_rec *main_server)
+{
+    const rs_server_conf_t *conf = rs_conf_server(main_server);
+    rs_pump_limits_t limits = rs_conf_pumps(p, conf);
+
+    if (conf->max_pumps > limits.all) {
+        rs_check_warn(main_server, NULL,
+                      apr_psprintf(p,
+                                   "RaglineMaxPumps %d is more than there can be: a child keeps "
+                                   "%d of its %d threads for everything else, so it is %d in all: "
+                                   "write less, or raise MaxRequestWorkers",
+                                   conf->max_pumps, limits.threads - limits.child, limits.threads,
+                                   limits.all));
+    }
+}

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Streams that are refused for now: what the client is told, the figures, and a line in the log
+ * when it begins and when it is over. Workers; rs_refusal_look() is the hub's thread.
+ */
+#ifndef RS_REFUSAL_H
+#define RS_REFUSAL_H
+
+#include "../conf/rs_httpd.h"
+
+#include "../hub/rs_stats.h"
+
+/* child_init, before any worker. */
+void rs_refusal_open(rs_stats_t *stats);
+
+/* Answers with 200, `retry:` and an `error` event: EventSource comes back after that, and after
+ * no other status. The headers may be out already. Returns OK. */
+int rs_refuse(request_rec *r, rs_refusal_t why);
+
+/* Once a second: says what is over. */
+void rs_refusal_look(server_rec *s);
+
+#endif
