@@ -419,8 +419,8 @@ static outcome_t step_run(publisher_t *p, double rate)
     return step.passed ? PASSED : step.hopeless ? HOPELESS : FAILED;
 }
 
-/* Doubles the rate until a step fails twice (once may be bad luck), then halves the distance.
- * False: there was no time for all of it. */
+/* Doubles the rate until a step fails (by little: twice, once may be bad luck), then halves the
+ * distance. False: there was no time for all of it. */
 static bool search(publisher_t *p)
 {
     double good = 0, bad = 0, rate = options.search;

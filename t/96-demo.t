@@ -22,9 +22,10 @@ my $place = vars('run_dir') . '/a place';
 my $log = vars('t_logs') . '/96-demo-output_log';
 unlink($log);
 mkdir($place);
-my ($status, $output) = run_command('sh', '-c', 'cd "$1" && tar -c --exclude="./build*" '
-    . '--exclude=./.git --exclude=./run --exclude=./config.status --exclude=./Makefile . '
-    . '| tar -x -C "$2"', '-', $source, $place);
+my @not = map { "--exclude=./$_" } qw(.git Makefile build build-address build-clang build-scan
+    build-thread config.status run);
+my ($status, $output) = run_command('sh', '-c',
+    'from=$1; to=$2; shift 2; tar -c -C "$from" "$@" . | tar -x -C "$to"', '-', $source, $place, @not);
 is($status, 0, 'a copy of the sources') or diag($output);
 
 my $port = free_port();
