@@ -106,27 +106,29 @@ static void note_dirty(rs_hub_t *hub, rs_topic_t *topic)
     hub->dirty[hub->ndirty++] = topic;
 }
 
-/* Over RaglineCache: the topics that have been quiet longest lose what they keep, but none whose
- * streamers have not been told of its newest events yet. */
+/* Over RaglineCache: the topics that have been quiet longest lose what they keep. Whose streamers
+ * have been told of it, may have sent it; the others fetch it. */
 static void evict(rs_hub_t *hub)
 {
-    rs_topic_t *victim = hub->oldest, *next;
+    rs_topic_t *victim = hub->oldest, *last = hub->newest, *next;
 
-    for (; hub->bytes > hub->engine->conf.cache && victim && !victim->dirty; victim = next) {
-        next = victim->newer;
-        hub->bytes -= rs_topic_clear(victim);
-        /* Empty now: behind the others, where eviction does not come by again and again. */
-        if (next) {
-            unlist(hub, victim);
-            list_newest(hub, victim);
+    for (; hub->bytes > hub->engine->conf.cache && victim; victim = next) {
+        next = victim == last ? NULL : victim->newer;
+        /* Nothing is gained by what keeps nothing: it still knows from where on that is all. */
+        if (victim->bytes) {
+            hub->bytes -= rs_topic_clear(victim);
         }
+        /* Empty now: behind the others, where eviction does not come by again and again. */
+        unlist(hub, victim);
+        list_newest(hub, victim);
     }
 }
 
 void rs_hub_append(rs_hub_t *hub, rs_topic_t *topic, rs_event_t *event)
 {
     hub->untold += rs_event_cost(event);
-    hub->bytes = (size_t)((apr_int64_t)hub->bytes + rs_topic_append(topic, event, hub->now));
+    hub->bytes = (size_t)((apr_int64_t)hub->bytes
+                          + rs_topic_append(topic, event, hub->now, rs_hub_is_full(hub)));
     if (topic != hub->newest) {
         unlist(hub, topic);
         list_newest(hub, topic);
@@ -136,7 +138,6 @@ void rs_hub_append(rs_hub_t *hub, rs_topic_t *topic, rs_event_t *event)
     if (hub->untold > hub->engine->conf.cache / 4) {
         rs_hub_batch_end(hub);
     }
-    evict(hub);
 }
 
 void rs_hub_prepend(rs_hub_t *hub, rs_topic_t *topic, rs_event_t *event)
@@ -183,6 +184,7 @@ void rs_hub_batch_end(rs_hub_t *hub)
     }
     hub->ndirty = 0;
     hub->untold = 0;
+    evict(hub);
 }
 
 void rs_hub_break_topic(rs_hub_t *hub, rs_topic_t *topic)
