@@ -111,6 +111,49 @@ static void set_range(rs_backfill_t *b)
     }
 }
 
+/* Who came after it began: its topic is made complete like the others, or is not going to be. */
+static int may_join(const rs_backfill_t *b, const rs_client_t *client)
+{
+    const rs_topic_t *topic = client->topic;
+    int k, along = !topic->trimmed;
+
+    for (k = 0; k < b->n; k++) {
+        along &= rs_id_cmp(topic->start[k], b->part[k].top) <= 0;
+    }
+    return client->resuming && rs_clock_now() >= topic->pass_after && (along || b->full);
+}
+
+static void extend(part_t *part, rs_id_t lower)
+{
+    if (rs_id_cmp(lower, part->lower) >= 0) {
+        return;
+    }
+    if (part->done) {
+        part->upper = part->lower;
+        part->done = 0;
+    }
+    part->asked = 0; /* there may be more than what is left of its chunk */
+    part->lower = lower;
+}
+
+static void join(rs_backfill_t *b)
+{
+    rs_client_t *all = b->waiting, *client;
+    int k;
+
+    b->waiting = NULL;
+    while ((client = pop(&all))) {
+        if (!may_join(b, client)) {
+            push(&b->waiting, client);
+            continue;
+        }
+        for (k = 0; k < b->n; k++) {
+            extend(&b->part[k], client->resume->own.pos[k]);
+        }
+        push(&b->riding, client);
+    }
+}
+
 static void begin(rs_backfill_t *b)
 {
     rs_topic_t *topic;
@@ -160,6 +203,9 @@ static void pass_ask(rs_job_t *job)
     b->nasked = 0;
     if (job->round == 0) {
         begin(b);
+    }
+    else if (!b->limited && rs_backfill_is_on(b)) {
+        join(b);
     }
     if (b->failed || !rs_backfill_is_on(b)) {
         return;
@@ -272,8 +318,8 @@ static void settle_starting(rs_backfill_t *b, rs_topic_t *topic, int all)
     }
 }
 
-/* Where nothing more can be kept, those who come back get the rest by themselves, each as far as it
- * reads. */
+/* Where nothing more can be kept, those whose events were left out get the rest by themselves, each
+ * as far as it reads. For the others it goes on: they come back with old ids again and again. */
 static void settle_all(rs_backfill_t *b)
 {
     rs_client_t *list = b->riding, *client;
@@ -282,7 +328,7 @@ static void settle_all(rs_backfill_t *b)
 
     b->riding = NULL;
     while ((client = pop(&list))) {
-        if (all || b->full || is_reached(b, client)) {
+        if (all || (b->full && client->topic->trimmed) || is_reached(b, client)) {
             settle(b, client);
         }
         else {

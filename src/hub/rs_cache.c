@@ -34,7 +34,7 @@ static void weigh(rs_cache_t *c, apr_int64_t change)
 
 void rs_cache_append(rs_cache_t *c, rs_topic_t *topic, rs_event_t *event, apr_time_t now)
 {
-    weigh(c, rs_topic_append(topic, event, now));
+    weigh(c, rs_topic_append(topic, event, now, rs_cache_is_full(c)));
     if (topic != c->newest) {
         unlist(c, topic);
         list_newest(c, topic);
@@ -50,16 +50,16 @@ void rs_cache_break(rs_cache_t *c, rs_topic_t *topic) { c->bytes -= rs_topic_bre
 
 void rs_cache_evict(rs_cache_t *c)
 {
-    rs_topic_t *victim = c->oldest, *next;
+    rs_topic_t *victim = c->oldest, *last = c->newest, *next;
 
-    for (; c->bytes > c->limit && victim && !victim->dirty; victim = next) {
-        next = victim->newer;
-        /* One that keeps nothing knows from where on there was nothing. */
-        c->bytes -= victim->bytes ? rs_topic_clear(victim) : 0;
-        /* Empty now: behind the others, where eviction does not come by again and again. */
-        if (next) {
-            unlist(c, victim);
-            list_newest(c, victim);
+    for (; c->bytes > c->limit && victim; victim = next) {
+        next = victim == last ? NULL : victim->newer;
+        /* Nothing is gained by what keeps nothing: it still knows from where on that is all. */
+        if (victim->bytes) {
+            c->bytes -= rs_topic_clear(victim);
         }
+        /* Empty now: behind the others, where eviction does not come by again and again. */
+        unlist(c, victim);
+        list_newest(c, victim);
     }
 }

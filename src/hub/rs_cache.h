@@ -17,13 +17,13 @@ typedef struct {
 void rs_cache_add(rs_cache_t *cache, rs_topic_t *topic);
 void rs_cache_remove(rs_cache_t *cache, rs_topic_t *topic);
 
-/* As the topic's own functions, which take over the event. What the cache has too much is given up
- * by rs_cache_evict(), when the topic's streamers are sure to hear of the event. */
+/* As the topic's own functions, which take over the event. */
 void rs_cache_append(rs_cache_t *cache, rs_topic_t *topic, rs_event_t *event, apr_time_t now);
 void rs_cache_prepend(rs_cache_t *cache, rs_topic_t *topic, rs_event_t *event, apr_time_t now);
 void rs_cache_break(rs_cache_t *cache, rs_topic_t *topic);
 
-/* Leaves alone what is `dirty`, and all that is newer than that. */
+/* When streamers have been told of what was appended: they may have sent it; what is given up of
+ * that they fetch. */
 void rs_cache_evict(rs_cache_t *cache);
 
 static inline int rs_cache_is_full(const rs_cache_t *cache) { return cache->bytes >= cache->limit; }

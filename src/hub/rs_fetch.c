@@ -32,7 +32,8 @@ static void ask(rs_job_t *job)
         const char *range[] = {"XRANGE", key->name, from, "+", "COUNT", count};
         const char *info[] = {"XINFO", "STREAM", key->name};
 
-        f->asked[k] = rs_batch_ask(&key->size, CHUNK, n);
+        /* No more than is kept of it: what is left over is read again. */
+        f->asked[k] = rs_batch_ask(&key->size, CHUNK, n * (int)(RS_BATCH_BYTES / RS_FETCH_BYTES));
         f->known[k] = key->now;
         apr_snprintf(count, sizeof(count), "%d", f->asked[k]);
         rs_id_format(from, rs_id_after(f->own.pos[k]));

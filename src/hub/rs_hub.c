@@ -103,7 +103,6 @@ void rs_hub_append(rs_hub_t *hub, rs_topic_t *topic, rs_event_t *event)
     if (hub->untold > hub->cache.limit / 4) {
         rs_hub_batch_end(hub);
     }
-    rs_cache_evict(&hub->cache);
 }
 
 void rs_hub_prepend(rs_hub_t *hub, rs_topic_t *topic, rs_event_t *event)
@@ -150,6 +149,7 @@ void rs_hub_batch_end(rs_hub_t *hub)
     }
     hub->ndirty = 0;
     hub->untold = 0;
+    rs_cache_evict(&hub->cache);
 }
 
 void rs_hub_break_topic(rs_hub_t *hub, rs_topic_t *topic)

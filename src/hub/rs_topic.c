@@ -119,16 +119,18 @@ static int consumed(const rs_topic_t *topic)
     return 1;
 }
 
-/* Whether the oldest event has had its time and stands in the way of a new one. */
-static int may_trim(const rs_topic_t *topic, const rs_event_t *incoming)
+/* Whether the oldest event has had its time, if there is any, and stands in the way of a new one.
+ */
+static int may_trim(const rs_topic_t *topic, const rs_event_t *incoming, int full)
 {
     const rs_event_t *oldest = topic->ring[topic->first & (topic->size - 1)];
 
     return topic->bytes + rs_event_cost(incoming) > RS_TOPIC_BYTES_MAX
-           && incoming->appended - oldest->appended > RS_TOPIC_KEEP_MSEC && consumed(topic);
+           && (full || incoming->appended - oldest->appended > RS_TOPIC_KEEP_MSEC)
+           && consumed(topic);
 }
 
-apr_int64_t rs_topic_append(rs_topic_t *topic, rs_event_t *event, apr_time_t now)
+apr_int64_t rs_topic_append(rs_topic_t *topic, rs_event_t *event, apr_time_t now, int full)
 {
     size_t before;
     apr_int64_t change;
@@ -136,7 +138,7 @@ apr_int64_t rs_topic_append(rs_topic_t *topic, rs_event_t *event, apr_time_t now
     event->appended = (apr_uint32_t)(now / 1000);
     pthread_mutex_lock(&topic->lock);
     before = topic->bytes;
-    while (topic->first < topic->next_seq && may_trim(topic, event)) {
+    while (topic->first < topic->next_seq && may_trim(topic, event, full)) {
         trim_one(topic);
     }
     if (topic->next_seq - topic->first == topic->size && !grow(topic)) {

@@ -80,8 +80,9 @@ struct rs_topic_t {
 rs_topic_t *rs_topic_create(rs_source_t *source, apr_uint64_t streams, rs_key_t *const *key);
 void rs_topic_free(rs_topic_t *topic);
 
-/* Hub. Takes over the reference. Returns by how much the memory of all topics changed. */
-apr_int64_t rs_topic_append(rs_topic_t *topic, rs_event_t *event, apr_time_t now);
+/* Hub. Takes over the reference. full: no event is kept for its time. Returns by how much the
+ * memory of all topics changed. */
+apr_int64_t rs_topic_append(rs_topic_t *topic, rs_event_t *event, apr_time_t now, int full);
 
 /* Hub. Puts an older event in front of all others: everything between it and the present start of
  * its stream is here, or was put here before. Takes over the reference; returns as append. */

@@ -53,7 +53,7 @@ static void history(rs_source_t *source)
     cursor = at(topic, 1000);
     ok(rs_topic_seek(topic, &cursor) == rs_topic_next(topic), "who has all of that starts here");
     for (i = 1; i <= 10; i++) {
-        rs_topic_append(topic, make(1000 + i, 50), SECOND);
+        rs_topic_append(topic, make(1000 + i, 50), SECOND, 0);
     }
     for (i = 998; i >= 2; i -= 2) {
         rs_topic_prepend(topic, make(i, 50), SECOND);
@@ -92,7 +92,7 @@ int main(void)
        "the streams of the mask");
     is_int(rs_topic_read(topic, start, events, 64), 0, "nothing yet");
     for (i = 0; i < 1000; i++) {
-        bytes += rs_topic_append(topic, make(i, 100), SECOND);
+        bytes += rs_topic_append(topic, make(i, 100), SECOND, 0);
     }
     for (i = 0; i < 1000; i++) {
         good &= holds(topic, start + i, i);
@@ -107,16 +107,20 @@ int main(void)
     is_int(rs_topic_read(topic, start + 1000, events, 64), 0, "the next number is not there yet");
 
     for (i = 0; i < 100; i++) {
-        bytes += rs_topic_append(topic, make(5000 + i, 20000), SECOND + i);
+        bytes += rs_topic_append(topic, make(5000 + i, 20000), SECOND + i, 0);
     }
     ok(holds(topic, start, 0), "a burst loses nothing, whatever it weighs");
     for (i = 0; i < 100; i++) {
-        bytes += rs_topic_append(topic, make(6000 + i, 20000), 10 * SECOND);
+        bytes += rs_topic_append(topic, make(6000 + i, 20000), 10 * SECOND, 0);
     }
     is_int(rs_topic_read(topic, start, events, 64), -1, "seconds later the oldest have gone");
     ok(holds(topic, start + 1100, 6000), "and the newest are there");
-    bytes += rs_topic_append(topic, make(7000, 100), 20 * SECOND);
+    bytes += rs_topic_append(topic, make(7000, 100), 20 * SECOND, 0);
     ok(topic->bytes <= RS_TOPIC_BYTES_MAX, "what is older is bounded");
+    for (i = 0; i < 100; i++) {
+        bytes += rs_topic_append(topic, make(8000 + i, 20000), 20 * SECOND, 1);
+    }
+    ok(topic->bytes <= RS_TOPIC_BYTES_MAX, "and so is all of it where memory is short");
     is_int(bytes, (long long)topic->bytes, "the change of memory still adds up");
 
     i = rs_topic_next(topic);
