@@ -114,6 +114,9 @@ static void deleted(void)
     h.deleted = id(104);
     is_int(took(&k, h, IDS(105), 1), RS_LOOK_SAME,
            "older ones are there: single ones were deleted");
+    h = says(105, 0, 25, 0);
+    h.deleted = id(105);
+    is_int(took(&k, h, 0, NULL, 0), RS_LOOK_SAME, "and then all that were read");
     k = begun(says(100, 100, 1, 1));
     h = says(101, 0, 2, 0);
     h.deleted = id(101);
