@@ -9,6 +9,7 @@
 #include "rs_engine.h"
 #include "rs_group.h"
 #include "rs_share.h"
+#include "rs_verdict.h"
 
 /* A tenant's clients share a streamer until there are so many of them; then the next one has its
  * turn. Small tenants wake one thread per event, large ones use all. */
@@ -36,6 +37,7 @@ void rs_hub_attach(rs_hub_t *hub, rs_client_t *client)
 
     client->follow = follow;
     rs_group_set_from(client);
+    client->resume->losses = rs_verdict_losses(topic);
     if (follow) {
         follow->clients++;
     }

@@ -108,8 +108,9 @@ void rs_backfill_judge(rs_client_t *client, const rs_history_t *history)
 {
     rs_cursor_t *own = &client->resume->own;
     rs_id_t first;
+    unsigned came = RS_VERDICT_CAME;
     rs_verdict_kind_t kind =
-        rs_verdict_hub(client->topic, client->topic->start, own, history, &first);
+        rs_verdict_hub(client->topic, client->topic->start, own, &came, history, &first);
 
     if (kind > RS_VERDICT_ASK) {
         if (!client->reason || kind == RS_VERDICT_LOST) {

@@ -89,7 +89,8 @@ static int tell_gap(rs_streamer_t *s, rs_client_t *client, const char *reason, r
 static int find_place(rs_streamer_t *s, rs_client_t *client)
 {
     rs_id_t first;
-    rs_verdict_kind_t kind = rs_verdict(client->topic, &client->resume->own, &first);
+    rs_resume_t *resume = client->resume;
+    rs_verdict_kind_t kind = rs_verdict(client->topic, &resume->own, &resume->losses, &first);
 
     if (kind > RS_VERDICT_ASK && !tell_gap(s, client, rs_verdict_reason(kind), first)) {
         return 0;
@@ -136,6 +137,7 @@ static int use_fetch(rs_streamer_t *s, rs_client_t *client)
     rs_resume_t *resume = client->resume;
     int done;
 
+    resume->losses = f->losses;
     if (f->gap != RS_VERDICT_RESUMED) {
         resume->own = f->told; /* ids of before may be above all new ones */
         if (!tell_gap(s, client, rs_verdict_reason(f->gap), f->first)) {

@@ -9,6 +9,7 @@
 #include "rs_group.h"
 #include "rs_profile.h"
 #include "rs_source.h"
+#include "rs_verdict.h"
 
 /* Enough to fill a socket's room with small events; few enough that a slow step stays short. */
 #define BATCH 64
@@ -23,6 +24,16 @@ typedef struct {
     int directed; /* one event for one user: the others must not see it */
     size_t bytes;
 } batch_t;
+
+/* Not raised from where it was: ids may have gone backwards. */
+static void begin_at_end(rs_feed_t *feed)
+{
+    rs_topic_t *topic = feed->follow->topic;
+
+    feed->losses = rs_verdict_losses(topic);
+    rs_source_cursor(topic->source, topic, &feed->pos);
+    feed->seq = rs_topic_tail(topic, &feed->pos);
+}
 
 rs_feed_t *rs_feed_join(rs_follow_t *follow, rs_client_t *client)
 {
@@ -40,8 +51,7 @@ rs_feed_t *rs_feed_join(rs_follow_t *follow, rs_client_t *client)
         feed->group = client->group;
         /* At the topic's end, wherever the client stands: it comes up by itself. What is published
          * was appended before, so the position is read first. */
-        rs_source_cursor(follow->topic->source, follow->topic, &feed->pos);
-        feed->seq = rs_topic_tail(follow->topic, &feed->pos);
+        begin_at_end(feed);
         feed->next = follow->feeds;
         follow->feeds = feed;
     }
@@ -130,6 +140,7 @@ int rs_feed_exit(rs_client_t *client)
     }
     client->resume->own = feed->pos;
     client->resume->from = feed->from;
+    client->resume->losses = feed->losses;
     return 1;
 }
 
@@ -283,9 +294,7 @@ int rs_feed_flush(rs_feed_t *feed, const rs_feed_calls_t *calls, apr_time_t now)
                 calls->gone(calls->baton, client);
             }
         }
-        /* Not raised from where it was: ids may have gone backwards. */
-        rs_source_cursor(feed->follow->topic->source, feed->follow->topic, &feed->pos);
-        feed->seq = rs_topic_tail(feed->follow->topic, &feed->pos);
+        begin_at_end(feed);
     }
     release(feed);
     return turn == BATCHES;

@@ -146,7 +146,7 @@ static void judge(rs_fetch_t *f)
     for (k = 0; k < f->topic->nstreams; k++) {
         read[k] = f->known[k].at;
     }
-    f->gap = rs_verdict_hub(f->topic, read, &f->own, f->history, &f->first);
+    f->gap = rs_verdict_hub(f->topic, read, &f->own, &f->losses, f->history, &f->first);
     f->told = f->own;
     for (k = 0; k < f->topic->nstreams; k++) {
         if (rs_id_cmp(f->own.pos[k], asked.pos[k]) < 0
@@ -220,6 +220,7 @@ rs_fetch_t *rs_fetch_create(rs_client_t *client, rs_streamer_t *streamer, rs_hub
         f->topic = client->topic;
         f->tenant = ((rs_tenant_t *)client->topic->owner)->name;
         f->own = client->resume->own;
+        f->losses = client->resume->losses;
     }
     return f;
 }

@@ -26,6 +26,7 @@ struct rs_fetch_t {
     rs_cursor_t told;   /* where it is before them, if it has to be told of a gap */
     rs_event_t *events[RS_FETCH_MAX];
     int n, next;
+    unsigned losses;       /* as the reader's; then as they were when it was judged */
     int scanned;           /* entries that were looked at for that */
     int in_flight;         /* streamer: it is the hub's */
     int failed;            /* Redis did not answer: ask again later */

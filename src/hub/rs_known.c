@@ -16,48 +16,60 @@ static int is_older_copy(const rs_known_t *k, const rs_history_t *h)
     return rs_id_cmp(h->first, k->first) <= 0 || (!h->whole && rs_id_cmp(h->first, k->at) <= 0);
 }
 
-/* It counts fewer entries than were read, or, none of these being there any more, fewer that are
- * gone. */
-static int counts_less(const rs_known_t *k, const rs_history_t *h, const rs_hand_t *hand)
+/* Whether nothing that was read is there any more: so what is gone can be counted. */
+static int is_all_new(const rs_known_t *k, const rs_history_t *h)
 {
-    if (h->added < 0 || k->added < 0) {
-        return 0;
-    }
-    return h->added < k->added + hand->n
-           || (!h->empty && rs_id_cmp(h->first, k->at) > 0 && h->gone < k->added + hand->gone);
+    return k->added >= 0 && h->gone >= 0 && (h->empty || rs_id_cmp(h->first, k->at) > 0);
 }
 
-/* Ids went back, or it counts less. */
+/* How many entries were removed before they were read, in front of what is in hand; less than none:
+ * more were read than are gone. Where nothing is behind what is in hand, it does not matter how
+ * much of that is gone since it was read. */
+static long long removed_unread(const rs_known_t *k, const rs_history_t *h, const rs_hand_t *hand)
+{
+    if (!is_all_new(k, h)) {
+        return 0;
+    }
+    return hand->n && rs_id_cmp(h->newest, hand->last) == 0 ? h->added - k->added - hand->n
+                                                            : h->gone - k->added - hand->gone;
+}
+
+/* Ids went back, or it counts fewer entries than were read, or fewer that are gone. */
 static int is_another(const rs_known_t *k, const rs_history_t *h, const rs_hand_t *hand)
 {
     int order = rs_id_cmp(h->newest, hand->n ? hand->last : k->at);
 
-    if (order < 0) {
-        return 1;
+    if (order == 0 && !hand->n && (h->empty || is_older_copy(k, h))) {
+        return 0; /* nobody can tell them apart, and nothing is missing */
     }
-    return counts_less(k, h, hand) && (order > 0 || (!h->empty && !is_older_copy(k, h)));
+    return order < 0 || (h->added >= 0 && k->added >= 0 && h->added < k->added + hand->n)
+           || removed_unread(k, h, hand) < 0;
 }
 
 /* From which id on is it read now? Readers of before are told by their ids, which must not be that
  * one: so it is one that no entry of before had. What a copy holds is not given out again. */
-static rs_id_t new_start(const rs_known_t *k, const rs_history_t *h)
+static rs_id_t new_start(const rs_known_t *k, const rs_history_t *h, const rs_hand_t *hand)
 {
-    rs_id_t start = h->empty || is_older_copy(k, h) ? h->newest : rs_id_before(h->first);
+    int copy = !h->empty && is_older_copy(k, h);
+    rs_id_t first = copy && hand->n ? hand->first : h->first;
+    rs_id_t start = h->empty || (copy && !hand->n) ? h->newest : rs_id_before(first);
 
-    return rs_id_cmp(start, k->at) == 0 && !h->empty ? h->first : start;
+    return rs_id_cmp(start, k->at) == 0 && !h->empty ? first : start;
 }
 
-static void lose(rs_known_t *k, const rs_history_t *h)
+static void lose(rs_known_t *k, const rs_history_t *h, const rs_hand_t *hand)
 {
-    rs_id_t start = new_start(k, h);
+    rs_id_t start = new_start(k, h, hand);
 
     if (!k->lost || rs_id_cmp(k->first, k->old_from) < 0) {
         k->old_from = k->first;
     }
     k->old = later(k->at, k->lost ? k->old : none);
     k->lost = 1;
+    k->losses++;
     k->born = k->at = start;
     k->gap = k->after_gap = k->covers = none;
+    k->deleted = h->deleted;
     k->added = -1;
     if (!h->empty && rs_id_cmp(start, rs_id_before(h->first)) == 0) {
         k->added = h->gone;
@@ -67,51 +79,62 @@ static void lose(rs_known_t *k, const rs_history_t *h)
     }
 }
 
-/* How many entries behind `at` were removed before they were read, in front of what is in hand. */
-static long long removed_unread(const rs_known_t *k, const rs_history_t *h, const rs_hand_t *hand)
-{
-    if (k->added < 0 || h->gone < 0 || (!h->empty && rs_id_cmp(h->first, k->at) <= 0)) {
-        return 0;
-    }
-    return h->gone - k->added - hand->gone;
-}
-
 /* Whether they were deleted one by one (max-deleted-entry-id, which trimming does not move). That
  * is certain of a single one; of several, if the newest of all was and the stream was being read
  * all the time: a queue whose worker is faster than we are. */
 static int were_deleted(const rs_known_t *k, const rs_history_t *h, const rs_hand_t *hand,
                         long long n, int watched)
 {
-    if (rs_id_cmp(h->deleted, k->at) <= 0 || (hand->n && rs_id_cmp(h->deleted, hand->first) >= 0)) {
+    if (rs_id_cmp(h->deleted, k->at) <= 0 || rs_id_cmp(h->deleted, k->deleted) == 0
+        || (hand->n && rs_id_cmp(h->deleted, hand->first) >= 0
+            && rs_id_cmp(h->deleted, hand->last) <= 0)) {
         return 0;
     }
     return n == 1 || (watched && h->empty && rs_id_cmp(h->deleted, h->newest) == 0);
 }
 
+/* Whether what is missing may be behind what is in hand, all of which is gone, too. */
+static int may_be_behind(const rs_history_t *h, const rs_hand_t *hand)
+{
+    return hand->n && rs_id_cmp(h->empty ? h->newest : rs_id_before(h->first), hand->last) > 0;
+}
+
+/* Of what is in hand and was not the oldest entry, some may be among them: it is not counted now,
+ * since it is when it is given out. */
+static long long in_hand(const rs_history_t *h, const rs_hand_t *hand)
+{
+    return hand->n > hand->gone && rs_id_cmp(h->newest, hand->last) != 0
+                   && rs_id_cmp(h->deleted, h->first) > 0
+               ? hand->n - hand->gone - 1
+               : 0;
+}
+
 static rs_look_t look_for_gap(rs_known_t *k, const rs_history_t *h, const rs_hand_t *hand,
                               int watched)
 {
-    long long n = removed_unread(k, h, hand);
+    long long n = removed_unread(k, h, hand), doubtful = in_hand(h, hand);
     rs_id_t next = hand->n ? hand->first : h->first, to = h->newest;
     rs_look_t look = RS_LOOK_SAME;
 
-    /* Where even what is in hand is gone, the missing ones may be behind it. It is looked for them
-     * once more when it has been given out: who has that is told then. */
-    if (hand->n && (n <= 0 || hand->gone == hand->n)) {
+    /* It is looked for once more when that has been given out: who has it is told then. */
+    if (may_be_behind(h, hand)) {
         return RS_LOOK_SAME;
     }
     if (hand->n || !h->empty) {
         to = rs_id_before(next);
     }
     if (n > 0) {
-        k->added += n;
+        k->added += n > doubtful ? n - doubtful : 0;
         if (!were_deleted(k, h, hand, n, watched)) {
             k->gap = later(k->gap, later(k->at, to));
             k->after_gap = hand->n || !h->empty ? next : none;
             look = RS_LOOK_GAP;
         }
     }
-    k->at = later(k->at, to);
+    if (n > 0 || !hand->n) {
+        k->at = later(k->at, to);
+    }
+    k->deleted = h->deleted;
     return look;
 }
 
@@ -135,9 +158,10 @@ rs_look_t rs_known_look(rs_known_t *k, const rs_history_t *h, const rs_hand_t *h
     if (!k->sure) {
         k->sure = 1;
         k->at = h->newest;
+        k->deleted = h->deleted;
     }
     else if (is_another(k, h, hand)) {
-        lose(k, h);
+        lose(k, h, hand);
         look = RS_LOOK_LOST;
     }
     else {
@@ -206,11 +230,12 @@ static int is_foreign(int whole, rs_id_t first, rs_id_t id)
     return whole && rs_id_cmp(id, none) > 0 && rs_id_cmp(id, rs_id_before(first)) < 0;
 }
 
-rs_verdict_t rs_known_judge(const rs_known_t *k, rs_id_t start, rs_id_t id, const rs_history_t *h)
+rs_verdict_t rs_known_judge(const rs_known_t *k, rs_id_t start, rs_id_t id, int came,
+                            const rs_history_t *h)
 {
     int ahead = rs_id_cmp(id, k->at) > 0;
 
-    if (is_lost(k, id)) {
+    if (came && is_lost(k, id)) {
         return say(RS_VERDICT_LOST, later(k->born, k->gap), none);
     }
     /* The id was there before the question: what is not there any more is lost. */
@@ -220,10 +245,10 @@ rs_verdict_t rs_known_judge(const rs_known_t *k, rs_id_t start, rs_id_t id, cons
     if (rs_id_cmp(id, k->gap) < 0) {
         return say(RS_VERDICT_TRIMMED, k->gap, k->after_gap);
     }
-    if (is_foreign(k->whole, k->first, id)) {
+    if (came && is_foreign(k->whole, k->first, id)) {
         return say(RS_VERDICT_TRIMMED, rs_id_before(k->first), k->first);
     }
-    if (h && is_foreign(h->whole, h->first, id)) {
+    if (came && h && is_foreign(h->whole, h->first, id)) {
         return say(RS_VERDICT_TRIMMED, rs_id_before(h->first), h->first);
     }
     if (!ahead && rs_id_cmp(id, start) >= 0) {

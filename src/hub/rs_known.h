@@ -12,13 +12,15 @@
 typedef struct {
     int sure;          /* the rest means something: Redis was asked at least once */
     rs_id_t at;        /* everything up to here was given to the topics, or is gone */
-    long long added;   /* entries that there ever were up to `at`; -1: not known */
+    long long added;   /* how many entries were read or are known to be gone; -1: not known */
+    rs_id_t deleted;   /* max-deleted-entry-id, when what was removed was counted last */
     rs_id_t newest;    /* last-generated-id, when Redis was asked last */
     rs_id_t first;     /* its oldest entry then, or the first that was read since; 0-0: none */
     rs_id_t covers;    /* `newest` when the read that is under way was sent */
     rs_id_t gap;       /* of what is up to here something was removed before it was read here */
     rs_id_t after_gap; /* the oldest entry that there was behind it; 0-0: none */
     int whole;         /* nothing was ever removed from it, then */
+    unsigned losses;   /* so often: */
     int lost;          /* what it held was lost, or it was replaced by another stream: */
     rs_id_t born;      /* what it holds since then is read from here on */
     rs_id_t old_from;  /* ids between these two were given out before that */
@@ -69,10 +71,11 @@ typedef struct {
     rs_id_t first; /* TRIMMED: the oldest entry after that; 0-0: not known */
 } rs_verdict_t;
 
-/* For a reader that has everything up to `id`. start: nothing after this is missing in memory.
+/* For a reader that has everything up to `id`. came: it came with that, or was there before
+ * something was lost; otherwise its id is of what is there now, whatever ids that has. start: nothing after this is missing in memory.
  * history: what Redis said in answer to a question about this reader, or NULL. Removing single
  * entries (XDEL) is no gap. */
-rs_verdict_t rs_known_judge(const rs_known_t *known, rs_id_t start, rs_id_t id,
+rs_verdict_t rs_known_judge(const rs_known_t *known, rs_id_t start, rs_id_t id, int came,
                             const rs_history_t *history);
 
 #endif

@@ -250,7 +250,7 @@ static rs_verdict_kind_t judge(const rs_history_t *h, rs_id_t id)
     rs_known_look(&known, h, &nothing, 0);
     require(known.sure && rs_id_cmp(known.at, h->newest) == 0);
     require(rs_known_look(&known, h, &nothing, 1) == RS_LOOK_SAME);
-    return rs_known_judge(&known, known.at, id, h).kind;
+    return rs_known_judge(&known, known.at, id, 1, h).kind;
 }
 
 static void check_verdicts(const rs_history_t *h, const rs_id_t *ids, size_t n)

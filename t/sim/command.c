@@ -231,6 +231,7 @@ static void learn(sim_engine_t *e, int slot, const sim_rrep_t *rep)
             e->hand_hi[k] = 0;
         }
         if (rep->note[i].info && (last.ms || last.seq)) {
+            e->looked_time[k] = sim_now;
             e->looked[k] |= (uint64_t)1 << (rep->note[i].epoch & 63);
         }
         if (rep->note[i].info && rs_id_cmp(last, e->max_seen[k]) < 0) {

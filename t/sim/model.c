@@ -260,6 +260,17 @@ static const char *how_text(const sim_entry_t *e)
 
 /* Whether this entry, which the connection has not had, and will not have if `past`, had to come or
  * to be told. */
+/* A stream that came and went between two looks is one that never was; and a tenant's own key is
+ * forgotten half a minute after its last reader. */
+static int was_looked_at(const sim_conn_t *c, int k, const sim_entry_t *e)
+{
+    if (c->key[k] >= SIM_OWN
+        && e->removed_at > sim_engines[c->engine].looked_time[c->key[k]] + SEC(29)) {
+        return 0;
+    }
+    return sim_engines[c->engine].looked[c->key[k]] >> (e->epoch & 63) & 1;
+}
+
 static int is_owed(const sim_conn_t *c, int k, const sim_entry_t *e)
 {
     if ((c->choosing && e->added_at < c->connected_at)
@@ -280,14 +291,13 @@ static int is_owed(const sim_conn_t *c, int k, const sim_entry_t *e)
         if (sim_conf.redis6) {
             return 0; /* it is known by what it counts */
         }
-        /* A stream that came and went between two looks is one that never was. */
-        if (!(sim_engines[c->engine].looked[c->key[k]] >> (e->epoch & 63) & 1)) {
-            return 0;
-        }
-        return c->told_at < e->removed_at;
+        return was_looked_at(c, k, e) && c->told_at < e->removed_at;
     case SIM_TRIMMED:
         /* Redis 6 does not count: what was trimmed unread is not missed. */
         if (sim_conf.redis6 && !(e->read_by & 1 << c->engine)) {
+            return 0;
+        }
+        if (e->epoch != sim_keys[c->key[k]].epoch && !was_looked_at(c, k, e)) {
             return 0;
         }
         return c->told_at < e->removed_at;

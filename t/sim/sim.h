@@ -424,9 +424,10 @@ typedef struct {
     int saw_loss[SIM_KEYS];                   /* up to which epoch */
     int hand_lo[SIM_KEYS], hand_hi[SIM_KEYS]; /* read, and not yet looked at */
     long hand_removals[SIM_KEYS];
-    rs_id_t born[SIM_KEYS];    /* where the key ended when that was seen */
-    uint64_t looked[SIM_KEYS]; /* a bit for each epoch (modulo 64) that it was told of */
-    long commands_second;      /* of this second */
+    rs_id_t born[SIM_KEYS];           /* where the key ended when that was seen */
+    apr_time_t looked_time[SIM_KEYS]; /* at it as it was then: */
+    uint64_t looked[SIM_KEYS];        /* a bit for each epoch (modulo 64) that it was told of */
+    long commands_second;             /* of this second */
     apr_time_t second;
 } sim_engine_t;
 

@@ -53,7 +53,7 @@ static void judged(const rs_history_t *h, const char *id, rs_verdict_kind_t want
 
     rs_known_look(&known, h, &nothing, 0);
     rs_id_parse(&parsed, id, strlen(id));
-    is_int(rs_known_judge(&known, h->newest, parsed, h).kind, want, name);
+    is_int(rs_known_judge(&known, h->newest, parsed, 1, h).kind, want, name);
 }
 
 int main(void)
