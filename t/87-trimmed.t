@@ -97,6 +97,23 @@ for my $kind (sort keys %template) {
     }
     ok($streams[0]->wait(sub { numbers($_[0]) =~ /83$/ }), "$kind: later events");
     is(resets($streams[0]), 'trimmed', "$kind: told once");
+
+    # A worker that is faster than we are, then one that has done everything: no gaps either.
+    my ($last) = map { $_->[0] } @{ $client->xrevrange(key($kind, $tenant), '+', '-', 'COUNT', 1) };
+    my @two = map { $last =~ s/-\d+$/-$_/r } 1, 2;
+    my $event = sub { return (tenant_id => $tenant, event_type => 'n', payload => $_[0]) };
+    $client->multi;
+    $client->xadd(key($kind, $tenant), $two[0], $event->(84));
+    $client->xadd(key($kind, $tenant), $two[1], $event->(85));
+    $client->xdel(key($kind, $tenant), $two[0]);
+    $client->exec;
+    ok($streams[0]->wait(sub { numbers($_[0]) =~ /83 85$/ }), "$kind: one of two was deleted");
+    $client->xdel(key($kind, $tenant),
+        map { $_->[0] } @{ $client->xrange(key($kind, $tenant), '-', '+') });
+    sleep(4);
+    add($kind, $tenant, [86]);
+    ok($streams[0]->wait(sub { numbers($_[0]) =~ /85 86$/ }), "$kind: all that was read is deleted");
+    is(resets($streams[0]), 'trimmed', "$kind: and nobody is told of a gap");
     $_->close for @streams;
 }
 

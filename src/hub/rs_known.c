@@ -141,8 +141,21 @@ static rs_look_t look_for_gap(rs_known_t *k, const rs_history_t *h, const rs_han
     return look;
 }
 
+/* How many there were up to `at`, when nothing came after what is in hand. Also those are counted
+ * then that were deleted while older ones stayed, which no look took for missing. */
+static void count_anew(rs_known_t *k, const rs_history_t *h, const rs_hand_t *hand)
+{
+    if (hand->n == 0 && rs_id_cmp(h->newest, k->at) == 0) {
+        k->added = h->added;
+    }
+    else if (hand->gone < hand->n && rs_id_cmp(h->newest, hand->last) == 0) {
+        k->added = h->added < 0 ? -1 : h->added - hand->n;
+    }
+}
+
 rs_look_t rs_known_look(rs_known_t *k, const rs_history_t *h, const rs_hand_t *hand, int watched)
 {
+    static const rs_hand_t nothing;
     rs_look_t look = RS_LOOK_SAME;
 
     if (!k->sure) {
@@ -160,9 +173,10 @@ rs_look_t rs_known_look(rs_known_t *k, const rs_history_t *h, const rs_hand_t *h
     k->newest = h->newest;
     k->first = h->first;
     k->whole = h->whole;
-    if (rs_id_cmp(h->newest, k->at) == 0) {
-        k->added = h->added;
+    if (look == RS_LOOK_LOST) {
+        hand = &nothing; /* it does not count */
     }
+    count_anew(k, h, hand);
     return look;
 }
 
