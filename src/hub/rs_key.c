@@ -181,6 +181,9 @@ int rs_key_take(rs_key_t *key, const rs_history_t *history, const redisReply *en
     if (!weigh_hand(&hand, history, entries)) {
         return 0;
     }
+    if (entries) {
+        rs_known_answered(&key->now, full);
+    }
     if (!look(key, history, &hand, watched)) {
         return 1;
     }
@@ -194,14 +197,7 @@ int rs_key_take(rs_key_t *key, const rs_history_t *history, const redisReply *en
     if (hand.n && hand.gone == hand.n) {
         look(key, history, &nothing, watched);
     }
-    if (entries) {
-        rs_known_answered(&key->now, full);
-    }
     return 1;
 }
 
-void rs_key_answered(rs_key_t *key)
-{
-    rs_known_answered(&key->now, 0);
-    moved(key);
-}
+void rs_key_answered(rs_key_t *key) { rs_known_answered(&key->now, 0); }

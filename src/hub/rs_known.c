@@ -71,7 +71,7 @@ static void lose(rs_known_t *k, const rs_history_t *h, const rs_hand_t *hand)
     k->lost = 1;
     k->losses++;
     k->born = k->at = start;
-    k->gap = k->after_gap = k->covers = none;
+    k->gap = k->after_gap = k->covers = k->covered = none;
     k->deleted = h->deleted;
     k->added = -1;
     if (!h->empty && rs_id_cmp(start, rs_id_before(h->first)) == 0) {
@@ -125,6 +125,9 @@ static rs_look_t look_for_gap(rs_known_t *k, const rs_history_t *h, const rs_han
     }
     if (hand->n || !h->empty) {
         to = rs_id_before(next);
+    }
+    if (!hand->n) {
+        to = later(to, k->covered);
     }
     if (n > 0) {
         k->added += n > doubtful ? n - doubtful : 0;
@@ -202,9 +205,7 @@ void rs_known_ask(rs_known_t *k) { k->covers = k->newest; }
 
 void rs_known_answered(rs_known_t *k, int full)
 {
-    if (!full) {
-        k->at = later(k->at, k->covers);
-    }
+    k->covered = full ? none : k->covers;
     k->covers = none;
 }
 

@@ -17,6 +17,7 @@ typedef struct {
     rs_id_t newest;    /* last-generated-id, when Redis was asked last */
     rs_id_t first;     /* its oldest entry then, or the first that was read since; 0-0: none */
     rs_id_t covers;    /* `newest` when the read that is under way was sent */
+    rs_id_t covered;   /* what is up to here and was not read is gone: the next look tells how */
     rs_id_t gap;       /* of what is up to here something was removed before it was read here */
     rs_id_t after_gap; /* the oldest entry that there was behind it; 0-0: none */
     int whole;         /* nothing was ever removed from it, then */
@@ -53,8 +54,8 @@ int rs_known_fits(const rs_known_t *known, const rs_history_t *history);
 /* An entry was read, the next one. */
 void rs_known_entry(rs_known_t *known, rs_id_t id);
 
-/* Entries after `at` are about to be asked for; and the answer was worked off: unless it was full,
- * everything that was there when it was asked for has been read. */
+/* Entries after `at` are about to be asked for; and that was answered: unless it was full, everything
+ * that was there when it was asked for is in the answer. */
 void rs_known_ask(rs_known_t *known);
 void rs_known_answered(rs_known_t *known, int full);
 

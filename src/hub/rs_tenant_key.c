@@ -90,6 +90,9 @@ static int take(rs_key_t *key, const rs_history_t *history)
     const redisReply *entries;
     int was_sure = key->now.sure, n;
 
+    if (key->held && key->held->type == REDIS_REPLY_NIL) {
+        rs_key_answered(key);
+    }
     if (!read_of(key->held, &entries)
         || !rs_key_take(key, history, entries, entries && (int)entries->elements >= key->count,
                         !key->unwatched)) {
@@ -99,9 +102,6 @@ static int take(rs_key_t *key, const rs_history_t *history)
     n = entries ? (int)entries->elements : 0;
     if (n) {
         rs_batch_learn(&key->size, entries, key->count);
-    }
-    else if (key->held && key->held->type == REDIS_REPLY_NIL) {
-        rs_key_answered(key);
     }
     key->unwatched = 0;
     key->behind = rs_id_cmp(key->now.newest, key->now.at) > 0;

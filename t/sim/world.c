@@ -366,7 +366,7 @@ static void check_cost(void)
         for (j = clients = 0; j < sim_conns_used; j++) {
             clients += sim_conns[j].used && sim_conns[j].engine == i;
         }
-        if (sim_quiet && sim_now > quiet_since + SEC(10)
+        if (e->alive && !e->gone && sim_quiet && sim_now > quiet_since + SEC(10)
             && e->commands_second > QUIET_COMMANDS + 4 * clients) {
             sim_fail("cost", "e%d: %ld commands in a quiet second, with %d clients", i,
                      e->commands_second, clients);

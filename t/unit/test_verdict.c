@@ -44,6 +44,7 @@ static rs_look_t took(rs_known_t *k, rs_history_t h, int n, const apr_uint64_t *
     for (i = 0; i < n; i++) {
         hand.gone += h.empty || rs_id_cmp(id(ids[i]), h.first) < 0;
     }
+    rs_known_answered(k, 0);
     look = rs_known_look(k, &h, &hand, watched);
     if (look == RS_LOOK_LOST) {
         return look;
@@ -54,7 +55,6 @@ static rs_look_t took(rs_known_t *k, rs_history_t h, int n, const apr_uint64_t *
     if (n && hand.gone == n) {
         again = rs_known_look(k, &h, &nothing, watched);
     }
-    rs_known_answered(k, 0);
     return look == RS_LOOK_SAME ? again : look;
 }
 
