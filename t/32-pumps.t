@@ -161,34 +161,33 @@ SKIP: {
     my $limit = stats($httpd)->{pumps}{limit};
     is($limit, 75, 'half of the workers that there may be');
 
-    # As EventSource does: who is refused comes again.
+    # As EventSource does: who is refused comes again. Pages meanwhile: they hang if no worker is left.
     my ($tries, @streams) = 0;
-    my $deadline = time + Ragline::Proc::limit(150);
+    my $deadline = time + Ragline::Proc::limit(120);
     while (@streams < $limit && time < $deadline) {
-        my $stream = Ragline::SSE->open(port => $port, path => '/stream', tls => 1,
-            token => token('t' . @streams, 1));
-        my $code = refused($stream);
-        $tries++;
-        push @streams, $stream if $code eq '';
-        # A page meanwhile: it hangs if no worker is left.
-        is($httpd->request(path => '/server-status?auto')->status, 200, @streams . ' streams, a page')
-            if @streams % 5 == 0 || $code ne '';
-        select(undef, undef, undef, 0.2) if $code ne '';
+        my $missing = $limit - @streams;
+        my @new = map { Ragline::SSE->open(port => $port, path => '/stream', tls => 1,
+            token => $token) } 1 .. ($missing < 10 ? $missing : 10);
+        $tries += @new;
+        push @streams, grep { refused($_) eq '' } @new;
+        is($httpd->request(path => '/ragline-stats')->status, 200, @streams . ' streams, a page');
+        select(undef, undef, undef, 0.3) if @streams < $limit;
     }
-    is(scalar(@streams), $limit, "$limit streams over TLS, each with a worker");
-    diag("$tries tries");
+    is(scalar(@streams), $limit, "$limit streams over TLS, each with a worker")
+        or diag(explain(stats($httpd)));
+    note("$tries tries");
     is(stats($httpd)->{pumps}{by_cause}{tls}{open}, $limit, 'they are there');
     is(refused(Ragline::SSE->open(port => $port, path => '/stream', tls => 1, token => $token)),
         'over_limit', 'one more is refused');
     # As many pages at a time as httpd promises: it keeps MinSpareThreads idle.
     my @pages = map { Ragline::HTTP::connect_to(port => $httpd->port) } 1 .. 25;
-    syswrite($_, "GET /server-status?auto HTTP/1.0\r\n\r\n") for @pages;
+    syswrite($_, "GET /ragline-stats HTTP/1.0\r\n\r\n") for @pages;
     my $answer;
     is(scalar(grep { sysread($_, $answer, 100) && $answer =~ /^HTTP\S+ 200/ } @pages), 25,
         'and 25 pages at once are answered');
     unlike($httpd->error_log, qr/AH00484|AH10159/, 'httpd had workers left all the time');
-    my $id = $redis->xadd($key, tenant_id => 't9', event_type => 'hello', payload => '{}');
-    is(($streams[9]->take('hello') // {})->{id}, $id, 'streams live');
+    my $id = $redis->xadd($key, tenant_id => 't', event_type => 'hello', payload => '{}');
+    is(($streams[0]->take('hello') // {})->{id}, $id, 'streams live');
     Ragline::SSE->close_all(@streams);
     ok(wait_until(sub { stats($httpd)->{pumps}{open} == 0 }), 'all workers are free again');
     $httpd->stop;
@@ -213,6 +212,8 @@ sub stuck
 
 for my $how ('graceful', 'graceful-stop', 'stop') {
     last if $prefork;
+    # httpd's own race: it closes sockets that its workers have.
+    next if $how eq 'stop' && ($ENV{RAGLINE_TEST_SANITIZE} // '') eq 'thread';
     my ($tls, $port) = tls_host($how);
     my $httpd = Ragline::Httpd->new(name => "stuck-$how",
         conf => common() . location('/stream', 'RaglineHeartbeat 1s') . "SSLSessionCache none\n$tls")->start;

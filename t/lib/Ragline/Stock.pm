@@ -10,7 +10,7 @@ use warnings;
 
 use FindBin ();
 
-use Ragline::Proc qw(run_command slurp spew);
+use Ragline::Proc qw(free_port run_command slurp spew);
 
 our @ISA = ('Ragline::Httpd');
 
@@ -40,9 +40,8 @@ sub write_conf
     $self->{conf_file} = "$dir/apache2.conf";
     run('cp', '-a', "$packages/etc/apache2/.", $dir);
     mkdir("$dir/$_-enabled") for qw(mods conf sites);
-    # 443, which modules of TLS have it listen to, is no test's.
-    edit("$dir/ports.conf",
-        sub { s/^(\s*)Listen 80$/$1Listen 127.0.0.1:$self->{port}/mg; s/^\s*Listen 443$//mg });
+    my %port = (80 => $self->{port}, 443 => free_port());
+    edit("$dir/ports.conf", sub { s/^(\s*)Listen (80|443)$/$1Listen 127.0.0.1:$port{$2}/mg });
     edit("$dir/sites-available/000-default.conf",
         sub { s/\*:80>/*:$self->{port}>/; s{(?=</VirtualHost>)}{Include $dir/host.inc\n} });
     # Modules of other packages lie in their unpacked place, with the libraries that they need.
