@@ -153,6 +153,9 @@ void rs_life_set_deadline(rs_streamer_t *s, rs_client_t *client)
     }
     else if (client->state == RS_BEHIND && (blocked(client) || !client->member)) {
         due = blocked(client) ? blocked_until(s, client) : client->deadline;
+        if (beat && !blocked(client) && last_out(client) + beat < due) {
+            due = last_out(client) + beat; /* a replay may go through much that is not for it */
+        }
     }
     else if (beat) {
         /* Up to an eighth early: clients that all got the same event must not all be due at the
