@@ -42,11 +42,6 @@ static int is_another(const rs_known_t *k, const rs_history_t *h, const rs_hand_
     if (order == 0 && !hand->n && (h->empty || is_older_copy(k, h))) {
         return 0; /* nobody can tell them apart, and nothing is missing */
     }
-    if (order > 0 && is_all_new(k, h) && h->added == k->added + hand->n
-        && (rs_id_cmp(h->deleted, hand->n ? hand->last : k->at) <= 0
-            || rs_id_cmp(h->deleted, k->deleted) != 0)) {
-        return 1; /* a newer id, and nothing that could have had it but what was counted */
-    }
     return order < 0 || (h->added >= 0 && k->added >= 0 && h->added < k->added + hand->n)
            || removed_unread(k, h, hand) < 0;
 }

@@ -294,7 +294,9 @@ static int is_owed(const sim_conn_t *c, int k, const sim_entry_t *e)
         if (sim_conf.redis6) {
             return 0; /* it is known by what it counts */
         }
-        return was_looked_at(c, k, e) && c->told_at < e->removed_at;
+        /* Of one that is empty again nothing tells that it is another one, if it counts as much. */
+        return was_looked_at(c, k, e) && c->told_at < e->removed_at
+               && sim_keys[c->key[k]].s.start < sim_keys[c->key[k]].s.end;
     case SIM_TRIMMED:
         /* Redis 6 does not count: what was trimmed unread is not missed. */
         if (sim_conf.redis6) {
