@@ -4,6 +4,8 @@
  * data was lost; trimming takes the oldest entries, so while one is there that was read already,
  * nothing unread was trimmed; and entries-added counts what ever was (Redis 7 and later).
  */
+#include <string.h>
+
 #include "rs_known.h"
 
 static const rs_id_t none = {0, 0};
@@ -67,6 +69,8 @@ static void lose(rs_known_t *k, const rs_history_t *h, const rs_hand_t *hand)
     k->old = later(k->at, k->lost ? k->old : none);
     k->lost = 1;
     k->losses++;
+    k->is_copy = h->empty ? rs_id_cmp(h->newest, none) > 0 : is_older_copy(k, h);
+    memset(k->lately, 0, sizeof(k->lately));
     k->born = k->at = start;
     k->gap = k->after_gap = k->covers = k->covered = none;
     k->deleted = h->deleted;
@@ -192,6 +196,9 @@ void rs_known_entry(rs_known_t *k, rs_id_t id)
     if (rs_id_cmp(k->first, none) == 0) {
         k->first = id;
     }
+    memmove(k->lately + 1, k->lately, (RS_KNOWN_LATELY - 1) * sizeof(k->lately[0]));
+    k->lately[0].after = k->at;
+    k->lately[0].id = id;
     k->at = id;
     if (k->added >= 0) {
         k->added++;
@@ -231,13 +238,28 @@ static int is_foreign(int whole, rs_id_t first, rs_id_t id)
     return whole && rs_id_cmp(id, none) > 0 && rs_id_cmp(id, rs_id_before(first)) < 0;
 }
 
+/* Whether this entry is the first that there was after the id. */
+static int is_next(const rs_known_t *k, rs_id_t id, rs_id_t first)
+{
+    int i;
+
+    for (i = 0; i < RS_KNOWN_LATELY; i++) {
+        if (rs_id_cmp(k->lately[i].id, first) == 0 && rs_id_cmp(first, none) > 0) {
+            return rs_id_cmp(id, k->lately[i].after) >= 0;
+        }
+    }
+    return 0;
+}
+
 rs_verdict_t rs_known_judge(const rs_known_t *k, rs_id_t start, rs_id_t id, int came,
                             const rs_history_t *h)
 {
     int ahead = rs_id_cmp(id, k->at) > 0;
 
     if (came && is_lost(k, id)) {
-        return say(RS_VERDICT_LOST, later(k->born, k->gap), none);
+        rs_id_t place = k->is_copy && rs_id_cmp(id, k->born) < 0 ? id : k->born;
+
+        return say(RS_VERDICT_LOST, later(place, k->gap), none);
     }
     /* The id was there before the question: what is not there any more is lost. */
     if (h && rs_id_cmp(id, h->newest) > 0) {
@@ -258,7 +280,7 @@ rs_verdict_t rs_known_judge(const rs_known_t *k, rs_id_t start, rs_id_t id, int 
     if (!h) {
         return say(RS_VERDICT_ASK, id, none);
     }
-    if (rs_id_cmp(id, rs_history_floor(h)) >= 0) {
+    if (rs_id_cmp(id, rs_history_floor(h)) >= 0 || is_next(k, id, h->first)) {
         return say(RS_VERDICT_RESUMED, id, none);
     }
     return say(RS_VERDICT_TRIMMED, h->empty ? h->newest : rs_id_before(h->first), h->first);

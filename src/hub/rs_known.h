@@ -9,6 +9,8 @@
 
 #include "../redis/rs_history.h"
 
+#define RS_KNOWN_LATELY 4
+
 typedef struct {
     int sure;          /* the rest means something: Redis was asked at least once */
     rs_id_t at;        /* everything up to here was given to the topics, or is gone */
@@ -20,11 +22,17 @@ typedef struct {
     rs_id_t covered;   /* what is up to here and was not read is gone: the next look tells how */
     rs_id_t gap;       /* of what is up to here something was removed before it was read here */
     rs_id_t after_gap; /* the oldest entry that there was behind it; 0-0: none */
-    int whole;         /* nothing was ever removed from it, then */
-    unsigned losses;   /* so often: */
-    int lost;          /* what it held was lost, or it was replaced by another stream: */
-    rs_id_t born;      /* what it holds since then is read from here on */
-    rs_id_t old_from;  /* ids between these two were given out before that */
+    /* The entries that were read last, and where the child stood before each of them: in between
+     * there was nothing. */
+    struct {
+        rs_id_t after, id;
+    } lately[RS_KNOWN_LATELY];
+    int whole;        /* nothing was ever removed from it, then */
+    unsigned losses;  /* so often: */
+    int lost;         /* what it held was lost, or it was replaced by another stream: */
+    int is_copy;      /* an older state of it: who has less than that has lost nothing */
+    rs_id_t born;     /* what it holds since then is read from here on */
+    rs_id_t old_from; /* ids between these two were given out before that */
     rs_id_t old;
 } rs_known_t;
 
