@@ -136,8 +136,8 @@ static void merge(rs_fetch_t *f)
 }
 
 /* By what Redis has: that a stream is in memory means nothing here. What was found comes after the
- * position that was asked for: where that means nothing any more, or some of it is gone that others
- * got when it came, it is asked for again. */
+ * position that was asked for: where that means nothing any more, it is asked for again, from another
+ * one; where the hub has yet to read what is gone in front of it, a moment later. */
 static void judge(rs_fetch_t *f)
 {
     rs_cursor_t asked = f->own;
@@ -150,11 +150,12 @@ static void judge(rs_fetch_t *f)
     f->gap = rs_verdict_hub(f->topic, read, &f->own, &f->losses, f->history, &f->first);
     f->told = f->own;
     for (k = 0; k < f->topic->nstreams; k++) {
-        if (rs_id_cmp(f->own.pos[k], asked.pos[k]) < 0
-            || rs_id_cmp(f->own.pos[k], rs_history_floor(&f->history[k])) < 0) {
+        if (rs_id_cmp(f->own.pos[k], asked.pos[k]) < 0) {
             drop_chunk(f, k);
             f->answered[k] = 0;
         }
+        f->failed |= rs_id_cmp(f->own.pos[k], read[k]) >= 0
+                     && rs_id_cmp(f->own.pos[k], rs_history_floor(&f->history[k])) < 0;
     }
 }
 
@@ -183,7 +184,9 @@ static void reply(rs_job_t *job, int n, redisReply **r, int last)
     }
     if (last && !f->failed) {
         judge(f);
-        merge(f);
+        if (!f->failed) {
+            merge(f);
+        }
     }
 }
 

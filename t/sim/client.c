@@ -312,9 +312,9 @@ static void made_up(sim_conn_t *c, int beyond)
     sim_cursor_format(c->hold.text, c->profile, c->hold.pos);
 }
 
-/* how: 0 no id, 1 the last one, 2 to 49 an earlier one, 50 garbage, 51 beyond everything, 52 0-0, 53
- * an entry's, 54 what another client of the same tenant and endpoint was given last, 100 and more:
- * that of entry n - 100. */
+/* how: 0 no id, 1 the last one, 2 to 49 an earlier one, 50 garbage, 51 beyond everything, 52 0-0,
+ * 53 an entry's, 54 what another client of the same tenant and endpoint was given last, 100 and
+ * more: that of entry n - 100. */
 static void bring(sim_conn_t *c, int how)
 {
     const sim_client_t *lc = &sim_clients[c->client];

@@ -559,6 +559,15 @@ static void is_resumed(sim_conn_t *c, const rs_id_t *pos)
 /* Whether what is said again was said before: nothing was removed since. */
 static void check_told_once(sim_conn_t *c, const char *reason)
 {
+    int k;
+
+    /* Below what a copy of before has, it goes on from its own place, and is told until it is
+     * there. */
+    for (k = 0; k < c->nkeys; k++) {
+        if (rs_id_cmp(c->hold.pos[k], sim_engines[c->engine].born[c->key[k]]) < 0) {
+            return;
+        }
+    }
     if (c->brought == SIM_ID && c->hold.told_at >= 0 && !sim_conf.redis6
         && !removed_since(c, c->hold.told_at - TOLD_MARGIN)) {
         sim_fail("twice", "c%d at e%d: reset %s again with %s, which it got when it was told",
@@ -616,7 +625,7 @@ static void check_cause(sim_conn_t *c, const char *reason)
     }
     else {
         ok = c->brought == SIM_NO_ID
-             || disturbed_since(c, c->hold.made_up ? 0 : c->hold.at - SEC(5)) || is_beyond(c, 0);
+             || disturbed_since(c, c->hold.made_up ? 0 : c->hold.at - SEC(60)) || is_beyond(c, 0);
         check_told_once(c, reason);
     }
     if (!ok) {

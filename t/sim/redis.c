@@ -257,8 +257,8 @@ void sim_redis_set_string(int k)
 
 /* --- adding --- */
 
-/* No id is used twice, as if a stream that is made anew or lost its tail were never written to in the
- * same millisecond: two entries with one id cannot be told apart by anybody. */
+/* No id is used twice, as if a stream that is made anew or lost its tail were never written to in
+ * the same millisecond: two entries with one id cannot be told apart by anybody. */
 static rs_id_t next_id(const sim_key_t *key)
 {
     rs_id_t id = {(apr_uint64_t)((SIM_WALL + sim_now) / 1000), 0};
