@@ -317,7 +317,8 @@ each_path('a worker that deletes what it has done', sub {
     my @ids;
     for my $n (1 .. 30) {
         push @ids, add($tenant, $n);
-        $readers[0]->wait(sub { numbers($_[0]) =~ /\b$n$/ }) if $n % 3 == 0;
+        # Of what was deleted before it was read it cannot always be known that it was not trimmed.
+        $readers[0]->wait(sub { numbers($_[0]) =~ /\b$n$/ });
         $c->xdel(key('one', $tenant), $ids[-1]) if $n % 3;
         $c->xdel(key('one', $tenant), $ids[$n / 2]) if $n % 3 == 0;
     }

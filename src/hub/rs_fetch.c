@@ -136,8 +136,8 @@ static void merge(rs_fetch_t *f)
 }
 
 /* By what Redis has: that a stream is in memory means nothing here. What was found comes after the
- * position that was asked for: where that means nothing any more, it is asked for again, from another
- * one; where the hub has yet to read what is gone in front of it, a moment later. */
+ * position that was asked for: where that means nothing any more, it is asked for again, from
+ * another one; where the hub has yet to read what is gone in front of it, a moment later. */
 static void judge(rs_fetch_t *f)
 {
     rs_cursor_t asked = f->own;

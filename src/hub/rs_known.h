@@ -62,8 +62,8 @@ int rs_known_fits(const rs_known_t *known, const rs_history_t *history);
 /* An entry was read, the next one. */
 void rs_known_entry(rs_known_t *known, rs_id_t id);
 
-/* Entries after `at` are about to be asked for; and that was answered: unless it was full, everything
- * that was there when it was asked for is in the answer. */
+/* Entries after `at` are about to be asked for; and that was answered: unless it was full,
+ * everything that was there when it was asked for is in the answer. */
 void rs_known_ask(rs_known_t *known);
 void rs_known_answered(rs_known_t *known, int full);
 

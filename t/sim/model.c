@@ -559,13 +559,18 @@ static void is_resumed(sim_conn_t *c, const rs_id_t *pos)
 /* Whether what is said again was said before: nothing was removed since. */
 static void check_told_once(sim_conn_t *c, const char *reason)
 {
-    int k;
+    int k, i;
 
-    /* Below what a copy of before has, it goes on from its own place, and is told until it is
-     * there. */
+    /* Below what a lost tail left, it goes on from its own place, and is told until it is there. */
     for (k = 0; k < c->nkeys; k++) {
-        if (rs_id_cmp(c->hold.pos[k], sim_engines[c->engine].born[c->key[k]]) < 0) {
-            return;
+        const sim_key_t *key = &sim_keys[c->key[k]];
+
+        for (i = key->nall - 1; i >= 0; i--) {
+            const sim_entry_t *e = &sim_entries[key->all[i]];
+
+            if (e->how == SIM_LOST && rs_id_cmp(e->id, c->hold.pos[k]) > 0) {
+                return;
+            }
         }
     }
     if (c->brought == SIM_ID && c->hold.told_at >= 0 && !sim_conf.redis6
