@@ -1046,6 +1046,10 @@ void sim_model_submit(sim_conn_t *c)
 
 void sim_model_closed(sim_conn_t *c)
 {
+    /* What its socket had taken, the group has had: where that ends is not known here. */
+    if (c->unread && sim_conf.pgroup[c->profile]) {
+        groups[c->profile][c->tenant].open = 0;
+    }
     if (!c->connected && !c->ended && !c->peer_closed && !sim_engines[c->engine].gone
         && !sim_engines[c->engine].draining) {
         sim_fail("verdict", "c%d at e%d: closed without a word", c->client, c->engine);
