@@ -15,6 +15,7 @@ use Ragline::Proc qw(free_port run_command slurp spawn stop_pid wait_until);
 use Ragline::Test;
 
 plan skip_all => 'it has an MPM of its own' if vars('mpm') ne 'event';
+plan skip_all => 'its httpd has no sanitizer in it' if $ENV{RAGLINE_TEST_SANITIZE};
 
 my ($source) = slurp('Makefile') =~ /^abs_top_srcdir = (.*)$/m;
 my ($build) = slurp('Makefile') =~ /^abs_top_builddir = (.*)$/m;
