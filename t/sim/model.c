@@ -258,13 +258,26 @@ static const char *how_text(const sim_entry_t *e)
     return names[e->how];
 }
 
-/* Whether this entry, which the connection has not had, and will not have if `past`, had to come or
- * to be told. */
-/* Empty, and its newest entry was deleted: taken for a queue whose worker is fast. */
-static int is_worked_off(const sim_key_t *key)
+/* After it was trimmed, and before more came, the stream was empty and its newest entry deleted:
+ * taken for a queue whose worker is fast. */
+static int is_worked_off(const sim_key_t *key, const sim_entry_t *e)
 {
-    return key->s.start == key->s.end && key->nall
-           && sim_entries[key->all[key->nall - 1]].how == SIM_XDELETED;
+    apr_time_t latest = e->removed_at;
+    int i;
+
+    for (i = (int)e->index; i < key->nall; i++) {
+        const sim_entry_t *x = &sim_entries[key->all[i]];
+
+        if (x->how == SIM_PRESENT || x->epoch != e->epoch) {
+            return 0;
+        }
+        latest = x->removed_at > latest ? x->removed_at : latest;
+        if (x->how == SIM_XDELETED
+            && (i + 1 == key->nall || latest <= sim_entries[key->all[i + 1]].added_at)) {
+            return 1;
+        }
+    }
+    return 0;
 }
 
 /* A stream that came and went between two looks is one that never was; and a tenant's own key is
@@ -278,6 +291,7 @@ static int was_looked_at(const sim_conn_t *c, int k, const sim_entry_t *e)
     return sim_engines[c->engine].looked[c->key[k]] >> (e->epoch & 63) & 1;
 }
 
+/* Whether this entry, which the connection has not had, had to come or to be told. */
 static int is_owed(const sim_conn_t *c, int k, const sim_entry_t *e)
 {
     if ((c->choosing && e->added_at < c->connected_at)
@@ -309,7 +323,7 @@ static int is_owed(const sim_conn_t *c, int k, const sim_entry_t *e)
         if (sim_conf.redis6) {
             return 0;
         }
-        if (is_worked_off(&sim_keys[c->key[k]])) {
+        if (is_worked_off(&sim_keys[c->key[k]], e)) {
             return 0;
         }
         if (e->epoch != sim_keys[c->key[k]].epoch
