@@ -6,7 +6,7 @@
 #ifndef RS_FEED_H
 #define RS_FEED_H
 
-#include "rs_client.h"
+#include "../log/rs_client.h"
 
 /* What the inner loop needs of a client, side by side: for a plain socket the client itself is
  * not touched. */

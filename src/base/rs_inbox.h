@@ -9,7 +9,7 @@
 
 #include <pthread.h>
 
-#include "../base/rs_poll.h"
+#include "rs_poll.h"
 
 typedef struct rs_msg_t rs_msg_t;
 

@@ -7,9 +7,9 @@
 #include <apr_strings.h>
 
 #include "../redis/rs_stream_reply.h"
-#include "rs_entry.h"
-#include "rs_fetch.h"
-#include "rs_hub.h"
+#include "../log/rs_entry.h"
+#include "../log/rs_fetch.h"
+#include "../hub/rs_hub.h"
 
 #define CHUNK 256
 

@@ -10,8 +10,8 @@
 #ifndef RS_BACKFILL_H
 #define RS_BACKFILL_H
 
-#include "rs_client.h"
-#include "rs_entry.h"
+#include "../log/rs_client.h"
+#include "../log/rs_entry.h"
 
 typedef struct rs_backfill_t rs_backfill_t;
 

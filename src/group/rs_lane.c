@@ -15,7 +15,7 @@
 
 #include "../proto/rs_template.h"
 #include "rs_lane_int.h"
-#include "rs_profile.h"
+#include "../log/rs_profile.h"
 
 /* After an outage entries are old, and those who have them need a moment to say so. */
 #define LOOK_AFTER_OUTAGE apr_time_from_sec(2)

@@ -16,8 +16,8 @@
 #define RS_SHARE_H
 
 #include "../base/rs_ring.h"
-#include "rs_client.h"
-#include "rs_hub.h"
+#include "../log/rs_client.h"
+#include "../hub/rs_hub.h"
 
 typedef struct rs_lane_t rs_lane_t;
 typedef struct rs_delivery_t rs_delivery_t;

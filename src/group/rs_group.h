@@ -11,7 +11,7 @@
 
 #include "../redis/rs_group_script.h"
 #include "../redis/rs_loader.h"
-#include "rs_client.h"
+#include "../log/rs_client.h"
 
 struct rs_group_t {
     /* Constant. */

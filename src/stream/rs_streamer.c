@@ -6,9 +6,9 @@
 #include <stdlib.h>
 
 #include "../base/rs_clock.h"
-#include "rs_fetch.h"
-#include "rs_hub.h"
-#include "rs_share.h"
+#include "../log/rs_fetch.h"
+#include "../hub/rs_hub.h"
+#include "../group/rs_share.h"
 #include "rs_streamer_int.h"
 
 /* When many are sent away, one comes back every so often; few need not wait for RaglineDrain. */

@@ -7,7 +7,7 @@
 #ifndef RS_WHEEL_H
 #define RS_WHEEL_H
 
-#include "../base/rs_base.h"
+#include "rs_base.h"
 
 #define RS_WHEEL_SLOTS 512
 #define RS_WHEEL_TICK ((apr_interval_time_t)100 * 1000)

@@ -13,8 +13,8 @@
 #include "../proto/rs_template.h"
 #include "../redis/rs_redis_conn.h"
 #include "rs_group.h"
-#include "rs_hub.h"
-#include "rs_profile.h"
+#include "../hub/rs_hub.h"
+#include "../log/rs_profile.h"
 
 #define BATCH 200
 #define TELL_AGAIN apr_time_from_sec(60)

@@ -10,7 +10,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "rs_client.h"
+#include "../log/rs_client.h"
 #include "rs_transport.h"
 
 /* A peer that vanished without a word is noticed after 60 + 5 * 15 seconds. TCP_USER_TIMEOUT would

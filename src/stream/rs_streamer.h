@@ -8,7 +8,7 @@
 #define RS_STREAMER_H
 
 #include "../base/rs_base.h"
-#include "rs_inbox.h"
+#include "../base/rs_inbox.h"
 
 #define RS_STREAMERS_MAX 4
 

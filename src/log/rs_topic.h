@@ -13,10 +13,10 @@
 
 #include "../proto/rs_cursor.h"
 #include "rs_event.h"
-#include "rs_inbox.h"
+#include "../base/rs_inbox.h"
 #include "../redis/rs_loader.h"
 #include "rs_key.h"
-#include "rs_streamer.h"
+#include "../stream/rs_streamer.h"
 
 typedef struct rs_feed_t rs_feed_t;
 

@@ -9,7 +9,7 @@
 
 #include <apr_strings.h>
 
-#include "rs_hub.h"
+#include "../hub/rs_hub.h"
 
 rs_tenant_t *rs_tenants_find(rs_source_t *source, const char *name, size_t len)
 {

@@ -14,10 +14,10 @@
 #include "../base/rs_clock.h"
 #include "../base/rs_log.h"
 #include "../proto/rs_sse.h"
-#include "rs_fetch.h"
-#include "rs_profile.h"
-#include "rs_share.h"
-#include "rs_source.h"
+#include "../log/rs_fetch.h"
+#include "../log/rs_profile.h"
+#include "../group/rs_share.h"
+#include "../log/rs_source.h"
 #include "rs_streamer_int.h"
 
 #define LINGER apr_time_from_sec(2)

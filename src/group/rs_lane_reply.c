@@ -10,9 +10,9 @@
 #include "../base/rs_log.h"
 #include "../proto/rs_own_keys.h"
 #include "../redis/rs_stream_reply.h"
-#include "rs_entry.h"
+#include "../log/rs_entry.h"
 #include "rs_lane_int.h"
-#include "rs_profile.h"
+#include "../log/rs_profile.h"
 
 #define PAUSE apr_time_from_sec(1)
 #define TELL_AGAIN apr_time_from_sec(60)

@@ -13,7 +13,7 @@
 #include "../proto/rs_own_keys.h"
 #include "rs_lane_int.h"
 #include "rs_lane_script.h"
-#include "rs_profile.h"
+#include "../log/rs_profile.h"
 
 #define RETURNED "returned"
 #define RETURNED_IDLE "100000000" /* more than any RaglineClaimAfter */

@@ -9,7 +9,7 @@
 
 #include "../base/rs_buf.h"
 #include "../proto/rs_sse.h"
-#include "rs_engine.h"
+#include "../engine/rs_engine.h"
 #include "rs_feed.h"
 
 struct rs_streamer_t {

@@ -4,8 +4,8 @@
  * client whose socket is full keeps the one that is next, the others go back at once, so that no
  * event waits for a client that does not read while another one has room. The streamer's thread.
  */
-#include "rs_profile.h"
-#include "rs_share.h"
+#include "../log/rs_profile.h"
+#include "../group/rs_share.h"
 #include "rs_streamer_int.h"
 
 static void give_back(rs_member_t *m, rs_delivery_t *d)

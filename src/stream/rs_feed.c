@@ -6,10 +6,10 @@
 #include <sys/socket.h>
 
 #include "rs_feed.h"
-#include "rs_group.h"
-#include "rs_profile.h"
-#include "rs_source.h"
-#include "rs_verdict.h"
+#include "../group/rs_group.h"
+#include "../log/rs_profile.h"
+#include "../log/rs_source.h"
+#include "../log/rs_verdict.h"
 
 /* Enough to fill a socket's room with small events; few enough that a slow step stays short. */
 #define BATCH 64

@@ -7,11 +7,11 @@
 #include <stdlib.h>
 
 #include "../proto/rs_sse.h"
-#include "rs_fetch.h"
-#include "rs_group.h"
-#include "rs_profile.h"
-#include "rs_share.h"
-#include "rs_source.h"
+#include "../log/rs_fetch.h"
+#include "../group/rs_group.h"
+#include "../log/rs_profile.h"
+#include "../group/rs_share.h"
+#include "../log/rs_source.h"
 #include "rs_streamer_int.h"
 
 /* How long a reader waits before it asks again for what Redis could not give. */

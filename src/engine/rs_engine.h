@@ -8,11 +8,11 @@
 #define RS_ENGINE_H
 
 #include "../redis/rs_resolve.h"
-#include "rs_client.h"
-#include "rs_hub.h"
-#include "rs_profile.h"
-#include "rs_stats.h"
-#include "rs_streamer.h"
+#include "../log/rs_client.h"
+#include "../hub/rs_hub.h"
+#include "../log/rs_profile.h"
+#include "../log/rs_stats.h"
+#include "../stream/rs_streamer.h"
 
 typedef struct {
     int streamers;      /* 1 to RS_STREAMERS_MAX */

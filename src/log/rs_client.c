@@ -10,7 +10,7 @@
 #include "rs_client.h"
 #include "rs_profile.h"
 #include "rs_source.h"
-#include "rs_streamer_int.h"
+#include "../stream/rs_streamer_int.h"
 
 #define BATCH 64
 #define BATCH_BYTES ((size_t)256 * 1024) /* more than a socket takes at once as a rule */

@@ -8,8 +8,8 @@
 
 #include "../redis/rs_loader.h"
 #include "rs_backfill.h"
-#include "rs_engine.h"
-#include "rs_verdict.h"
+#include "../engine/rs_engine.h"
+#include "../log/rs_verdict.h"
 
 /* One stream of a pass. */
 typedef struct {

@@ -11,10 +11,10 @@
 #ifndef RS_CLIENT_H
 #define RS_CLIENT_H
 
-#include "rs_inbox.h"
+#include "../base/rs_inbox.h"
 #include "rs_topic.h"
-#include "rs_transport.h"
-#include "rs_wheel.h"
+#include "../transport/rs_transport.h"
+#include "../base/rs_wheel.h"
 
 typedef enum { RS_NEW, RS_LIVE, RS_BEHIND, RS_CLOSING, RS_LINGER } rs_client_state_t;
 

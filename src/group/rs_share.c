@@ -17,7 +17,7 @@
 #include "../base/rs_log.h"
 #include "../base/rs_name.h"
 #include "../proto/rs_template.h"
-#include "rs_profile.h"
+#include "../log/rs_profile.h"
 #include "rs_share.h"
 
 #define NEVER ((apr_time_t)0x7fffffffffffffffLL)
