@@ -309,6 +309,9 @@ static int is_owed(const sim_conn_t *c, int k, const sim_entry_t *e)
         }
         return !sim_conf.redis6 && sim_engines[c->engine].saw_loss[c->key[k]] >= (int)e->epoch;
     case SIM_KEY_GONE:
+        if (sim_count_hides(&sim_engines[c->engine], e)) {
+            return 0;
+        }
         if (rs_id_cmp(c->pos[k], sim_engines[c->engine].born[c->key[k]]) == 0) {
             return 0; /* as with those that were lost */
         }
@@ -321,6 +324,9 @@ static int is_owed(const sim_conn_t *c, int k, const sim_entry_t *e)
     case SIM_TRIMMED:
         /* Redis 6 does not count: what was trimmed unread is not missed. */
         if (sim_conf.redis6) {
+            return 0;
+        }
+        if (sim_count_hides(&sim_engines[c->engine], e)) {
             return 0;
         }
         if (is_worked_off(&sim_keys[c->key[k]], e)) {
