@@ -10,7 +10,7 @@
 #include "rs_httpd.h"
 
 #include "../base/rs_log.h"
-#include "../hub/rs_stats.h"
+#include "../log/rs_stats.h"
 #include "rs_conf_check.h"
 #include "rs_conf_tree.h"
 

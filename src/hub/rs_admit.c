@@ -5,11 +5,11 @@
  * streamer that has others of its tenant. The hub's thread.
  */
 #include "../base/rs_log.h"
-#include "rs_backfill.h"
-#include "rs_engine.h"
-#include "rs_group.h"
-#include "rs_share.h"
-#include "rs_verdict.h"
+#include "../history/rs_backfill.h"
+#include "../engine/rs_engine.h"
+#include "../group/rs_group.h"
+#include "../group/rs_share.h"
+#include "../log/rs_verdict.h"
 
 /* A tenant's clients share a streamer until there are so many of them; then the next one has its
  * turn. Small tenants wake one thread per event, large ones use all. */

@@ -8,8 +8,8 @@
 
 #include "../base/rs_log.h"
 #include "../proto/rs_sse.h"
-#include "rs_backfill.h"
-#include "rs_entry.h"
+#include "../history/rs_backfill.h"
+#include "../log/rs_entry.h"
 #include "rs_hub.h"
 
 static const char *const remedies[RS_SKIP_MAX] = {

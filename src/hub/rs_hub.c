@@ -31,13 +31,13 @@
 #include "../base/rs_memory.h"
 #include "../redis/rs_link.h"
 #include "../redis/rs_loader.h"
-#include "rs_backfill.h"
-#include "rs_cache.h"
-#include "rs_engine.h"
-#include "rs_fetch.h"
-#include "rs_group.h"
-#include "rs_scars.h"
-#include "rs_share.h"
+#include "../history/rs_backfill.h"
+#include "../log/rs_cache.h"
+#include "../engine/rs_engine.h"
+#include "../log/rs_fetch.h"
+#include "../group/rs_group.h"
+#include "../log/rs_scars.h"
+#include "../group/rs_share.h"
 
 /* A topic without clients stays for a while: somebody whose connection broke is back by then. */
 #define TOPIC_IDLE apr_time_from_sec(30)

@@ -7,9 +7,9 @@
 #ifndef RS_HUB_H
 #define RS_HUB_H
 
-#include "rs_inbox.h"
-#include "rs_source.h"
-#include "rs_topic.h"
+#include "../base/rs_inbox.h"
+#include "../log/rs_source.h"
+#include "../log/rs_topic.h"
 
 struct redisReply;
 struct rs_resolver_t;

@@ -10,9 +10,9 @@
 #include "../base/rs_log.h"
 #include "../redis/rs_loader.h"
 #include "../redis/rs_reader.h"
-#include "rs_backfill.h"
-#include "rs_engine.h"
-#include "rs_share.h"
+#include "../history/rs_backfill.h"
+#include "../engine/rs_engine.h"
+#include "../group/rs_share.h"
 
 #define NEVER ((apr_time_t)0x7fffffffffffffffLL)
 

@@ -6,8 +6,8 @@
 
 #include "../base/rs_log.h"
 #include "../redis/rs_stream_reply.h"
-#include "rs_backfill.h"
-#include "rs_group.h"
+#include "../history/rs_backfill.h"
+#include "../group/rs_group.h"
 #include "rs_hub.h"
 
 static void moved(rs_key_t *key)

@@ -17,7 +17,7 @@
 #include "../proto/rs_template.h"
 #include "../redis/rs_stream_reply.h"
 #include "rs_hub.h"
-#include "rs_scars.h"
+#include "../log/rs_scars.h"
 
 #define KEY_OF_WATCH(w) ((rs_key_t *)((char *)(w)-offsetof(rs_key_t, watch)))
 

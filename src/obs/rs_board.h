@@ -9,7 +9,7 @@
 
 #include "../conf/rs_httpd.h"
 
-#include "../hub/rs_stats.h"
+#include "../log/rs_stats.h"
 
 extern const char *const rs_refusal_names[RS_REFUSED_MAX];
 

@@ -4,7 +4,7 @@
  * read must be what a second, slow reader here takes it for, and must be read the same when it was
  * written again.
  */
-#include "../../src/hub/rs_event.h"
+#include "../../src/log/rs_event.h"
 #include "fuzz.h"
 
 static const char *const keys[RS_STREAMS_MAX] = {"a", "b", "app:events", "", "{x}", "f", "g", "h"};

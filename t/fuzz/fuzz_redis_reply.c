@@ -8,9 +8,9 @@
 
 #include "../../src/base/rs_name.h"
 #include "../../src/base/rs_utf8.h"
-#include "../../src/hub/rs_entry.h"
+#include "../../src/log/rs_entry.h"
 #include "../../src/hub/rs_hub.h"
-#include "../../src/hub/rs_known.h"
+#include "../../src/log/rs_known.h"
 #include "../../src/redis/rs_redis_publish_private.h"
 #include "fuzz.h"
 #include "resp.h"

@@ -20,7 +20,7 @@
 #include <string.h>
 #include <hiredis/hiredis.h>
 
-#include "hub/rs_engine.h"
+#include "engine/rs_engine.h"
 
 #define SIM_ENGINES 2
 #define SIM_STREAMERS 2

@@ -4,8 +4,8 @@
  */
 #include <stdlib.h>
 
-#include "hub/rs_source.h"
-#include "hub/rs_topic.h"
+#include "log/rs_source.h"
+#include "log/rs_topic.h"
 #include "tap.h"
 
 #define SECOND apr_time_from_sec(1)

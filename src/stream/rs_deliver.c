@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Deliveries of a share on their way into a client's socket: whole frames, one after the other. A
+ * client whose socket is full keeps the one that is next, the others go back at once, so that no
+ * event waits for a client that does not read while another one has room. The streamer's thread.
+ */
+#include "../log/rs_profile.h"
+#include "../group/rs_share.h"
+#include "rs_streamer_int.h"
+
+static void give_back(rs_member_t *m, rs_delivery_t *d)
+{
+    rs_hub_post(m->hub, &d->msg, RS_MSG_DELIVERED);
+}
+
+static void append(rs_member_t *m, rs_delivery_t *d)
+{
+    d->msg.next = NULL;
+    *(m->first ? m->last : &m->first) = &d->msg;
+    m->last = &d->msg.next;
+}
+
+/* All from this one on; the last goes first, since each is put in front of what waits. */
+static void give_back_from(rs_member_t *m, rs_msg_t *msg)
+{
+    rs_msg_t *reversed = NULL, *next;
+
+    for (; msg; msg = next) {
+        next = msg->next;
+        msg->next = reversed;
+        reversed = msg;
+    }
+    for (; reversed; reversed = next) {
+        next = reversed->next;
+        give_back(m, (rs_delivery_t *)reversed);
+    }
+}
+
+static void wait_for_room(rs_streamer_t *s, rs_client_t *client)
+{
+    rs_member_t *m = client->member;
+    rs_msg_t *others = m->first->next;
+
+    m->first->next = NULL;
+    m->last = &m->first->next;
+    give_back_from(m, others);
+    rs_life_want_out(s, client, 1);
+    rs_life_set_deadline(s, client);
+}
+
+/* 1: the socket took all of it. */
+static int begin(rs_streamer_t *s, rs_client_t *client, rs_delivery_t *d)
+{
+    struct iovec iov = {d->event->frame, d->event->len};
+    ssize_t written = client->transport->writev(client, &iov, 1);
+    int complete;
+
+    if (written < 0) {
+        rs_life_release(s, client);
+        return 0;
+    }
+    if (written > 0) {
+        d->begun = 1;
+        client->last_out = s->now;
+    }
+    rs_client_pin(client, &d->event, 1, (size_t)written, &complete);
+    if (!complete) {
+        wait_for_room(s, client);
+    }
+    return complete;
+}
+
+void rs_deliver(rs_streamer_t *s, rs_client_t *client)
+{
+    rs_member_t *m = client->member;
+    rs_delivery_t *d;
+
+    while ((d = (rs_delivery_t *)m->first)) {
+        if (!d->begun && !begin(s, client, d)) {
+            return;
+        }
+        d->done = 1;
+        m->first = d->msg.next;
+        give_back(m, d);
+    }
+    if (client->wants_out || !client->timer.next) {
+        rs_life_want_out(s, client, 0);
+        rs_life_set_deadline(s, client);
+    }
+}
+
+void rs_deliver_take(rs_streamer_t *s, rs_delivery_t *d)
+{
+    rs_client_t *client = d->client;
+    rs_member_t *m = client->member;
+
+    if (client->fd < 0 || client->state != RS_BEHIND) {
+        give_back(m, d);
+        return;
+    }
+    if (!m->first) {
+        client->last_out = s->now; /* its patience begins */
+    }
+    append(m, d);
+    if (client->pinned || client->wants_out) {
+        wait_for_room(s, client);
+        return;
+    }
+    rs_deliver(s, client);
+}
+
+void rs_deliver_forget(rs_client_t *client)
+{
+    rs_member_t *m = client->member;
+    rs_msg_t *all = m->first;
+
+    m->first = NULL;
+    give_back_from(m, all);
+}
+
+apr_interval_time_t rs_deliver_patience(const rs_client_t *client)
+{
+    const rs_profile_t *profile = client->profile;
+
+    return client->member->first && profile->claim_after < profile->stall ? profile->claim_after
+                                                                          : profile->stall;
+}
