@@ -14,6 +14,7 @@
 #include "rs_child.h"
 #include "rs_pumps.h"
 #include "rs_refusal.h"
+#include "rs_request.h"
 #include "rs_sse_handler.h"
 
 /* Where another child has room, which is likely the one that answers next time. */
@@ -75,7 +76,7 @@ static void note(request_rec *r, rs_refusal_t why)
 
 int rs_refuse(request_rec *r, rs_refusal_t why)
 {
-    const rs_dir_conf_t *conf = rs_conf_dir(r);
+    const rs_dir_conf_t *conf = rs_request_conf(r);
     rs_buf_t b = RS_BUF_INIT;
 
     note(r, why);

@@ -62,7 +62,7 @@ static void choose_streams(rs_profile_t *wanted, const rs_dir_conf_t *conf,
 
 static const rs_profile_t *profile(request_rec *r, rs_server_conf_t *server, const char *tenant)
 {
-    const rs_dir_conf_t *conf = rs_conf_dir(r);
+    const rs_dir_conf_t *conf = rs_request_conf(r);
     rs_profile_t wanted;
 
     memset(&wanted, 0, sizeof(wanted));
@@ -133,7 +133,7 @@ static const char *brought_cursor(request_rec *r)
 /* On request, what became of the stream, as a comment that curl shows and no page sees. */
 static void explain(request_rec *r, const char *obstacle)
 {
-    if (rs_conf_dir(r)->handoff == RS_HANDOFF_EXPLAIN) {
+    if (rs_request_conf(r)->handoff == RS_HANDOFF_EXPLAIN) {
         ap_rputs(obstacle ? apr_pstrcat(r->pool, ": keeps a worker: ", obstacle, "\n", NULL)
                           : ": handed over\n",
                  r);
@@ -183,7 +183,7 @@ static int at_home(request_rec *r)
 /* OK, or why the request is refused for good. */
 static int check_request(request_rec *r, rs_identity_t *id)
 {
-    const rs_dir_conf_t *conf = rs_conf_dir(r);
+    const rs_dir_conf_t *conf = rs_request_conf(r);
     int status;
 
     if (r->method_number != M_GET) {
