@@ -14,6 +14,7 @@
 #include "rs_pumps.h"
 #include "rs_refusal.h"
 #include "rs_request.h"
+#include "../log/rs_source.h"
 #include "rs_sse_handler.h"
 
 /* How long a request that comes while the child starts waits for the first words of Redis. */
@@ -246,7 +247,7 @@ int rs_sse_handler(request_rec *r)
         return rs_refuse(r,
                          rs_engine_draining(engine) ? RS_REFUSED_DRAINING : RS_REFUSED_CONNECTIONS);
     }
-    params.transport = &rs_transport_socket;
+    params.conn.transport = &rs_transport_socket;
     params.tenant = id.tenant;
     params.user = id.user;
     params.tenant_json = id.tenant_json;
