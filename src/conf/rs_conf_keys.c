@@ -11,6 +11,11 @@
 #include "../proto/rs_template.h"
 #include "rs_conf_check.h"
 
+int rs_check_same_redis(const rs_server_conf_t *a, const rs_server_conf_t *b)
+{
+    return a->url && b->url && !strcmp(a->url->label, b->url->label);
+}
+
 /* A key of RaglineStream, or a RaglineGroup of {profile} only. */
 #define KEY_MAX 1300
 #define TENANT (-1)

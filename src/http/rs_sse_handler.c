@@ -16,21 +16,10 @@
 #include "rs_request.h"
 #include "../log/rs_source.h"
 #include "rs_sse_handler.h"
+#include "rs_sse_headers.h"
 
 /* How long a request that comes while the child starts waits for the first words of Redis. */
 #define START_LIMIT apr_time_from_sec(2)
-
-void rs_sse_headers(request_rec *r)
-{
-    /* Nothing may be framed: what follows the headers is the stream itself. */
-    r->connection->keepalive = AP_CONN_CLOSE;
-    ap_set_content_type(r, "text/event-stream");
-    apr_table_setn(r->headers_out, "Cache-Control", "no-cache, no-transform");
-    apr_table_setn(r->headers_out, "X-Accel-Buffering", "no");
-    apr_table_setn(r->headers_out, "Incremental", "?1"); /* RFC 10036 */
-    apr_table_setn(r->subprocess_env, "no-gzip", "1");
-    apr_table_setn(r->subprocess_env, "no-brotli", "1");
-}
 
 /* The endpoint's streams for a tenant. A consumer group on a stream of one tenant is that tenant's,
  * whatever its name: others neither join nor move it. Who has nothing here is sent nothing, and
