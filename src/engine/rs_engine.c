@@ -9,6 +9,7 @@
 
 #include "../base/rs_clock.h"
 #include "../base/rs_log.h"
+#include "../log/rs_source.h"
 #include "../proto/rs_template.h"
 #include "rs_engine.h"
 
@@ -17,20 +18,39 @@
 /* What a name that is being resolved may still take. */
 #define RESOLVER_LIMIT apr_time_from_msec(500)
 
+/* The hub's thread: rs_engine_drain() may have been called from a signal handler. */
+static void look_for_drain(void *data)
+{
+    rs_engine_t *engine = data;
+    int i;
+
+    if (engine->drained || !rs_engine_draining(engine)) {
+        return;
+    }
+    engine->drained = 1;
+    for (i = 0; i < engine->conf.streamers; i++) {
+        rs_streamer_drain(engine->streamers[i], engine->conf.drain, rs_engine_end_limit(engine));
+    }
+}
+
 apr_status_t rs_engine_create(rs_engine_t **out, apr_pool_t *pchild, const rs_engine_conf_t *conf,
                               rs_stats_t *stats)
 {
     rs_engine_t *engine = apr_pcalloc(pchild, sizeof(*engine));
+    rs_hub_conf_t hub = {conf->every_second, look_for_drain, engine};
     apr_status_t rv;
     int i;
 
     engine->conf = *conf;
-    engine->stats = stats;
+    engine->common.cache = conf->cache;
+    engine->common.max_message = conf->max_message;
+    engine->common.nstreamers = conf->streamers;
+    engine->common.stats = stats;
     rs_profiles_open(&engine->profiles);
     *out = engine;
-    rv = rs_hub_create(&engine->hub, pchild, engine);
+    rv = rs_hub_create(&engine->hub, pchild, &engine->common, &hub);
     for (i = 0; rv == APR_SUCCESS && i < engine->conf.streamers; i++) {
-        rv = rs_streamer_create(&engine->streamers[i], pchild, engine, i);
+        rv = rs_streamer_create(&engine->streamers[i], pchild, &engine->common, i);
     }
     return rv;
 }
@@ -42,7 +62,7 @@ static int by_key(const void *a, const void *b)
 
 static apr_status_t claim_stats(rs_engine_t *engine, rs_source_t *source)
 {
-    rs_stats_t *stats = engine->stats;
+    rs_stats_t *stats = engine->common.stats;
     apr_uint32_t index = stats->nsources;
     int i;
 
@@ -114,18 +134,6 @@ apr_status_t rs_engine_add_source(rs_source_t **out, rs_engine_t *engine, apr_po
     return rv;
 }
 
-apr_uint64_t rs_source_stream_bit(const rs_source_t *source, const char *key)
-{
-    int i;
-
-    for (i = 0; i < source->nstreams; i++) {
-        if (strcmp(source->streams[i].key, key) == 0) {
-            return (apr_uint64_t)1 << i;
-        }
-    }
-    return 0;
-}
-
 apr_status_t rs_engine_start(rs_engine_t *engine, apr_pool_t *pchild)
 {
     apr_status_t rv = APR_SUCCESS;
@@ -139,7 +147,7 @@ apr_status_t rs_engine_start(rs_engine_t *engine, apr_pool_t *pchild)
 
 int rs_engine_reserve(rs_engine_t *engine)
 {
-    if (__atomic_add_fetch(&engine->connections, 1, __ATOMIC_ACQ_REL)
+    if (__atomic_add_fetch(&engine->common.connections, 1, __ATOMIC_ACQ_REL)
             <= engine->conf.max_connections
         && !rs_engine_draining(engine)) {
         return 1;
@@ -150,20 +158,20 @@ int rs_engine_reserve(rs_engine_t *engine)
 
 void rs_engine_unreserve(rs_engine_t *engine)
 {
-    __atomic_sub_fetch(&engine->connections, 1, __ATOMIC_ACQ_REL);
+    __atomic_sub_fetch(&engine->common.connections, 1, __ATOMIC_ACQ_REL);
 }
 
 void rs_engine_submit(rs_engine_t *engine, rs_client_t *client)
 {
-    RS_STAT_ADD(engine->stats->accepted, 1);
-    rs_hub_post(engine->hub, &client->msg, RS_MSG_SUBMIT);
+    RS_STAT_ADD(engine->common.stats->accepted, 1);
+    rs_common_tell_hub(&engine->common, &client->msg, RS_MSG_SUBMIT);
 }
 
 void rs_engine_drain(rs_engine_t *engine, int graceful)
 {
     __atomic_store_n(&engine->graceful, graceful, __ATOMIC_RELEASE);
     __atomic_store_n(&engine->draining, 1, __ATOMIC_RELEASE);
-    RS_STAT_SET(engine->stats->draining, 1);
+    RS_STAT_SET(engine->common.stats->draining, 1);
     rs_hub_wake(engine->hub);
 }
 
@@ -207,7 +215,7 @@ apr_status_t rs_engine_stop(rs_engine_t *engine)
         }
     }
     rs_hub_stop(engine->hub);
-    if (rs_resolver_stop(engine->resolver, RESOLVER_LIMIT) != APR_SUCCESS) {
+    if (rs_resolver_stop(rs_hub_resolver(engine->hub), RESOLVER_LIMIT) != APR_SUCCESS) {
         return APR_TIMEUP;
     }
     rs_profiles_close(&engine->profiles);

@@ -14,6 +14,8 @@
 #include "../log/rs_stats.h"
 #include "../stream/rs_streamer.h"
 
+typedef struct rs_engine_t rs_engine_t;
+
 typedef struct {
     int streamers;      /* 1 to RS_STREAMERS_MAX */
     size_t cache;       /* bytes, all topics together */
@@ -23,18 +25,15 @@ typedef struct {
     void (*every_second)(void); /* the hub's thread; NULL: nothing */
 } rs_engine_conf_t;
 
-/* What of it is public to the engine's own files. */
 struct rs_engine_t {
     rs_engine_conf_t conf; /* constant */
-    rs_stats_t *stats;     /* atomics */
+    rs_common_t common;
     rs_hub_t *hub;
-    rs_resolver_t *resolver; /* hub */
     rs_streamer_t *streamers[RS_STREAMERS_MAX];
     rs_profiles_t profiles;
-    size_t pinned;   /* atomic: bytes of events that some client is in the middle of */
-    int connections; /* atomic: submitted and not yet destroyed */
-    int draining;    /* atomic */
-    int graceful;    /* atomic */
+    int draining; /* atomic */
+    int graceful; /* atomic */
+    int drained;  /* hub: the streamers were told */
 };
 
 /* stats is zeroed and outlives the engine. No thread runs yet. */
@@ -52,9 +51,6 @@ apr_status_t rs_engine_add_source(rs_source_t **source, rs_engine_t *engine, apr
                                   const rs_redis_url_t *url, int batch, apr_interval_time_t block,
                                   const rs_stream_params_t *streams, int nstreams);
 apr_status_t rs_engine_start(rs_engine_t *engine, apr_pool_t *pchild);
-
-/* The bit of the stream with this key, or 0. */
-apr_uint64_t rs_source_stream_bit(const rs_source_t *source, const char *key);
 
 /* A place for one more connection: 0 when RaglineMaxConnections is reached or the child ends.
  * Given back by rs_engine_unreserve(), or by the end of the client that was submitted. */

@@ -2,7 +2,7 @@
  *
  * Groups are opened and written by one job of the source's loader, many in a round: a script call
  * for up to BATCH groups of a key that all tenants share, one for each key that is a tenant's own.
- * The hub's thread, but for rs_group_accept().
+ * The hub's thread.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -13,8 +13,9 @@
 #include "../proto/rs_template.h"
 #include "../redis/rs_redis_conn.h"
 #include "rs_group.h"
-#include "../hub/rs_hub.h"
 #include "../log/rs_profile.h"
+#include "../log/rs_source.h"
+#include "../log/rs_tenants.h"
 
 #define BATCH 200
 #define TELL_AGAIN apr_time_from_sec(60)
@@ -33,37 +34,12 @@ typedef struct rs_groups_t {
     int n;
 } rs_groups_t;
 
-/* --- what streamers say --- */
-
-void rs_group_accept(rs_group_t *group, const rs_cursor_t *from, const rs_cursor_t *to)
-{
-    rs_topic_t *topic;
-    int k, follows = 1;
-
-    if (!group) {
-        return;
-    }
-    topic = group->topic;
-    pthread_mutex_lock(&topic->lock);
-    for (k = 0; k < topic->nstreams; k++) {
-        follows &= rs_id_cmp(from->pos[k], group->accepted.pos[k]) <= 0;
-    }
-    for (k = 0; follows && k < topic->nstreams; k++) {
-        if (rs_id_cmp(to->pos[k], group->accepted.pos[k]) > 0) {
-            group->accepted.pos[k] = to->pos[k];
-            group->moved = 1;
-        }
-    }
-    group->unknown |= !follows; /* another process may have moved it meanwhile */
-    pthread_mutex_unlock(&topic->lock);
-}
-
 /* --- the job --- */
 
 /* One call for n of the round's groups, and one of their streams. */
 static void ask(rs_groups_t *all, int first, int n, int k)
 {
-    const rs_key_t *key = all->group[first]->topic->key[k];
+    const rs_key_t *key = all->group[first]->accepted.topic->key[k];
     char hash[RS_GROUP_HASH_LEN], id[BATCH][RS_ID_LEN + 1], entries[BATCH][24];
     const char *argv[5 + 3 * BATCH] = {"EVAL", rs_group_script, "2", key->name,
                                        rs_group_hash(hash, key->name)};
@@ -90,35 +66,18 @@ static void ask(rs_groups_t *all, int first, int n, int k)
     rs_loader_ask(all->source->loader, argc, argv);
 }
 
-/* Called with the topic's lock held. Whether everything that came for the tenant was accepted. */
-static int has_all(const rs_group_t *group)
-{
-    const rs_topic_t *topic = group->topic;
-    rs_cursor_t tail = group->accepted;
-    int k, all = 1;
-
-    memcpy(tail.pos, topic->start, sizeof(tail.pos));
-    if (topic->next_seq > topic->first) {
-        all = rs_event_cursor(topic->ring[(topic->next_seq - 1) & (topic->size - 1)], &tail);
-    }
-    for (k = 0; k < topic->nstreams; k++) {
-        all &= rs_id_cmp(tail.pos[k], group->accepted.pos[k]) <= 0;
-    }
-    return all;
-}
-
 /* Where the group is to be moved: to what was accepted, or, if nothing has come for the tenant
  * since then, to where the hub has read. */
 static void set_target(rs_group_t *group, rs_cursor_t *to)
 {
-    rs_topic_t *topic = group->topic;
+    rs_topic_t *topic = group->accepted.topic;
     int k, all;
 
     pthread_mutex_lock(&topic->lock);
-    *to = group->accepted;
-    to->n = group->moved && group->opened ? topic->nstreams : 0;
-    group->moved = group->unknown = 0;
-    all = has_all(group);
+    *to = group->accepted.at;
+    to->n = group->accepted.moved && group->opened ? topic->nstreams : 0;
+    group->accepted.moved = group->accepted.unknown = 0;
+    all = rs_accepted_has_all(&group->accepted);
     pthread_mutex_unlock(&topic->lock);
     for (k = 0; !group->opened && k < topic->nstreams; k++) {
         to->pos[k] = topic->key[k]->now.at; /* where it begins, if it is new */
@@ -135,7 +94,7 @@ static rs_group_t *take_due(rs_groups_t *all, apr_uint64_t streams)
 {
     rs_group_t **link, *group;
 
-    for (link = &all->due; *link && streams && (*link)->topic->streams != streams;
+    for (link = &all->due; *link && streams && (*link)->accepted.topic->streams != streams;
          link = &(*link)->next_due) {
     }
     group = *link;
@@ -158,7 +117,8 @@ static void ask_round(rs_job_t *job)
         return;
     }
     all->n = 0;
-    while (all->n < BATCH && (group = take_due(all, all->n ? all->group[0]->topic->streams : 0))) {
+    while (all->n < BATCH
+           && (group = take_due(all, all->n ? all->group[0]->accepted.topic->streams : 0))) {
         group->state = RS_GROUP_NEW;
         group->refused = 0;
         set_target(group, &all->to[all->n]);
@@ -167,7 +127,7 @@ static void ask_round(rs_job_t *job)
     if (!all->n) {
         return;
     }
-    topic = all->group[0]->topic;
+    topic = all->group[0]->accepted.topic;
     for (i = 0; rs_topic_is_own(topic) && i < all->n; i++) {
         for (k = 0; k < topic->nstreams; k++) {
             ask(all, i, 1, k);
@@ -180,7 +140,7 @@ static void ask_round(rs_job_t *job)
 
 static void note(rs_group_t *group, int k, rs_id_t id, rs_group_state_t state)
 {
-    rs_topic_t *topic = group->topic;
+    rs_topic_t *topic = group->accepted.topic;
 
     group->at.pos[k] = id;
     /* New only if it is that in all of its streams: one of them may have been added. */
@@ -191,11 +151,11 @@ static void note(rs_group_t *group, int k, rs_id_t id, rs_group_state_t state)
     if (state == RS_GROUP_AHEAD) {
         /* The stream is not what it was. Who starts here is told so; from then on the group is
          * where the hub reads. */
-        group->accepted.pos[k] = topic->key[k]->now.at;
-        group->moved = 1;
+        group->accepted.at.pos[k] = topic->key[k]->now.at;
+        group->accepted.moved = 1;
     }
-    else if (rs_id_cmp(id, group->accepted.pos[k]) > 0) {
-        group->accepted.pos[k] = id; /* another process has moved it */
+    else if (rs_id_cmp(id, group->accepted.at.pos[k]) > 0) {
+        group->accepted.at.pos[k] = id; /* another process has moved it */
     }
     pthread_mutex_unlock(&topic->lock);
 }
@@ -204,7 +164,7 @@ static void note(rs_group_t *group, int k, rs_id_t id, rs_group_state_t state)
 static void refuse(rs_groups_t *all, const rs_key_t *key, const redisReply *reply)
 {
     char word[RS_REDIS_CLASS_LEN] = "";
-    apr_time_t now = rs_hub_now(all->source->hub);
+    apr_time_t now = all->source->topics->now;
 
     if (reply->type == REDIS_REPLY_ERROR) {
         rs_redis_error_class(word, reply);
@@ -223,7 +183,7 @@ static void refuse(rs_groups_t *all, const rs_key_t *key, const redisReply *repl
 static void reply(rs_job_t *job, int n, redisReply **r, int last)
 {
     rs_groups_t *all = (rs_groups_t *)job;
-    const rs_topic_t *topic = all->group[0]->topic;
+    const rs_topic_t *topic = all->group[0]->accepted.topic;
     int own = rs_topic_is_own(topic), k = own ? n % topic->nstreams : n;
     int first = own ? n / topic->nstreams : 0, count = own ? 1 : all->n, i;
     rs_group_state_t state;
@@ -234,7 +194,7 @@ static void reply(rs_job_t *job, int n, redisReply **r, int last)
         note(all->group[first + i], k, id, state);
     }
     if (i < count) {
-        refuse(all, all->group[first]->topic->key[k], *r);
+        refuse(all, all->group[first]->accepted.topic->key[k], *r);
     }
     for (; i < count; i++) {
         all->group[first + i]->refused = 1;
@@ -249,16 +209,16 @@ static void keep_due(rs_group_t *group, const rs_cursor_t *to, int failed)
         group->opened = 1;
     }
     else if (to->n && (group->clients || ++group->failures < GIVE_UP)) {
-        pthread_mutex_lock(&group->topic->lock);
-        group->moved = 1;
-        pthread_mutex_unlock(&group->topic->lock);
+        pthread_mutex_lock(&group->accepted.topic->lock);
+        group->accepted.moved = 1;
+        pthread_mutex_unlock(&group->accepted.topic->lock);
     }
 }
 
 static void settle(rs_groups_t *all, rs_group_t *group, const rs_cursor_t *to, int failed)
 {
-    rs_topic_t *topic = group->topic;
-    rs_hub_t *hub = all->source->hub;
+    rs_topic_t *topic = group->accepted.topic;
+    const rs_hub_calls_t *calls = all->source->topics->calls;
     rs_client_t *client;
 
     keep_due(group, to, failed);
@@ -272,10 +232,10 @@ static void settle(rs_groups_t *all, rs_group_t *group, const rs_cursor_t *to, i
             client->resume->from = group->at; /* the group begins with this client */
         }
         if (failed) {
-            rs_hub_refuse(hub, client);
+            calls->refuse(client);
         }
         else {
-            rs_hub_place(hub, client);
+            calls->place(client);
         }
     }
     topic->uses--;
@@ -328,13 +288,13 @@ static rs_groups_t *groups_of(rs_source_t *source)
 /* In the source's list it keeps its topic alive. */
 static void make_due(rs_group_t *group)
 {
-    rs_groups_t *all = group->topic->source->groups;
+    rs_groups_t *all = group->accepted.topic->source->groups;
 
     if (!group->due) {
         group->due = 1;
         group->next_due = all->due;
         all->due = group;
-        group->topic->uses++;
+        group->accepted.topic->uses++;
         rs_loader_post(all->source->loader, &all->queue, &all->job);
     }
 }
@@ -343,17 +303,17 @@ static void make_due(rs_group_t *group)
 
 static rs_group_t *create(rs_topic_t *topic, const rs_profile_t *profile)
 {
-    const char *tenant = ((rs_tenant_t *)topic->owner)->name;
+    const char *tenant = topic->owner->name;
     size_t len = rs_template_fill_group(NULL, profile->group, tenant);
     rs_group_t *group = calloc(1, sizeof(*group) + len + 1);
 
     if (group) {
-        group->topic = topic;
+        group->accepted.topic = topic;
         group->pattern = profile->group;
         rs_template_fill_group((char *)(group + 1), profile->group, tenant);
         group->name = (char *)(group + 1);
-        group->at.n = group->accepted.n = topic->nstreams;
-        group->at.tags = group->accepted.tags = &topic->tags;
+        group->at.n = group->accepted.at.n = topic->nstreams;
+        group->at.tags = group->accepted.at.tags = &topic->tags;
         group->next = topic->groups;
         topic->groups = group;
     }
@@ -377,7 +337,7 @@ int rs_group_join(rs_client_t *client)
     if (!group && !(group = create(client->topic, profile))) {
         return 0;
     }
-    client->group = group;
+    client->accepted = &group->accepted;
     group->clients++;
     return 1;
 }
@@ -385,17 +345,17 @@ int rs_group_join(rs_client_t *client)
 void rs_group_leave(rs_client_t *client)
 {
     static const rs_id_t none;
-    rs_group_t *group = client->group;
+    rs_group_t *group = rs_group_of(client);
     int k;
 
     if (group && --group->clients == 0) {
         /* It is written once more: for a tenant that was quiet on a busy stream that is where the
          * hub has read. */
-        pthread_mutex_lock(&group->topic->lock);
-        for (k = 0; k < group->topic->nstreams; k++) {
-            group->moved |= rs_id_cmp(group->accepted.pos[k], none) > 0;
+        pthread_mutex_lock(&group->accepted.topic->lock);
+        for (k = 0; k < group->accepted.topic->nstreams; k++) {
+            group->accepted.moved |= rs_id_cmp(group->accepted.at.pos[k], none) > 0;
         }
-        pthread_mutex_unlock(&group->topic->lock);
+        pthread_mutex_unlock(&group->accepted.topic->lock);
     }
 }
 
@@ -405,16 +365,16 @@ static int served(rs_group_t *group)
     int all = 0;
 
     if (group->opened && group->clients > 1) {
-        pthread_mutex_lock(&group->topic->lock);
-        all = has_all(group);
-        pthread_mutex_unlock(&group->topic->lock);
+        pthread_mutex_lock(&group->accepted.topic->lock);
+        all = rs_accepted_has_all(&group->accepted);
+        pthread_mutex_unlock(&group->accepted.topic->lock);
     }
     return all;
 }
 
 int rs_group_start(rs_client_t *client)
 {
-    rs_group_t *group = client->group;
+    rs_group_t *group = rs_group_of(client);
 
     if (!group || (*client->cursor && group->opened) || (!*client->cursor && served(group))) {
         return 0;
@@ -427,18 +387,18 @@ int rs_group_start(rs_client_t *client)
 
 void rs_group_set_from(rs_client_t *client)
 {
-    rs_group_t *group = client->group;
+    rs_group_t *group = rs_group_of(client);
     rs_cursor_t *from = &client->resume->from;
 
     if (!group || from->n) {
         return;
     }
     *from = client->resume->own;
-    pthread_mutex_lock(&group->topic->lock);
-    if (has_all(group)) {
-        *from = group->accepted;
+    pthread_mutex_lock(&group->accepted.topic->lock);
+    if (rs_accepted_has_all(&group->accepted)) {
+        *from = group->accepted.at;
     }
-    pthread_mutex_unlock(&group->topic->lock);
+    pthread_mutex_unlock(&group->accepted.topic->lock);
 }
 
 void rs_group_sweep(rs_topic_t *topic)
@@ -449,7 +409,7 @@ void rs_group_sweep(rs_topic_t *topic)
         int due;
 
         pthread_mutex_lock(&topic->lock);
-        due = group->moved || group->unknown;
+        due = group->accepted.moved || group->accepted.unknown;
         pthread_mutex_unlock(&topic->lock);
         if (due) {
             make_due(group);
@@ -464,8 +424,8 @@ void rs_group_broken(rs_topic_t *topic, const rs_key_t *key)
 
     pthread_mutex_lock(&topic->lock);
     for (group = topic->groups; group; group = group->next) {
-        group->accepted.pos[k] = key->now.at;
-        group->moved = 1;
+        group->accepted.at.pos[k] = key->now.at;
+        group->accepted.moved = 1;
     }
     pthread_mutex_unlock(&topic->lock);
 }

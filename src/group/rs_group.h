@@ -4,20 +4,21 @@
  * id that one of the tenant's clients of an endpoint has accepted, on any server. Events are not
  * read through it: XINFO GROUPS shows it, the tenant's first client starts from it.
  *
- * Made and written by the hub's thread; streamers say what was accepted.
+ * The hub's thread; what streamers say of it is rs_accepted.
  */
 #ifndef RS_GROUP_H
 #define RS_GROUP_H
 
 #include "../redis/rs_group_script.h"
 #include "../redis/rs_loader.h"
-#include "../log/rs_client.h"
+#include "../log/rs_accepted.h"
+#include "../log/rs_topics.h"
 
 struct rs_group_t {
     /* Constant. */
-    rs_group_t *next; /* of the same topic */
-    rs_topic_t *topic;
-    const char *pattern; /* the endpoint's, with {tenant} */
+    rs_accepted_t accepted; /* first: what streamers say */
+    rs_group_t *next;       /* of the same topic */
+    const char *pattern;    /* the endpoint's, with {tenant} */
     const char *name;
 
     /* Hub. */
@@ -30,18 +31,20 @@ struct rs_group_t {
     rs_group_state_t state;
     int refused;  /* in this round */
     int failures; /* in a row */
-
-    rs_cursor_t accepted; /* topic->lock */
-    int moved;            /* topic->lock: since it was written */
-    int unknown;          /* topic->lock: somebody has accepted what does not follow on that */
 };
+
+/* That of the client; NULL: it has none. */
+static inline rs_group_t *rs_group_of(const rs_client_t *client)
+{
+    return (rs_group_t *)client->accepted;
+}
 
 /* Hub. The client's group, if its endpoint has one; 0 when memory is short. */
 int rs_group_join(rs_client_t *client);
 void rs_group_leave(rs_client_t *client);
 
 /* Hub. A client without an id starts where its group stands. 1: it has to wait for that, and
- * rs_hub_place() is called. 0: it may be placed, at its position if it is `resuming`. */
+ * the hub's call place() is called. 0: it may be placed, at its position if it is `resuming`. */
 int rs_group_start(rs_client_t *client);
 
 /* Hub, once a second: writes the groups of this topic that have moved. */
@@ -59,9 +62,5 @@ int rs_group_busy(const rs_source_t *source);
 
 /* Hub: from where on the client, which is at its position now, has what the group has not. */
 void rs_group_set_from(rs_client_t *client);
-
-/* Streamer: clients of the group have everything from one position up to the other. That moves it
- * if it stands in between: nothing is passed over that nobody had. group may be NULL. */
-void rs_group_accept(rs_group_t *group, const rs_cursor_t *from, const rs_cursor_t *to);
 
 #endif

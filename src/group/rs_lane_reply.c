@@ -11,6 +11,7 @@
 #include "../proto/rs_own_keys.h"
 #include "../redis/rs_stream_reply.h"
 #include "../log/rs_entry.h"
+#include "../log/rs_skip.h"
 #include "rs_lane_int.h"
 #include "../log/rs_profile.h"
 
@@ -115,11 +116,11 @@ static void take(rs_lane_t *lane, rs_id_t id, const redisReply *fields, int coun
         return;
     }
     reason = RS_SKIP_TOO_BIG;
-    if (!rs_entry_decode(&e, lane->key, fields, rs_hub_max_message(share->hub), &reason)
+    if (!rs_entry_decode(&e, lane->key, fields, share->source->topics->common->max_message, &reason)
         || e.too_big) {
         /* What all tenants may read is counted where all of it is read. */
         if (lane->key == &lane->own) {
-            rs_assign_skip(lane->key, id, reason);
+            rs_skip(lane->key, id, reason);
         }
         rs_lane_chore(d, RS_CHORE_ACK);
         return;
@@ -129,7 +130,7 @@ static void take(rs_lane_t *lane, rs_id_t id, const redisReply *fields, int coun
         rs_lane_chore(d, RS_CHORE_ACK);
         return;
     }
-    d->event = rs_entry_frame(rs_hub_scratch(share->hub), &e, lane->key->stream, id, &cursor);
+    d->event = rs_entry_frame(&share->source->topics->scratch, &e, lane->key->stream, id, &cursor);
     if (!d->event) {
         rs_delivery_free(d);
         return;

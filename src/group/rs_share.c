@@ -111,7 +111,7 @@ static void give(rs_delivery_t *d, rs_member_t *m)
     m->bytes += d->event->len;
     rs_ring_remove(&m->ready);
     weigh(m);
-    if (!rs_streamer_post(m->client->streamer, &d->msg, RS_MSG_DELIVER)) {
+    if (!rs_inbox_post(m->client->streamer, &d->msg, RS_MSG_DELIVER)) {
         /* The client's end is under way. */
         take_back(d);
         m->blocked = 1;
@@ -173,7 +173,7 @@ void rs_share_delivered(rs_delivery_t *d)
     }
     if (m->left && !m->out) {
         remove_member(m);
-        rs_hub_destroy(share->hub, client);
+        rs_common_destroy(share->source->topics->common, client);
     }
     if (!room && share->room) {
         touch_lanes(share);
@@ -200,8 +200,8 @@ static void attach(rs_share_t *share, rs_client_t *client)
     rs_member_t *m = client->member;
 
     /* An event wakes one of them: they may be on all streamers. */
-    if (!rs_hub_attach_to(share->hub, client, share->nmembers)) {
-        rs_hub_destroy(share->hub, client);
+    if (!share->source->topics->calls->attach_to(client, share->nmembers)) {
+        rs_common_destroy(share->source->topics->common, client);
         return;
     }
     rs_ring_put_last(&share->members, &m->link);
@@ -239,13 +239,15 @@ void rs_share_known(rs_share_t *share)
 }
 
 /* Nothing can be said to Redis now: the client comes back. */
-static void refuse(rs_hub_t *hub, rs_client_t *client)
+static void refuse(rs_client_t *client)
 {
+    rs_topics_t *topics = client->profile->source->topics;
+
     free(client->member);
     client->member = NULL;
     client->refused = "redis_unavailable";
-    if (!rs_hub_attach_to(hub, client, 0)) {
-        rs_hub_destroy(hub, client);
+    if (!topics->calls->attach_to(client, 0)) {
+        rs_common_destroy(topics->common, client);
     }
 }
 
@@ -292,7 +294,7 @@ static const char *index_key(char key[RS_SHARE_KEY_MAX], const rs_client_t *clie
     return key;
 }
 
-static rs_share_t *create(rs_hub_t *hub, const rs_client_t *client)
+static rs_share_t *create(const rs_client_t *client)
 {
     const rs_profile_t *profile = client->profile;
     rs_source_t *source = profile->source;
@@ -309,7 +311,6 @@ static rs_share_t *create(rs_hub_t *hub, const rs_client_t *client)
     if (!share) {
         return NULL;
     }
-    share->hub = hub;
     share->source = source;
     share->profile = profile;
     share->tenant.source = source;
@@ -333,7 +334,7 @@ static rs_share_t *create(rs_hub_t *hub, const rs_client_t *client)
     return share;
 }
 
-void rs_share_join(rs_hub_t *hub, rs_client_t *client)
+void rs_share_join(rs_client_t *client)
 {
     rs_source_t *source = client->profile->source;
     char key[RS_SHARE_KEY_MAX];
@@ -341,19 +342,19 @@ void rs_share_join(rs_hub_t *hub, rs_client_t *client)
     int k;
 
     if (!source->watcher || !rs_watcher_is_up(source->watcher)) {
-        refuse(hub, client);
+        refuse(client);
         return;
     }
     share = apr_hash_get(source->share_index, index_key(key, client), APR_HASH_KEY_STRING);
     client->member = calloc(1, sizeof(*client->member));
-    if (!client->member || (!share && !(share = create(hub, client)))) {
+    if (!client->member || (!share && !(share = create(client)))) {
         rs_log(RS_LOG_ERR, APR_ENOMEM, RSLOGNO(2020) "a stream is closed");
-        rs_hub_destroy(hub, client);
+        rs_common_destroy(source->topics->common, client);
         return;
     }
     client->member->share = share;
     client->member->client = client;
-    client->member->hub = hub;
+    client->member->common = source->topics->common;
     client->recovery = "new";
     client->msg.next = (rs_msg_t *)share->joining;
     share->joining = client;
@@ -412,7 +413,7 @@ void rs_shares_up(rs_source_t *source, int up)
             rs_lane_recover(&share->lanes[k], now);
         }
         while (!up && (client = take_joining(share))) {
-            refuse(share->hub, client);
+            refuse(client);
         }
     }
 }
@@ -472,14 +473,14 @@ void rs_shares_close(rs_source_t *source)
         rs_share_t *share = SHARE(one);
 
         while ((client = take_joining(share))) {
-            refuse(share->hub, client);
+            refuse(client);
         }
         while ((link = rs_ring_first(&share->members))) {
             rs_member_t *m = RS_RING_OF(link, rs_member_t, link);
 
             remove_member(m);
             if (m->left) {
-                rs_hub_destroy(share->hub, m->client);
+                rs_common_destroy(share->source->topics->common, m->client);
             }
         }
         destroy(share);

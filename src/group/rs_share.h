@@ -10,59 +10,15 @@
  *                └──────────┘ the client is gone, or takes nothing now
  *
  * Hub: rs_share.c (clients, who gets what), rs_lane.c and rs_lane_ask.c (what is said to Redis, and
- * what Redis says). Streamer: rs_deliver.c.
+ * what Redis says). Streamer: stream/rs_deliver.c.
  */
 #ifndef RS_SHARE_H
 #define RS_SHARE_H
 
-#include "../base/rs_ring.h"
-#include "../log/rs_client.h"
-#include "../hub/rs_hub.h"
-
-typedef struct rs_lane_t rs_lane_t;
-typedef struct rs_delivery_t rs_delivery_t;
-
-/* What is to be said to Redis of an entry. */
-typedef enum {
-    RS_CHORE_ACK,
-    RS_CHORE_AGAIN,  /* it is tried once more by this child: count that */
-    RS_CHORE_RETURN, /* it is for whoever comes first */
-    RS_CHORE_BURY    /* it was tried often enough */
-} rs_chore_t;
-
-/* An entry that this child has taken from the group. */
-struct rs_delivery_t {
-    rs_msg_t msg;   /* first: RS_MSG_DELIVER to the streamer, RS_MSG_DELIVERED back */
-    rs_ring_t link; /* hub: it is always in one list */
-    rs_lane_t *lane;
-    rs_client_t *client; /* while it is out */
-    rs_event_t *event;   /* NULL: nobody is to get it */
-    rs_id_t id;
-    int count;        /* how often it was delivered, as Redis counts */
-    rs_chore_t chore; /* hub: once it is one */
-    apr_time_t since; /* hub: waits for a client with room */
-    int begun, done;  /* streamer: some, all of it was taken by the socket */
-};
-
-/* What a client has to do with its share: a member of both. */
-struct rs_member_t {
-    /* Constant. */
-    rs_share_t *share;
-    rs_client_t *client;
-    rs_hub_t *hub;
-
-    /* Hub. */
-    rs_ring_t link;  /* in the share */
-    rs_ring_t ready; /* among those with room */
-    int out;         /* deliveries it has */
-    size_t bytes;    /* in them */
-    int room;        /* for more of them */
-    int blocked;     /* it gave something back and took nothing since */
-    int left;        /* it has ended, and is freed when all it had is back */
-
-    /* Streamer. */
-    rs_msg_t *first, **last; /* deliveries to be written */
-};
+#include "../log/rs_delivery.h"
+#include "../log/rs_source.h"
+#include "../log/rs_tenants.h"
+#include "../log/rs_topics.h"
 
 /* Entries of others that are taken over. */
 #define RS_LANE_CLAIMS 64
@@ -112,7 +68,6 @@ struct rs_lane_t {
 struct rs_share_t {
     rs_ring_t link;               /* in the source */
     char index[RS_SHARE_KEY_MAX]; /* what it is found by */
-    rs_hub_t *hub;
     rs_source_t *source;
     const rs_profile_t *profile;
     rs_tenant_t tenant; /* its name; nobody finds topics by this one */
@@ -130,7 +85,7 @@ struct rs_share_t {
 /* --- for the hub --- */
 
 /* A new client of an endpoint with shared delivery. */
-void rs_share_join(rs_hub_t *hub, rs_client_t *client);
+void rs_share_join(rs_client_t *client);
 
 /* It has ended. 1: it may be destroyed now; 0: it will be. */
 int rs_share_leave(rs_client_t *client);
@@ -174,19 +129,5 @@ void rs_lane_recover(rs_lane_t *lane, apr_time_t now);
 
 /* Whether there is nothing more to say to Redis, the last client having left. */
 int rs_lane_is_over(const rs_lane_t *lane);
-
-/* --- rs_deliver.c: the streamer --- */
-
-void rs_deliver_take(rs_streamer_t *streamer, rs_delivery_t *delivery);
-
-/* Writes what there is to a client of whom nothing is pinned. May end it. */
-void rs_deliver(rs_streamer_t *streamer, rs_client_t *client);
-
-/* The client ends: gives back what it did not take. */
-void rs_deliver_forget(rs_client_t *client);
-
-/* How long the client may take nothing: while an event is there for it, no longer than that would
- * stay with a process that is gone. */
-apr_interval_time_t rs_deliver_patience(const rs_client_t *client);
 
 #endif

@@ -13,13 +13,12 @@
 
 /* --- placing a client --- */
 
-static rs_backfill_t *create(rs_hub_t *hub, rs_topic_t *topic)
+static rs_backfill_t *create(rs_topic_t *topic)
 {
     rs_source_t *source = topic->source;
     rs_backfill_t *b = calloc(1, sizeof(*b));
 
     if (b) {
-        b->hub = hub;
         b->source = source;
         b->streams = topic->streams;
         b->n = topic->nstreams;
@@ -167,11 +166,11 @@ void rs_backfill_keep(rs_backfill_t *b, apr_time_t now)
     b->record_until = now + RECORD;
 }
 
-static int wait_for_pass(rs_hub_t *hub, rs_client_t *client)
+static int wait_for_pass(rs_client_t *client)
 {
     rs_backfill_t *b = of_topic(client->topic);
 
-    if (!b && !(b = create(hub, client->topic))) {
+    if (!b && !(b = create(client->topic))) {
         client->refused = "internal";
         return 1;
     }
@@ -192,7 +191,7 @@ int rs_backfill_reads(rs_client_t *client)
     return rs_cursor_parse(own, client->cursor, strlen(client->cursor));
 }
 
-int rs_backfill_place(rs_hub_t *hub, rs_client_t *client)
+int rs_backfill_place(rs_client_t *client)
 {
     rs_topic_t *topic = client->topic;
     rs_backfill_t *b;
@@ -215,7 +214,7 @@ int rs_backfill_place(rs_hub_t *hub, rs_client_t *client)
         client->resuming = 1;
     }
     if (!client->resuming) {
-        return place_at_newest(client) || wait_for_pass(hub, client);
+        return place_at_newest(client) || wait_for_pass(client);
     }
     if (!client->reason) {
         rs_backfill_verdict(client, "resumed", NULL);
@@ -225,17 +224,17 @@ int rs_backfill_place(rs_hub_t *hub, rs_client_t *client)
         apply_known_limit(b, client);
     }
     rs_backfill_judge(client, NULL);
-    return (client->seq && !is_ahead(client)) || wait_for_pass(hub, client);
+    return (client->seq && !is_ahead(client)) || wait_for_pass(client);
 }
 
-void rs_backfill_record(rs_hub_t *hub, rs_source_t *source, const rs_entry_t *e, int stream)
+void rs_backfill_record(rs_source_t *source, const rs_entry_t *e, int stream)
 {
     rs_backfill_t *b;
     char name[RS_NAME_MAX + 1];
 
     for (b = source->backfills; b; b = b->next) {
-        if ((b->streams & ((apr_uint64_t)1 << stream)) && recording(b, rs_hub_now(hub))) {
-            rs_hub_topic(hub, source, rs_entry_tenant(e, name), b->streams);
+        if ((b->streams & ((apr_uint64_t)1 << stream)) && recording(b, source->topics->now)) {
+            rs_topics_get(source->topics, source, rs_entry_tenant(e, name), b->streams);
         }
     }
 }

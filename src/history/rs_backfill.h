@@ -15,15 +15,15 @@
 
 typedef struct rs_backfill_t rs_backfill_t;
 
-/* Gives the client its first number and its verdict. 0: it has to wait, and rs_hub_attach() is
- * called when it has them. Its topic is set and counts it. */
-int rs_backfill_place(rs_hub_t *hub, rs_client_t *client);
+/* Gives the client its first number and its verdict. 0: it has to wait, and the hub's call attach()
+ * is called when it has them. Its topic is set and counts it. */
+int rs_backfill_place(rs_client_t *client);
 
 /* Whether the id that the client brought is one of its endpoint. */
 int rs_backfill_reads(rs_client_t *client);
 
 /* An entry is about to be assigned: makes topics for its tenant where history is being kept. */
-void rs_backfill_record(rs_hub_t *hub, rs_source_t *source, const rs_entry_t *entry, int stream);
+void rs_backfill_record(rs_source_t *source, const rs_entry_t *entry, int stream);
 
 /* A topic was made: where history is being kept it is complete for longer than just now. */
 void rs_backfill_made(rs_topic_t *topic);

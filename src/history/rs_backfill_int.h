@@ -8,7 +8,10 @@
 
 #include "../redis/rs_loader.h"
 #include "rs_backfill.h"
-#include "../engine/rs_engine.h"
+#include "../log/rs_profile.h"
+#include "../log/rs_source.h"
+#include "../log/rs_tenants.h"
+#include "../log/rs_topics.h"
 #include "../log/rs_verdict.h"
 
 /* One stream of a pass. */
@@ -27,7 +30,6 @@ struct rs_backfill_t {
     rs_job_t job;        /* first */
     rs_queue_t queue;    /* its own: passes take turns with what readers fetch */
     rs_backfill_t *next; /* of the same source */
-    rs_hub_t *hub;
     rs_source_t *source;
     rs_topic_t *topic; /* of keys that are a tenant's own: the only one; NULL: of all tenants */
     apr_uint64_t streams;

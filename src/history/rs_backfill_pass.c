@@ -27,7 +27,7 @@ static rs_topic_t *first_from(const rs_backfill_t *b, rs_topic_t *topic)
 /* The topics that it is about: a pass of another source or set may be under way. */
 static rs_topic_t *first_topic(const rs_backfill_t *b)
 {
-    return b->topic ? b->topic : first_from(b, rs_hub_topics(b->hub));
+    return b->topic ? b->topic : first_from(b, b->source->topics->oldest);
 }
 
 static rs_topic_t *next_topic(const rs_backfill_t *b, const rs_topic_t *topic)
@@ -274,7 +274,7 @@ static void settle(rs_backfill_t *b, rs_client_t *client)
         }
     }
     client->seq = rs_topic_seek(client->topic, own);
-    rs_hub_attach(b->hub, client);
+    b->source->topics->calls->attach(client);
 }
 
 /* Whether nothing that is missing after its position has yet to be looked at. */
@@ -389,12 +389,12 @@ static void drop_chunks(rs_backfill_t *b)
     }
 }
 
-static void refuse_all(rs_hub_t *hub, rs_client_t **list)
+static void refuse_all(rs_backfill_t *b, rs_client_t **list)
 {
     rs_client_t *client;
 
     while ((client = pop(list))) {
-        rs_hub_refuse(hub, client);
+        b->source->topics->calls->refuse(client);
     }
 }
 
@@ -402,9 +402,9 @@ static void refuse_riding(rs_backfill_t *b)
 {
     rs_topic_t *topic;
 
-    refuse_all(b->hub, &b->riding);
+    refuse_all(b, &b->riding);
     for (topic = first_topic(b); b->nstarting && topic; topic = next_topic(b, topic)) {
-        refuse_all(b->hub, &topic->starting);
+        refuse_all(b, &topic->starting);
     }
     b->nstarting = 0;
 }
@@ -428,7 +428,7 @@ void rs_backfill_refuse(rs_backfill_t *b)
 {
     drop_chunks(b);
     refuse_riding(b);
-    refuse_all(b->hub, &b->waiting);
+    refuse_all(b, &b->waiting);
 }
 
 static void pass_down(rs_job_t *job) { rs_backfill_refuse((rs_backfill_t *)job); }

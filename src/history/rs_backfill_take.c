@@ -55,9 +55,9 @@ static void prepend(rs_backfill_t *b, rs_topic_t *topic, int k, rs_id_t id, cons
             rs_id_lower(&cursor.pos[i], topic->start[i]);
         }
     }
-    event = rs_entry_frame(rs_hub_scratch(b->hub), e, b->key[k]->stream, id, &cursor);
+    event = rs_entry_frame(&b->source->topics->scratch, e, b->key[k]->stream, id, &cursor);
     if (event) {
-        rs_hub_prepend(b->hub, topic, event);
+        rs_topics_prepend(b->source->topics, topic, event);
     }
     else {
         leave_out(b, topic);
@@ -82,20 +82,20 @@ static void take(rs_backfill_t *b, int k, rs_id_t id, const redisReply *fields)
     rs_skip_t reason;
     rs_entry_t e;
 
-    if (!rs_entry_decode(&e, b->key[k], fields, rs_hub_max_message(b->hub), &reason)) {
+    if (!rs_entry_decode(&e, b->key[k], fields, b->source->topics->common->max_message, &reason)) {
         return;
     }
     topic = b->topic ? b->topic : find_topic(b, &e);
     if (topic && topic->starting) {
         count_for_starting(topic, k, id, &e);
     }
-    if (rs_hub_is_full(b->hub)) {
+    if (rs_topics_are_full(b->source->topics)) {
         b->full = 1;
         leave_out(b, topic);
         return;
     }
     if (!topic) {
-        topic = rs_hub_topic(b->hub, b->source, rs_entry_tenant(&e, name), b->streams);
+        topic = rs_topics_get(b->source->topics, b->source, rs_entry_tenant(&e, name), b->streams);
     }
     if (topic) {
         prepend(b, topic, k, id, &e);

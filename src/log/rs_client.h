@@ -34,16 +34,13 @@ typedef struct {
 struct rs_client_t {
     rs_msg_t msg; /* first */
     rs_timer_t timer;
-    const rs_transport_t *transport;
-    void *session; /* the transport's own */
-    int fd;
-    rs_client_state_t state;
+    rs_conn_t conn;
     const rs_profile_t *profile;
     rs_topic_t *topic;   /* from the hub on; NULL: shared delivery, or refused */
     rs_member_t *member; /* from the hub on; shared delivery: it has no position */
     rs_follow_t *follow;
-    rs_streamer_t *streamer; /* once it is attached */
-    rs_group_t *group;       /* of its tenant and endpoint; NULL: there is none */
+    rs_inbox_t *streamer;    /* once it is attached */
+    rs_accepted_t *accepted; /* by the group of its tenant and endpoint; NULL: there is none */
     rs_feed_t *feed;
     rs_resume_t *resume; /* NULL while LIVE */
     rs_fetch_t *fetch;   /* events that the topic does not hold, or that are on their way */
@@ -52,9 +49,10 @@ struct rs_client_t {
     apr_uint64_t seq;    /* unless LIVE: the number to be sent next */
     rs_event_t *pinned;  /* begun and not finished: nothing else may be written before */
     size_t pinned_off;
-    apr_time_t last_out;  /* unless LIVE and the feed wrote later */
-    apr_time_t deadline;  /* CLOSING, LINGER; or when a fetch is tried again */
-    apr_time_t expires;   /* of the token, on the monotonic clock; 0: never */
+    apr_time_t last_out; /* unless LIVE and the feed wrote later */
+    apr_time_t deadline; /* CLOSING, LINGER; or when a fetch is tried again */
+    apr_time_t expires;  /* of the token, on the monotonic clock; 0: never */
+    rs_client_state_t state;
     int resuming;         /* hub: it starts at a position, and has what was before */
     const char *recovery; /* the verdict, and why */
     const char *reason;
@@ -69,9 +67,7 @@ struct rs_client_t {
 };
 
 typedef struct {
-    int fd;
-    const rs_transport_t *transport;
-    void *session;
+    rs_conn_t conn;
     const rs_profile_t *profile;
     const char *tenant, *user, *tenant_json, *user_json;
     apr_time_t expires; /* wall clock; 0: never */
@@ -84,41 +80,9 @@ rs_client_t *rs_client_create(const rs_client_params_t *params);
 /* Closes the connection and frees everything. Whoever owns it at that moment. */
 void rs_client_destroy(rs_client_t *client);
 
-/* The rest is the streamer's. */
-
-/* Writes a frame of its own (not from the topic). 0: the peer is gone. */
-int rs_client_own(rs_client_t *client, const char *data, size_t len);
-
-/* Writes what is pinned. 1: nothing is pinned any more, 0: no room, -1: the peer is gone. */
-int rs_client_flush(rs_client_t *client);
-
-/* Sends from the topic until the number `upto`, the socket is full, or a fair share is done.
- * 1: arrived or paused, 0: no room, -1: the peer is gone, -2: the topic no longer has `seq`. */
-int rs_client_catch_up(rs_client_t *client, apr_uint64_t upto);
-
-/* Sends these events to a client with a position of its own, as far as there is room; those it has
- * are left out. Returns how many are done with (the last of them may be pinned); -1: the peer is
- * gone. */
-int rs_client_send(rs_client_t *client, rs_event_t *const *events, int n);
-
 /* Whether the event is for this client's endpoint, and, when the endpoint asks, for its user. */
 int rs_client_wants(const rs_client_t *client, const rs_event_t *event);
 int rs_client_wants_entry(const rs_client_t *client, const char *type, size_t type_len,
                           const char *user, size_t user_len);
-
-/* Lets go of what is pinned. */
-void rs_client_unpin(rs_client_t *client);
-
-/* Whether clients that are in the middle of events hold more than RaglineCache that way, and this
- * one holds one that no other does. */
-int rs_client_pins_too_much(const rs_client_t *client);
-
-/* Counts an event as delivered to, or held back from, so many clients of the topic. */
-void rs_client_count(const rs_topic_t *topic, const rs_event_t *event, apr_uint64_t delivered,
-                     apr_uint64_t filtered);
-
-/* Notes that only `written` bytes of these n frames were taken. */
-void rs_client_pin(rs_client_t *client, rs_event_t *const *events, int n, size_t written,
-                   int *complete);
 
 #endif

@@ -12,7 +12,7 @@
 #include "../base/rs_name.h"
 #include "../proto/rs_sse.h"
 #include "rs_entry.h"
-#include "../hub/rs_hub.h"
+#include "rs_tenants.h"
 
 static int named(const redisReply *reply, const char *name)
 {

@@ -18,8 +18,7 @@ struct rs_fetch_t {
     rs_msg_t msg; /* first: RS_MSG_FETCH to the hub, RS_MSG_FETCHED back */
     rs_job_t job;
     rs_client_t *client; /* streamer; NULL: it has ended meanwhile */
-    rs_streamer_t *streamer;
-    rs_hub_t *hub;
+    rs_inbox_t *streamer;
     rs_topic_t *topic;  /* the hub counts the fetch as a use of it */
     const char *tenant; /* the name of the topic's owner: constant */
     rs_cursor_t own;    /* asked: the reader's position; filled: where it is after the events */
@@ -40,10 +39,10 @@ struct rs_fetch_t {
 };
 
 /* Streamer: for this client from its position on; NULL when memory is short. */
-rs_fetch_t *rs_fetch_create(rs_client_t *client, rs_streamer_t *streamer, rs_hub_t *hub);
+rs_fetch_t *rs_fetch_create(rs_client_t *client);
 void rs_fetch_free(rs_fetch_t *fetch);
 
-/* Hub: puts it into the loader's queue; it comes back by rs_hub_fetched(). */
-void rs_fetch_run(rs_fetch_t *fetch);
+/* Of the replies that it was filled from nothing is needed any more. */
+void rs_fetch_drop_chunk(rs_fetch_t *fetch, int k);
 
 #endif

@@ -2,14 +2,11 @@
  *
  * What any thread may ask a source.
  */
+#include <string.h>
 #include <time.h>
 
 #include "rs_source.h"
 #include "rs_topic.h"
-
-const char *const rs_skip_names[RS_SKIP_MAX] = {
-    "no_tenant", "bad_tenant", "other_tenant", "bad_type", "too_big", "malformed", "no_subscriber",
-};
 
 void rs_source_cursor(rs_source_t *source, const rs_topic_t *topic, rs_cursor_t *cursor)
 {
@@ -39,4 +36,16 @@ int rs_source_wait(rs_source_t *source, apr_interval_time_t limit)
     }
     pthread_mutex_unlock(&source->lock);
     return rs_source_is_up(source);
+}
+
+apr_uint64_t rs_source_stream_bit(const rs_source_t *source, const char *key)
+{
+    int i;
+
+    for (i = 0; i < source->nstreams; i++) {
+        if (strcmp(source->streams[i].key, key) == 0) {
+            return (apr_uint64_t)1 << i;
+        }
+    }
+    return 0;
 }

@@ -39,7 +39,7 @@ typedef struct {
 struct rs_source_t {
     /* Constant once the hub runs. */
     const rs_redis_url_t *url;
-    rs_hub_t *hub;
+    rs_topics_t *topics;
     rs_stream_t *streams; /* by key, so that a cursor means the same on every node */
     int nstreams;
     rs_key_t *keys;            /* of the streams, in the same order; unused where per_tenant */
@@ -76,6 +76,9 @@ struct rs_source_t {
 
 /* The position in each of the topic's streams. Any thread. */
 void rs_source_cursor(rs_source_t *source, const rs_topic_t *topic, rs_cursor_t *cursor);
+
+/* The bit of the stream with this key, or 0. */
+apr_uint64_t rs_source_stream_bit(const rs_source_t *source, const char *key);
 
 /* Whether the source is being read. Just after the child started that is not known yet: then waits
  * for the first attempt, up to `limit`. Any thread that may wait. */

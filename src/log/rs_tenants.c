@@ -9,7 +9,9 @@
 
 #include <apr_strings.h>
 
-#include "../hub/rs_hub.h"
+#include "rs_source.h"
+#include "rs_tenants.h"
+#include "rs_topics.h"
 
 rs_tenant_t *rs_tenants_find(rs_source_t *source, const char *name, size_t len)
 {
@@ -34,13 +36,13 @@ static void tenant_free(rs_tenant_t *tenant)
     free(tenant);
 }
 
-static void close_keys(rs_key_t *const *key, int n)
+static void close_keys(const rs_source_t *source, rs_key_t *const *key, int n)
 {
     int k;
 
     for (k = 0; k < n; k++) {
         if (key[k]->tenant) {
-            rs_tenant_key_close(key[k]);
+            source->topics->calls->close_key(key[k]);
         }
     }
 }
@@ -56,16 +58,17 @@ static rs_topic_t *topic_create(rs_tenant_t *tenant, apr_uint64_t streams)
         if (!(streams & ((apr_uint64_t)1 << i))) {
             continue;
         }
-        key[n] = source->streams[i].per_tenant ? rs_tenant_key_open(tenant, i) : &source->keys[i];
+        key[n] = source->streams[i].per_tenant ? source->topics->calls->open_key(tenant, i)
+                                               : &source->keys[i];
         if (!key[n]) {
-            close_keys(key, n);
+            close_keys(source, key, n);
             return NULL;
         }
         n++;
     }
     topic = rs_topic_create(source, streams, key);
     if (!topic) {
-        close_keys(key, n);
+        close_keys(source, key, n);
         return NULL;
     }
     topic->owner = tenant;
@@ -90,25 +93,10 @@ rs_topic_t *rs_tenants_topic(rs_source_t *source, const char *name, apr_uint64_t
     return topic;
 }
 
-rs_follow_t *rs_tenants_follow(rs_topic_t *topic, rs_streamer_t *streamer, int index)
-{
-    rs_follow_t *follow = topic->follows[index];
-
-    if (!follow) {
-        follow = calloc(1, sizeof(*follow));
-        if (follow) {
-            follow->topic = topic;
-            follow->consumed = rs_topic_next(topic);
-            follow->streamer = streamer;
-            topic->follows[index] = follow;
-        }
-    }
-    return follow;
-}
-
 void rs_tenants_remove(rs_topic_t *topic)
 {
     rs_tenant_t *tenant = topic->owner;
+    const rs_source_t *source = tenant->source;
     rs_key_t *key[RS_STREAMS_MAX];
     int n = topic->nstreams;
     rs_topic_t **link;
@@ -119,7 +107,7 @@ void rs_tenants_remove(rs_topic_t *topic)
     /* Its last look at its keys comes before they go. */
     memcpy(key, topic->key, (size_t)n * sizeof(key[0]));
     rs_topic_free(topic);
-    close_keys(key, n);
+    close_keys(source, key, n);
     if (!tenant->topics) {
         tenant_free(tenant);
     }

@@ -292,3 +292,19 @@ int rs_topic_read(rs_topic_t *topic, apr_uint64_t seq, rs_event_t **events, int 
     pthread_mutex_unlock(&topic->lock);
     return n;
 }
+
+rs_follow_t *rs_topic_follow(rs_topic_t *topic, rs_inbox_t *streamer, int index)
+{
+    rs_follow_t *follow = topic->follows[index];
+
+    if (!follow) {
+        follow = calloc(1, sizeof(*follow));
+        if (follow) {
+            follow->topic = topic;
+            follow->consumed = rs_topic_next(topic);
+            follow->streamer = streamer;
+            topic->follows[index] = follow;
+        }
+    }
+    return follow;
+}

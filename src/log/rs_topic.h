@@ -12,11 +12,10 @@
 #define RS_TOPIC_H
 
 #include "../proto/rs_cursor.h"
+#include "rs_common.h"
 #include "rs_event.h"
-#include "../base/rs_inbox.h"
 #include "../redis/rs_loader.h"
 #include "rs_key.h"
-#include "../stream/rs_streamer.h"
 
 typedef struct rs_feed_t rs_feed_t;
 
@@ -29,8 +28,8 @@ typedef struct {
     int clients;           /* hub */
     int leaving;           /* hub: `unfollow` is under way */
     rs_topic_t *topic;
-    rs_streamer_t *streamer;
-    rs_feed_t *feeds; /* streamer */
+    rs_inbox_t *streamer; /* constant: whose it is */
+    rs_feed_t *feeds;     /* streamer */
 } rs_follow_t;
 
 struct rs_topic_t {
@@ -44,7 +43,7 @@ struct rs_topic_t {
 
     /* Hub. */
     rs_topic_t *next; /* of the same tenant */
-    void *owner;      /* the tenant */
+    rs_tenant_t *owner;
     int clients;
     int uses; /* jobs that are about it, and keep it */
     rs_group_t *groups;
@@ -142,5 +141,8 @@ apr_uint64_t rs_topic_tail(rs_topic_t *topic, rs_cursor_t *cursor);
 /* Copies up to max events from number seq on, with a reference each. Returns how many, or -1 when
  * seq is no longer kept. Any thread. */
 int rs_topic_read(rs_topic_t *topic, apr_uint64_t seq, rs_event_t **events, int max);
+
+/* Hub. The topic on this streamer, made if it is new; NULL when memory is short. */
+rs_follow_t *rs_topic_follow(rs_topic_t *topic, rs_inbox_t *streamer, int index);
 
 #endif

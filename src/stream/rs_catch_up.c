@@ -6,18 +6,18 @@
  */
 #include <stdlib.h>
 
-#include "../proto/rs_sse.h"
-#include "../log/rs_fetch.h"
-#include "../group/rs_group.h"
+#include "../log/rs_accepted.h"
 #include "../log/rs_profile.h"
-#include "../group/rs_share.h"
 #include "../log/rs_source.h"
-#include "rs_streamer_int.h"
+#include "../log/rs_verdict.h"
+#include "../proto/rs_sse.h"
+#include "rs_catch_up.h"
+#include "rs_deliver.h"
+#include "rs_output.h"
 
 /* How long a reader waits before it asks again for what Redis could not give. */
 #define FETCH_AGAIN apr_time_from_sec(1)
 
-/* What was fetched, or will be, or was to be delivered: nobody wants it any more. */
 void rs_catch_up_forget(rs_client_t *client)
 {
     rs_fetch_t *fetch = client->fetch;
@@ -34,34 +34,23 @@ void rs_catch_up_forget(rs_client_t *client)
     }
 }
 
-/* Its socket is full, or it has had its fair share of this turn. */
-static void wait_for_room(rs_streamer_t *s, rs_client_t *client)
+static rs_next_t wait_until(rs_client_t *client, apr_time_t deadline)
 {
-    rs_life_want_out(s, client, 1);
-    rs_life_set_deadline(s, client);
-}
-
-static void wait_until(rs_streamer_t *s, rs_client_t *client, apr_time_t deadline)
-{
-    rs_life_want_out(s, client, 0);
     client->deadline = deadline;
-    rs_life_set_deadline(s, client);
+    return RS_NEXT_WAIT;
 }
 
 /* Asks for what the topic does not hold. */
-static void fetch(rs_streamer_t *s, rs_client_t *client)
+static rs_next_t fetch(rs_streamer_t *s, rs_client_t *client)
 {
-    RS_STAT_ADD(s->engine->stats->fetches, 1);
-    rs_life_want_out(s, client, 0);
-    client->fetch = rs_fetch_create(client, s, s->engine->hub);
+    RS_STAT_ADD(s->common->stats->fetches, 1);
+    client->fetch = rs_fetch_create(client);
     if (!client->fetch) {
-        rs_life_release(s, client);
-        return;
+        return RS_NEXT_GONE;
     }
     client->fetch->in_flight = 1;
-    client->deadline = s->now + FETCH_AGAIN;
-    rs_hub_post(s->engine->hub, &client->fetch->msg, RS_MSG_FETCH);
-    rs_life_set_deadline(s, client);
+    rs_common_tell_hub(s->common, &client->fetch->msg, RS_MSG_FETCH);
+    return wait_until(client, s->now + FETCH_AGAIN);
 }
 
 int rs_catch_up_too_slow(const rs_client_t *client)
@@ -74,47 +63,40 @@ int rs_catch_up_too_slow(const rs_client_t *client)
 /* That something is missing before its position. 0: the reader is gone. */
 static int tell_gap(rs_streamer_t *s, rs_client_t *client, const char *reason, rs_id_t oldest)
 {
-    rs_sse_who_t who = rs_life_who(client);
+    rs_sse_who_t who = rs_output_who(client);
     char id[RS_CURSOR_LEN], first[RS_ID_LEN];
 
     rs_id_format(first, oldest);
     rs_buf_clear(&s->buf);
     rs_sse_reset(&s->buf, &who, rs_cursor_text(&client->resume->own, id), reason,
                  oldest.ms || oldest.seq ? first : NULL);
-    return rs_life_send(s, client);
+    return rs_output_buf(client, &s->buf);
 }
 
-/* From its position on, in its topic; what that does not hold is asked of Redis. 0: it waits, or is
- * gone. What it is told moves its position, so it is told once. */
-static int find_place(rs_streamer_t *s, rs_client_t *client)
+/* From its position on, in its topic; what that does not hold is asked of Redis. What it is told
+ * moves its position, so it is told once. */
+static rs_next_t find_place(rs_streamer_t *s, rs_client_t *client)
 {
     rs_id_t first;
     rs_resume_t *resume = client->resume;
     rs_verdict_kind_t kind = rs_verdict(client->topic, &resume->own, &resume->losses, &first);
 
     if (kind > RS_VERDICT_ASK && !tell_gap(s, client, rs_verdict_reason(kind), first)) {
-        return 0;
+        return RS_NEXT_GONE;
     }
     client->seq = rs_topic_seek(client->topic, &client->resume->own);
     if (!client->seq) {
-        fetch(s, client);
-        return 0;
+        return fetch(s, client);
     }
-    if (client->pinned) {
-        wait_for_room(s, client);
-        return 0;
-    }
-    return 1;
+    return client->pinned ? RS_NEXT_ROOM : RS_NEXT_GO;
 }
 
-/* Its topic does not hold what comes next. */
-static void on_lost(void *baton, rs_client_t *client)
+rs_next_t rs_catch_up_lost(rs_streamer_t *s, rs_client_t *client)
 {
-    rs_streamer_t *s = baton;
+    rs_next_t next = find_place(s, client);
 
-    if (find_place(s, client)) {
-        wait_until(s, client, s->now); /* not here: its feed is about to be left by others, too */
-    }
+    /* Not here: its feed is about to be left by others, too. */
+    return next == RS_NEXT_GO ? wait_until(client, s->now) : next;
 }
 
 /* More than it may be given: it goes on from what its topic holds. 0: it is gone. */
@@ -130,8 +112,8 @@ static int limit_replay(rs_streamer_t *s, rs_client_t *client)
     return tell_gap(s, client, "limit", unknown);
 }
 
-/* Sends what was fetched. 1: all of it, and the client stands behind it. */
-static int use_fetch(rs_streamer_t *s, rs_client_t *client)
+/* Sends what was fetched. RS_NEXT_GO: all of it, and the client stands behind it. */
+static rs_next_t use_fetch(rs_streamer_t *s, rs_client_t *client)
 {
     rs_fetch_t *f = client->fetch;
     rs_resume_t *resume = client->resume;
@@ -141,30 +123,27 @@ static int use_fetch(rs_streamer_t *s, rs_client_t *client)
     if (f->gap != RS_VERDICT_RESUMED) {
         resume->own = f->told; /* ids of before may be above all new ones */
         if (!tell_gap(s, client, rs_verdict_reason(f->gap), f->first)) {
-            return 0;
+            return RS_NEXT_GONE;
         }
         f->gap = RS_VERDICT_RESUMED;
     }
     if (client->pinned) {
-        wait_for_room(s, client);
-        return 0;
+        return RS_NEXT_ROOM;
     }
-    done = rs_client_send(client, f->events + f->next, f->n - f->next);
+    done = rs_output_send(client, f->events + f->next, f->n - f->next);
     if (done < 0) {
-        rs_life_release(s, client);
-        return 0;
+        return RS_NEXT_GONE;
     }
     f->next += done;
     if (client->pinned || f->next < f->n) {
-        wait_for_room(s, client);
-        return 0;
+        return RS_NEXT_ROOM;
     }
     resume->own = f->own;
     resume->scanned += f->scanned;
     rs_catch_up_forget(client);
     if (resume->unmeasured && resume->scanned > client->profile->replay_limit
         && !rs_topic_seek(client->topic, &resume->own) && !limit_replay(s, client)) {
-        return 0;
+        return RS_NEXT_GONE;
     }
     return find_place(s, client);
 }
@@ -183,7 +162,7 @@ static int not_beyond(const rs_cursor_t *own, const rs_cursor_t *pos)
 
 /* It knows more than the hub has read (from another server, or by a fetch), and gets nothing of
  * that again. Whether Redis still has it is asked now and then. */
-static void wait_for_hub(rs_streamer_t *s, rs_client_t *client)
+static rs_next_t wait_for_hub(rs_streamer_t *s, rs_client_t *client)
 {
     rs_resume_t *resume = client->resume;
 
@@ -192,127 +171,103 @@ static void wait_for_hub(rs_streamer_t *s, rs_client_t *client)
     }
     if (s->now >= resume->ahead) {
         resume->ahead = s->now + FETCH_AGAIN;
-        fetch(s, client);
-        return;
+        return fetch(s, client);
     }
-    wait_until(s, client, s->now + RS_WHEEL_TICK);
+    return wait_until(client, s->now + RS_WHEEL_TICK);
+}
+
+static int tell_caught_up(rs_streamer_t *s, rs_client_t *client)
+{
+    rs_sse_who_t who = rs_output_who(client);
+    char id[RS_CURSOR_LEN];
+
+    client->resume->announce = 0;
+    rs_buf_clear(&s->buf);
+    rs_sse_caught_up(&s->buf, &who, rs_cursor_text(&client->feed->pos, id),
+                     client->resume->replayed);
+    return rs_output_buf(client, &s->buf);
 }
 
 /* The client has what the feed has: one of many from now on. */
-static void join_live(rs_streamer_t *s, rs_client_t *client)
+static rs_next_t join_live(rs_streamer_t *s, rs_client_t *client)
 {
     rs_resume_t *resume = client->resume;
 
     if (!rs_feed_up_to_date(client->feed)) {
-        wait_until(s, client, s->now + RS_WHEEL_TICK);
-        return;
+        return wait_until(client, s->now + RS_WHEEL_TICK);
     }
     if (!not_beyond(&resume->own, &client->feed->pos)) {
-        wait_for_hub(s, client);
-        return;
+        return wait_for_hub(s, client);
     }
     if (resume->announce) {
-        rs_sse_who_t who = rs_life_who(client);
-        char id[RS_CURSOR_LEN];
-
-        resume->announce = 0;
-        rs_buf_clear(&s->buf);
-        rs_sse_caught_up(&s->buf, &who, rs_cursor_text(&client->feed->pos, id), resume->replayed);
-        if (!rs_life_send(s, client)) {
-            return;
+        if (!tell_caught_up(s, client)) {
+            return RS_NEXT_GONE;
         }
         if (client->pinned) {
-            wait_for_room(s, client);
-            return;
+            return RS_NEXT_ROOM;
         }
     }
-    if (!rs_feed_enter(client)) {
-        rs_life_release(s, client);
-        return;
-    }
-    rs_life_want_out(s, client, 0);
-    rs_life_set_deadline(s, client);
+    return rs_feed_enter(client) ? RS_NEXT_WAIT : RS_NEXT_GONE;
 }
 
-/* Moves a client that is BEHIND on. */
-void rs_catch_up(rs_streamer_t *s, rs_client_t *client)
+/* From its topic, until it has what its feed has. */
+static rs_next_t follow(rs_streamer_t *s, rs_client_t *client)
 {
-    int rv = rs_client_flush(client);
+    int rv;
 
-    if (rv < 0) {
-        rs_life_release(s, client);
-        return;
-    }
-    if (rv == 0) {
-        wait_for_room(s, client);
-        return;
-    }
-    if (client->state == RS_CLOSING) {
-        rs_life_linger(s, client);
-        return;
-    }
-    if (client->member) {
-        rs_deliver(s, client);
-        return;
-    }
-    /* Here, too: one that is slow for hours always is in the middle of an event below. */
-    rs_group_accept(client->group, &client->resume->from, &client->resume->own);
-    if (client->fetch && client->fetch->in_flight) {
-        wait_until(s, client, s->now + FETCH_AGAIN);
-        return;
-    }
-    if (client->fetch && !use_fetch(s, client)) {
-        return;
-    }
     /* Others may have joined the feed before it heard of the newest events. */
     rs_feed_flush(client->feed, &s->calls, s->now);
-    rv = rs_client_catch_up(client, client->feed->seq);
+    rv = rs_output_catch_up(client, client->feed->seq);
     if (!client->pinned) {
-        rs_group_accept(client->group, &client->resume->from, &client->resume->own);
+        rs_accepted_move(client->accepted, &client->resume->from, &client->resume->own);
     }
     if (rv == -1) {
-        rs_life_release(s, client);
+        return RS_NEXT_GONE;
     }
-    else if (rv == -2 && rs_catch_up_too_slow(client)) {
-        rs_life_end_slow(s, client);
+    if (rv == -2) {
+        return rs_catch_up_too_slow(client) ? RS_NEXT_SLOW : rs_catch_up_lost(s, client);
     }
-    else if (rv == -2) {
-        on_lost(s, client);
-    }
-    else if (rv == 0 || client->seq < client->feed->seq) {
-        wait_for_room(s, client);
-    }
-    else {
-        join_live(s, client);
-    }
+    return rv == 0 || client->seq < client->feed->seq ? RS_NEXT_ROOM : join_live(s, client);
 }
 
-void rs_catch_up_fetched(rs_streamer_t *s, rs_fetch_t *f)
+rs_next_t rs_catch_up(rs_streamer_t *s, rs_client_t *client)
+{
+    rs_next_t next = RS_NEXT_GO;
+    int rv = rs_output_flush(client);
+
+    if (rv <= 0) {
+        return rv < 0 ? RS_NEXT_GONE : RS_NEXT_ROOM;
+    }
+    if (client->state == RS_CLOSING) {
+        return RS_NEXT_LINGER;
+    }
+    if (client->member) {
+        return rs_deliver(s, client);
+    }
+    /* Here, too: one that is slow for hours always is in the middle of an event below. */
+    rs_accepted_move(client->accepted, &client->resume->from, &client->resume->own);
+    if (client->fetch && client->fetch->in_flight) {
+        return wait_until(client, s->now + FETCH_AGAIN);
+    }
+    if (client->fetch) {
+        next = use_fetch(s, client);
+    }
+    return next == RS_NEXT_GO ? follow(s, client) : next;
+}
+
+rs_next_t rs_catch_up_fetched(rs_streamer_t *s, rs_fetch_t *f)
 {
     rs_client_t *client = f->client;
 
     f->in_flight = 0;
     if (!client) {
         rs_fetch_free(f);
-        return;
+        return RS_NEXT_GO;
     }
     if (f->failed) {
         rs_catch_up_forget(client);
         client->seq = 0; /* no event has this number: it will ask again */
-        wait_until(s, client, s->now + FETCH_AGAIN);
-        return;
+        return wait_until(client, s->now + FETCH_AGAIN);
     }
-    rs_catch_up(s, client);
-}
-
-static void on_gone(void *baton, rs_client_t *client) { rs_life_release(baton, client); }
-
-static void on_behind(void *baton, rs_client_t *client) { wait_for_room(baton, client); }
-
-void rs_catch_up_feed_calls(rs_streamer_t *s)
-{
-    s->calls.gone = on_gone;
-    s->calls.behind = on_behind;
-    s->calls.lost = on_lost;
-    s->calls.baton = s;
+    return rs_catch_up(s, client);
 }

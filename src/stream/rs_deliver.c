@@ -5,12 +5,13 @@
  * event waits for a client that does not read while another one has room. The streamer's thread.
  */
 #include "../log/rs_profile.h"
-#include "../group/rs_share.h"
-#include "rs_streamer_int.h"
+#include "../log/rs_delivery.h"
+#include "rs_deliver.h"
+#include "rs_output.h"
 
 static void give_back(rs_member_t *m, rs_delivery_t *d)
 {
-    rs_hub_post(m->hub, &d->msg, RS_MSG_DELIVERED);
+    rs_common_tell_hub(m->common, &d->msg, RS_MSG_DELIVERED);
 }
 
 static void append(rs_member_t *m, rs_delivery_t *d)
@@ -36,77 +37,66 @@ static void give_back_from(rs_member_t *m, rs_msg_t *msg)
     }
 }
 
-static void wait_for_room(rs_streamer_t *s, rs_client_t *client)
+static rs_next_t wait_for_room(rs_member_t *m)
 {
-    rs_member_t *m = client->member;
     rs_msg_t *others = m->first->next;
 
     m->first->next = NULL;
     m->last = &m->first->next;
     give_back_from(m, others);
-    rs_life_want_out(s, client, 1);
-    rs_life_set_deadline(s, client);
+    return RS_NEXT_ROOM;
 }
 
-/* 1: the socket took all of it. */
-static int begin(rs_streamer_t *s, rs_client_t *client, rs_delivery_t *d)
+/* RS_NEXT_GO: the socket took all of it. */
+static rs_next_t begin(const rs_streamer_t *s, rs_client_t *client, rs_delivery_t *d)
 {
     struct iovec iov = {d->event->frame, d->event->len};
-    ssize_t written = client->transport->writev(client, &iov, 1);
+    ssize_t written = client->conn.transport->writev(&client->conn, &iov, 1);
     int complete;
 
     if (written < 0) {
-        rs_life_release(s, client);
-        return 0;
+        return RS_NEXT_GONE;
     }
     if (written > 0) {
         d->begun = 1;
         client->last_out = s->now;
     }
-    rs_client_pin(client, &d->event, 1, (size_t)written, &complete);
-    if (!complete) {
-        wait_for_room(s, client);
-    }
-    return complete;
+    rs_output_pin(client, &d->event, 1, (size_t)written, &complete);
+    return complete ? RS_NEXT_GO : wait_for_room(client->member);
 }
 
-void rs_deliver(rs_streamer_t *s, rs_client_t *client)
+rs_next_t rs_deliver(rs_streamer_t *s, rs_client_t *client)
 {
     rs_member_t *m = client->member;
     rs_delivery_t *d;
 
     while ((d = (rs_delivery_t *)m->first)) {
-        if (!d->begun && !begin(s, client, d)) {
-            return;
+        rs_next_t next = d->begun ? RS_NEXT_GO : begin(s, client, d);
+
+        if (next != RS_NEXT_GO) {
+            return next;
         }
         d->done = 1;
         m->first = d->msg.next;
         give_back(m, d);
     }
-    if (client->wants_out || !client->timer.next) {
-        rs_life_want_out(s, client, 0);
-        rs_life_set_deadline(s, client);
-    }
+    return client->wants_out || !client->timer.next ? RS_NEXT_WAIT : RS_NEXT_GO;
 }
 
-void rs_deliver_take(rs_streamer_t *s, rs_delivery_t *d)
+rs_next_t rs_deliver_take(rs_streamer_t *s, rs_delivery_t *d)
 {
     rs_client_t *client = d->client;
     rs_member_t *m = client->member;
 
-    if (client->fd < 0 || client->state != RS_BEHIND) {
+    if (client->conn.fd < 0 || client->state != RS_BEHIND) {
         give_back(m, d);
-        return;
+        return RS_NEXT_GO;
     }
     if (!m->first) {
         client->last_out = s->now; /* its patience begins */
     }
     append(m, d);
-    if (client->pinned || client->wants_out) {
-        wait_for_room(s, client);
-        return;
-    }
-    rs_deliver(s, client);
+    return client->pinned || client->wants_out ? wait_for_room(m) : rs_deliver(s, client);
 }
 
 void rs_deliver_forget(rs_client_t *client)

@@ -6,7 +6,8 @@
 #include <sys/socket.h>
 
 #include "rs_feed.h"
-#include "../group/rs_group.h"
+#include "rs_output.h"
+#include "../log/rs_accepted.h"
 #include "../log/rs_profile.h"
 #include "../log/rs_source.h"
 #include "../log/rs_verdict.h"
@@ -48,7 +49,7 @@ rs_feed_t *rs_feed_join(rs_follow_t *follow, rs_client_t *client)
         }
         feed->follow = follow;
         feed->profile = client->profile;
-        feed->group = client->group;
+        feed->accepted = client->accepted;
         /* At the topic's end, wherever the client stands: it comes up by itself. What is published
          * was appended before, so the position is read first. */
         begin_at_end(feed);
@@ -118,7 +119,8 @@ int rs_feed_enter(rs_client_t *client)
     free(client->resume);
     client->resume = NULL;
     feed->slots[client->slot].client = client;
-    feed->slots[client->slot].fd = client->transport == &rs_transport_socket ? client->fd : -1;
+    feed->slots[client->slot].fd =
+        client->conn.transport == &rs_transport_socket ? client->conn.fd : -1;
     return 1;
 }
 
@@ -150,13 +152,14 @@ static ssize_t write_slot(const rs_slot_t *slot, const struct iovec *iov, int n)
     ssize_t written;
 
     if (slot->fd < 0) {
-        return slot->client->transport->writev(slot->client, iov, n);
+        return slot->client->conn.transport->writev(&slot->client->conn, iov, n);
     }
     msg.msg_iov = (struct iovec *)iov;
     msg.msg_iovlen = (size_t)n;
     written = sendmsg(slot->fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
     /* Not the full amount is the rare case: there the transport tells "full" from "gone". */
-    return written < 0 ? slot->client->transport->writev(slot->client, iov, n) : written;
+    return written < 0 ? slot->client->conn.transport->writev(&slot->client->conn, iov, n)
+                       : written;
 }
 
 /* Takes over the position that stands in the event's frame. */
@@ -179,14 +182,14 @@ static int fall_behind(rs_client_t *client, const batch_t *batch, ssize_t writte
     if (!rs_feed_exit(client)) {
         return 0;
     }
-    rs_client_pin(client, batch->events, batch->n, (size_t)written, &complete);
+    rs_output_pin(client, batch->events, batch->n, (size_t)written, &complete);
     sent = complete + (client->pinned != NULL);
     if (sent) {
         client->seq += (apr_uint64_t)batch->index[sent - 1] + 1;
         position_after(feed, batch->events[sent - 1], &client->resume->own);
     }
     for (i = 0; i < sent; i++) {
-        rs_client_count(client->topic, batch->events[i], 1, 0);
+        rs_output_count(client->topic, batch->events[i], 1, 0);
     }
     return 1;
 }
@@ -218,7 +221,7 @@ static void send_to_all(rs_feed_t *feed, const batch_t *batch, const rs_feed_cal
         }
     }
     for (i = 0; i < batch->n; i++) {
-        rs_client_count(feed->follow->topic, batch->events[i], delivered, filtered);
+        rs_output_count(feed->follow->topic, batch->events[i], delivered, filtered);
     }
 }
 
@@ -235,7 +238,7 @@ static int choose(const rs_feed_t *feed, rs_event_t **events, int n, batch_t *ba
         rs_event_t *e = events[i];
 
         if (!rs_profile_wants(feed->profile, RS_EVENT_TYPE(e), e->type_len)) {
-            rs_client_count(feed->follow->topic, e, 0, (apr_uint64_t)feed->live);
+            rs_output_count(feed->follow->topic, e, 0, (apr_uint64_t)feed->live);
             continue;
         }
         if (feed->profile->user_only && e->user_len) {
@@ -281,7 +284,7 @@ int rs_feed_flush(rs_feed_t *feed, const rs_feed_calls_t *calls, apr_time_t now)
         }
     }
     if (feed->live) {
-        rs_group_accept(feed->group, &feed->from, &feed->pos);
+        rs_accepted_move(feed->accepted, &feed->from, &feed->pos);
     }
     if (n < 0) {
         while (feed->live) {

@@ -13,12 +13,13 @@
 
 #include "../base/rs_clock.h"
 #include "../base/rs_log.h"
-#include "../proto/rs_sse.h"
-#include "../log/rs_fetch.h"
 #include "../log/rs_profile.h"
-#include "../group/rs_share.h"
 #include "../log/rs_source.h"
-#include "rs_streamer_int.h"
+#include "../proto/rs_sse.h"
+#include "rs_catch_up.h"
+#include "rs_deliver.h"
+#include "rs_life.h"
+#include "rs_output.h"
 
 #define LINGER apr_time_from_sec(2)
 /* How often a client that has no room is looked at: where falling behind ends it, and elsewhere. */
@@ -39,34 +40,34 @@
 void rs_life_release(rs_streamer_t *s, rs_client_t *client)
 {
     rs_wheel_unset(&s->wheel, &client->timer);
-    rs_poll_del(s->poll, client->fd);
+    rs_poll_del(s->poll, client->conn.fd);
     rs_feed_leave(client);
     rs_catch_up_forget(client);
-    rs_client_unpin(client);
-    client->transport->close(client);
-    client->fd = -1;
+    rs_output_unpin(client);
+    client->conn.transport->close(&client->conn);
+    client->conn.fd = -1;
     s->clients--;
-    RS_STAT_SUB(s->engine->stats->connections, 1);
+    RS_STAT_SUB(s->common->stats->connections, 1);
     client->msg.next = (rs_msg_t *)s->released;
     s->released = client;
 }
 
-void rs_life_want_out(rs_streamer_t *s, rs_client_t *client, int wanted)
+static void want_out(rs_streamer_t *s, rs_client_t *client, int wanted)
 {
     if (client->wants_out != wanted) {
         client->wants_out = wanted;
-        rs_poll_mod(s->poll, client->fd, RS_POLL_IN | (wanted ? RS_POLL_OUT : 0), client);
+        rs_poll_mod(s->poll, client->conn.fd, RS_POLL_IN | (wanted ? RS_POLL_OUT : 0), client);
     }
 }
 
 /* Everything is written: say so to the peer and give it a moment to close first, so that its last
  * bytes do not turn our close into a reset that would take away what it has not read yet. */
-void rs_life_linger(rs_streamer_t *s, rs_client_t *client)
+static void linger(rs_streamer_t *s, rs_client_t *client)
 {
     client->state = RS_LINGER;
     client->deadline = s->now + LINGER;
-    client->transport->finish(client);
-    rs_life_want_out(s, client, 0);
+    client->conn.transport->finish(&client->conn);
+    want_out(s, client, 0);
     rs_wheel_set(&s->wheel, &client->timer, client->deadline);
 }
 
@@ -79,18 +80,18 @@ static void end_with_buf(rs_streamer_t *s, rs_client_t *client)
     }
     rs_feed_leave(client);
     rs_catch_up_forget(client);
-    if (client->pinned || !rs_buf_ok(&s->buf) || !rs_client_own(client, s->buf.data, s->buf.len)) {
+    if (client->pinned || !rs_output_buf(client, &s->buf)) {
         rs_life_release(s, client);
         return;
     }
     if (client->pinned) {
         client->state = RS_CLOSING;
         client->deadline = s->now + LINGER;
-        rs_life_want_out(s, client, 1);
+        want_out(s, client, 1);
         rs_wheel_set(&s->wheel, &client->timer, client->deadline);
         return;
     }
-    rs_life_linger(s, client);
+    linger(s, client);
 }
 
 static void end(rs_streamer_t *s, rs_client_t *client, const char *code, const char *message,
@@ -110,7 +111,7 @@ static void end_draining(rs_streamer_t *s, rs_client_t *client)
 }
 
 /* It is behind what its topic holds, and its endpoint does not wait for such readers. */
-void rs_life_end_slow(rs_streamer_t *s, rs_client_t *client)
+static void end_slow(rs_streamer_t *s, rs_client_t *client)
 {
     end(s, client, "slow_consumer", "Stream ended", "events came faster than they were read",
         client->profile->retry);
@@ -143,7 +144,7 @@ static apr_time_t blocked_until(const rs_streamer_t *s, const rs_client_t *clien
     return look < stalled ? look : stalled;
 }
 
-void rs_life_set_deadline(rs_streamer_t *s, rs_client_t *client)
+static void set_deadline(rs_streamer_t *s, rs_client_t *client)
 {
     apr_interval_time_t beat = client->profile->heartbeat;
     apr_time_t due = s->now + apr_time_from_sec(3600);
@@ -169,17 +170,10 @@ void rs_life_set_deadline(rs_streamer_t *s, rs_client_t *client)
     rs_wheel_set(&s->wheel, &client->timer, due);
 }
 
-rs_sse_who_t rs_life_who(const rs_client_t *client)
-{
-    rs_sse_who_t who = {client->profile->name, client->tenant_json, client->user_json};
-
-    return who;
-}
-
 /* Sends s->buf. 0: the client is gone, and released. */
-int rs_life_send(rs_streamer_t *s, rs_client_t *client)
+static int send_buf(rs_streamer_t *s, rs_client_t *client)
 {
-    if (!rs_buf_ok(&s->buf) || !rs_client_own(client, s->buf.data, s->buf.len)) {
+    if (!rs_output_buf(client, &s->buf)) {
         rs_life_release(s, client);
         return 0;
     }
@@ -188,13 +182,13 @@ int rs_life_send(rs_streamer_t *s, rs_client_t *client)
 
 static int heartbeat(rs_streamer_t *s, rs_client_t *client, const rs_cursor_t *pos)
 {
-    rs_sse_who_t who = rs_life_who(client);
+    rs_sse_who_t who = rs_output_who(client);
     char id[RS_CURSOR_LEN];
 
     rs_buf_clear(&s->buf);
     rs_sse_heartbeat(&s->buf, &who, client->member ? NULL : rs_cursor_text(pos, id), apr_time_now(),
                      client->profile->heartbeat_style);
-    return rs_life_send(s, client);
+    return send_buf(s, client);
 }
 
 static void live_heartbeat(rs_streamer_t *s, rs_client_t *client)
@@ -211,9 +205,9 @@ static void live_heartbeat(rs_streamer_t *s, rs_client_t *client)
             rs_life_release(s, client);
             return;
         }
-        rs_life_want_out(s, client, 1);
+        want_out(s, client, 1);
     }
-    rs_life_set_deadline(s, client);
+    set_deadline(s, client);
 }
 
 void rs_life_deadline(rs_streamer_t *s, rs_client_t *client)
@@ -240,22 +234,76 @@ void rs_life_deadline(rs_streamer_t *s, rs_client_t *client)
     }
     else if (blocked(client)) {
         if (s->now >= client->last_out + patience(client)
-            || (s->now >= client->last_out + STUCK && rs_client_pins_too_much(client))) {
+            || (s->now >= client->last_out + STUCK && rs_output_pins_too_much(client))) {
             rs_life_release(s, client);
             return;
         }
         if (rs_catch_up_too_slow(client)) {
-            rs_life_end_slow(s, client);
+            end_slow(s, client);
             return;
         }
     }
     else {
         if (!beat_due || heartbeat(s, client, &client->resume->own)) {
-            rs_catch_up(s, client);
+            rs_life_room(s, client);
         }
         return;
     }
-    rs_life_set_deadline(s, client);
+    set_deadline(s, client);
+}
+
+/* --- moving on --- */
+
+static void go(rs_streamer_t *s, rs_client_t *client, rs_next_t next)
+{
+    switch (next) {
+    case RS_NEXT_GO:
+        break;
+    case RS_NEXT_ROOM:
+    case RS_NEXT_WAIT:
+        want_out(s, client, next == RS_NEXT_ROOM);
+        set_deadline(s, client);
+        break;
+    case RS_NEXT_GONE:
+        rs_life_release(s, client);
+        break;
+    case RS_NEXT_SLOW:
+        end_slow(s, client);
+        break;
+    case RS_NEXT_LINGER:
+        linger(s, client);
+        break;
+    }
+}
+
+void rs_life_room(rs_streamer_t *s, rs_client_t *client) { go(s, client, rs_catch_up(s, client)); }
+
+void rs_life_fetched(rs_streamer_t *s, rs_fetch_t *fetch)
+{
+    rs_client_t *client = fetch->client;
+
+    go(s, client, rs_catch_up_fetched(s, fetch));
+}
+
+void rs_life_deliver(rs_streamer_t *s, rs_delivery_t *delivery)
+{
+    rs_client_t *client = delivery->client;
+
+    go(s, client, rs_deliver_take(s, delivery));
+}
+
+static void on_gone(void *s, rs_client_t *client) { rs_life_release(s, client); }
+
+static void on_behind(void *s, rs_client_t *client) { go(s, client, RS_NEXT_ROOM); }
+
+static void on_lost(void *s, rs_client_t *client) { go(s, client, rs_catch_up_lost(s, client)); }
+
+void rs_life_feed_calls(rs_streamer_t *s)
+{
+    s->calls.gone = on_gone;
+    s->calls.behind = on_behind;
+    s->calls.lost = on_lost;
+    s->calls.baton = s;
 }
 
 /* --- the beginning --- */
@@ -263,7 +311,7 @@ void rs_life_deadline(rs_streamer_t *s, rs_client_t *client)
 /* The first bytes after the headers: the verdict, and where the reader stands. */
 static int greet(rs_streamer_t *s, rs_client_t *client)
 {
-    rs_sse_who_t who = rs_life_who(client);
+    rs_sse_who_t who = rs_output_who(client);
     char id[RS_CURSOR_LEN], first[RS_ID_LEN];
 
     rs_id_format(first, client->first);
@@ -272,7 +320,7 @@ static int greet(rs_streamer_t *s, rs_client_t *client)
                      client->member ? NULL : rs_cursor_text(&client->resume->own, id),
                      apr_time_now(), client->recovery, client->reason,
                      client->first.ms || client->first.seq ? first : NULL);
-    return rs_life_send(s, client);
+    return send_buf(s, client);
 }
 
 void rs_life_attach(rs_streamer_t *s, rs_client_t *client)
@@ -282,8 +330,8 @@ void rs_life_attach(rs_streamer_t *s, rs_client_t *client)
     client->state = RS_BEHIND;
     client->last_out = s->now;
     s->clients++;
-    RS_STAT_ADD(s->engine->stats->connections, 1);
-    rv = rs_poll_add(s->poll, client->fd, RS_POLL_IN, client);
+    RS_STAT_ADD(s->common->stats->connections, 1);
+    rv = rs_poll_add(s->poll, client->conn.fd, RS_POLL_IN, client);
     if (rv != APR_SUCCESS) {
         rs_log(RS_LOG_ERR, rv, RSLOGNO(0101) "cannot watch a connection, it is closed");
         rs_life_release(s, client);
@@ -303,14 +351,14 @@ void rs_life_attach(rs_streamer_t *s, rs_client_t *client)
         return;
     }
     if (greet(s, client)) {
-        rs_catch_up(s, client);
+        rs_life_room(s, client);
     }
 }
 
 void rs_life_drain(rs_streamer_t *s, rs_client_t *client)
 {
     if (client->state == RS_CLOSING || client->state == RS_LINGER) {
-        rs_life_set_deadline(s, client);
+        set_deadline(s, client);
         return;
     }
     end_draining(s, client);
@@ -324,7 +372,7 @@ void rs_life_input(rs_streamer_t *s, rs_client_t *client)
     int turns = 4;
 
     do {
-        n = client->transport->read(client, buf, sizeof(buf));
+        n = client->conn.transport->read(&client->conn, buf, sizeof(buf));
     } while (n > 0 && --turns);
     if (n < 0) {
         rs_life_release(s, client);

@@ -6,10 +6,7 @@
 #include <stdlib.h>
 
 #include "../base/rs_clock.h"
-#include "../log/rs_fetch.h"
-#include "../hub/rs_hub.h"
-#include "../group/rs_share.h"
-#include "rs_streamer_int.h"
+#include "rs_life.h"
 
 /* When many are sent away, one comes back every so often; few need not wait for RaglineDrain. */
 #define DRAIN_PACE apr_time_from_msec(2)
@@ -22,7 +19,7 @@ static void give_back_released(rs_streamer_t *s)
         rs_client_t *client = s->released;
 
         s->released = (rs_client_t *)client->msg.next;
-        rs_hub_post(s->engine->hub, &client->msg, RS_MSG_RELEASE);
+        rs_common_tell_hub(s->common, &client->msg, RS_MSG_RELEASE);
     }
 }
 
@@ -30,11 +27,11 @@ static void on_event(rs_streamer_t *s, const rs_poll_event_t *event)
 {
     rs_client_t *client = event->data;
 
-    if (client->fd >= 0 && (event->events & (RS_POLL_IN | RS_POLL_HUP))) {
+    if (client->conn.fd >= 0 && (event->events & (RS_POLL_IN | RS_POLL_HUP))) {
         rs_life_input(s, client);
     }
-    if (client->fd >= 0 && (event->events & RS_POLL_OUT) && client->wants_out) {
-        rs_catch_up(s, client);
+    if (client->conn.fd >= 0 && (event->events & RS_POLL_OUT) && client->wants_out) {
+        rs_life_room(s, client);
     }
 }
 
@@ -62,7 +59,7 @@ static void on_dirty(rs_streamer_t *s, rs_follow_t *follow)
 static void drain(rs_streamer_t *s)
 {
     apr_interval_time_t needed =
-        DRAIN_PACE * __atomic_load_n(&s->engine->connections, __ATOMIC_RELAXED);
+        DRAIN_PACE * __atomic_load_n(&s->common->connections, __ATOMIC_RELAXED);
     rs_client_t *all = NULL, *next;
     rs_timer_t *timer;
 
@@ -91,13 +88,13 @@ static void on_message(rs_streamer_t *s, rs_msg_t *msg)
         on_dirty(s, (rs_follow_t *)msg);
         break;
     case RS_MSG_FETCHED:
-        rs_catch_up_fetched(s, (rs_fetch_t *)msg);
+        rs_life_fetched(s, (rs_fetch_t *)msg);
         break;
     case RS_MSG_DELIVER:
-        rs_deliver_take(s, (rs_delivery_t *)msg);
+        rs_life_deliver(s, (rs_delivery_t *)msg);
         break;
     case RS_MSG_UNFOLLOW:
-        rs_hub_post(s->engine->hub, msg, RS_MSG_UNFOLLOWED);
+        rs_common_tell_hub(s->common, msg, RS_MSG_UNFOLLOWED);
         break;
     case RS_MSG_DRAIN:
         drain(s);
@@ -144,13 +141,13 @@ void rs_streamer_end(rs_streamer_t *s)
     for (msg = rs_inbox_close(&s->inbox); msg; msg = next) {
         next = msg->next;
         if (msg->kind == RS_MSG_ATTACH) {
-            rs_hub_post(s->engine->hub, msg, RS_MSG_RELEASE);
+            rs_common_tell_hub(s->common, msg, RS_MSG_RELEASE);
         }
         else if (msg->kind == RS_MSG_FETCHED) {
-            rs_catch_up_fetched(s, (rs_fetch_t *)msg);
+            rs_life_fetched(s, (rs_fetch_t *)msg);
         }
         else if (msg->kind == RS_MSG_DELIVER) {
-            rs_hub_post(s->engine->hub, msg, RS_MSG_DELIVERED);
+            rs_common_tell_hub(s->common, msg, RS_MSG_DELIVERED);
         }
     }
     while ((timer = rs_wheel_any(&s->wheel))) {
@@ -169,20 +166,21 @@ static void *APR_THREAD_FUNC run(apr_thread_t *thread __attribute__((unused)), v
     return NULL;
 }
 
-apr_status_t rs_streamer_create(rs_streamer_t **out, apr_pool_t *pchild, rs_engine_t *engine,
+apr_status_t rs_streamer_create(rs_streamer_t **out, apr_pool_t *pchild, rs_common_t *common,
                                 int index)
 {
     rs_streamer_t *s = apr_pcalloc(pchild, sizeof(*s));
     apr_status_t rv;
 
-    s->engine = engine;
+    s->common = common;
     s->jitter = (apr_uint64_t)rs_clock_now() * 2654435761u + (apr_uint64_t)index + 1;
-    rs_catch_up_feed_calls(s);
+    rs_life_feed_calls(s);
     rv = rs_poll_create(&s->poll, pchild);
     if (rv != APR_SUCCESS) {
         return rv;
     }
     rs_inbox_open(&s->inbox, s->poll);
+    common->streamer[index] = &s->inbox;
     s->now = rs_clock_now();
     rs_wheel_init(&s->wheel, s->now);
     *out = s;
@@ -192,11 +190,6 @@ apr_status_t rs_streamer_create(rs_streamer_t **out, apr_pool_t *pchild, rs_engi
 apr_status_t rs_streamer_start(rs_streamer_t *s, apr_pool_t *pchild)
 {
     return apr_thread_create(&s->thread, NULL, run, s, pchild);
-}
-
-int rs_streamer_post(rs_streamer_t *s, rs_msg_t *msg, int kind)
-{
-    return rs_inbox_post(&s->inbox, msg, kind);
 }
 
 void rs_streamer_drain(rs_streamer_t *s, apr_interval_time_t spread, apr_interval_time_t limit)

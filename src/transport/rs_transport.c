@@ -10,7 +10,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "../log/rs_client.h"
 #include "rs_transport.h"
 
 /* A peer that vanished without a word is noticed after 60 + 5 * 15 seconds. TCP_USER_TIMEOUT would
@@ -21,7 +20,7 @@
 
 static int would_block(void) { return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR; }
 
-static ssize_t socket_writev(rs_client_t *client, const struct iovec *iov, int n)
+static ssize_t socket_writev(rs_conn_t *conn, const struct iovec *iov, int n)
 {
     struct msghdr msg;
     ssize_t written;
@@ -29,16 +28,16 @@ static ssize_t socket_writev(rs_client_t *client, const struct iovec *iov, int n
     memset(&msg, 0, sizeof(msg));
     msg.msg_iov = (struct iovec *)iov;
     msg.msg_iovlen = (size_t)n;
-    written = sendmsg(client->fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
+    written = sendmsg(conn->fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
     if (written < 0) {
         return would_block() ? 0 : -1;
     }
     return written;
 }
 
-static ssize_t socket_read(rs_client_t *client, char *buf, size_t size)
+static ssize_t socket_read(rs_conn_t *conn, char *buf, size_t size)
 {
-    ssize_t n = recv(client->fd, buf, size, MSG_DONTWAIT);
+    ssize_t n = recv(conn->fd, buf, size, MSG_DONTWAIT);
 
     if (n < 0) {
         return would_block() ? 0 : -1;
@@ -46,9 +45,9 @@ static ssize_t socket_read(rs_client_t *client, char *buf, size_t size)
     return n == 0 ? -1 : n;
 }
 
-static void socket_finish(rs_client_t *client) { shutdown(client->fd, SHUT_WR); }
+static void socket_finish(rs_conn_t *conn) { shutdown(conn->fd, SHUT_WR); }
 
-static void socket_close(rs_client_t *client) { close(client->fd); }
+static void socket_close(rs_conn_t *conn) { close(conn->fd); }
 
 const rs_transport_t rs_transport_socket = {
     "socket", socket_writev, socket_read, socket_finish, socket_close,

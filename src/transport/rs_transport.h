@@ -13,16 +13,25 @@
 
 #include "../base/rs_base.h"
 
+typedef struct rs_transport_t rs_transport_t;
+
+/* A connection, and what carries it. */
 typedef struct {
+    const rs_transport_t *transport;
+    void *session; /* the transport's own */
+    int fd;        /* -1: closed */
+} rs_conn_t;
+
+struct rs_transport_t {
     const char *name;
     /* The bytes taken; 0: none can be taken now; -1: the peer is gone. */
-    ssize_t (*writev)(rs_client_t *client, const struct iovec *iov, int n);
+    ssize_t (*writev)(rs_conn_t *conn, const struct iovec *iov, int n);
     /* The bytes read; 0: there are none now; -1: the peer is gone. */
-    ssize_t (*read)(rs_client_t *client, char *buf, size_t size);
+    ssize_t (*read)(rs_conn_t *conn, char *buf, size_t size);
     /* Nothing more will be written: tell the peer. */
-    void (*finish)(rs_client_t *client);
-    void (*close)(rs_client_t *client);
-} rs_transport_t;
+    void (*finish)(rs_conn_t *conn);
+    void (*close)(rs_conn_t *conn);
+};
 
 extern const rs_transport_t rs_transport_socket;
 

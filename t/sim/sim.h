@@ -21,6 +21,7 @@
 #include <hiredis/hiredis.h>
 
 #include "engine/rs_engine.h"
+#include "log/rs_source.h"
 
 #define SIM_ENGINES 2
 #define SIM_STREAMERS 2

@@ -5,10 +5,12 @@
 #include <string.h>
 
 #include "../base/rs_log.h"
-#include "../redis/rs_stream_reply.h"
-#include "../history/rs_backfill.h"
 #include "../group/rs_group.h"
-#include "rs_hub.h"
+#include "../history/rs_backfill.h"
+#include "../log/rs_tenants.h"
+#include "../redis/rs_stream_reply.h"
+#include "rs_assign.h"
+#include "rs_keys.h"
 
 static void moved(rs_key_t *key)
 {
@@ -16,25 +18,6 @@ static void moved(rs_key_t *key)
         key->is_moved = 1;
         key->next_moved = key->source->moved;
         key->source->moved = key;
-    }
-}
-
-void rs_key_publish(rs_source_t *source)
-{
-    rs_key_t *key;
-
-    pthread_mutex_lock(&source->lock);
-    for (key = source->moved; key; key = key->next_moved) {
-        key->shown = key->now;
-    }
-    pthread_mutex_unlock(&source->lock);
-    while ((key = source->moved)) {
-        rs_stream_stats_t *stats = source->streams[key->stream].stats;
-
-        source->moved = key->next_moved;
-        key->is_moved = 0;
-        RS_STAT_SET(stats->last_ms, key->now.at.ms);
-        RS_STAT_SET(stats->last_seq, key->now.at.seq);
     }
 }
 
@@ -71,14 +54,14 @@ static void each_topic(const rs_key_t *key, void (*call)(rs_topic_t *topic, cons
 static void break_topic(rs_topic_t *topic, const rs_key_t *key)
 {
     rs_group_broken(topic, key);
-    rs_hub_break_topic(key->source->hub, topic);
+    rs_topics_break(key->source->topics, topic);
 }
 
 /* A tenant's own key seldom is the only one: one line for all. */
 static void on_lost(rs_key_t *key)
 {
     rs_stream_t *stream = &key->source->streams[key->stream];
-    apr_time_t now = rs_hub_now(key->source->hub);
+    apr_time_t now = key->source->topics->now;
 
     if (!key->tenant || !stream->lost_told || now >= stream->lost_told + apr_time_from_sec(10)) {
         stream->lost_told = now;
@@ -102,7 +85,7 @@ static void tell_gap(rs_topic_t *topic, const rs_key_t *key)
 static void on_gap(rs_key_t *key)
 {
     rs_stream_t *stream = &key->source->streams[key->stream];
-    apr_time_t now = rs_hub_now(key->source->hub);
+    apr_time_t now = key->source->topics->now;
 
     if (!stream->trimmed_told || now >= stream->trimmed_told + apr_time_from_sec(10)) {
         stream->trimmed_told = now;
@@ -192,7 +175,7 @@ int rs_key_take(rs_key_t *key, const rs_history_t *history, const redisReply *en
 
         (void)rs_stream_entry_id(entry, &id);
         rs_known_entry(&key->now, id);
-        rs_assign_entry(key->source->hub, key, id, entry->element[1]);
+        rs_assign_entry(key, id, entry->element[1]);
     }
     if (hand.n && hand.gone == hand.n) {
         look(key, history, &nothing, watched);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Forward reads for one reader. The streamer makes and frees, the hub's thread does the rest.
+ * Forward reads for one reader. The hub's thread.
  */
 #include <stdlib.h>
 
@@ -9,7 +9,9 @@
 #include "../redis/rs_stream_reply.h"
 #include "../log/rs_entry.h"
 #include "../log/rs_fetch.h"
-#include "../hub/rs_hub.h"
+#include "../log/rs_source.h"
+#include "../log/rs_topics.h"
+#include "rs_fetch_run.h"
 
 #define CHUNK 256
 
@@ -51,12 +53,13 @@ static int keep(rs_fetch_t *f, int k, rs_id_t id, const redisReply *fields, size
 
     f->scanned++;
     f->own.pos[k] = id;
-    if (!rs_entry_decode(&e, f->topic->key[k], fields, rs_hub_max_message(f->hub), &reason)
+    if (!rs_entry_decode(&e, f->topic->key[k], fields,
+                         f->topic->source->topics->common->max_message, &reason)
         || e.tenant.len != strlen(f->tenant)
         || memcmp(e.tenant.data, f->tenant, e.tenant.len) != 0) {
         return 1;
     }
-    event = rs_entry_frame(rs_hub_scratch(f->hub), &e, stream, id, &f->own);
+    event = rs_entry_frame(&f->topic->source->topics->scratch, &e, stream, id, &f->own);
     if (!event) {
         f->failed = 1;
         return 0;
@@ -64,14 +67,6 @@ static int keep(rs_fetch_t *f, int k, rs_id_t id, const redisReply *fields, size
     f->events[f->n++] = event;
     *bytes += event->len;
     return f->n < RS_FETCH_MAX && *bytes < RS_FETCH_BYTES;
-}
-
-static void drop_chunk(rs_fetch_t *f, int k)
-{
-    if (f->chunk[k]) {
-        freeReplyObject(f->chunk[k]);
-        f->chunk[k] = NULL;
-    }
 }
 
 /* All of it is used up, and there was no more when it was asked for. */
@@ -151,7 +146,7 @@ static void judge(rs_fetch_t *f)
     f->told = f->own;
     for (k = 0; k < f->topic->nstreams; k++) {
         if (rs_id_cmp(f->own.pos[k], asked.pos[k]) < 0) {
-            drop_chunk(f, k);
+            rs_fetch_drop_chunk(f, k);
             f->answered[k] = 0;
         }
         f->failed |= rs_id_cmp(f->own.pos[k], read[k]) >= 0
@@ -190,21 +185,19 @@ static void reply(rs_job_t *job, int n, redisReply **r, int last)
     }
 }
 
-static void drop_chunks(rs_fetch_t *f)
-{
-    int k;
-
-    for (k = 0; k < RS_STREAMS_MAX; k++) {
-        drop_chunk(f, k);
-    }
-}
-
 static void over(rs_job_t *job)
 {
     rs_fetch_t *f = of(job);
 
-    drop_chunks(f);
-    rs_hub_fetched(f->hub, f);
+    int k;
+
+    for (k = 0; k < RS_STREAMS_MAX; k++) {
+        rs_fetch_drop_chunk(f, k);
+    }
+    f->topic->uses--;
+    if (!rs_inbox_post(f->streamer, &f->msg, RS_MSG_FETCHED)) {
+        rs_fetch_free(f);
+    }
 }
 
 static void down(rs_job_t *job)
@@ -213,33 +206,9 @@ static void down(rs_job_t *job)
     over(job);
 }
 
-rs_fetch_t *rs_fetch_create(rs_client_t *client, rs_streamer_t *streamer, rs_hub_t *hub)
-{
-    rs_fetch_t *f = calloc(1, sizeof(*f));
-
-    if (f) {
-        f->client = client;
-        f->streamer = streamer;
-        f->hub = hub;
-        f->topic = client->topic;
-        f->tenant = ((rs_tenant_t *)client->topic->owner)->name;
-        f->own = client->resume->own;
-        f->losses = client->resume->losses;
-    }
-    return f;
-}
-
-void rs_fetch_free(rs_fetch_t *f)
-{
-    drop_chunks(f);
-    while (f->n) {
-        rs_event_drop(f->events[--f->n]);
-    }
-    free(f);
-}
-
 void rs_fetch_run(rs_fetch_t *f)
 {
+    f->topic->uses++;
     f->job.ask = ask;
     f->job.reply = reply;
     f->job.over = over;
