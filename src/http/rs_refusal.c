@@ -11,10 +11,10 @@
 #include "../conf/rs_conf.h"
 #include "../obs/rs_board.h"
 #include "../proto/rs_sse.h"
-#include "rs_child.h"
 #include "rs_pumps.h"
 #include "rs_refusal.h"
-#include "rs_sse_handler.h"
+#include "rs_request.h"
+#include "rs_sse_headers.h"
 
 /* Where another child has room, which is likely the one that answers next time. */
 #define RETRY_CHILD apr_time_from_msec(300)
@@ -75,7 +75,7 @@ static void note(request_rec *r, rs_refusal_t why)
 
 int rs_refuse(request_rec *r, rs_refusal_t why)
 {
-    const rs_dir_conf_t *conf = rs_conf_dir(r);
+    const rs_dir_conf_t *conf = rs_request_conf(r);
     rs_buf_t b = RS_BUF_INIT;
 
     note(r, why);

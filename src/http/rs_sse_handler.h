@@ -9,7 +9,4 @@
 
 int rs_sse_handler(request_rec *r);
 
-/* Those of a stream, and of what stands for one. */
-void rs_sse_headers(request_rec *r);
-
 #endif

@@ -62,8 +62,8 @@ static rs_id_t new_start(const rs_known_t *k, const rs_history_t *h, const rs_ha
     return rs_id_cmp(start, k->at) == 0 && !h->empty ? first : start;
 }
 
-/* No entry that it ever held had a lower id than this: of one from which none is gone that is known,
- * of another it may be any. */
+/* No entry that it ever held had a lower id than this. That is known of one from which none is
+ * gone; of another it may be any. */
 static rs_id_t first_ever(const rs_history_t *h)
 {
     static const rs_id_t any = {0, 1};

@@ -77,6 +77,13 @@ void sim_count_look(sim_engine_t *e, int k, const sim_look_t *look)
     memset(hand, 0, sizeof(*hand));
 }
 
+int sim_count_put_back(const sim_engine_t *e, const sim_entry_t *entry)
+{
+    const sim_counted_t *c = &e->counted[entry->key];
+
+    return entry->put_back && c->known && c->epoch < entry->put_back;
+}
+
 int sim_count_hides(const sim_engine_t *e, const sim_entry_t *entry)
 {
     int i;

@@ -94,6 +94,7 @@ typedef struct {
     uint8_t read_by, accepted; /* a bit for each engine; for each endpoint whose group had it */
     uint32_t size;             /* of the payload */
     uint32_t epoch, index;     /* of its key */
+    uint32_t put_back;         /* in this epoch of its key, having been gone; 0: never */
     long removed;              /* the how-manieth removal that was */
     apr_time_t added_at, removed_at;
 } sim_entry_t;
@@ -474,6 +475,8 @@ typedef struct {
 
 extern sim_engine_t sim_engines[SIM_ENGINES];
 void sim_count_look(sim_engine_t *e, int k, const sim_look_t *look);
+/* Whether this entry was put back, and the engine has not looked since. */
+int sim_count_put_back(const sim_engine_t *e, const sim_entry_t *entry);
 /* Whether what became of this entry cannot be told by this engine. */
 int sim_count_hides(const sim_engine_t *e, const sim_entry_t *entry);
 void sim_world_begin(uint64_t seed);
