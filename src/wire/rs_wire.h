@@ -47,6 +47,9 @@ extern const rs_wire_t *const rs_wires[RS_WIRES];
  * the first one where it names none of them, or has no such header (NULL). */
 const rs_wire_t *rs_wires_choose(unsigned allowed, const char *accept);
 
+/* "sse, ndjson". */
+const char *rs_wires_names(apr_pool_t *p);
+
 /* The index of the wire with this name; -1: there is none. */
 int rs_wires_find(const char *name);
 

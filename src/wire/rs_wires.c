@@ -27,6 +27,17 @@ int rs_wires_find(const char *name)
     return -1;
 }
 
+const char *rs_wires_names(apr_pool_t *p)
+{
+    const char *names = rs_wires[0]->name;
+    int i;
+
+    for (i = 1; i < RS_WIRES; i++) {
+        names = apr_pstrcat(p, names, ", ", rs_wires[i]->name, NULL);
+    }
+    return names;
+}
+
 /* The weight of one element of the header, in thousandths. */
 static int weight(const char *params, size_t len)
 {
