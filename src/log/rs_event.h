@@ -51,8 +51,9 @@ struct rs_event_t {
     apr_uint16_t stream;   /* index in its source */
     unsigned char wire;    /* of the first frame */
     unsigned char notice;
-    unsigned char npos; /* 0: of one stream, `id` is the position; else positions of all come next */
-    rs_id_t pos[];      /* and then the bytes */
+    unsigned char
+        npos;      /* 0: of one stream, `id` is the position; else positions of all come next */
+    rs_id_t pos[]; /* and then the bytes */
 };
 
 /* What an event is made of. type and data may point into the frame. */

@@ -21,9 +21,8 @@ void rs_sse_id(rs_buf_t *b, const char *id, size_t len);
 /* What the module itself tells: the words are rs_said's. id NULL: the reader has no position. */
 
 /* `retry:` and the `connected` event. */
-void rs_sse_connected(rs_buf_t *b, const rs_who_t *who, apr_interval_time_t retry,
-                      const char *id, apr_time_t wall, const char *recovery, const char *reason,
-                      const char *first);
+void rs_sse_connected(rs_buf_t *b, const rs_who_t *who, apr_interval_time_t retry, const char *id,
+                      apr_time_t wall, const char *recovery, const char *reason, const char *first);
 
 void rs_sse_caught_up(rs_buf_t *b, const rs_who_t *who, const char *id, apr_uint64_t replayed);
 
@@ -34,8 +33,7 @@ void rs_sse_reset(rs_buf_t *b, const rs_who_t *who, const char *id, const char *
  * an event whatever came before; or that line and the position. */
 enum { RS_HEARTBEAT_EVENT = 0, RS_HEARTBEAT_COMMENT, RS_HEARTBEAT_ID };
 
-void rs_sse_heartbeat(rs_buf_t *b, const rs_who_t *who, const char *id, apr_time_t wall,
-                      int style);
+void rs_sse_heartbeat(rs_buf_t *b, const rs_who_t *who, const char *id, apr_time_t wall, int style);
 
 /* The `error` event, preceded by `retry:` when retry is not negative. */
 void rs_sse_error(rs_buf_t *b, const char *profile, const char *code, const char *message,

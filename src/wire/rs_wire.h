@@ -27,13 +27,11 @@ struct rs_wire_t {
 
     /* The module's own messages; rs_said.h and rs_sse.h tell the parameters. */
     void (*connected)(rs_buf_t *b, const rs_who_t *who, apr_interval_time_t retry, const char *id,
-                      apr_time_t wall, const char *recovery, const char *reason,
-                      const char *first);
+                      apr_time_t wall, const char *recovery, const char *reason, const char *first);
     void (*caught_up)(rs_buf_t *b, const rs_who_t *who, const char *id, apr_uint64_t replayed);
     void (*reset)(rs_buf_t *b, const rs_who_t *who, const char *id, const char *reason,
                   const char *first);
-    void (*heartbeat)(rs_buf_t *b, const rs_who_t *who, const char *id, apr_time_t wall,
-                      int style);
+    void (*heartbeat)(rs_buf_t *b, const rs_who_t *who, const char *id, apr_time_t wall, int style);
     void (*error)(rs_buf_t *b, const char *profile, const char *code, const char *message,
                   const char *error, apr_interval_time_t retry);
 };
