@@ -140,6 +140,22 @@ static int next_part(rs_backfill_t *b, rs_id_t *id)
     return best;
 }
 
+/* Between what was taken and the next entries there is nothing: who has those misses no more than
+ * the limit. */
+static void stop_at_limit(rs_backfill_t *b)
+{
+    int k;
+
+    b->limited = 1;
+    for (k = 0; k < b->n; k++) {
+        part_t *part = &b->part[k];
+
+        if (!part->done) {
+            (void)rs_stream_entry_id(part->chunk->element[part->next], &part->upper);
+        }
+    }
+}
+
 void rs_backfill_merge(rs_backfill_t *b)
 {
     rs_id_t id;
@@ -148,8 +164,8 @@ void rs_backfill_merge(rs_backfill_t *b)
     while ((k = next_part(b, &id)) >= 0) {
         part_t *part = &b->part[k];
 
-        b->limited = b->scanned == b->limit;
-        if (b->limited) {
+        if (b->scanned == b->limit) {
+            stop_at_limit(b);
             return;
         }
         b->scanned++;

@@ -95,6 +95,7 @@ typedef struct {
     uint8_t read_by, accepted; /* a bit for each engine; for each endpoint whose group had it */
     uint32_t size;             /* of the payload */
     uint32_t epoch, index;     /* of its key */
+    int put_back;              /* it was gone for a while */
     long removed;              /* the how-manieth removal that was */
     apr_time_t added_at, removed_at;
 } sim_entry_t;
