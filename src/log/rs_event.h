@@ -3,8 +3,8 @@
  * An event: an entry of a stream (its type, data and user) and the bytes in which readers get it,
  * its frames. Never changed, shared by all its readers. The frame of the wire that it was made for
  * stands in the same allocation, and holds the entry's texts where it has them as they are; frames
- * of other wires are added when the first reader needs them, and stay. An atomic count of references.
- * The hub makes events, any thread takes, drops and adds frames.
+ * of other wires are added when the first reader needs them, and stay. An atomic count of
+ * references. The hub makes events, any thread takes, drops and adds frames.
  */
 #ifndef RS_EVENT_H
 #define RS_EVENT_H
@@ -104,7 +104,8 @@ rs_text_t rs_event_frame(const rs_event_t *e, int wire, rs_id_place_t *place);
 /* Adds a frame, unless another thread did meanwhile. 0 when memory is short. */
 int rs_event_add_frame(rs_event_t *e, int wire, rs_text_t bytes, rs_id_place_t place);
 
-/* The topic's position after the event. `cursor` says of how many streams; 0 when that is not so. */
+/* The topic's position after the event. `cursor` says of how many streams; 0: it is not of so many.
+ */
 int rs_event_cursor(const rs_event_t *e, rs_cursor_t *cursor);
 
 /* What it counts for against RaglineCache: with its first frame. */
