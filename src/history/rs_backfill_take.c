@@ -5,6 +5,7 @@
  * step. Each is put in front of its tenant's topic. The hub's thread.
  */
 #include "../redis/rs_stream_reply.h"
+#include "../wire/rs_frames.h"
 #include "rs_backfill_int.h"
 
 /* Who wants the newest events of the tenant is before this one, if it is one of them. */
@@ -55,7 +56,7 @@ static void prepend(rs_backfill_t *b, rs_topic_t *topic, int k, rs_id_t id, cons
             rs_id_lower(&cursor.pos[i], topic->start[i]);
         }
     }
-    event = rs_entry_frame(&b->source->topics->scratch, e, b->key[k]->stream, id, &cursor);
+    event = rs_frames_event(&b->source->topics->scratch, e, b->key[k]->stream, id, &cursor);
     if (event) {
         rs_topics_prepend(b->source->topics, topic, event);
     }

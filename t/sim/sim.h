@@ -22,6 +22,7 @@
 
 #include "engine/rs_engine.h"
 #include "log/rs_source.h"
+#include "wire/rs_wire.h"
 
 #define SIM_ENGINES 2
 #define SIM_STREAMERS 2
