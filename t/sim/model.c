@@ -31,6 +31,7 @@
 #include <stdlib.h>
 
 #include "log/rs_fetch.h"
+#include "redis/rs_batch.h"
 #include "sim.h"
 
 /* The limits that may be argued about. */
@@ -601,12 +602,11 @@ static void is_resumed(sim_conn_t *c, const rs_id_t *pos)
     raise_position(c, pos);
 }
 
-/* Whether what is said again was said before: nothing was removed since. */
-static void check_told_once(sim_conn_t *c, const char *reason)
+/* Below what a lost tail left, it goes on from its own place, and is told until it is there. */
+static int is_below_lost(const sim_conn_t *c)
 {
     int k, i;
 
-    /* Below what a lost tail left, it goes on from its own place, and is told until it is there. */
     for (k = 0; k < c->nkeys; k++) {
         const sim_key_t *key = &sim_keys[c->key[k]];
 
@@ -614,9 +614,18 @@ static void check_told_once(sim_conn_t *c, const char *reason)
             const sim_entry_t *e = &sim_entries[key->all[i]];
 
             if (e->how == SIM_LOST && rs_id_cmp(e->id, c->hold.pos[k]) > 0) {
-                return;
+                return 1;
             }
         }
+    }
+    return 0;
+}
+
+/* Whether what is said again was said before: nothing was removed since. */
+static void check_told_once(sim_conn_t *c, const char *reason)
+{
+    if (is_below_lost(c)) {
+        return;
     }
     if (c->brought == SIM_ID && c->hold.told_at >= 0 && !sim_conf.redis6
         && !removed_since(c, c->hold.told_at - TOLD_MARGIN)) {
@@ -675,7 +684,8 @@ static void check_cause(sim_conn_t *c, const char *reason)
     }
     else {
         ok = c->brought == SIM_NO_ID
-             || disturbed_since(c, c->hold.made_up ? 0 : c->hold.at - SEC(60)) || is_beyond(c, 0);
+             || disturbed_since(c, c->hold.made_up ? 0 : c->hold.at - SEC(60)) || is_beyond(c, 0)
+             || is_below_lost(c);
         check_told_once(c, reason);
     }
     if (!ok) {
@@ -1104,9 +1114,9 @@ void sim_model_closed(sim_conn_t *c)
 
 /* --- in time --- */
 
-/* How long what a connection misses may take, by the questions that are asked for it: of large
- * entries few come in an answer, and another reader's question may be between any two. */
-static apr_time_t replay_time(const sim_conn_t *c)
+/* How long the questions for so many entries may take, with so many bytes in an answer at most:
+ * of large entries few come at once, and another reader's question may be between any two. */
+static apr_time_t reading_time(const sim_conn_t *c, int n, size_t bytes, size_t max)
 {
     apr_time_t round = 2 * sim_conf.lat_us;
     size_t most = 1, fit;
@@ -1123,9 +1133,25 @@ static apr_time_t replay_time(const sim_conn_t *c)
     for (i = 0; i < sim_conns_used; i++) {
         readers += sim_conns[i].used && sim_conns[i].engine == c->engine;
     }
-    fit = RS_FETCH_BYTES / most / (size_t)c->nkeys;
-    fit = fit < 1 ? 1 : fit > 64 ? 64 : fit;
-    return (apr_time_t)((size_t)c->behind / fit) * round * readers;
+    fit = bytes / most / (size_t)c->nkeys;
+    fit = fit < 1 ? 1 : fit > max ? max : fit;
+    return (apr_time_t)((size_t)n / fit) * round * readers;
+}
+
+static apr_time_t replay_time(const sim_conn_t *c)
+{
+    return reading_time(c, c->behind, RS_FETCH_BYTES, 64);
+}
+
+/* The pass that it came too late for, and its own. */
+static apr_time_t greet_time(const sim_conn_t *c)
+{
+    int k, n = 0;
+
+    for (k = 0; k < c->nkeys; k++) {
+        n += sim_keys[c->key[k]].s.end - sim_keys[c->key[k]].s.start;
+    }
+    return 2 * reading_time(c, n, RS_BATCH_BYTES, 512);
 }
 
 /* The clock is about to move on: nobody has anything to do at this moment. */
@@ -1153,7 +1179,8 @@ void sim_model_tick(void)
             sim_fail("late", "c%d at e%d: not caught up after %.3f s, %d behind", c->client,
                      c->engine, (double)(sim_now - c->connected_at) / 1e6, c->behind);
         }
-        if (!c->connected && sim_now > c->submit_at + GREET_LIMIT && well(c->submit_at)) {
+        if (!c->connected && sim_now > c->submit_at + GREET_LIMIT && well(c->submit_at)
+            && sim_now > c->submit_at + GREET_LIMIT + greet_time(c)) {
             sim_fail("late", "c%d at e%d: not greeted after %.3f s", c->client, c->engine,
                      (double)(sim_now - c->submit_at) / 1e6);
         }
