@@ -53,6 +53,14 @@ static void push(rs_client_t **list, rs_client_t *client)
 
 /* --- the beginning --- */
 
+/* It goes as far as any of them may. */
+static void allow(rs_backfill_t *b, const rs_client_t *client)
+{
+    if (client->profile->replay_limit > b->limit) {
+        b->limit = client->profile->replay_limit;
+    }
+}
+
 /* Those who may: of a tenant that had a pass just now, the next one is begun by
  * rs_backfill_sweep(). */
 static void board(rs_backfill_t *b)
@@ -69,9 +77,7 @@ static void board(rs_backfill_t *b)
             push(&b->waiting, client);
             continue;
         }
-        if (client->profile->replay_limit > b->limit) {
-            b->limit = client->profile->replay_limit;
-        }
+        allow(b, client);
         if (client->resuming) {
             push(&b->riding, client);
             continue;
@@ -150,6 +156,7 @@ static void join(rs_backfill_t *b)
         for (k = 0; k < b->n; k++) {
             extend(&b->part[k], client->resume->own.pos[k]);
         }
+        allow(b, client);
         push(&b->riding, client);
     }
 }

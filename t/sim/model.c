@@ -241,6 +241,22 @@ static int above(const sim_conn_t *c, const int *next)
     return n;
 }
 
+/* How many entries up to its position its engine has not come to. */
+static int not_read_yet(const sim_conn_t *c)
+{
+    int k, i, n = 0;
+
+    for (k = 0; k < c->nkeys; k++) {
+        const sim_stream_t *s = &sim_keys[c->key[k]].s;
+
+        for (i = sim_redis_above(c->key[k], c->pos[k]) - 1;
+             i >= s->start && !(sim_entries[s->uid[i]].read_by & 1 << c->engine); i--) {
+            n++;
+        }
+    }
+    return n;
+}
+
 /* --- what was passed by --- */
 
 static const char *id_text(rs_id_t id)
@@ -761,6 +777,7 @@ static void connected(sim_conn_t *c, const sim_frame_t *f)
     }
     memcpy(c->start, c->pos, sizeof(c->start));
     c->behind = above(c, c->next);
+    c->ahead = not_read_yet(c);
 }
 
 /* The entry of this id in one of the connection's streams. */
@@ -1115,12 +1132,12 @@ void sim_model_closed(sim_conn_t *c)
 /* --- in time --- */
 
 /* How long the questions for so many entries may take, with so many bytes in an answer at most:
- * of large entries few come at once, and another reader's question may be between any two. */
+ * of large entries few come at once. */
 static apr_time_t reading_time(const sim_conn_t *c, int n, size_t bytes, size_t max)
 {
     apr_time_t round = 2 * sim_conf.lat_us;
     size_t most = 1, fit;
-    int i, k, readers = 1;
+    int i, k;
 
     for (k = 0; k < c->nkeys; k++) {
         const sim_key_t *key = &sim_keys[c->key[k]];
@@ -1130,17 +1147,27 @@ static apr_time_t reading_time(const sim_conn_t *c, int n, size_t bytes, size_t 
             most = sim_entries[key->all[i]].size > most ? sim_entries[key->all[i]].size : most;
         }
     }
-    for (i = 0; i < sim_conns_used; i++) {
-        readers += sim_conns[i].used && sim_conns[i].engine == c->engine;
-    }
     fit = bytes / most / (size_t)c->nkeys;
     fit = fit < 1 ? 1 : fit > max ? max : fit;
-    return (apr_time_t)((size_t)n / fit) * round * readers;
+    return (apr_time_t)((size_t)n / fit) * round;
 }
 
+/* Who may have a question between any two of another one. */
+static int readers(const sim_conn_t *c)
+{
+    int i, n = 1;
+
+    for (i = 0; i < sim_conns_used; i++) {
+        n += sim_conns[i].used && sim_conns[i].engine == c->engine;
+    }
+    return n;
+}
+
+/* Ahead of its engine, it waits until that has come as far, which looks after each read. */
 static apr_time_t replay_time(const sim_conn_t *c)
 {
-    return reading_time(c, c->behind, RS_FETCH_BYTES, 64);
+    return reading_time(c, c->behind, RS_FETCH_BYTES, 64) * readers(c)
+           + reading_time(c, c->ahead, RS_BATCH_BYTES, (size_t)sim_conf.batch) * 2;
 }
 
 /* The pass that it came too late for, and its own. */
@@ -1151,7 +1178,7 @@ static apr_time_t greet_time(const sim_conn_t *c)
     for (k = 0; k < c->nkeys; k++) {
         n += sim_keys[c->key[k]].s.end - sim_keys[c->key[k]].s.start;
     }
-    return 2 * reading_time(c, n, RS_BATCH_BYTES, 512);
+    return 2 * reading_time(c, n, RS_BATCH_BYTES, 512) * readers(c);
 }
 
 /* The clock is about to move on: nobody has anything to do at this moment. */
