@@ -895,8 +895,9 @@ static void event(sim_conn_t *c, const sim_frame_t *f)
     got(c, k, uid, pos);
 }
 
-/* The entry that this id is of, in streams whose position it moves, or in any. */
-static int find_too_big(const sim_conn_t *c, const rs_id_t *pos, int moved, int *k)
+/* The entry that this id is of, in streams whose position it moves, or in any; that is there, or
+ * was. */
+static int find_too_big(const sim_conn_t *c, const rs_id_t *pos, int moved, int there, int *k)
 {
     int i;
 
@@ -910,7 +911,7 @@ static int find_too_big(const sim_conn_t *c, const rs_id_t *pos, int moved, int 
             const sim_entry_t *e = &sim_entries[key->all[i]];
 
             if (rs_id_cmp(e->id, pos[*k]) == 0 && (int)e->size > sim_conf.max_message
-                && e->tenant == c->tenant) {
+                && e->tenant == c->tenant && (!there || e->how == SIM_PRESENT)) {
                 return key->all[i];
             }
         }
@@ -921,11 +922,14 @@ static int find_too_big(const sim_conn_t *c, const rs_id_t *pos, int moved, int 
 /* In the place of an entry: which one, its id tells. */
 static void too_big(sim_conn_t *c, const rs_id_t *pos)
 {
-    int k, uid = find_too_big(c, pos, 1, &k);
+    int k, uid = find_too_big(c, pos, 1, 1, &k);
 
     sim_stats[SIM_S_TOO_BIG]++;
     if (uid < 0) {
-        uid = find_too_big(c, pos, 0, &k);
+        uid = find_too_big(c, pos, 1, 0, &k);
+    }
+    if (uid < 0) {
+        uid = find_too_big(c, pos, 0, 0, &k);
     }
     if (uid < 0) {
         sim_fail("verdict", "c%d at e%d: reset too_big, but there is no such entry", c->client,
