@@ -301,6 +301,9 @@ static int is_owed(const sim_conn_t *c, int k, const sim_entry_t *e)
     }
     switch (e->how) {
     case SIM_PRESENT:
+        if (sim_count_put_back(&sim_engines[c->engine], e)) {
+            return 0; /* to whom that matters, it is told when that is seen */
+        }
         /* In a stream that was replaced, below the position: only who saw that can know. */
         if (c->told_at >= e->added_at && !well(c->told_at)) {
             return 0; /* the key was not to be read: what it held then is said to be missing */
@@ -310,6 +313,9 @@ static int is_owed(const sim_conn_t *c, int k, const sim_entry_t *e)
         }
         return !sim_conf.redis6 && sim_engines[c->engine].saw_loss[c->key[k]] >= (int)e->epoch;
     case SIM_KEY_GONE:
+        if (sim_count_hides(&sim_engines[c->engine], e)) {
+            return 0;
+        }
         if (rs_id_cmp(c->pos[k], sim_engines[c->engine].born[c->key[k]]) == 0) {
             return 0; /* as with those that were lost */
         }
@@ -322,6 +328,9 @@ static int is_owed(const sim_conn_t *c, int k, const sim_entry_t *e)
     case SIM_TRIMMED:
         /* Redis 6 does not count: what was trimmed unread is not missed. */
         if (sim_conf.redis6) {
+            return 0;
+        }
+        if (sim_count_hides(&sim_engines[c->engine], e)) {
             return 0;
         }
         if (is_worked_off(&sim_keys[c->key[k]], e)) {
