@@ -34,7 +34,7 @@ int rs_pump_to_client(request_rec *r, void *baton, const char *data, apr_size_t 
     return rv == APR_SUCCESS;
 }
 
-/* What a worker copies: from `fd`, which is the engine's, while `socket`, the client's, is there. */
+/* What a worker copies: from `fd`, the engine's, as long as `socket`, the client's, is there. */
 typedef struct {
     int fd, socket;
     rs_pump_sink_t *sink;

@@ -42,8 +42,8 @@ extern const rs_wire_t rs_wire_sse, rs_wire_ndjson, rs_wire_poll;
 /* All of them, by index. */
 extern const rs_wire_t *const rs_wires[RS_WIRES];
 
-/* The one of these (a bit for each index; NULL: there are none) that a request with this Accept header wants most:
- * the first one where it names none of them, or has no such header (NULL). */
+/* The one of these (a bit for each index; NULL: there are none) that a request with this Accept
+ * header wants most: the first one where it names none of them, or has no such header (NULL). */
 const rs_wire_t *rs_wires_choose(unsigned allowed, const char *accept);
 
 /* "sse, ndjson, poll". */
