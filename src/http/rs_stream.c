@@ -15,8 +15,8 @@
 #include "rs_refusal.h"
 #include "rs_request.h"
 #include "../log/rs_source.h"
-#include "rs_sse_handler.h"
-#include "rs_sse_headers.h"
+#include "rs_stream.h"
+#include "rs_stream_headers.h"
 
 /* How long a request that comes while the child starts waits for the first words of Redis. */
 #define START_LIMIT apr_time_from_sec(2)
@@ -58,6 +58,7 @@ static const rs_profile_t *profile(request_rec *r, rs_server_conf_t *server, con
     memset(&wanted, 0, sizeof(wanted));
     wanted.name = conf->profile;
     wanted.source = server->source;
+    wanted.wire = rs_stream_wire(r);
     wanted.heartbeat = conf->heartbeat;
     wanted.heartbeat_style = conf->heartbeat_style;
     wanted.retry = conf->retry;
@@ -139,7 +140,7 @@ static int open_stream(request_rec *r, rs_client_params_t *params)
     rs_pump_place_t place;
     rs_refusal_t refused;
 
-    rs_sse_headers(r);
+    rs_stream_headers(r);
     if (ap_rflush(r) < 0 || r->connection->aborted) {
         rs_engine_unreserve(rs_child_engine());
         return OK;
@@ -200,7 +201,7 @@ static int check_request(request_rec *r, rs_identity_t *id)
     return OK;
 }
 
-int rs_sse_handler(request_rec *r)
+int rs_stream_handler(request_rec *r)
 {
     rs_server_conf_t *server = rs_conf_server(r->server);
     rs_engine_t *engine = rs_child_engine();
@@ -212,7 +213,7 @@ int rs_sse_handler(request_rec *r)
         return status;
     }
     if (r->header_only) {
-        rs_sse_headers(r);
+        rs_stream_headers(r);
         return OK;
     }
     status = ap_discard_request_body(r);

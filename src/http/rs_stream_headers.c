@@ -2,13 +2,20 @@
  *
  * What every response that is a stream says of itself. The worker.
  */
-#include "rs_sse_headers.h"
+#include "rs_request.h"
+#include "rs_stream_headers.h"
 
-void rs_sse_headers(request_rec *r)
+const rs_wire_t *rs_stream_wire(request_rec *r)
+{
+    return rs_wires_choose((unsigned)rs_request_conf(r)->wires,
+                           apr_table_get(r->headers_in, "Accept"));
+}
+
+void rs_stream_headers(request_rec *r)
 {
     /* Nothing may be framed: what follows the headers is the stream itself. */
     r->connection->keepalive = AP_CONN_CLOSE;
-    ap_set_content_type(r, "text/event-stream");
+    ap_set_content_type(r, rs_stream_wire(r)->media_type);
     apr_table_setn(r->headers_out, "Cache-Control", "no-cache, no-transform");
     apr_table_setn(r->headers_out, "X-Accel-Buffering", "no");
     apr_table_setn(r->headers_out, "Incremental", "?1"); /* RFC 10036 */
