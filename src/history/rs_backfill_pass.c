@@ -45,6 +45,14 @@ static rs_client_t *pop(rs_client_t **list)
     return client;
 }
 
+/* A pass goes as far as the one of its clients may whose limit is the highest. */
+static void raise_limit(rs_backfill_t *b, const rs_client_t *client)
+{
+    if (client->profile->replay_limit > b->limit) {
+        b->limit = client->profile->replay_limit;
+    }
+}
+
 static void push(rs_client_t **list, rs_client_t *client)
 {
     client->msg.next = (rs_msg_t *)*list;
@@ -52,14 +60,6 @@ static void push(rs_client_t **list, rs_client_t *client)
 }
 
 /* --- the beginning --- */
-
-/* It goes as far as any of them may. */
-static void allow(rs_backfill_t *b, const rs_client_t *client)
-{
-    if (client->profile->replay_limit > b->limit) {
-        b->limit = client->profile->replay_limit;
-    }
-}
 
 /* Those who may: of a tenant that had a pass just now, the next one is begun by
  * rs_backfill_sweep(). */
@@ -77,7 +77,7 @@ static void board(rs_backfill_t *b)
             push(&b->waiting, client);
             continue;
         }
-        allow(b, client);
+        raise_limit(b, client);
         if (client->resuming) {
             push(&b->riding, client);
             continue;
@@ -153,10 +153,10 @@ static void join(rs_backfill_t *b)
             push(&b->waiting, client);
             continue;
         }
+        raise_limit(b, client);
         for (k = 0; k < b->n; k++) {
             extend(&b->part[k], client->resume->own.pos[k]);
         }
-        allow(b, client);
         push(&b->riding, client);
     }
 }
