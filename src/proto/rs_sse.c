@@ -56,7 +56,17 @@ static void data_lines(rs_buf_t *b, const char *s, size_t n)
             s++;
         }
     }
-    rs_buf_add(b, "\n\n", 2);
+    rs_buf_add(b, "\n", 1);
+}
+
+/* The id is the last line: several clients take it for theirs as soon as they have read it, and
+ * would not ask again for an event that was cut off after it. */
+static void end_with_id(rs_buf_t *b, const char *id)
+{
+    if (id) {
+        rs_buf_printf(b, "id: %s\n", id);
+    }
+    rs_buf_add(b, "\n", 1);
 }
 
 void rs_sse_event(rs_buf_t *b, const char *type, size_t type_len, const char *id, size_t id_len,
@@ -67,12 +77,13 @@ void rs_sse_event(rs_buf_t *b, const char *type, size_t type_len, const char *id
     rs_buf_add(b, "event: ", 7);
     rs_buf_add(b, type, type_len);
     rs_buf_add(b, "\n", 1);
+    data_lines(b, data, data_len);
     *head = b->len - start;
     rs_buf_add(b, "id: ", 4);
     rs_buf_add(b, id, id_len);
     rs_buf_add(b, "\n", 1);
     *tail = b->len - start;
-    data_lines(b, data, data_len);
+    rs_buf_add(b, "\n", 1);
 }
 
 static void milliseconds(rs_buf_t *b, apr_interval_time_t t)
@@ -93,11 +104,7 @@ void rs_sse_connected(rs_buf_t *b, const rs_sse_who_t *who, apr_interval_time_t 
     char iso[RS_CLOCK_ISO_LEN];
 
     milliseconds(b, retry);
-    rs_buf_puts(b, "event: connected\n");
-    if (id) {
-        rs_buf_printf(b, "id: %s\n", id);
-    }
-    rs_buf_puts(b, "data: {");
+    rs_buf_puts(b, "event: connected\ndata: {");
     json_text(b, "stream", who->profile);
     rs_buf_puts(b, ",\"tenant_id\":");
     rs_buf_puts(b, who->tenant_json);
@@ -111,35 +118,34 @@ void rs_sse_connected(rs_buf_t *b, const rs_sse_who_t *who, apr_interval_time_t 
     if (first) {
         rs_buf_printf(b, ",\"first_id\":\"%s\"", first);
     }
-    rs_buf_puts(b, "}\n\n");
+    rs_buf_puts(b, "}\n");
+    end_with_id(b, id);
 }
 
 /* An event of ours about the stream, up to what is particular to it. */
-static void about(rs_buf_t *b, const char *type, const rs_sse_who_t *who, const char *id)
+static void about(rs_buf_t *b, const char *type, const rs_sse_who_t *who)
 {
-    rs_buf_printf(b, "event: %s\n", type);
-    if (id) {
-        rs_buf_printf(b, "id: %s\n", id);
-    }
-    rs_buf_puts(b, "data: {");
+    rs_buf_printf(b, "event: %s\ndata: {", type);
     json_text(b, "stream", who->profile);
 }
 
 void rs_sse_caught_up(rs_buf_t *b, const rs_sse_who_t *who, const char *id, apr_uint64_t replayed)
 {
-    about(b, "caught_up", who, id);
-    rs_buf_printf(b, ",\"replayed\":%" APR_UINT64_T_FMT "}\n\n", replayed);
+    about(b, "caught_up", who);
+    rs_buf_printf(b, ",\"replayed\":%" APR_UINT64_T_FMT "}\n", replayed);
+    end_with_id(b, id);
 }
 
 void rs_sse_reset(rs_buf_t *b, const rs_sse_who_t *who, const char *id, const char *reason,
                   const char *first)
 {
-    about(b, "reset", who, id);
+    about(b, "reset", who);
     rs_buf_printf(b, ",\"reason\":\"%s\"", reason);
     if (first) {
         rs_buf_printf(b, ",\"first_id\":\"%s\"", first);
     }
-    rs_buf_puts(b, "}\n\n");
+    rs_buf_puts(b, "}\n");
+    end_with_id(b, id);
 }
 
 void rs_sse_reset_shared(rs_buf_t *b, const char *id, size_t id_len, const char *reason,
@@ -161,7 +167,7 @@ void rs_sse_heartbeat(rs_buf_t *b, const rs_sse_who_t *who, const char *id, apr_
         }
         return;
     }
-    about(b, "heartbeat", who, id);
+    about(b, "heartbeat", who);
     rs_buf_printf(b, ",\"timestamp\":%" APR_INT64_T_FMT ".%03d", (apr_int64_t)apr_time_sec(wall),
                   (int)apr_time_msec(wall));
     if (strcmp(who->profile, "stream") == 0) {
@@ -169,7 +175,8 @@ void rs_sse_heartbeat(rs_buf_t *b, const rs_sse_who_t *who, const char *id, apr_
     }
     rs_buf_puts(b, ",\"tenant_id\":");
     rs_buf_puts(b, who->tenant_json);
-    rs_buf_puts(b, "}\n\n");
+    rs_buf_puts(b, "}\n");
+    end_with_id(b, id);
 }
 
 void rs_sse_error(rs_buf_t *b, const char *profile, const char *code, const char *message,

@@ -86,11 +86,8 @@ static void check_frame(const rs_event_t *event, const rs_entry_t *e, const char
     require(event->type_len == e->type.len);
     require(!memcmp(RS_EVENT_TYPE(event), e->type.data, e->type.len));
     at += 7 + type.len;
-    require(*at++ == '\n' && at == event->frame + event->head);
-    require(!memcmp(at, "id: ", 4) && !memcmp(at + 4, id, strlen(id)));
-    at += 4 + strlen(id);
-    require(*at++ == '\n' && at == event->frame + event->tail);
-    while (at < end && *at != '\n') {
+    require(*at++ == '\n');
+    while (at < event->frame + event->head) {
         const char *newline = memchr(at, '\n', (size_t)(end - at));
 
         require(newline && newline - at >= 6 && !memcmp(at, "data: ", 6));
@@ -98,7 +95,11 @@ static void check_frame(const rs_event_t *event, const rs_entry_t *e, const char
         to += newline - at - 5; /* with its end */
         at = newline + 1;
     }
-    require(at + 1 == end && to > data);
+    require(at == event->frame + event->head && to > data);
+    require(!memcmp(at, "id: ", 4) && !memcmp(at + 4, id, strlen(id)));
+    at += 4 + strlen(id);
+    require(*at++ == '\n' && at == event->frame + event->tail);
+    require(*at == '\n' && at + 1 == end);
     want = malloc(3 * payload.len + 1);
     require((size_t)(to - data) == slow_text(want, &payload) + 1);
     require(!memcmp(data, want, (size_t)(to - data) - 1));
