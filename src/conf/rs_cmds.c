@@ -369,6 +369,9 @@ const command_rec rs_cmds[] = {
                   "how long a client waits before it reconnects"),
     AP_INIT_TAKE1("RaglineStart", rs_cmd_start, NULL, ANYWHERE,
                   "what a client without an id gets first: new, group, all or last=N"),
+    AP_INIT_TAKE_ARGV(
+        "RaglineWires", rs_cmd_wires, NULL, ANYWHERE,
+        "how clients may be spoken to: sse, ndjson; the first one that a request names"),
     AP_INIT_TAKE1("RaglineReplayLimit", rs_cmd_replay_limit, NULL, ANYWHERE,
                   "how many entries of a stream a replay may look at"),
     AP_INIT_TAKE1("RaglineDelivery", rs_cmd_delivery, NULL, ANYWHERE,

@@ -15,7 +15,7 @@
 
 #include "../auth/rs_jwt.h"
 #include "../obs/rs_grouped.h"
-#include "../proto/rs_sse.h"
+#include "../wire/rs_wire.h"
 #include "../redis/rs_redis_pool.h"
 #include "../redis/rs_redis_url.h"
 
@@ -39,6 +39,7 @@ typedef enum {
     X(int, handoff, RS_UNSET, RS_HANDOFF_AUTO)                                                     \
     X(apr_interval_time_t, heartbeat, RS_UNSET, apr_time_from_sec(30))                             \
     X(int, heartbeat_style, RS_UNSET, RS_HEARTBEAT_EVENT)                                          \
+    X(int, wires, RS_UNSET, 1 << RS_WIRE_SSE | 1 << RS_WIRE_NDJSON) /* a bit for each */           \
     X(apr_interval_time_t, retry, RS_UNSET, apr_time_from_sec(2))                                  \
     X(ap_expr_info_t *, tenant, NULL, NULL)                                                        \
     X(ap_expr_info_t *, user, NULL, NULL)                                                          \

@@ -12,7 +12,7 @@
 #include "rs_health.h"
 #include "rs_publish.h"
 #include "rs_request.h"
-#include "rs_sse_handler.h"
+#include "rs_stream.h"
 #include "rs_stats_handler.h"
 #include "rs_token.h"
 
@@ -69,7 +69,7 @@ static int handler(request_rec *r)
     }
     switch (kind) {
     case RS_KIND_SSE:
-        return rs_sse_handler(r);
+        return rs_stream_handler(r);
     case RS_KIND_PUBLISH:
         return rs_publish_handler(r);
     case RS_KIND_STATS:

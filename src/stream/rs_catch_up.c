@@ -10,7 +10,7 @@
 #include "../log/rs_profile.h"
 #include "../log/rs_source.h"
 #include "../log/rs_verdict.h"
-#include "../proto/rs_sse.h"
+#include "../wire/rs_wire.h"
 #include "rs_catch_up.h"
 #include "rs_deliver.h"
 #include "rs_output.h"
@@ -63,13 +63,14 @@ int rs_catch_up_too_slow(const rs_client_t *client)
 /* That something is missing before its position. 0: the reader is gone. */
 static int tell_gap(rs_streamer_t *s, rs_client_t *client, const char *reason, rs_id_t oldest)
 {
-    rs_sse_who_t who = rs_output_who(client);
+    rs_who_t who = rs_output_who(client);
     char id[RS_CURSOR_LEN], first[RS_ID_LEN];
 
+    client->resume->said = 1;
     rs_id_format(first, oldest);
     rs_buf_clear(&s->buf);
-    rs_sse_reset(&s->buf, &who, rs_cursor_text(&client->resume->own, id), reason,
-                 oldest.ms || oldest.seq ? first : NULL);
+    client->profile->wire->reset(&s->buf, &who, rs_cursor_text(&client->resume->own, id), reason,
+                                 oldest.ms || oldest.seq ? first : NULL);
     return rs_output_buf(client, &s->buf);
 }
 
@@ -135,6 +136,9 @@ static rs_next_t use_fetch(rs_streamer_t *s, rs_client_t *client)
         return RS_NEXT_GONE;
     }
     f->next += done;
+    if (rs_output_has_enough(client) && !client->pinned) {
+        return RS_NEXT_DONE;
+    }
     if (client->pinned || f->next < f->n) {
         return RS_NEXT_ROOM;
     }
@@ -178,14 +182,22 @@ static rs_next_t wait_for_hub(rs_streamer_t *s, rs_client_t *client)
 
 static int tell_caught_up(rs_streamer_t *s, rs_client_t *client)
 {
-    rs_sse_who_t who = rs_output_who(client);
+    rs_who_t who = rs_output_who(client);
     char id[RS_CURSOR_LEN];
 
     client->resume->announce = 0;
     rs_buf_clear(&s->buf);
-    rs_sse_caught_up(&s->buf, &who, rs_cursor_text(&client->feed->pos, id),
-                     client->resume->replayed);
+    client->profile->wire->caught_up(&s->buf, &who, rs_cursor_text(&client->feed->pos, id),
+                                     client->resume->replayed);
     return rs_output_buf(client, &s->buf);
+}
+
+/* Of a wire with one batch. */
+static int is_done(const rs_streamer_t *s, const rs_client_t *client)
+{
+    const rs_resume_t *resume = client->resume;
+
+    return resume->replayed || resume->said || client->reason || s->now >= resume->until;
 }
 
 /* The client has what the feed has: one of many from now on. */
@@ -207,6 +219,9 @@ static rs_next_t join_live(rs_streamer_t *s, rs_client_t *client)
             return RS_NEXT_ROOM;
         }
     }
+    if (client->profile->wire->one_batch && is_done(s, client)) {
+        return RS_NEXT_DONE;
+    }
     return rs_feed_enter(client) ? RS_NEXT_WAIT : RS_NEXT_GONE;
 }
 
@@ -223,6 +238,9 @@ static rs_next_t follow(rs_streamer_t *s, rs_client_t *client)
     }
     if (rv == -1) {
         return RS_NEXT_GONE;
+    }
+    if (rs_output_has_enough(client)) {
+        return client->pinned ? RS_NEXT_ROOM : RS_NEXT_DONE; /* the rest is for the next request */
     }
     if (rv == -2) {
         return rs_catch_up_too_slow(client) ? RS_NEXT_SLOW : rs_catch_up_lost(s, client);

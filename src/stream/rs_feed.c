@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 
 #include "rs_feed.h"
+#include "../wire/rs_frames.h"
 #include "rs_output.h"
 #include "../log/rs_accepted.h"
 #include "../log/rs_profile.h"
@@ -23,6 +24,7 @@ typedef struct {
     struct iovec iov[BATCH];
     int n;
     int directed; /* one event for one user: the others must not see it */
+    int broken;   /* memory was short for a frame: nobody can be given that event */
     size_t bytes;
 } batch_t;
 
@@ -116,6 +118,7 @@ int rs_feed_enter(rs_client_t *client)
     }
     client->slot = feed->live++;
     client->state = RS_LIVE;
+    client->deadline = client->resume->until;
     free(client->resume);
     client->resume = NULL;
     feed->slots[client->slot].client = client;
@@ -143,6 +146,7 @@ int rs_feed_exit(rs_client_t *client)
     client->resume->own = feed->pos;
     client->resume->from = feed->from;
     client->resume->losses = feed->losses;
+    client->resume->until = client->deadline;
     return 1;
 }
 
@@ -162,7 +166,7 @@ static ssize_t write_slot(const rs_slot_t *slot, const struct iovec *iov, int n)
                        : written;
 }
 
-/* Takes over the position that stands in the event's frame. */
+/* Takes over the event's position. */
 static void position_after(const rs_feed_t *feed, const rs_event_t *event, rs_cursor_t *pos)
 {
     rs_cursor_t after = feed->pos;
@@ -182,7 +186,7 @@ static int fall_behind(rs_client_t *client, const batch_t *batch, ssize_t writte
     if (!rs_feed_exit(client)) {
         return 0;
     }
-    rs_output_pin(client, batch->events, batch->n, (size_t)written, &complete);
+    rs_output_pin(client, batch->events, batch->iov, batch->n, (size_t)written, &complete);
     sent = complete + (client->pinned != NULL);
     if (sent) {
         client->seq += (apr_uint64_t)batch->index[sent - 1] + 1;
@@ -208,7 +212,7 @@ static void send_to_all(rs_feed_t *feed, const batch_t *batch, const rs_feed_cal
             i++;
             continue;
         }
-        written = write_slot(&feed->slots[i], batch->iov, batch->n);
+        written = batch->broken ? -1 : write_slot(&feed->slots[i], batch->iov, batch->n);
         if (written == (ssize_t)batch->bytes) {
             delivered++;
             i++;
@@ -233,11 +237,12 @@ static int choose(const rs_feed_t *feed, rs_event_t **events, int n, batch_t *ba
 
     batch->n = 0;
     batch->bytes = 0;
-    batch->directed = 0;
+    batch->directed = batch->broken = 0;
     for (i = 0; i < n && !batch->directed; i++) {
         rs_event_t *e = events[i];
+        rs_text_t bytes;
 
-        if (!rs_profile_wants(feed->profile, RS_EVENT_TYPE(e), e->type_len)) {
+        if (!rs_profile_wants(feed->profile, rs_event_type(e).data, e->type_len)) {
             rs_output_count(feed->follow->topic, e, 0, (apr_uint64_t)feed->live);
             continue;
         }
@@ -249,11 +254,23 @@ static int choose(const rs_feed_t *feed, rs_event_t **events, int n, batch_t *ba
         }
         batch->events[batch->n] = e;
         batch->index[batch->n] = i;
-        batch->iov[batch->n].iov_base = e->frame;
-        batch->iov[batch->n++].iov_len = e->len;
-        batch->bytes += e->len;
+        bytes = rs_frames_get(feed->profile->wire, e, &feed->follow->topic->tags);
+        batch->broken |= !bytes.data;
+        batch->iov[batch->n].iov_base = (char *)bytes.data;
+        batch->iov[batch->n++].iov_len = bytes.len;
+        batch->bytes += bytes.len;
     }
     return i;
+}
+
+/* Of a wire with one batch: there is something, so each of them gets it by itself, and ends. */
+static void wake_all(rs_feed_t *feed, const rs_feed_calls_t *calls)
+{
+    while (feed->live) {
+        rs_client_t *client = feed->slots[feed->live - 1].client;
+
+        (rs_feed_exit(client) ? calls->behind : calls->gone)(calls->baton, client);
+    }
 }
 
 int rs_feed_flush(rs_feed_t *feed, const rs_feed_calls_t *calls, apr_time_t now)
@@ -267,6 +284,9 @@ int rs_feed_flush(rs_feed_t *feed, const rs_feed_calls_t *calls, apr_time_t now)
         n = rs_topic_read(feed->follow->topic, feed->seq, events, BATCH);
         if (n <= 0) {
             break;
+        }
+        if (feed->profile->wire->one_batch) {
+            wake_all(feed, calls);
         }
         for (done = 0; done < n;) {
             int covered = choose(feed, events + done, n - done, &batch);

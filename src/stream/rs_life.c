@@ -15,7 +15,7 @@
 #include "../base/rs_log.h"
 #include "../log/rs_profile.h"
 #include "../log/rs_source.h"
-#include "../proto/rs_sse.h"
+#include "../wire/rs_wire.h"
 #include "rs_catch_up.h"
 #include "rs_deliver.h"
 #include "rs_life.h"
@@ -98,7 +98,7 @@ static void end(rs_streamer_t *s, rs_client_t *client, const char *code, const c
                 const char *error, apr_interval_time_t retry)
 {
     rs_buf_clear(&s->buf);
-    rs_sse_error(&s->buf, client->profile->name, code, message, error, retry);
+    client->profile->wire->error(&s->buf, client->profile->name, code, message, error, retry);
     end_with_buf(s, client);
 }
 
@@ -116,6 +116,8 @@ static void end_slow(rs_streamer_t *s, rs_client_t *client)
     end(s, client, "slow_consumer", "Stream ended", "events came faster than they were read",
         client->profile->retry);
 }
+
+static void go(rs_streamer_t *s, rs_client_t *client, rs_next_t next);
 
 /* --- deadlines --- */
 
@@ -158,6 +160,9 @@ static void set_deadline(rs_streamer_t *s, rs_client_t *client)
             due = last_out(client) + beat; /* a replay may go through much that is not for it */
         }
     }
+    else if (client->state == RS_LIVE && client->profile->wire->one_batch) {
+        due = client->deadline;
+    }
     else if (beat) {
         /* Up to an eighth early: clients that all got the same event must not all be due at the
          * same moment. */
@@ -182,12 +187,12 @@ static int send_buf(rs_streamer_t *s, rs_client_t *client)
 
 static int heartbeat(rs_streamer_t *s, rs_client_t *client, const rs_cursor_t *pos)
 {
-    rs_sse_who_t who = rs_output_who(client);
+    rs_who_t who = rs_output_who(client);
     char id[RS_CURSOR_LEN];
 
     rs_buf_clear(&s->buf);
-    rs_sse_heartbeat(&s->buf, &who, client->member ? NULL : rs_cursor_text(pos, id), apr_time_now(),
-                     client->profile->heartbeat_style);
+    client->profile->wire->heartbeat(&s->buf, &who, client->member ? NULL : rs_cursor_text(pos, id),
+                                     apr_time_now(), client->profile->heartbeat_style);
     return send_buf(s, client);
 }
 
@@ -225,6 +230,12 @@ void rs_life_deadline(rs_streamer_t *s, rs_client_t *client)
         end(s, client, "token_expired", "Stream ended", "the token has expired",
             client->profile->retry > RENEWAL ? client->profile->retry : RENEWAL);
         return;
+    }
+    else if (client->state == RS_LIVE && client->profile->wire->one_batch) {
+        if (s->now >= client->deadline) {
+            go(s, client, RS_NEXT_DONE);
+            return;
+        }
     }
     else if (client->state == RS_LIVE) {
         if (beat_due) {
@@ -273,6 +284,10 @@ static void go(rs_streamer_t *s, rs_client_t *client, rs_next_t next)
     case RS_NEXT_LINGER:
         linger(s, client);
         break;
+    case RS_NEXT_DONE:
+        rs_buf_clear(&s->buf);
+        end_with_buf(s, client);
+        break;
     }
 }
 
@@ -311,15 +326,15 @@ void rs_life_feed_calls(rs_streamer_t *s)
 /* The first bytes after the headers: the verdict, and where the reader stands. */
 static int greet(rs_streamer_t *s, rs_client_t *client)
 {
-    rs_sse_who_t who = rs_output_who(client);
+    rs_who_t who = rs_output_who(client);
     char id[RS_CURSOR_LEN], first[RS_ID_LEN];
 
     rs_id_format(first, client->first);
     rs_buf_clear(&s->buf);
-    rs_sse_connected(&s->buf, &who, client->profile->retry,
-                     client->member ? NULL : rs_cursor_text(&client->resume->own, id),
-                     apr_time_now(), client->recovery, client->reason,
-                     client->first.ms || client->first.seq ? first : NULL);
+    client->profile->wire->connected(
+        &s->buf, &who, client->profile->retry,
+        client->member ? NULL : rs_cursor_text(&client->resume->own, id), apr_time_now(),
+        client->recovery, client->reason, client->first.ms || client->first.seq ? first : NULL);
     return send_buf(s, client);
 }
 

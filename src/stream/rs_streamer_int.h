@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * A streamer from inside: its loop (rs_streamer.c) and what all that it does with its clients needs.
+ * A streamer from inside: what all that it does with its clients needs.
  */
 #ifndef RS_STREAMER_INT_H
 #define RS_STREAMER_INT_H
@@ -42,6 +42,7 @@ typedef enum {
     RS_NEXT_GONE,   /* the peer is gone, or memory is short: it is closed */
     RS_NEXT_SLOW,   /* it is ended because it reads too slowly */
     RS_NEXT_LINGER, /* everything is written: the peer may close */
+    RS_NEXT_DONE    /* it has what it came for: it is ended */
 } rs_next_t;
 
 #endif
