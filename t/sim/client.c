@@ -146,12 +146,13 @@ static void end_of_line(sim_conn_t *c)
     if (c->line_len == 0) {
         end_of_frame(c);
     }
-    else if (begins(c, "data: ") && !f->has_data) {
+    else if (begins(c, "data: ") && !f->has_data && !f->has_id) {
         f->has_data = 1;
         f->data_len = c->line_len - 6;
         copy(f->data, sizeof(f->data), c->line + 6);
     }
-    else if (begins(c, "id: ") && !f->has_id && !f->has_data) {
+    /* After all that could be cut off: clients take it for theirs when they have read the line. */
+    else if (begins(c, "id: ") && !f->has_id && (f->has_data || !f->has_type)) {
         f->has_id = 1;
         copy(f->id, sizeof(f->id), c->line + 4);
     }
