@@ -383,25 +383,13 @@ static const char *add_set(apr_array_header_t *keys, apr_pool_t *p, const json_t
     return NULL;
 }
 
-const char *rs_jwt_jwks_load(apr_array_header_t *keys, apr_pool_t *p, const char *default_alg,
-                             const char *json, apr_size_t len)
+const char *rs_jwk_set_read(apr_array_header_t *keys, apr_pool_t *p, const char *default_alg,
+                            const char *json, apr_size_t len)
 {
+    json_t *root = load(json, len);
     int before = keys->nelts;
-    json_t *root, *set;
-    rs_jwt_key_t *key;
-    const char *why;
+    const char *why = add_set(keys, p, json_object_get(root, "keys"), default_alg);
 
-    root = load(json, len);
-    set = json_object_get(root, "keys");
-    if (!json_is_array(set)) {
-        json_decref(root);
-        why = rs_jwt_key_create(&key, p, NULL, default_alg, NULL, json, len);
-        if (!why) {
-            APR_ARRAY_PUSH(keys, rs_jwt_key_t *) = key;
-        }
-        return why;
-    }
-    why = add_set(keys, p, set, default_alg);
     json_decref(root);
     if (why) {
         keys->nelts = before;

@@ -91,6 +91,9 @@ int rs_jwk_is_secret(const char *s, apr_size_t len);
 rs_jwk_kind_t rs_jwk_kind(const char *s, apr_size_t len);
 const char *rs_jwk_read(rs_jwt_key_t **key, apr_pool_t *p, const char *alg, const char *default_alg,
                         const char *kid, const char *json, apr_size_t len);
+/* Of a set: appends all that are for signatures, or none and a sentence. */
+const char *rs_jwk_set_read(apr_array_header_t *keys, apr_pool_t *p, const char *default_alg,
+                            const char *json, apr_size_t len);
 
 /* rs_jwt_parse.c: 1, or 0 for what is not canonical unpadded base64url or decodes to nothing.
  * `out` has room for n * 3 / 4 + 1 bytes. */

@@ -23,15 +23,19 @@
 #define RS_ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
 
 typedef struct rs_buf_t rs_buf_t;
+typedef struct rs_accepted_t rs_accepted_t;
 typedef struct rs_client_t rs_client_t;
+typedef struct rs_common_t rs_common_t;
 typedef struct rs_cursor_t rs_cursor_t;
-typedef struct rs_engine_t rs_engine_t;
 typedef struct rs_event_t rs_event_t;
 typedef struct rs_fetch_t rs_fetch_t;
 typedef struct rs_group_t rs_group_t;
 typedef struct rs_hub_t rs_hub_t;
 typedef struct rs_member_t rs_member_t;
+typedef struct rs_tenant_t rs_tenant_t;
 typedef struct rs_topic_t rs_topic_t;
+typedef struct rs_topics_t rs_topics_t;
+typedef struct rs_wire_t rs_wire_t;
 typedef struct rs_profile_t rs_profile_t;
 typedef struct rs_share_t rs_share_t;
 typedef struct rs_source_t rs_source_t;

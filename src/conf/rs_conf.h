@@ -14,7 +14,8 @@
 #include <apr_tables.h>
 
 #include "../auth/rs_jwt.h"
-#include "../proto/rs_sse.h"
+#include "../obs/rs_grouped.h"
+#include "../wire/rs_wire.h"
 #include "../redis/rs_redis_pool.h"
 #include "../redis/rs_redis_url.h"
 
@@ -38,11 +39,13 @@ typedef enum {
     X(int, handoff, RS_UNSET, RS_HANDOFF_AUTO)                                                     \
     X(apr_interval_time_t, heartbeat, RS_UNSET, apr_time_from_sec(30))                             \
     X(int, heartbeat_style, RS_UNSET, RS_HEARTBEAT_EVENT)                                          \
+    X(int, wires, RS_UNSET, 1 << RS_WIRE_SSE | 1 << RS_WIRE_NDJSON) /* a bit for each */           \
     X(apr_interval_time_t, retry, RS_UNSET, apr_time_from_sec(2))                                  \
     X(ap_expr_info_t *, tenant, NULL, NULL)                                                        \
     X(ap_expr_info_t *, user, NULL, NULL)                                                          \
     X(int, user_only, RS_UNSET, 0)                                                                 \
     X(int, start_last, RS_UNSET, 0) /* of RaglineStart; 0: new, or group */                        \
+    X(apr_interval_time_t, start_since, RS_UNSET, 0)                                               \
     X(int, start_group, RS_UNSET, 0)                                                               \
     X(int, replay_limit, RS_UNSET, 10000)                                                          \
     X(int, shared, RS_UNSET, 0)                                                                    \
@@ -106,7 +109,9 @@ typedef struct {
 typedef struct {
     const char *name;
     const char *key;
-    apr_int64_t maxlen; /* 0: none */
+    apr_int64_t maxlen;         /* 0: none */
+    apr_interval_time_t maxage; /* 0: none */
+    apr_interval_time_t idle;   /* 0: none */
     const char *tenant_field;
     const char *tenant_literal; /* set: every entry is this tenant's */
     const char *type_field;
@@ -118,19 +123,12 @@ typedef struct {
     RS_DIR_SCALARS(RS_CONF_MEMBER)
 } rs_dir_conf_t;
 
-/* An endpoint with consumer groups, at a <Location> that is no pattern. */
-typedef struct {
-    const char *profile;
-    const char *group; /* with {tenant} */
-    int shared;
-    apr_array_header_t *streams; /* const rs_stream_conf_t * */
-} rs_grouped_t;
-
 typedef struct {
     RS_SERVER_SCALARS(RS_CONF_MEMBER)
     RS_GLOBAL_SCALARS(RS_CONF_MEMBER)
     apr_array_header_t *streams; /* rs_stream_conf_t *, this host's and, by name, inherited ones */
-    apr_array_header_t *grouped; /* rs_grouped_t: rs_conf_check */
+    apr_array_header_t *grouped; /* rs_grouped_t of endpoints at a <Location> that is no pattern:
+                                    rs_conf_check */
     int more_grouped;            /* endpoints without a path may have groups besides */
     server_rec *server;
     rs_redis_url_t *url;   /* rs_conf_check, with its password */
@@ -167,7 +165,7 @@ rs_kind_t rs_conf_kind_named(const char *handler);
 /* All that there are: "a, b or c". */
 const char *rs_conf_kind_names(apr_pool_t *p);
 
-/* Merged, with defaults filled in; never NULL. The request's pool owns it. */
+/* Merged, with defaults filled in; never NULL. In the request's pool, made anew at each call. */
 const rs_dir_conf_t *rs_conf_dir(request_rec *r);
 rs_server_conf_t *rs_conf_server(server_rec *s);
 

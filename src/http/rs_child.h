@@ -9,7 +9,7 @@
 #include "../conf/rs_httpd.h"
 
 #include "../auth/rs_jwt.h"
-#include "../hub/rs_engine.h"
+#include "../engine/rs_engine.h"
 
 /* NULL: nothing is subscribed to in this configuration. Any worker. */
 rs_engine_t *rs_child_engine(void);

@@ -66,7 +66,7 @@ const char *rs_handoff_obstacle(request_rec *r)
     conn_rec *c = r->connection;
     const char *filter;
 
-    if (rs_conf_dir(r)->handoff == RS_HANDOFF_OFF) {
+    if (rs_request_conf(r)->handoff == RS_HANDOFF_OFF) {
         return "RaglineHandoff off";
     }
     if (c->master) {
@@ -105,7 +105,7 @@ int rs_handoff(request_rec *r, rs_client_params_t *params)
 
     handoff->engine = rs_child_engine();
     if (apr_os_sock_get(&fd, ap_get_conn_socket(c)) != APR_SUCCESS
-        || (params->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0)) < 0) {
+        || (params->conn.fd = fcntl(fd, F_DUPFD_CLOEXEC, 0)) < 0) {
         ap_log_rerror(APLOG_MARK, APLOG_ERR, apr_get_os_error(), r,
                       "RS0721: the connection cannot be taken over");
         rs_engine_unreserve(handoff->engine);
@@ -113,11 +113,11 @@ int rs_handoff(request_rec *r, rs_client_params_t *params)
     }
     handoff->client = rs_client_create(params);
     if (!handoff->client) {
-        close(params->fd);
+        close(params->conn.fd);
         rs_engine_unreserve(handoff->engine);
         return OK;
     }
-    rs_transport_socket_setup(params->fd, rs_child_send_buffer());
+    rs_transport_socket_setup(params->conn.fd, rs_child_send_buffer());
     rs_request(r)->handed_over = 1;
     apr_pool_cleanup_register(c->pool, handoff, submit, apr_pool_cleanup_null);
     return OK;

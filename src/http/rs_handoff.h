@@ -8,7 +8,7 @@
 
 #include "../conf/rs_httpd.h"
 
-#include "../hub/rs_client.h"
+#include "../log/rs_client.h"
 
 /* What keeps the stream in its worker, once the headers are out: "RaglineHandoff off", "http2",
  * "tls", "filter NAME". NULL: nothing, the connection can leave httpd. */

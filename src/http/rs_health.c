@@ -8,6 +8,7 @@
 #include "../redis/rs_redis_hints.h"
 #include "rs_child.h"
 #include "rs_error.h"
+#include "../log/rs_source.h"
 #include "rs_health.h"
 #include "rs_request.h"
 

@@ -11,6 +11,7 @@
 #include "rs_publish.h"
 #include "rs_publish_answer.h"
 #include "rs_publish_read.h"
+#include "rs_request.h"
 
 #define EVENT_ID_FIELD "event_id"
 
@@ -95,6 +96,10 @@ static void prepare(const rs_publish_t *pub, const rs_publish_item_t *item,
 {
     write->key = rs_stream_key(pub->r->pool, stream->key, item->tenant);
     write->maxlen = stream->maxlen;
+    if (stream->maxage) {
+        write->minid = apr_time_as_msec(apr_time_now() - stream->maxage);
+    }
+    write->idle = apr_time_as_msec(stream->idle);
     if (!stream->tenant_literal) {
         add_field(write, stream->tenant_field, item->tenant, strlen(item->tenant));
     }
@@ -204,7 +209,7 @@ static int publish(rs_publish_t *pub)
 
 int rs_publish_handler(request_rec *r)
 {
-    rs_publish_t pub = {r, rs_conf_dir(r), rs_conf_server(r->server), NULL, NULL, NULL};
+    rs_publish_t pub = {r, rs_request_conf(r), rs_conf_server(r->server), NULL, NULL, NULL};
     rs_publish_head_t head;
     rs_identity_t id;
     int status;

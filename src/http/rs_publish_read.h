@@ -9,6 +9,7 @@
 
 #include "../conf/rs_conf.h"
 #include "../proto/rs_cloudevent.h"
+#include "../proto/rs_publish_body.h"
 
 typedef struct {
     apr_off_t limit;        /* of the body, in bytes */

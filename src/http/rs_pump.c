@@ -88,7 +88,7 @@ void rs_pump(request_rec *r, rs_client_params_t *params, int socket)
         (void)fcntl(pair[0], F_SETFD, FD_CLOEXEC);
         (void)fcntl(pair[1], F_SETFD, FD_CLOEXEC);
         rs_transport_socket_setup(pair[0], rs_child_send_buffer());
-        params->fd = pair[0];
+        params->conn.fd = pair[0];
         client = rs_client_create(params);
         if (!client) {
             close(pair[0]);

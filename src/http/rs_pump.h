@@ -10,7 +10,7 @@
 
 #include "../conf/rs_httpd.h"
 
-#include "../hub/rs_client.h"
+#include "../log/rs_client.h"
 
 /* After the headers were sent; returns when the stream has ended. A place in the engine was
  * reserved; it is given back. `socket`: the client's, to notice that it is gone; -1: unknown. */

@@ -10,7 +10,7 @@
 
 #include "../base/rs_ring.h"
 #include "../conf/rs_conf_pumps.h"
-#include "../hub/rs_stats.h"
+#include "../log/rs_stats.h"
 
 /* A stream that keeps its worker; lives on that worker's stack. */
 typedef struct {

@@ -8,7 +8,7 @@
 
 #include "../conf/rs_httpd.h"
 
-#include "../hub/rs_stats.h"
+#include "../log/rs_stats.h"
 
 /* child_init, before any worker. */
 void rs_refusal_open(rs_stats_t *stats);

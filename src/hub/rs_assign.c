@@ -7,37 +7,13 @@
 #include <hiredis/hiredis.h>
 
 #include "../base/rs_log.h"
-#include "../proto/rs_sse.h"
-#include "rs_backfill.h"
-#include "rs_entry.h"
-#include "rs_hub.h"
-
-static const char *const remedies[RS_SKIP_MAX] = {
-    "write its tenant into the entry, or give the stream tenant=literal:NAME",
-    "a tenant is 1 to 64 of A-Z a-z 0-9 . _ @ -",
-    "the key is another tenant's own: write it to its tenant's key",
-    "an event type is 1 to 128 printable ASCII characters without spaces",
-    "raise RaglineMaxMessage or write smaller entries",
-    "write it with XADD KEY * FIELD VALUE",
-    NULL,
-};
-
-void rs_assign_skip(const rs_key_t *key, rs_id_t id, rs_skip_t reason)
-{
-    rs_stream_t *stream = &key->source->streams[key->stream];
-
-    RS_STAT_ADD(stream->stats->skipped[reason], 1);
-    if (remedies[reason] && !(stream->warned & (1u << reason))) {
-        char text[RS_ID_LEN];
-
-        stream->warned |= 1u << reason;
-        rs_id_format(text, id);
-        rs_log(
-            RS_LOG_WARNING, 0,
-            RSLOGNO(0301) "stream %s, entry %s is skipped (%s): %s; further ones are only counted",
-            key->name, text, rs_skip_names[reason], remedies[reason]);
-    }
-}
+#include "../history/rs_backfill.h"
+#include "../log/rs_skip.h"
+#include "../log/rs_source.h"
+#include "../log/rs_tenants.h"
+#include "../log/rs_topics.h"
+#include "../wire/rs_frames.h"
+#include "rs_assign.h"
 
 /* The cursor of a topic right after this entry: the hub has read the other streams up to `at`. */
 static void cursor_after(const rs_topic_t *topic, int stream, rs_id_t id, rs_cursor_t *cursor)
@@ -51,49 +27,40 @@ static void cursor_after(const rs_topic_t *topic, int stream, rs_id_t id, rs_cur
     }
 }
 
-static void append(rs_hub_t *hub, rs_topic_t *topic, int stream, rs_id_t id, const rs_entry_t *e)
+static void append(rs_topic_t *topic, int stream, rs_id_t id, const rs_entry_t *e)
 {
+    rs_topics_t *topics = topic->source->topics;
     rs_cursor_t cursor;
     rs_event_t *event;
 
     cursor_after(topic, stream, id, &cursor);
-    event = rs_entry_frame(rs_hub_scratch(hub), e, stream, id, &cursor);
+    event = rs_frames_event(&topics->scratch, e, stream, id, &cursor);
     if (!event) {
         rs_log(RS_LOG_ERR, APR_ENOMEM, RSLOGNO(0302) "stream %s: an event is lost",
                topic->source->streams[stream].key);
-        rs_hub_break_topic(hub, topic);
+        rs_topics_break(topics, topic);
         return;
     }
-    rs_hub_append(hub, topic, event);
+    rs_topics_append(topics, topic, event);
 }
 
 void rs_assign_gap(rs_topic_t *topic, const rs_key_t *key, rs_id_t gap)
 {
-    rs_hub_t *hub = key->source->hub;
-    rs_buf_t *b = rs_hub_scratch(hub);
-    char text[RS_CURSOR_LEN];
-    rs_event_t *event = NULL;
+    rs_topics_t *topics = key->source->topics;
     rs_cursor_t cursor;
-    size_t head, tail;
+    rs_event_t *event;
 
     cursor_after(topic, key->stream, gap, &cursor);
-    rs_buf_clear(b);
-    rs_sse_reset_shared(b, text, rs_cursor_format(text, &cursor), "trimmed", &head, &tail);
-    if (rs_buf_ok(b)) {
-        event = rs_event_create((apr_uint16_t)key->stream, gap, b->data, b->len, "", 0);
-    }
+    event = rs_frames_gap(&topics->scratch, key->stream, gap, &cursor);
     if (!event) {
-        rs_hub_break_topic(hub, topic);
+        rs_topics_break(topics, topic);
         return;
     }
-    event->notice = 1;
-    event->head = (apr_uint32_t)head;
-    event->tail = (apr_uint32_t)tail;
-    rs_hub_append(hub, topic, event);
+    rs_topics_append(topics, topic, event);
     rs_topic_raise(topic, rs_topic_k(topic, key->stream), gap);
 }
 
-void rs_assign_entry(rs_hub_t *hub, rs_key_t *key, rs_id_t id, const redisReply *fields)
+void rs_assign_entry(rs_key_t *key, rs_id_t id, const redisReply *fields)
 {
     rs_source_t *source = key->source;
     rs_stream_t *stream = &source->streams[key->stream];
@@ -104,24 +71,24 @@ void rs_assign_entry(rs_hub_t *hub, rs_key_t *key, rs_id_t id, const redisReply 
     rs_entry_t e;
 
     RS_STAT_ADD(stream->stats->read, 1);
-    if (!rs_entry_decode(&e, key, fields, rs_hub_max_message(hub), &reason)) {
-        rs_assign_skip(key, id, reason);
+    if (!rs_entry_decode(&e, key, fields, source->topics->common->max_message, &reason)) {
+        rs_skip(key, id, reason);
         return;
     }
     if (e.too_big) {
-        rs_assign_skip(key, id, RS_SKIP_TOO_BIG);
+        rs_skip(key, id, RS_SKIP_TOO_BIG);
     }
     if (!tenant) {
-        rs_backfill_record(hub, source, &e, key->stream);
+        rs_backfill_record(source, &e, key->stream);
         tenant = rs_tenants_find(source, e.tenant.data, e.tenant.len);
     }
     for (topic = tenant ? tenant->topics : NULL; topic; topic = topic->next) {
         if (rs_topic_reads(topic, key)) {
-            append(hub, topic, key->stream, id, &e);
+            append(topic, key->stream, id, &e);
             clients += topic->clients;
         }
     }
     if (!clients && !e.too_big && !key->shares) {
-        rs_assign_skip(key, id, RS_SKIP_NO_SUBSCRIBER);
+        rs_skip(key, id, RS_SKIP_NO_SUBSCRIBER);
     }
 }

@@ -25,19 +25,20 @@
 #include <apr_thread_proc.h>
 #include <stdlib.h>
 
-#include "../base/rs_buf.h"
 #include "../base/rs_clock.h"
-#include "../base/rs_log.h"
 #include "../base/rs_memory.h"
+#include "../group/rs_group.h"
+#include "../group/rs_share.h"
+#include "../history/rs_backfill.h"
+#include "../history/rs_fetch_run.h"
+#include "../log/rs_profile.h"
+#include "../log/rs_scars.h"
 #include "../redis/rs_link.h"
 #include "../redis/rs_loader.h"
-#include "rs_backfill.h"
-#include "rs_cache.h"
-#include "rs_engine.h"
-#include "rs_fetch.h"
-#include "rs_group.h"
-#include "rs_scars.h"
-#include "rs_share.h"
+#include "rs_admit.h"
+#include "rs_hub.h"
+#include "rs_ingest.h"
+#include "rs_keys.h"
 
 /* A topic without clients stays for a while: somebody whose connection broke is back by then. */
 #define TOPIC_IDLE apr_time_from_sec(30)
@@ -46,23 +47,18 @@
 #define LAST_WORDS apr_time_from_sec(1)
 
 struct rs_hub_t {
-    rs_engine_t *engine;
+    rs_hub_conf_t conf; /* constant */
     rs_poll_t *poll;
     rs_inbox_t inbox;
+    rs_resolver_t *resolver;
     apr_thread_t *thread;
     apr_pool_t *p;
 
     /* The hub's thread. */
+    rs_topics_t topics;
     rs_source_t *sources[RS_STATS_SOURCES];
     int nsources;
-    rs_buf_t scratch;
-    rs_topic_t **dirty; /* appended to in this batch */
-    int ndirty, dirty_size;
-    size_t untold; /* appended since streamers were told */
-    rs_cache_t cache;
-    apr_time_t now; /* of this turn */
     apr_time_t next_sweep, next_give_back;
-    int draining;
     rs_msg_t stop_msg;
     int stopped;
     apr_time_t stop_limit; /* once stopped */
@@ -70,155 +66,29 @@ struct rs_hub_t {
 
 #define FOLLOW_OF_UNFOLLOW(m) ((rs_follow_t *)((char *)(m)-offsetof(rs_follow_t, unfollow)))
 
-rs_buf_t *rs_hub_scratch(rs_hub_t *hub) { return &hub->scratch; }
-size_t rs_hub_max_message(const rs_hub_t *hub) { return hub->engine->conf.max_message; }
-
-/* --- topics --- */
-
-static void note_dirty(rs_hub_t *hub, rs_topic_t *topic)
-{
-    if (topic->dirty) {
-        return;
-    }
-    if (hub->ndirty == hub->dirty_size) {
-        int size = hub->dirty_size ? hub->dirty_size * 2 : 64;
-        rs_topic_t **list = realloc(hub->dirty, (size_t)size * sizeof(*list));
-
-        if (!list) {
-            return; /* its readers will see the event with the next one */
-        }
-        hub->dirty = list;
-        hub->dirty_size = size;
-    }
-    topic->dirty = 1;
-    hub->dirty[hub->ndirty++] = topic;
-}
-
-void rs_hub_append(rs_hub_t *hub, rs_topic_t *topic, rs_event_t *event)
-{
-    hub->untold += rs_event_cost(event);
-    rs_cache_append(&hub->cache, topic, event, hub->now);
-    note_dirty(hub, topic);
-    /* A batch may be larger than all that may be kept. */
-    if (hub->untold > hub->cache.limit / 4) {
-        rs_hub_batch_end(hub);
-    }
-}
-
-void rs_hub_prepend(rs_hub_t *hub, rs_topic_t *topic, rs_event_t *event)
-{
-    rs_cache_prepend(&hub->cache, topic, event, hub->now);
-}
-
-int rs_hub_is_full(const rs_hub_t *hub) { return rs_cache_is_full(&hub->cache); }
-
-rs_topic_t *rs_hub_topics(rs_hub_t *hub) { return hub->cache.oldest; }
-
-apr_time_t rs_hub_now(const rs_hub_t *hub) { return hub->now; }
-
-rs_topic_t *rs_hub_topic(rs_hub_t *hub, rs_source_t *source, const char *tenant,
-                         apr_uint64_t streams)
-{
-    rs_topic_t *topic = rs_tenants_topic(source, tenant, streams);
-
-    if (topic && !topic->listed) {
-        topic->listed = 1;
-        topic->idle_since = rs_clock_now();
-        rs_cache_add(&hub->cache, topic);
-        rs_backfill_made(topic);
-    }
-    return topic;
-}
-
-void rs_hub_batch_end(rs_hub_t *hub)
-{
-    int i, k;
-
-    for (i = 0; i < hub->ndirty; i++) {
-        rs_topic_t *topic = hub->dirty[i];
-
-        topic->dirty = 0;
-        for (k = 0; k < hub->engine->conf.streamers; k++) {
-            rs_follow_t *follow = topic->follows[k];
-
-            if (follow && follow->clients
-                && !__atomic_exchange_n(&follow->queued, 1, __ATOMIC_SEQ_CST)) {
-                rs_streamer_post(follow->streamer, &follow->dirty, RS_MSG_DIRTY);
-            }
-        }
-    }
-    hub->ndirty = 0;
-    hub->untold = 0;
-    rs_cache_evict(&hub->cache);
-}
-
-void rs_hub_break_topic(rs_hub_t *hub, rs_topic_t *topic)
-{
-    rs_cache_break(&hub->cache, topic);
-    note_dirty(hub, topic);
-}
-
 /* --- what workers and streamers say --- */
 
-void rs_hub_destroy(rs_hub_t *hub, rs_client_t *client)
+void rs_hub_release(rs_client_t *client)
 {
-    rs_client_destroy(client);
-    rs_engine_unreserve(hub->engine);
-}
+    rs_common_t *common = client->profile->source->topics->common;
 
-rs_engine_t *rs_hub_engine(rs_hub_t *hub) { return hub->engine; }
-
-void rs_hub_leave_topic(rs_topic_t *topic)
-{
-    if (--topic->clients == 0) {
-        topic->idle_since = rs_clock_now();
-    }
-}
-
-void rs_hub_release(rs_hub_t *hub, rs_client_t *client)
-{
     if (client->follow) {
         client->follow->clients--;
     }
     rs_group_leave(client);
-    if (client->topic) {
-        rs_hub_leave_topic(client->topic);
+    if (client->topic && --client->topic->clients == 0) {
+        client->topic->idle_since = rs_clock_now();
     }
     if (!client->member || rs_share_leave(client)) {
-        rs_hub_destroy(hub, client);
+        rs_common_destroy(common, client);
     }
-}
-
-static void on_fetch(rs_hub_t *hub, rs_fetch_t *fetch)
-{
-    (void)hub;
-    fetch->topic->uses++;
-    rs_fetch_run(fetch);
-}
-
-void rs_hub_fetched(rs_hub_t *hub, rs_fetch_t *fetch)
-{
-    fetch->topic->uses--;
-    if (!rs_streamer_post(fetch->streamer, &fetch->msg, RS_MSG_FETCHED)) {
-        rs_fetch_free(fetch);
-    }
-    (void)hub;
 }
 
 static void forget(rs_hub_t *hub, rs_topic_t *topic)
 {
-    int i;
-
-    for (i = 0; topic->dirty && i < hub->ndirty; i++) {
-        if (hub->dirty[i] == topic) {
-            hub->dirty[i] = hub->dirty[--hub->ndirty];
-            topic->dirty = 0;
-        }
-    }
     rs_backfill_forgot(topic);
     rs_group_forget(topic);
-    rs_cache_remove(&hub->cache, topic);
-    rs_tenants_remove(topic);
+    rs_topics_remove(&hub->topics, topic);
 }
 
 static void on_unfollowed(rs_hub_t *hub, rs_follow_t *follow)
@@ -245,7 +115,7 @@ static void sweep(rs_hub_t *hub, apr_time_t now)
     rs_topic_t *topic, *next;
     int i;
 
-    for (topic = hub->cache.oldest; topic; topic = next) {
+    for (topic = hub->topics.oldest; topic; topic = next) {
         rs_follow_t *last = NULL;
         int busy = 0;
 
@@ -263,7 +133,7 @@ static void sweep(rs_hub_t *hub, apr_time_t now)
         for (i = 0; i < RS_STREAMERS_MAX; i++) {
             rs_follow_t *follow = topic->follows[i];
 
-            if (follow && rs_streamer_post(follow->streamer, &follow->unfollow, RS_MSG_UNFOLLOW)) {
+            if (follow && rs_inbox_post(follow->streamer, &follow->unfollow, RS_MSG_UNFOLLOW)) {
                 follow->leaving = 1;
                 last = follow;
             }
@@ -272,8 +142,8 @@ static void sweep(rs_hub_t *hub, apr_time_t now)
             forget(hub, topic);
         }
     }
-    if (hub->engine->conf.every_second) {
-        hub->engine->conf.every_second();
+    if (hub->conf.every_second) {
+        hub->conf.every_second();
     }
     hub->next_sweep = now + SWEEP;
     if (now >= hub->next_give_back) {
@@ -289,7 +159,7 @@ static void stop(rs_hub_t *hub)
 
     hub->stopped = 1;
     hub->stop_limit = rs_clock_now() + LAST_WORDS;
-    for (topic = hub->cache.oldest; topic; topic = topic->newer) {
+    for (topic = hub->topics.oldest; topic; topic = topic->newer) {
         rs_group_sweep(topic);
     }
 }
@@ -308,13 +178,13 @@ static void on_message(rs_hub_t *hub, rs_msg_t *msg)
 {
     switch (msg->kind) {
     case RS_MSG_SUBMIT:
-        rs_admit(hub, (rs_client_t *)msg);
+        rs_admit((rs_client_t *)msg);
         break;
     case RS_MSG_RELEASE:
-        rs_hub_release(hub, (rs_client_t *)msg);
+        rs_hub_release((rs_client_t *)msg);
         break;
     case RS_MSG_FETCH:
-        on_fetch(hub, (rs_fetch_t *)msg);
+        rs_fetch_run((rs_fetch_t *)msg);
         break;
     case RS_MSG_UNFOLLOWED:
         on_unfollowed(hub, FOLLOW_OF_UNFOLLOW(msg));
@@ -331,28 +201,9 @@ static void on_message(rs_hub_t *hub, rs_msg_t *msg)
     }
 }
 
-void rs_hub_post(rs_hub_t *hub, rs_msg_t *msg, int kind)
-{
-    if (!rs_inbox_post(&hub->inbox, msg, kind)
-        && (kind == RS_MSG_SUBMIT || kind == RS_MSG_RELEASE)) {
-        rs_hub_destroy(hub, (rs_client_t *)msg);
-    }
-}
-
 void rs_hub_wake(rs_hub_t *hub) { rs_poll_wake(hub->poll); }
 
 /* --- the loop --- */
-
-static void start_drain(rs_hub_t *hub)
-{
-    rs_engine_t *engine = hub->engine;
-    int i;
-
-    hub->draining = 1;
-    for (i = 0; i < engine->conf.streamers; i++) {
-        rs_streamer_drain(engine->streamers[i], engine->conf.drain, rs_engine_end_limit(engine));
-    }
-}
 
 static apr_time_t turn(rs_hub_t *hub, apr_time_t now)
 {
@@ -367,9 +218,7 @@ static apr_time_t turn(rs_hub_t *hub, apr_time_t now)
     if (now >= hub->next_sweep) {
         sweep(hub, now);
     }
-    if (!hub->draining && rs_engine_draining(hub->engine)) {
-        start_drain(hub);
-    }
+    hub->conf.every_turn(hub->conf.baton);
     return next;
 }
 
@@ -381,7 +230,7 @@ int rs_hub_turn(rs_hub_t *hub)
     int i, n;
 
     n = rs_poll_wait(hub->poll, events, 4 * RS_STATS_SOURCES, next > now ? next - now : 0);
-    hub->now = rs_clock_now();
+    hub->topics.now = rs_clock_now();
     for (i = 0; i < n; i++) {
         rs_link_io(events[i].data, events[i].events);
     }
@@ -400,29 +249,23 @@ void rs_hub_end(rs_hub_t *hub)
     for (msg = rs_inbox_close(&hub->inbox); msg; msg = next_msg) {
         next_msg = msg->next;
         if (msg->kind == RS_MSG_SUBMIT || msg->kind == RS_MSG_RELEASE) {
-            rs_hub_destroy(hub, (rs_client_t *)msg);
+            rs_common_destroy(hub->topics.common, (rs_client_t *)msg);
         }
     }
     for (i = 0; i < hub->nsources; i++) {
         rs_loader_abort(hub->sources[i]->loader);
         rs_backfill_close(hub->sources[i]);
         rs_group_close(hub->sources[i]);
-        rs_hub_refuse_waiting(hub, hub->sources[i]);
+        rs_admit_refuse_waiting(hub->sources[i]);
         rs_shares_close(hub->sources[i]);
     }
-    while (hub->cache.oldest) {
-        rs_topic_t *topic = hub->cache.oldest;
-
-        rs_cache_remove(&hub->cache, topic);
-        rs_backfill_forgot(topic);
-        rs_group_forget(topic);
-        rs_tenants_remove(topic);
+    while (hub->topics.oldest) {
+        forget(hub, hub->topics.oldest);
     }
     for (i = 0; i < hub->nsources; i++) {
         rs_scars_close(hub->sources[i]);
     }
-    rs_buf_free(&hub->scratch);
-    free(hub->dirty);
+    rs_topics_close(&hub->topics);
 }
 
 static void *APR_THREAD_FUNC run(apr_thread_t *thread __attribute__((unused)), void *data)
@@ -433,18 +276,24 @@ static void *APR_THREAD_FUNC run(apr_thread_t *thread __attribute__((unused)), v
     return NULL;
 }
 
-apr_status_t rs_hub_create(rs_hub_t **out, apr_pool_t *pchild, rs_engine_t *engine)
+apr_status_t rs_hub_create(rs_hub_t **out, apr_pool_t *pchild, rs_common_t *common,
+                           const rs_hub_conf_t *conf)
 {
+    static const rs_hub_calls_t calls = {
+        rs_tenant_key_open, rs_tenant_key_close, rs_backfill_made, rs_admit_place,
+        rs_admit_attach,    rs_admit_attach_to,  rs_admit_refuse};
     rs_hub_t *hub = apr_pcalloc(pchild, sizeof(*hub));
     apr_status_t rv;
 
-    hub->engine = engine;
-    hub->cache.limit = engine->conf.cache;
+    hub->conf = *conf;
+    hub->topics.common = common;
+    hub->topics.calls = &calls;
     hub->p = pchild;
     rv = rs_poll_create(&hub->poll, pchild);
     if (rv == APR_SUCCESS) {
         rs_inbox_open(&hub->inbox, hub->poll);
-        rv = rs_resolver_create(&engine->resolver, pchild, &hub->inbox, RS_MSG_RESOLVED);
+        common->hub = &hub->inbox;
+        rv = rs_resolver_create(&hub->resolver, pchild, &hub->inbox, RS_MSG_RESOLVED);
     }
     *out = hub;
     return rv;
@@ -454,14 +303,15 @@ apr_status_t rs_hub_add_source(rs_hub_t *hub, rs_source_t *source)
 {
     apr_status_t rv;
 
-    source->hub = hub;
-    rv = rs_ingest_open(source, hub->p, hub->poll, hub->engine->resolver);
-
+    source->topics = &hub->topics;
+    rv = rs_ingest_open(source, hub->p, hub->poll, hub->resolver);
     if (rv == APR_SUCCESS) {
         hub->sources[hub->nsources++] = source;
     }
     return rv;
 }
+
+rs_resolver_t *rs_hub_resolver(const rs_hub_t *hub) { return hub->resolver; }
 
 apr_status_t rs_hub_start(rs_hub_t *hub)
 {

@@ -10,9 +10,10 @@
 #include "../base/rs_log.h"
 #include "../redis/rs_loader.h"
 #include "../redis/rs_reader.h"
-#include "rs_backfill.h"
-#include "rs_engine.h"
-#include "rs_share.h"
+#include "../group/rs_share.h"
+#include "rs_admit.h"
+#include "rs_ingest.h"
+#include "rs_keys.h"
 
 #define NEVER ((apr_time_t)0x7fffffffffffffffLL)
 
@@ -57,7 +58,7 @@ static void set_up(rs_source_t *source, int failed)
     }
     source->behind = 0;
     rs_key_publish(source);
-    rs_hub_batch_end(source->hub);
+    rs_topics_tell(source->topics);
     __atomic_store_n(&source->up, up, __ATOMIC_RELEASE);
     RS_STAT_SET(source->stats->up, (apr_uint32_t)up);
     if (up || failed) {
@@ -102,7 +103,7 @@ static void on_batch_end(void *data, int caught_up)
 
     /* In this order: who reads a position and finds its topic unchanged has everything up to it. */
     rs_key_publish(source);
-    rs_hub_batch_end(source->hub);
+    rs_topics_tell(source->topics);
     set_caught_up(source, caught_up && !source->behind);
     source->behind = 0;
 }
@@ -141,7 +142,7 @@ static void on_round_end(void *data)
     rs_source_t *source = data;
 
     rs_key_publish(source);
-    rs_hub_batch_end(source->hub);
+    rs_topics_tell(source->topics);
 }
 
 static void on_watching(void *data, int up)
@@ -157,7 +158,7 @@ static void on_watching(void *data, int up)
         rs_tenant_key_unwatched(tenant);
     }
     if (!up) {
-        rs_hub_refuse_waiting(source->hub, source);
+        rs_admit_refuse_waiting(source);
     }
     rs_shares_up(source, up);
     set_up(source, !up);

@@ -16,8 +16,11 @@
 #include "../base/rs_log.h"
 #include "../proto/rs_template.h"
 #include "../redis/rs_stream_reply.h"
-#include "rs_hub.h"
-#include "rs_scars.h"
+#include "../log/rs_source.h"
+#include "../log/rs_tenants.h"
+#include "rs_admit.h"
+#include "rs_keys.h"
+#include "../log/rs_scars.h"
 
 #define KEY_OF_WATCH(w) ((rs_key_t *)((char *)(w)-offsetof(rs_key_t, watch)))
 
@@ -107,7 +110,7 @@ static int take(rs_key_t *key, const rs_history_t *history)
     key->behind = rs_id_cmp(key->now.newest, key->now.at) > 0;
     if (!was_sure) {
         rs_key_publish(key->source);
-        rs_hub_key_known(key);
+        rs_admit_key_known(key);
     }
     return key->behind;
 }

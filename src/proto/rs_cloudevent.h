@@ -8,7 +8,7 @@
 #define RS_CLOUDEVENT_H
 
 #include "rs_media_type.h"
-#include "rs_publish_body.h"
+#include "rs_publish_item.h"
 
 /* Decoded; NULL: not there. An attribute that is there and is no text is "", which none may be. */
 typedef struct {

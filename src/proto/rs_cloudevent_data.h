@@ -8,7 +8,7 @@
 #define RS_CLOUDEVENT_DATA_H
 
 #include "rs_media_type.h"
-#include "rs_publish_body.h"
+#include "rs_publish_item.h"
 
 /* Of a CloudEvent in JSON, its members data and data_base64. */
 void rs_cloudevent_data(rs_publish_item_t *item, apr_pool_t *p, rs_media_t media, rs_json_t data,

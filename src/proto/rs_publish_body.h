@@ -7,28 +7,9 @@
 #ifndef RS_PUBLISH_BODY_H
 #define RS_PUBLISH_BODY_H
 
-#include "../base/rs_json.h"
+#include "rs_publish_item.h"
 
 #define RS_PUBLISH_ITEMS_MAX 1000
-
-typedef struct {
-    const char *stream; /* NULL in a CloudEvent that names none */
-    const char *event_type;
-    const char *payload; /* JSON text without insignificant whitespace, else as it was written */
-    apr_size_t payload_len;
-    const char *tenant;   /* NULL: not named */
-    const char *user;     /* NULL: not named */
-    const char *event_id; /* NULL: not named */
-    const char *code;     /* NULL: the item is good */
-    const char *reason;   /* a sentence for `code` */
-} rs_publish_item_t;
-
-typedef struct {
-    rs_publish_item_t *items;
-    int count;
-    int is_array;
-    int bad; /* how many items have a code */
-} rs_publish_body_t;
 
 typedef enum {
     RS_PUBLISH_EVENTS = 0, /* of our own form: one or an array */
@@ -40,21 +21,5 @@ typedef enum {
  * The result and all its strings are in p. The caller has bounded `len`. */
 const char *rs_publish_body_parse(rs_publish_body_t **body, apr_pool_t *p, rs_publish_form_t form,
                                   const char *data, apr_size_t len);
-
-/* An item keeps the first reason it is refused for. */
-void rs_publish_refuse(rs_publish_item_t *item, const char *code, const char *reason);
-
-/* Takes over a type, or refuses it: `name` is what the publisher calls it. The names of the events
- * that a stream tells of itself are not for publishers. */
-void rs_publish_event_type(rs_publish_item_t *item, apr_pool_t *p, const char *type,
-                           const char *name);
-
-/* A string, or an integer as text; NULL: neither. */
-const char *rs_publish_name(apr_pool_t *p, rs_json_t value);
-
-/* Finds the n members of these names in an object, and refuses one that is there twice. Returns how
- * many others there are of which `stranger` (NULL: always) says that they should not be. */
-int rs_publish_members(rs_publish_item_t *item, rs_json_t object, const char *const *names,
-                       rs_json_t *values, int n, int (*stranger)(rs_json_t name));
 
 #endif

@@ -9,7 +9,7 @@
 
 #include <arpa/inet.h>
 
-#include "../hub/rs_inbox.h"
+#include "../base/rs_inbox.h"
 #include "rs_redis_url.h"
 
 #define RS_LOOKUP_ADDRESSES 8

@@ -10,7 +10,7 @@
 #include "../../src/base/rs_name.h"
 #include "../../src/base/rs_secret.h"
 #include "../../src/conf/rs_args.h"
-#include "../../src/hub/rs_profile.h"
+#include "../../src/log/rs_profile.h"
 #include "../../src/proto/rs_template.h"
 #include "../../src/redis/rs_redis_publish.h"
 #include "fuzz.h"

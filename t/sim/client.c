@@ -203,9 +203,9 @@ int sim_conn_ready(const sim_conn_t *c)
            | (c->want_out && (c->room > 0 || c->peer_closed) ? RS_POLL_OUT : 0);
 }
 
-static ssize_t conn_writev(rs_client_t *client, const struct iovec *iov, int n)
+static ssize_t conn_writev(rs_conn_t *conn, const struct iovec *iov, int n)
 {
-    sim_conn_t *c = client->session;
+    sim_conn_t *c = conn->session;
     size_t total = 0, take, left;
     int i;
 
@@ -239,9 +239,9 @@ static ssize_t conn_writev(rs_client_t *client, const struct iovec *iov, int n)
     return (ssize_t)take;
 }
 
-static ssize_t conn_read(rs_client_t *client, char *buf, size_t size)
+static ssize_t conn_read(rs_conn_t *conn, char *buf, size_t size)
 {
-    const sim_conn_t *c = client->session;
+    const sim_conn_t *c = conn->session;
 
     (void)buf;
     (void)size;
@@ -249,9 +249,9 @@ static ssize_t conn_read(rs_client_t *client, char *buf, size_t size)
 }
 
 /* A client that reads sees the end and closes. */
-static void conn_finish(rs_client_t *client)
+static void conn_finish(rs_conn_t *conn)
 {
-    sim_conn_t *c = client->session;
+    sim_conn_t *c = conn->session;
 
     c->finished = 1;
     if (!sim_clients[c->client].lag) {
@@ -259,9 +259,9 @@ static void conn_finish(rs_client_t *client)
     }
 }
 
-static void conn_close(rs_client_t *client)
+static void conn_close(rs_conn_t *conn)
 {
-    sim_conn_t *c = client->session;
+    sim_conn_t *c = conn->session;
 
     c->closed = 1;
     c->registered = 0;
@@ -356,6 +356,7 @@ static void submit(sim_conn_t *c)
 
     memset(&wanted, 0, sizeof(wanted));
     wanted.source = e->source;
+    wanted.wire = &rs_wire_sse;
     for (s = 0; s < SIM_STREAMS; s++) {
         if (sim_conf.pmask[c->profile] & sim_conf.streams & 1 << s) {
             wanted.streams |= rs_source_stream_bit(e->source, sim_stream_key(s));
@@ -371,9 +372,9 @@ static void submit(sim_conn_t *c)
     wanted.slow_disconnect = sim_conf.pslow[c->profile];
     wanted.stall = MSEC(sim_conf.pstall_ms[c->profile]);
     memset(&params, 0, sizeof(params));
-    params.fd = (int)(c - sim_conns);
-    params.transport = &transport;
-    params.session = c;
+    params.conn.fd = (int)(c - sim_conns);
+    params.conn.transport = &transport;
+    params.conn.session = c;
     params.profile = rs_profile_intern(&e->engine->profiles, &wanted);
     params.tenant = sim_tenant(c->tenant);
     params.user = "";

@@ -145,9 +145,9 @@ static void check_end(const sim_engine_t *e)
 {
     int i, n = (int)(e - sim_engines);
 
-    if (e->engine->connections || e->stats->connections) {
+    if (e->engine->common.connections || e->stats->connections) {
         sim_fail("leak", "e%d ended with %d connections, statistics say %ld", n,
-                 e->engine->connections, (long)e->stats->connections);
+                 e->engine->common.connections, (long)e->stats->connections);
     }
     for (i = 0; i < sim_conns_used; i++) {
         if (sim_conns[i].used && sim_conns[i].engine == n && !sim_conns[i].closed) {
@@ -218,7 +218,7 @@ static void streamer_over(sim_engine_t *e, int i)
         all &= e->streamers[i].over;
     }
     if (all) {
-        rs_hub_post(e->engine->hub, &e->stop, RS_MSG_STOP);
+        rs_common_tell_hub(&e->engine->common, &e->stop, RS_MSG_STOP);
     }
 }
 

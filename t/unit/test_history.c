@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "hub/rs_known.h"
+#include "log/rs_known.h"
 #include "tap.h"
 
 static redisReply *parse(redisReader *reader, const char *text)

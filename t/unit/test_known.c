@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "hub/rs_known.h"
+#include "log/rs_known.h"
 #include "tap.h"
 
 #define MOST 4096

@@ -9,6 +9,7 @@
 #include <apr_strings.h>
 
 #include "../../src/proto/rs_cloudevent.h"
+#include "../../src/proto/rs_publish_body.h"
 #include "tap.h"
 
 static apr_pool_t *p;

@@ -5,7 +5,7 @@
  */
 #include <stdlib.h>
 
-#include "hub/rs_known.h"
+#include "log/rs_known.h"
 #include "tap.h"
 
 static rs_id_t id(apr_uint64_t ms) { return (rs_id_t){ms, 0}; }

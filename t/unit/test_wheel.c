@@ -4,7 +4,7 @@
  */
 #include <stdlib.h>
 
-#include "hub/rs_wheel.h"
+#include "base/rs_wheel.h"
 #include "tap.h"
 
 #define N 10000

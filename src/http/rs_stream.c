@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * A request for a stream, up to the moment at which the engine has it. What is wrong with the
+ * request gets its honest status; what is wrong with us for now is for rs_refusal.c. The worker.
+ */
+#include "../conf/rs_httpd.h"
+
+#include "rs_child.h"
+#include "rs_cors.h"
+#include "rs_error.h"
+#include "rs_handoff.h"
+#include "rs_identity.h"
+#include "rs_pump.h"
+#include "rs_pumps.h"
+#include "rs_refusal.h"
+#include "rs_request.h"
+#include "../log/rs_source.h"
+#include "rs_stream.h"
+#include "rs_stream_headers.h"
+
+/* How long a request that comes while the child starts waits for the first words of Redis. */
+#define START_LIMIT apr_time_from_sec(2)
+
+/* The endpoint's streams for a tenant. A consumer group on a stream of one tenant is that tenant's,
+ * whatever its name: others neither join nor move it. Who has nothing here is sent nothing, and
+ * needs no group for that. */
+static void choose_streams(rs_profile_t *wanted, const rs_dir_conf_t *conf,
+                           const rs_server_conf_t *server, const char *tenant)
+{
+    apr_uint64_t others = 0;
+    int i;
+
+    for (i = 0; i < conf->subscribe->nelts; i++) {
+        const rs_stream_conf_t *stream =
+            rs_conf_stream(server, APR_ARRAY_IDX(conf->subscribe, i, const char *));
+        apr_uint64_t bit = stream ? rs_source_stream_bit(server->source, stream->key) : 0;
+
+        if (bit && wanted->group && stream->tenant_literal
+            && strcmp(stream->tenant_literal, tenant)) {
+            others |= bit;
+        }
+        else {
+            wanted->streams |= bit;
+        }
+    }
+    if (!wanted->streams) {
+        wanted->streams = others;
+        wanted->group = NULL;
+        wanted->shared = 0;
+    }
+}
+
+static const rs_profile_t *profile(request_rec *r, rs_server_conf_t *server, const char *tenant)
+{
+    const rs_dir_conf_t *conf = rs_request_conf(r);
+    rs_profile_t wanted;
+
+    memset(&wanted, 0, sizeof(wanted));
+    wanted.name = conf->profile;
+    wanted.source = server->source;
+    wanted.wire = rs_stream_wire(r);
+    wanted.heartbeat = conf->heartbeat;
+    wanted.heartbeat_style = conf->heartbeat_style;
+    wanted.retry = conf->retry;
+    wanted.user_only = conf->user_only;
+    wanted.start_last = conf->start_last;
+    wanted.start_since = conf->start_since;
+    wanted.replay_limit = conf->replay_limit;
+    wanted.group = rs_conf_group(r->pool, conf);
+    wanted.shared = conf->shared;
+    wanted.claim_after = conf->claim_after;
+    wanted.max_deliveries = conf->max_deliveries;
+    wanted.slow_disconnect = conf->slow_disconnect;
+    wanted.stall = conf->stall;
+    choose_streams(&wanted, conf, server, tenant);
+    if (conf->events) {
+        wanted.npatterns = conf->events->nelts;
+        wanted.patterns = (const char *const *)conf->events->elts;
+    }
+    return wanted.streams ? rs_profile_intern(&rs_child_engine()->profiles, &wanted) : NULL;
+}
+
+/* Whether "NAME=..." is one of the names that clients have for it: last_event_id, lastEventId
+ * (event-source-polyfill, reconnecting-eventsource), lastEventID, Last-Event-ID. */
+static int brings_cursor(const char *arg)
+{
+    const char *rest = "lasteventid";
+
+    for (; *arg != '='; arg++) {
+        if (*arg == '_' || *arg == '-') {
+            continue;
+        }
+        if (!*rest || apr_tolower(*arg) != *rest++) {
+            return 0;
+        }
+    }
+    return !*rest;
+}
+
+/* Where the client says it is: the header that EventSource sends when it comes back, or a query
+ * parameter, which is all that a first connect can have, and all that some clients ever have. These
+ * append it to the URL they were given, so the last one counts. A longer one than any of ours is as
+ * unknown as a malformed one. */
+static const char *brought_cursor(request_rec *r)
+{
+    const char *cursor = apr_table_get(r->headers_in, "Last-Event-ID");
+    char *arg, *last;
+
+    if ((!cursor || !*cursor) && r->args) {
+        for (arg = apr_strtok(apr_pstrdup(r->pool, r->args), "&", &last); arg;
+             arg = apr_strtok(NULL, "&", &last)) {
+            char *value = strchr(arg, '=');
+
+            if (value && value[1] && brings_cursor(arg)) {
+                cursor = ap_unescape_urlencoded(value + 1) == OK ? value + 1 : "?";
+            }
+        }
+    }
+    if (!cursor) {
+        return "";
+    }
+    return strlen(cursor) < RS_CURSOR_LEN ? cursor : "?";
+}
+
+/* On request, what became of the stream, as a comment that curl shows and no page sees. */
+static void explain(request_rec *r, const char *obstacle)
+{
+    if (rs_request_conf(r)->handoff == RS_HANDOFF_EXPLAIN) {
+        ap_rputs(obstacle ? apr_pstrcat(r->pool, ": keeps a worker: ", obstacle, "\n", NULL)
+                          : ": handed over\n",
+                 r);
+        ap_rflush(r);
+    }
+}
+
+/* There is a place in the engine. Which filters stay is seen when the headers have gone through all
+ * of them: those that are not for this response have left by then. */
+static int open_stream(request_rec *r, rs_client_params_t *params)
+{
+    const char *obstacle;
+    rs_pump_place_t place;
+    rs_refusal_t refused;
+
+    rs_stream_headers(r);
+    if (ap_rflush(r) < 0 || r->connection->aborted) {
+        rs_engine_unreserve(rs_child_engine());
+        return OK;
+    }
+    obstacle = rs_handoff_obstacle(r);
+    if (!obstacle) {
+        explain(r, NULL);
+        return rs_handoff(r, params);
+    }
+    refused = rs_pumps_enter(&place, r, obstacle);
+    if (refused != RS_REFUSED_MAX) {
+        rs_engine_unreserve(rs_child_engine());
+        return rs_refuse(r, refused);
+    }
+    explain(r, obstacle);
+    rs_pump(r, params, place.fd);
+    rs_pumps_leave(&place, r);
+    return OK;
+}
+
+/* A browser sends a request over the HTTP/2 connection of another host if its certificate covers
+ * both, and httpd takes it, whatever Protocols of this host says. After a 421 (RFC 9110, 15.5.20)
+ * the browser opens a connection of this host's own. */
+static int at_home(request_rec *r)
+{
+    return r->proto_num < HTTP_VERSION(2, 0)
+           || ap_is_allowed_protocol(r->connection, r, r->server, "h2")
+           || ap_is_allowed_protocol(r->connection, r, r->server, "h2c");
+}
+
+/* OK, or why the request is refused for good. */
+static int check_request(request_rec *r, rs_identity_t *id)
+{
+    const rs_dir_conf_t *conf = rs_request_conf(r);
+    int status;
+
+    if (r->method_number != M_GET) {
+        return rs_http_method_error(r, "GET");
+    }
+    if (!at_home(r)) {
+        return rs_http_error(r, HTTP_MISDIRECTED_REQUEST, "misdirected",
+                             "streams of this host are not for HTTP/2: use another connection");
+    }
+    if (!conf->subscribe || !conf->profile) {
+        return rs_http_error(r, HTTP_SERVICE_UNAVAILABLE, "unavailable",
+                             "this endpoint is not configured completely");
+    }
+    status = rs_identity(r, id);
+    if (status != OK) {
+        return status;
+    }
+    /* To read these streams is to take from them. */
+    if ((conf->shared || conf->start_group) && rs_cors_is_foreign(r)) {
+        return rs_http_error(r, HTTP_FORBIDDEN, "origin",
+                             "pages of other hosts may not use this endpoint, and a browser has to "
+                             "say where it comes from (RaglineOrigins)");
+    }
+    return OK;
+}
+
+int rs_stream_handler(request_rec *r)
+{
+    rs_server_conf_t *server = rs_conf_server(r->server);
+    rs_engine_t *engine = rs_child_engine();
+    rs_client_params_t params;
+    rs_identity_t id;
+    int status = check_request(r, &id);
+
+    if (status != OK) {
+        return status;
+    }
+    if (r->header_only) {
+        rs_stream_headers(r);
+        return OK;
+    }
+    status = ap_discard_request_body(r);
+    if (status != OK) {
+        return status;
+    }
+    if (!engine || !server->source) {
+        /* Of this child only: the next connection may get another one. */
+        return rs_refuse(r, RS_REFUSED_UNAVAILABLE);
+    }
+    memset(&params, 0, sizeof(params));
+    params.profile = profile(r, server, id.tenant);
+    if (!params.profile) {
+        return rs_http_error(r, HTTP_SERVICE_UNAVAILABLE, "unavailable",
+                             "this endpoint has no streams");
+    }
+    if (!rs_source_wait(server->source, START_LIMIT) && !rs_engine_draining(engine)) {
+        return rs_refuse(r, RS_REFUSED_REDIS);
+    }
+    if (!rs_engine_reserve(engine)) {
+        return rs_refuse(r,
+                         rs_engine_draining(engine) ? RS_REFUSED_DRAINING : RS_REFUSED_CONNECTIONS);
+    }
+    params.conn.transport = &rs_transport_socket;
+    params.tenant = id.tenant;
+    params.user = id.user;
+    params.tenant_json = id.tenant_json;
+    params.user_json = id.user_json;
+    params.expires = id.expires;
+    params.cursor = brought_cursor(r);
+    return open_stream(r, &params);
+}

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * How far the clients of a tenant's consumer group have come: streamers say it, the hub writes it
+ * to Redis (rs_group).
+ */
+#ifndef RS_ACCEPTED_H
+#define RS_ACCEPTED_H
+
+#include "rs_client.h"
+
+struct rs_accepted_t {
+    rs_topic_t *topic; /* constant */
+    rs_cursor_t at;    /* topic->lock */
+    int moved;         /* topic->lock: since it was written */
+    int unknown;       /* topic->lock: somebody has accepted what does not follow on that */
+};
+
+/* Streamer: clients of the group have everything from one position up to the other. That moves it
+ * if it stands in between: nothing is passed over that nobody had. accepted may be NULL. */
+void rs_accepted_move(rs_accepted_t *accepted, const rs_cursor_t *from, const rs_cursor_t *to);
+
+/* Whether everything that came for the tenant was accepted. With the topic's lock held. */
+int rs_accepted_has_all(const rs_accepted_t *accepted);
+
+#endif

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What the threads of a child have in common: settings, counters, and each other's inboxes. The
+ * hub's thread and the streamers' never call each other: what one has to tell another is a message,
+ * and everything that a message is about stands in this room.
+ */
+#ifndef RS_COMMON_H
+#define RS_COMMON_H
+
+#include "../base/rs_inbox.h"
+#include "rs_stats.h"
+
+#define RS_STREAMERS_MAX 4
+
+/* Messages: who → whom, and what they are about. */
+enum {
+    RS_MSG_ATTACH,     /* hub → streamer: a client, with its follow and number */
+    RS_MSG_DIRTY,      /* hub → streamer: a follow whose topic has news */
+    RS_MSG_UNFOLLOW,   /* hub → streamer: forget this follow */
+    RS_MSG_DRAIN,      /* engine → streamer: end every client */
+    RS_MSG_SUBMIT,     /* worker → hub: a new client */
+    RS_MSG_RELEASE,    /* streamer → hub: a client that has ended */
+    RS_MSG_FETCH,      /* streamer → hub: what a reader misses */
+    RS_MSG_FETCHED,    /* hub → streamer */
+    RS_MSG_UNFOLLOWED, /* streamer → hub */
+    RS_MSG_DELIVER,    /* hub → streamer: an event for one client of a share */
+    RS_MSG_DELIVERED,  /* streamer → hub: whether it was */
+    RS_MSG_RESOLVED,   /* resolver → hub: the address of a name */
+    RS_MSG_STOP        /* engine → hub */
+};
+
+struct rs_common_t {
+    /* Constant once threads run. */
+    size_t cache;       /* bytes, all topics together */
+    size_t max_message; /* bytes */
+    int nstreamers;     /* 1 to RS_STREAMERS_MAX */
+    rs_inbox_t *hub;
+    rs_inbox_t *streamer[RS_STREAMERS_MAX];
+    rs_stats_t *stats; /* atomics */
+
+    size_t pinned;   /* atomic: bytes of events that some client is in the middle of */
+    int connections; /* atomic: places taken, by clients that were not yet destroyed, too */
+};
+
+/* To the hub: RS_MSG_SUBMIT, _RELEASE, _FETCH, _UNFOLLOWED, _DELIVERED. Any thread; never fails:
+ * after the hub has ended, clients are destroyed on the spot. */
+void rs_common_tell_hub(rs_common_t *common, rs_msg_t *msg, int kind);
+
+/* Ends a client that no streamer has, or has any more, and gives its place back. Its owner. */
+void rs_common_destroy(rs_common_t *common, rs_client_t *client);
+
+#endif

@@ -1,0 +1,333 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What follows from what Redis says of a key. All of it rests on three facts: ids only grow, unless
+ * data was lost; trimming takes the oldest entries, so while one is there that was read already,
+ * nothing unread was trimmed; and entries-added counts what ever was (Redis 7 and later).
+ */
+#include <string.h>
+
+#include "rs_known.h"
+
+static const rs_id_t none = {0, 0};
+
+static rs_id_t later(rs_id_t a, rs_id_t b) { return rs_id_cmp(a, b) > 0 ? a : b; }
+
+/* A copy of before (a restored one, a replica that lagged): its oldest entry is one of ours. */
+static int is_older_copy(const rs_known_t *k, const rs_history_t *h)
+{
+    return rs_id_cmp(h->first, k->first) <= 0 || (!h->whole && rs_id_cmp(h->first, k->at) <= 0);
+}
+
+/* Whether nothing that was read is there any more: so what is gone can be counted, if it is known
+ * how many were read. */
+static int is_all_new(const rs_known_t *k, const rs_history_t *h)
+{
+    return h->gone >= 0 && (h->empty || rs_id_cmp(h->first, k->at) > 0);
+}
+
+/* How many entries were removed before they were read, in front of what is in hand; less than none:
+ * more were read than are gone. Where nothing is behind what is in hand, it does not matter how
+ * much of that is gone since it was read. */
+static long long removed_unread(const rs_known_t *k, const rs_history_t *h, const rs_hand_t *hand)
+{
+    if (k->added < 0 || !is_all_new(k, h)) {
+        return 0;
+    }
+    return hand->n && rs_id_cmp(h->newest, hand->last) == 0 ? h->added - k->added - hand->n
+                                                            : h->gone - k->added - hand->gone;
+}
+
+/* Ids went back (also that of the last one deleted), or it counts fewer entries than were read, or
+ * fewer that are gone. */
+static int is_another(const rs_known_t *k, const rs_history_t *h, const rs_hand_t *hand)
+{
+    int order = rs_id_cmp(h->newest, hand->n ? hand->last : k->at);
+
+    if (order == 0 && !hand->n && (h->empty || is_older_copy(k, h))) {
+        return 0; /* nobody can tell them apart, and nothing is missing */
+    }
+    return order < 0 || (h->added >= 0 && rs_id_cmp(h->deleted, k->deleted) < 0)
+           || (h->added >= 0 && k->added >= 0 && h->added < k->added + hand->n)
+           || removed_unread(k, h, hand) < 0;
+}
+
+/* From which id on is it read now? Readers of before are told by their ids, which must not be that
+ * one: so it is one that no entry of before had. What a copy holds is not given out again. */
+static rs_id_t new_start(const rs_known_t *k, const rs_history_t *h, const rs_hand_t *hand)
+{
+    int copy = !h->empty && is_older_copy(k, h);
+    rs_id_t first = copy && hand->n ? hand->first : h->first;
+    rs_id_t start = h->empty || (copy && !hand->n) ? h->newest : rs_id_before(first);
+
+    return rs_id_cmp(start, k->at) == 0 && !h->empty ? first : start;
+}
+
+/* No entry that it ever held had a lower id than this. That is known of one from which none is
+ * gone; of another it may be any. */
+static rs_id_t first_ever(const rs_history_t *h)
+{
+    static const rs_id_t any = {0, 1};
+
+    return !h->whole ? any : h->empty ? h->newest : h->first;
+}
+
+/* The same of one that was seen when it held nothing, or nothing but what it was restored from. */
+static void note_begin(rs_known_t *k, const rs_history_t *h, const rs_hand_t *hand)
+{
+    rs_id_t first = hand->n ? hand->first : h->empty ? h->newest : h->first;
+
+    if (rs_id_cmp(k->begin, none) > 0 || rs_id_cmp(first, k->born) <= 0) {
+        return;
+    }
+    k->begin = first;
+    if (rs_id_cmp(h->deleted, k->born) > 0) {
+        rs_id_lower(&k->begin, h->deleted);
+    }
+}
+
+static void lose(rs_known_t *k, const rs_history_t *h, const rs_hand_t *hand)
+{
+    rs_id_t start = new_start(k, h, hand);
+
+    if (!k->lost || rs_id_cmp(k->first, k->old_from) < 0) {
+        k->old_from = k->first;
+    }
+    k->old = later(k->at, k->lost ? k->old : none);
+    k->lost = 1;
+    k->losses++;
+    k->is_copy = h->empty ? rs_id_cmp(h->newest, none) > 0 : is_older_copy(k, h);
+    memset(k->lately, 0, sizeof(k->lately));
+    k->born = k->at = start;
+    k->gap = k->after_gap = k->covers = k->covered = none;
+    k->deleted = h->deleted;
+    k->begin = k->is_copy ? none : first_ever(h);
+    k->added = -1;
+    if (!h->empty && rs_id_cmp(start, rs_id_before(h->first)) == 0) {
+        k->added = h->gone;
+    }
+    else if (!h->empty && rs_id_cmp(start, h->first) == 0) {
+        k->added = h->gone < 0 ? -1 : h->gone + 1;
+    }
+}
+
+/* Whether they were deleted one by one (max-deleted-entry-id, which trimming does not move). That
+ * is certain of a single one; of several, if the newest of all was and the stream was being read
+ * all the time: a queue whose worker is faster than we are. */
+static int were_deleted(const rs_known_t *k, const rs_history_t *h, const rs_hand_t *hand,
+                        long long n, int watched)
+{
+    if (rs_id_cmp(h->deleted, k->at) <= 0 || rs_id_cmp(h->deleted, k->deleted) == 0
+        || (hand->n && rs_id_cmp(h->deleted, hand->first) >= 0
+            && rs_id_cmp(h->deleted, hand->last) <= 0)) {
+        return 0;
+    }
+    return n == 1 || (watched && h->empty && rs_id_cmp(h->deleted, h->newest) == 0);
+}
+
+/* Whether what is missing may be behind what is in hand, all of which is gone, too. */
+static int may_be_behind(const rs_history_t *h, const rs_hand_t *hand)
+{
+    return hand->n && rs_id_cmp(h->empty ? h->newest : rs_id_before(h->first), hand->last) > 0;
+}
+
+/* Of what is in hand and was not the oldest entry, some may be among them: it is not counted now,
+ * since it is when it is given out. */
+static long long in_hand(const rs_history_t *h, const rs_hand_t *hand)
+{
+    return hand->n > hand->gone && rs_id_cmp(h->newest, hand->last) != 0
+                   && rs_id_cmp(h->deleted, h->first) > 0
+               ? hand->n - hand->gone - 1
+               : 0;
+}
+
+static rs_look_t look_for_gap(rs_known_t *k, const rs_history_t *h, const rs_hand_t *hand,
+                              int watched)
+{
+    long long n = removed_unread(k, h, hand), doubtful = in_hand(h, hand);
+    int uncounted = k->added < 0 && is_all_new(k, h);
+    rs_id_t next = hand->n ? hand->first : h->first, to = h->newest;
+    rs_look_t look = RS_LOOK_SAME;
+
+    /* It is looked for once more when that has been given out: who has it is told then. */
+    if (may_be_behind(h, hand)) {
+        return RS_LOOK_SAME;
+    }
+    if (hand->n || !h->empty) {
+        to = rs_id_before(next);
+    }
+    if (!hand->n) {
+        to = later(to, k->covered);
+    }
+    if (uncounted && rs_id_cmp(to, k->at) > 0) {
+        k->added = h->gone - hand->gone;
+        look = RS_LOOK_GAP;
+    }
+    else if (n > 0) {
+        k->added += n > doubtful ? n - doubtful : 0;
+        look = were_deleted(k, h, hand, n, watched) ? RS_LOOK_SAME : RS_LOOK_GAP;
+    }
+    if (look == RS_LOOK_GAP) {
+        k->gap = later(k->gap, later(k->at, to));
+        k->after_gap = hand->n || !h->empty ? next : none;
+    }
+    if (look == RS_LOOK_GAP || n > 0 || !hand->n) {
+        k->at = later(k->at, to);
+    }
+    k->deleted = h->deleted;
+    return look;
+}
+
+/* How many there were up to `at`, when nothing came after what is in hand. Also those are counted
+ * then that were deleted while older ones stayed, which no look took for missing. */
+static void count_anew(rs_known_t *k, const rs_history_t *h, const rs_hand_t *hand)
+{
+    if (hand->n == 0 && rs_id_cmp(h->newest, k->at) == 0) {
+        k->added = h->added;
+    }
+    else if (hand->gone < hand->n && rs_id_cmp(h->newest, hand->last) == 0) {
+        k->added = h->added < 0 ? -1 : h->added - hand->n;
+    }
+}
+
+rs_look_t rs_known_look(rs_known_t *k, const rs_history_t *h, const rs_hand_t *hand, int watched)
+{
+    static const rs_hand_t nothing;
+    rs_look_t look = RS_LOOK_SAME;
+
+    if (!k->sure) {
+        k->sure = 1;
+        k->at = h->newest;
+        k->deleted = h->deleted;
+        k->begin = first_ever(h);
+    }
+    else if (is_another(k, h, hand)) {
+        lose(k, h, hand);
+        look = RS_LOOK_LOST;
+    }
+    else {
+        note_begin(k, h, hand);
+        look = look_for_gap(k, h, hand, watched);
+    }
+    k->newest = h->newest;
+    k->first = h->first;
+    k->whole = h->whole;
+    if (look == RS_LOOK_LOST) {
+        hand = &nothing; /* it does not count */
+    }
+    count_anew(k, h, hand);
+    return look;
+}
+
+int rs_known_fits(const rs_known_t *k, const rs_history_t *h)
+{
+    static const rs_hand_t nothing;
+
+    return !k->sure || !is_another(k, h, &nothing);
+}
+
+void rs_known_entry(rs_known_t *k, rs_id_t id)
+{
+    if (rs_id_cmp(k->first, none) == 0) {
+        k->first = id;
+    }
+    memmove(k->lately + 1, k->lately, (RS_KNOWN_LATELY - 1) * sizeof(k->lately[0]));
+    k->lately[0].after = k->at;
+    k->lately[0].id = id;
+    k->at = id;
+    if (k->added >= 0) {
+        k->added++;
+    }
+}
+
+void rs_known_ask(rs_known_t *k) { k->covers = k->newest; }
+
+void rs_known_answered(rs_known_t *k, int full)
+{
+    k->covered = full ? none : k->covers;
+    k->covers = none;
+}
+
+static rs_verdict_t say(rs_verdict_kind_t kind, rs_id_t place, rs_id_t first)
+{
+    rs_verdict_t verdict = {kind, place, first};
+
+    return verdict;
+}
+
+/* Of what was there before it was lost. Ids that are below all of those are not: a stream may begin
+ * anew with lower ones. */
+static int is_lost(const rs_known_t *k, rs_id_t id)
+{
+    if (!k->lost || rs_id_cmp(id, k->born) == 0 || rs_id_cmp(id, later(k->born, k->old)) > 0) {
+        return 0;
+    }
+    return rs_id_cmp(id, k->born) < 0 || rs_id_cmp(id, k->at) > 0
+           || rs_id_cmp(id, k->old_from) >= 0;
+}
+
+/* Of what there was before it: no entry of this one had an id as low as that. */
+static int is_before(const rs_known_t *k, rs_id_t id)
+{
+    return rs_id_cmp(id, k->born) > 0 && rs_id_cmp(id, rs_id_before(k->begin)) < 0;
+}
+
+/* Older than the first entry of a stream of which nothing was ever removed: it is of another one.
+ */
+static int is_foreign(int whole, rs_id_t first, rs_id_t id)
+{
+    return whole && rs_id_cmp(id, none) > 0 && rs_id_cmp(id, rs_id_before(first)) < 0;
+}
+
+/* Whether this entry is the first that there was after the id. */
+static int is_next(const rs_known_t *k, rs_id_t id, rs_id_t first)
+{
+    int i;
+
+    for (i = 0; i < RS_KNOWN_LATELY; i++) {
+        if (rs_id_cmp(k->lately[i].id, first) == 0 && rs_id_cmp(first, none) > 0) {
+            return rs_id_cmp(id, k->lately[i].after) >= 0;
+        }
+    }
+    return 0;
+}
+
+rs_verdict_t rs_known_judge(const rs_known_t *k, rs_id_t start, rs_id_t id, int came,
+                            const rs_history_t *h)
+{
+    int ahead = rs_id_cmp(id, k->at) > 0, before = came && is_before(k, id);
+
+    if (came && is_lost(k, id)) {
+        rs_id_t place = k->is_copy && rs_id_cmp(id, k->born) < 0 ? id : k->born;
+
+        return say(RS_VERDICT_LOST, later(place, k->gap), none);
+    }
+    /* The id was there before the question: what is not there any more is lost. */
+    if (h && rs_id_cmp(id, h->newest) > 0) {
+        return say(RS_VERDICT_LOST, h->newest, none);
+    }
+    if (rs_id_cmp(id, k->gap) < 0) {
+        return say(RS_VERDICT_TRIMMED, k->gap, k->after_gap);
+    }
+    if (before && k->lost) {
+        return say(RS_VERDICT_LOST, later(k->born, k->gap), none);
+    }
+    if (came && is_foreign(k->whole, k->first, id)) {
+        return say(RS_VERDICT_TRIMMED, rs_id_before(k->first), k->first);
+    }
+    if (came && h && is_foreign(h->whole, h->first, id)) {
+        return say(RS_VERDICT_TRIMMED, rs_id_before(h->first), h->first);
+    }
+    if (before && rs_id_cmp(rs_id_before(k->begin), start) >= 0) {
+        return say(RS_VERDICT_TRIMMED, rs_id_before(k->begin), none);
+    }
+    if (!ahead && rs_id_cmp(id, start) >= 0) {
+        return say(RS_VERDICT_RESUMED, id, none);
+    }
+    if (!h) {
+        return say(RS_VERDICT_ASK, id, none);
+    }
+    if (rs_id_cmp(id, rs_history_floor(h)) >= 0 || (!before && is_next(k, id, h->first))) {
+        return say(RS_VERDICT_RESUMED, id, none);
+    }
+    return say(RS_VERDICT_TRIMMED, h->empty ? h->newest : rs_id_before(h->first), h->first);
+}

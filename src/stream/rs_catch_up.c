@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * How a client that is BEHIND comes up to the others: it sends what its socket could not take, then
+ * from its topic, or what was fetched for it where the topic does not hold that any more, until it
+ * has what its feed has. The streamer's thread; nothing in here waits.
+ */
+#include <stdlib.h>
+
+#include "../log/rs_accepted.h"
+#include "../log/rs_profile.h"
+#include "../log/rs_source.h"
+#include "../log/rs_verdict.h"
+#include "../wire/rs_wire.h"
+#include "rs_catch_up.h"
+#include "rs_deliver.h"
+#include "rs_output.h"
+
+/* How long a reader waits before it asks again for what Redis could not give. */
+#define FETCH_AGAIN apr_time_from_sec(1)
+
+void rs_catch_up_forget(rs_client_t *client)
+{
+    rs_fetch_t *fetch = client->fetch;
+
+    if (client->member) {
+        rs_deliver_forget(client);
+    }
+    client->fetch = NULL;
+    if (fetch && fetch->in_flight) {
+        fetch->client = NULL;
+    }
+    else if (fetch) {
+        rs_fetch_free(fetch);
+    }
+}
+
+static rs_next_t wait_until(rs_client_t *client, apr_time_t deadline)
+{
+    client->deadline = deadline;
+    return RS_NEXT_WAIT;
+}
+
+/* Asks for what the topic does not hold. */
+static rs_next_t fetch(rs_streamer_t *s, rs_client_t *client)
+{
+    RS_STAT_ADD(s->common->stats->fetches, 1);
+    client->fetch = rs_fetch_create(client);
+    if (!client->fetch) {
+        return RS_NEXT_GONE;
+    }
+    client->fetch->in_flight = 1;
+    rs_common_tell_hub(s->common, &client->fetch->msg, RS_MSG_FETCH);
+    return wait_until(client, s->now + FETCH_AGAIN);
+}
+
+int rs_catch_up_too_slow(const rs_client_t *client)
+{
+    /* Without a number it never was in the topic, and what is fetched comes from elsewhere. */
+    return client->profile->slow_disconnect && client->wants_out && client->seq && !client->fetch
+           && rs_topic_read(client->topic, client->seq, NULL, 0) < 0;
+}
+
+/* That something is missing before its position. 0: the reader is gone. */
+static int tell_gap(rs_streamer_t *s, rs_client_t *client, const char *reason, rs_id_t oldest)
+{
+    rs_who_t who = rs_output_who(client);
+    char id[RS_CURSOR_LEN], first[RS_ID_LEN];
+
+    rs_id_format(first, oldest);
+    rs_buf_clear(&s->buf);
+    client->profile->wire->reset(&s->buf, &who, rs_cursor_text(&client->resume->own, id), reason,
+                                 oldest.ms || oldest.seq ? first : NULL);
+    return rs_output_buf(client, &s->buf);
+}
+
+/* From its position on, in its topic; what that does not hold is asked of Redis. What it is told
+ * moves its position, so it is told once. */
+static rs_next_t find_place(rs_streamer_t *s, rs_client_t *client)
+{
+    rs_id_t first;
+    rs_resume_t *resume = client->resume;
+    rs_verdict_kind_t kind = rs_verdict(client->topic, &resume->own, &resume->losses, &first);
+
+    if (kind > RS_VERDICT_ASK && !tell_gap(s, client, rs_verdict_reason(kind), first)) {
+        return RS_NEXT_GONE;
+    }
+    client->seq = rs_topic_seek(client->topic, &client->resume->own);
+    if (!client->seq) {
+        return fetch(s, client);
+    }
+    return client->pinned ? RS_NEXT_ROOM : RS_NEXT_GO;
+}
+
+rs_next_t rs_catch_up_lost(rs_streamer_t *s, rs_client_t *client)
+{
+    rs_next_t next = find_place(s, client);
+
+    /* Not here: its feed is about to be left by others, too. */
+    return next == RS_NEXT_GO ? wait_until(client, s->now) : next;
+}
+
+/* More than it may be given: it goes on from what its topic holds. 0: it is gone. */
+static int limit_replay(rs_streamer_t *s, rs_client_t *client)
+{
+    static const rs_id_t unknown;
+    rs_resume_t *resume = client->resume;
+    rs_cursor_t start = resume->own;
+
+    resume->unmeasured = 0;
+    rs_topic_start(client->topic, start.pos);
+    rs_cursor_raise(&resume->own, &start);
+    return tell_gap(s, client, "limit", unknown);
+}
+
+/* Sends what was fetched. RS_NEXT_GO: all of it, and the client stands behind it. */
+static rs_next_t use_fetch(rs_streamer_t *s, rs_client_t *client)
+{
+    rs_fetch_t *f = client->fetch;
+    rs_resume_t *resume = client->resume;
+    int done;
+
+    resume->losses = f->losses;
+    if (f->gap != RS_VERDICT_RESUMED) {
+        resume->own = f->told; /* ids of before may be above all new ones */
+        if (!tell_gap(s, client, rs_verdict_reason(f->gap), f->first)) {
+            return RS_NEXT_GONE;
+        }
+        f->gap = RS_VERDICT_RESUMED;
+    }
+    if (client->pinned) {
+        return RS_NEXT_ROOM;
+    }
+    done = rs_output_send(client, f->events + f->next, f->n - f->next);
+    if (done < 0) {
+        return RS_NEXT_GONE;
+    }
+    f->next += done;
+    if (client->pinned || f->next < f->n) {
+        return RS_NEXT_ROOM;
+    }
+    resume->own = f->own;
+    resume->scanned += f->scanned;
+    rs_catch_up_forget(client);
+    if (resume->unmeasured && resume->scanned > client->profile->replay_limit
+        && !rs_topic_seek(client->topic, &resume->own) && !limit_replay(s, client)) {
+        return RS_NEXT_GONE;
+    }
+    return find_place(s, client);
+}
+
+static int not_beyond(const rs_cursor_t *own, const rs_cursor_t *pos)
+{
+    int k;
+
+    for (k = 0; k < own->n; k++) {
+        if (rs_id_cmp(own->pos[k], pos->pos[k]) > 0) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
+/* It knows more than the hub has read (from another server, or by a fetch), and gets nothing of
+ * that again. Whether Redis still has it is asked now and then. */
+static rs_next_t wait_for_hub(rs_streamer_t *s, rs_client_t *client)
+{
+    rs_resume_t *resume = client->resume;
+
+    if (!resume->ahead) {
+        resume->ahead = s->now + FETCH_AGAIN;
+    }
+    if (s->now >= resume->ahead) {
+        resume->ahead = s->now + FETCH_AGAIN;
+        return fetch(s, client);
+    }
+    return wait_until(client, s->now + RS_WHEEL_TICK);
+}
+
+static int tell_caught_up(rs_streamer_t *s, rs_client_t *client)
+{
+    rs_who_t who = rs_output_who(client);
+    char id[RS_CURSOR_LEN];
+
+    client->resume->announce = 0;
+    rs_buf_clear(&s->buf);
+    client->profile->wire->caught_up(&s->buf, &who, rs_cursor_text(&client->feed->pos, id),
+                                     client->resume->replayed);
+    return rs_output_buf(client, &s->buf);
+}
+
+/* The client has what the feed has: one of many from now on. */
+static rs_next_t join_live(rs_streamer_t *s, rs_client_t *client)
+{
+    rs_resume_t *resume = client->resume;
+
+    if (!rs_feed_up_to_date(client->feed)) {
+        return wait_until(client, s->now + RS_WHEEL_TICK);
+    }
+    if (!not_beyond(&resume->own, &client->feed->pos)) {
+        return wait_for_hub(s, client);
+    }
+    if (resume->announce) {
+        if (!tell_caught_up(s, client)) {
+            return RS_NEXT_GONE;
+        }
+        if (client->pinned) {
+            return RS_NEXT_ROOM;
+        }
+    }
+    return rs_feed_enter(client) ? RS_NEXT_WAIT : RS_NEXT_GONE;
+}
+
+/* From its topic, until it has what its feed has. */
+static rs_next_t follow(rs_streamer_t *s, rs_client_t *client)
+{
+    int rv;
+
+    /* Others may have joined the feed before it heard of the newest events. */
+    rs_feed_flush(client->feed, &s->calls, s->now);
+    rv = rs_output_catch_up(client, client->feed->seq);
+    if (!client->pinned) {
+        rs_accepted_move(client->accepted, &client->resume->from, &client->resume->own);
+    }
+    if (rv == -1) {
+        return RS_NEXT_GONE;
+    }
+    if (rv == -2) {
+        return rs_catch_up_too_slow(client) ? RS_NEXT_SLOW : rs_catch_up_lost(s, client);
+    }
+    return rv == 0 || client->seq < client->feed->seq ? RS_NEXT_ROOM : join_live(s, client);
+}
+
+rs_next_t rs_catch_up(rs_streamer_t *s, rs_client_t *client)
+{
+    rs_next_t next = RS_NEXT_GO;
+    int rv = rs_output_flush(client);
+
+    if (rv <= 0) {
+        return rv < 0 ? RS_NEXT_GONE : RS_NEXT_ROOM;
+    }
+    if (client->state == RS_CLOSING) {
+        return RS_NEXT_LINGER;
+    }
+    if (client->member) {
+        return rs_deliver(s, client);
+    }
+    /* Here, too: one that is slow for hours always is in the middle of an event below. */
+    rs_accepted_move(client->accepted, &client->resume->from, &client->resume->own);
+    if (client->fetch && client->fetch->in_flight) {
+        return wait_until(client, s->now + FETCH_AGAIN);
+    }
+    if (client->fetch) {
+        next = use_fetch(s, client);
+    }
+    return next == RS_NEXT_GO ? follow(s, client) : next;
+}
+
+rs_next_t rs_catch_up_fetched(rs_streamer_t *s, rs_fetch_t *f)
+{
+    rs_client_t *client = f->client;
+
+    f->in_flight = 0;
+    if (!client) {
+        rs_fetch_free(f);
+        return RS_NEXT_GO;
+    }
+    if (f->failed) {
+        rs_catch_up_forget(client);
+        client->seq = 0; /* no event has this number: it will ask again */
+        return wait_until(client, s->now + FETCH_AGAIN);
+    }
+    return rs_catch_up(s, client);
+}

@@ -1,0 +1,380 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The life of a client on its streamer: greeted, brought up to the others, kept alive, ended. The
+ * streamer's thread; nothing in here waits.
+ *
+ *   attach ─► BEHIND ─► LIVE ─► BEHIND (its socket was full) ─► …   any ─► CLOSING ─► LINGER
+ *              │ ▲
+ *              ▼ │ the topic does not hold what comes next
+ *             fetch
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "../base/rs_clock.h"
+#include "../base/rs_log.h"
+#include "../log/rs_profile.h"
+#include "../log/rs_source.h"
+#include "../wire/rs_wire.h"
+#include "rs_catch_up.h"
+#include "rs_deliver.h"
+#include "rs_life.h"
+#include "rs_output.h"
+
+#define LINGER apr_time_from_sec(2)
+/* How often a client that has no room is looked at: where falling behind ends it, and elsewhere. */
+#define LOOK_SLOW apr_time_from_sec(1)
+#define LOOK apr_time_from_sec(10)
+/* A client that takes nothing for so long is ended while such clients hold too much memory: not at
+ * once, which would hit those that are only slow. */
+#define STUCK apr_time_from_sec(10)
+
+/* A client whose token has expired comes back after so long at least: until then its page can get a
+ * new one. EventSource would never come back after a 401. */
+#define RENEWAL apr_time_from_sec(10)
+
+/* --- the end of a client --- */
+
+/* The client is closed now and given to the hub at the end of the turn: the poller may have
+ * reported it twice. */
+void rs_life_release(rs_streamer_t *s, rs_client_t *client)
+{
+    rs_wheel_unset(&s->wheel, &client->timer);
+    rs_poll_del(s->poll, client->conn.fd);
+    rs_feed_leave(client);
+    rs_catch_up_forget(client);
+    rs_output_unpin(client);
+    client->conn.transport->close(&client->conn);
+    client->conn.fd = -1;
+    s->clients--;
+    RS_STAT_SUB(s->common->stats->connections, 1);
+    client->msg.next = (rs_msg_t *)s->released;
+    s->released = client;
+}
+
+static void want_out(rs_streamer_t *s, rs_client_t *client, int wanted)
+{
+    if (client->wants_out != wanted) {
+        client->wants_out = wanted;
+        rs_poll_mod(s->poll, client->conn.fd, RS_POLL_IN | (wanted ? RS_POLL_OUT : 0), client);
+    }
+}
+
+/* Everything is written: say so to the peer and give it a moment to close first, so that its last
+ * bytes do not turn our close into a reset that would take away what it has not read yet. */
+static void linger(rs_streamer_t *s, rs_client_t *client)
+{
+    client->state = RS_LINGER;
+    client->deadline = s->now + LINGER;
+    client->conn.transport->finish(&client->conn);
+    want_out(s, client, 0);
+    rs_wheel_set(&s->wheel, &client->timer, client->deadline);
+}
+
+/* Ends a stream with what is in s->buf as its last bytes. A client whose socket is full is just
+ * closed if it was stuck within a frame: nothing may come in between. */
+static void end_with_buf(rs_streamer_t *s, rs_client_t *client)
+{
+    if (client->state == RS_CLOSING || client->state == RS_LINGER) {
+        return;
+    }
+    rs_feed_leave(client);
+    rs_catch_up_forget(client);
+    if (client->pinned || !rs_output_buf(client, &s->buf)) {
+        rs_life_release(s, client);
+        return;
+    }
+    if (client->pinned) {
+        client->state = RS_CLOSING;
+        client->deadline = s->now + LINGER;
+        want_out(s, client, 1);
+        rs_wheel_set(&s->wheel, &client->timer, client->deadline);
+        return;
+    }
+    linger(s, client);
+}
+
+static void end(rs_streamer_t *s, rs_client_t *client, const char *code, const char *message,
+                const char *error, apr_interval_time_t retry)
+{
+    rs_buf_clear(&s->buf);
+    client->profile->wire->error(&s->buf, client->profile->name, code, message, error, retry);
+    end_with_buf(s, client);
+}
+
+static void end_draining(rs_streamer_t *s, rs_client_t *client)
+{
+    apr_uint32_t spread = (apr_uint32_t)apr_time_as_msec(s->spread);
+
+    end(s, client, "draining", "Stream ended", "the server is restarting, please reconnect",
+        client->profile->retry + apr_time_from_msec(rs_jitter(&s->jitter, spread + 1)));
+}
+
+/* It is behind what its topic holds, and its endpoint does not wait for such readers. */
+static void end_slow(rs_streamer_t *s, rs_client_t *client)
+{
+    end(s, client, "slow_consumer", "Stream ended", "events came faster than they were read",
+        client->profile->retry);
+}
+
+/* --- deadlines --- */
+
+/* When the client was written to last. */
+static apr_time_t last_out(const rs_client_t *client)
+{
+    return client->state == RS_LIVE && client->feed->last_out > client->last_out
+               ? client->feed->last_out
+               : client->last_out;
+}
+
+static int blocked(const rs_client_t *client) { return client->pinned || client->wants_out; }
+
+/* How long the client may take nothing. */
+static apr_interval_time_t patience(const rs_client_t *client)
+{
+    return client->member ? rs_deliver_patience(client) : client->profile->stall;
+}
+
+/* When a client that has no room is looked at again. */
+static apr_time_t blocked_until(const rs_streamer_t *s, const rs_client_t *client)
+{
+    apr_time_t stalled = client->last_out + patience(client);
+    apr_time_t look = s->now + (client->profile->slow_disconnect ? LOOK_SLOW : LOOK);
+
+    return look < stalled ? look : stalled;
+}
+
+static void set_deadline(rs_streamer_t *s, rs_client_t *client)
+{
+    apr_interval_time_t beat = client->profile->heartbeat;
+    apr_time_t due = s->now + apr_time_from_sec(3600);
+
+    if (client->state == RS_CLOSING || client->state == RS_LINGER) {
+        due = client->deadline;
+    }
+    else if (client->state == RS_BEHIND && (blocked(client) || !client->member)) {
+        due = blocked(client) ? blocked_until(s, client) : client->deadline;
+        if (beat && !blocked(client) && last_out(client) + beat < due) {
+            due = last_out(client) + beat; /* a replay may go through much that is not for it */
+        }
+    }
+    else if (beat) {
+        /* Up to an eighth early: clients that all got the same event must not all be due at the
+         * same moment. */
+        due = last_out(client) + beat
+              - rs_jitter(&s->jitter, (apr_uint32_t)(apr_time_as_msec(beat) / 8 + 1)) * 1000;
+    }
+    if (client->expires && client->expires < due) {
+        due = client->expires;
+    }
+    rs_wheel_set(&s->wheel, &client->timer, due);
+}
+
+/* Sends s->buf. 0: the client is gone, and released. */
+static int send_buf(rs_streamer_t *s, rs_client_t *client)
+{
+    if (!rs_output_buf(client, &s->buf)) {
+        rs_life_release(s, client);
+        return 0;
+    }
+    return 1;
+}
+
+static int heartbeat(rs_streamer_t *s, rs_client_t *client, const rs_cursor_t *pos)
+{
+    rs_who_t who = rs_output_who(client);
+    char id[RS_CURSOR_LEN];
+
+    rs_buf_clear(&s->buf);
+    client->profile->wire->heartbeat(&s->buf, &who, client->member ? NULL : rs_cursor_text(pos, id),
+                                     apr_time_now(), client->profile->heartbeat_style);
+    return send_buf(s, client);
+}
+
+static void live_heartbeat(rs_streamer_t *s, rs_client_t *client)
+{
+    if (!rs_feed_up_to_date(client->feed)) {
+        rs_wheel_set(&s->wheel, &client->timer, s->now); /* an event is on its way anyway */
+        return;
+    }
+    if (!heartbeat(s, client, &client->feed->pos)) {
+        return;
+    }
+    if (client->pinned) {
+        if (!rs_feed_exit(client)) {
+            rs_life_release(s, client);
+            return;
+        }
+        want_out(s, client, 1);
+    }
+    set_deadline(s, client);
+}
+
+void rs_life_deadline(rs_streamer_t *s, rs_client_t *client)
+{
+    apr_interval_time_t beat = client->profile->heartbeat;
+    int beat_due = beat && s->now >= last_out(client) + beat - beat / 8;
+
+    if (client->state == RS_CLOSING || client->state == RS_LINGER) {
+        if (s->now >= client->deadline) {
+            rs_life_release(s, client);
+            return;
+        }
+    }
+    else if (client->expires && s->now >= client->expires) {
+        end(s, client, "token_expired", "Stream ended", "the token has expired",
+            client->profile->retry > RENEWAL ? client->profile->retry : RENEWAL);
+        return;
+    }
+    else if (client->state == RS_LIVE) {
+        if (beat_due) {
+            live_heartbeat(s, client);
+            return;
+        }
+    }
+    else if (blocked(client)) {
+        if (s->now >= client->last_out + patience(client)
+            || (s->now >= client->last_out + STUCK && rs_output_pins_too_much(client))) {
+            rs_life_release(s, client);
+            return;
+        }
+        if (rs_catch_up_too_slow(client)) {
+            end_slow(s, client);
+            return;
+        }
+    }
+    else {
+        if (!beat_due || heartbeat(s, client, &client->resume->own)) {
+            rs_life_room(s, client);
+        }
+        return;
+    }
+    set_deadline(s, client);
+}
+
+/* --- moving on --- */
+
+static void go(rs_streamer_t *s, rs_client_t *client, rs_next_t next)
+{
+    switch (next) {
+    case RS_NEXT_GO:
+        break;
+    case RS_NEXT_ROOM:
+    case RS_NEXT_WAIT:
+        want_out(s, client, next == RS_NEXT_ROOM);
+        set_deadline(s, client);
+        break;
+    case RS_NEXT_GONE:
+        rs_life_release(s, client);
+        break;
+    case RS_NEXT_SLOW:
+        end_slow(s, client);
+        break;
+    case RS_NEXT_LINGER:
+        linger(s, client);
+        break;
+    }
+}
+
+void rs_life_room(rs_streamer_t *s, rs_client_t *client) { go(s, client, rs_catch_up(s, client)); }
+
+void rs_life_fetched(rs_streamer_t *s, rs_fetch_t *fetch)
+{
+    rs_client_t *client = fetch->client;
+
+    go(s, client, rs_catch_up_fetched(s, fetch));
+}
+
+void rs_life_deliver(rs_streamer_t *s, rs_delivery_t *delivery)
+{
+    rs_client_t *client = delivery->client;
+
+    go(s, client, rs_deliver_take(s, delivery));
+}
+
+static void on_gone(void *s, rs_client_t *client) { rs_life_release(s, client); }
+
+static void on_behind(void *s, rs_client_t *client) { go(s, client, RS_NEXT_ROOM); }
+
+static void on_lost(void *s, rs_client_t *client) { go(s, client, rs_catch_up_lost(s, client)); }
+
+void rs_life_feed_calls(rs_streamer_t *s)
+{
+    s->calls.gone = on_gone;
+    s->calls.behind = on_behind;
+    s->calls.lost = on_lost;
+    s->calls.baton = s;
+}
+
+/* --- the beginning --- */
+
+/* The first bytes after the headers: the verdict, and where the reader stands. */
+static int greet(rs_streamer_t *s, rs_client_t *client)
+{
+    rs_who_t who = rs_output_who(client);
+    char id[RS_CURSOR_LEN], first[RS_ID_LEN];
+
+    rs_id_format(first, client->first);
+    rs_buf_clear(&s->buf);
+    client->profile->wire->connected(
+        &s->buf, &who, client->profile->retry,
+        client->member ? NULL : rs_cursor_text(&client->resume->own, id), apr_time_now(),
+        client->recovery, client->reason, client->first.ms || client->first.seq ? first : NULL);
+    return send_buf(s, client);
+}
+
+void rs_life_attach(rs_streamer_t *s, rs_client_t *client)
+{
+    apr_status_t rv;
+
+    client->state = RS_BEHIND;
+    client->last_out = s->now;
+    s->clients++;
+    RS_STAT_ADD(s->common->stats->connections, 1);
+    rv = rs_poll_add(s->poll, client->conn.fd, RS_POLL_IN, client);
+    if (rv != APR_SUCCESS) {
+        rs_log(RS_LOG_ERR, rv, RSLOGNO(0101) "cannot watch a connection, it is closed");
+        rs_life_release(s, client);
+        return;
+    }
+    if (s->drain_until) {
+        end_draining(s, client);
+        return;
+    }
+    if (client->refused) {
+        end(s, client, client->refused, "Stream failed", "events cannot be read at the moment",
+            client->profile->retry);
+        return;
+    }
+    if (!client->member && !rs_feed_join(client->follow, client)) {
+        rs_life_release(s, client);
+        return;
+    }
+    if (greet(s, client)) {
+        rs_life_room(s, client);
+    }
+}
+
+void rs_life_drain(rs_streamer_t *s, rs_client_t *client)
+{
+    if (client->state == RS_CLOSING || client->state == RS_LINGER) {
+        set_deadline(s, client);
+        return;
+    }
+    end_draining(s, client);
+}
+
+/* Bytes from the peer mean nothing on an SSE stream; their end means it is gone. */
+void rs_life_input(rs_streamer_t *s, rs_client_t *client)
+{
+    char buf[4096];
+    ssize_t n;
+    int turns = 4;
+
+    do {
+        n = client->conn.transport->read(&client->conn, buf, sizeof(buf));
+    } while (n > 0 && --turns);
+    if (n < 0) {
+        rs_life_release(s, client);
+    }
+}

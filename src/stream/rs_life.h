@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What happens to a client. None of these waits; each may end the client. The streamer's thread.
+ */
+#ifndef RS_LIFE_H
+#define RS_LIFE_H
+
+#include "../log/rs_delivery.h"
+#include "../log/rs_fetch.h"
+#include "rs_streamer_int.h"
+
+void rs_life_attach(rs_streamer_t *s, rs_client_t *client);
+void rs_life_input(rs_streamer_t *s, rs_client_t *client);
+void rs_life_room(rs_streamer_t *s, rs_client_t *client);
+void rs_life_deadline(rs_streamer_t *s, rs_client_t *client);
+void rs_life_fetched(rs_streamer_t *s, rs_fetch_t *fetch);
+void rs_life_deliver(rs_streamer_t *s, rs_delivery_t *delivery);
+void rs_life_drain(rs_streamer_t *s, rs_client_t *client);
+
+/* Closes it now. */
+void rs_life_release(rs_streamer_t *s, rs_client_t *client);
+
+/* For rs_feed_flush(). */
+void rs_life_feed_calls(rs_streamer_t *s);
+
+#endif

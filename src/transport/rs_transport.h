@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What carries a stream's bytes once httpd has handed the connection over: a socket (also the
+ * engine's end of a pump's socketpair), or TLS on one. Non-blocking throughout. A transport that
+ * takes bytes has taken them for good: what its layer must keep for a retry, it keeps itself.
+ * The streamer's thread, but for rs_transport_socket_setup().
+ */
+#ifndef RS_TRANSPORT_H
+#define RS_TRANSPORT_H
+
+#include <sys/types.h>
+#include <sys/uio.h>
+
+#include "../base/rs_base.h"
+
+typedef struct rs_transport_t rs_transport_t;
+
+/* A connection, and what carries it. */
+typedef struct {
+    const rs_transport_t *transport;
+    void *session; /* the transport's own */
+    int fd;        /* -1: closed */
+} rs_conn_t;
+
+struct rs_transport_t {
+    const char *name;
+    /* The bytes taken; 0: none can be taken now; -1: the peer is gone. */
+    ssize_t (*writev)(rs_conn_t *conn, const struct iovec *iov, int n);
+    /* The bytes read; 0: there are none now; -1: the peer is gone. */
+    ssize_t (*read)(rs_conn_t *conn, char *buf, size_t size);
+    /* Nothing more will be written: tell the peer. */
+    void (*finish)(rs_conn_t *conn);
+    void (*close)(rs_conn_t *conn);
+};
+
+extern const rs_transport_t rs_transport_socket;
+
+/* Send buffer, keepalive and the unsent low-water mark of a client's TCP socket; what the system
+ * does not know is left alone. The worker's thread, before the client is submitted. */
+void rs_transport_socket_setup(int fd, int send_buffer);
+
+#endif
