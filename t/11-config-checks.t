@@ -202,8 +202,10 @@ wrong('every origin above, cookies here', 'do not go together', "RaglineOrigins 
 fine('every origin, and headers', location('/x', $sse, $guard, $key, "RaglineOrigins *\n"));
 
 wrong('one key with two meanings',
-    'a and orders have the key ragline:stream:orders but different fields: one key has '
+    'a and orders have the key ragline:stream:orders but different fields, or another idle=: one key has '
     . 'one meaning', "RaglineStream a ragline:stream:orders tenant=org\n");
+wrong('one key that ends at two times', 'c and d have the key x:{tenant}',
+    "RaglineStream d x:{tenant} idle=1d\nRaglineStream c x:{tenant} idle=2d\n");
 wrong('... in two hosts', 'b and orders have the key ragline:stream:orders', "<VirtualHost *>\n",
     "RaglineStream b ragline:stream:orders data=x\n</VirtualHost>\n",
     "<VirtualHost *>\n</VirtualHost>\n");

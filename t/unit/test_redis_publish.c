@@ -73,7 +73,7 @@ static void test_done(rs_redis_conn_t *conn)
     rs_xadd_t items[1000];
     redisReply *reply = NULL;
     const char *range[] = {"XRANGE", "one", "-", "+"};
-    int i, good = 1;
+    int i, k, good = 1;
 
     fill(&items[0], "one", "{\"a\":\"x\r\ny\"}");
     items[0].fields[1].value = "a\0b";
@@ -104,6 +104,16 @@ static void test_done(rs_redis_conn_t *conn)
     }
     ok(good, "  each has its id");
     is_str(refused, "", "  none is refused");
+    for (i = 0; i < 2; i++) {
+        for (k = 0; k < 300; k++) {
+            say(conn, apr_psprintf(p, "XADD aged%d %d-1 a b", i, 1000 + k));
+        }
+        fill(&items[0], i ? "aged1" : "aged0", "{}");
+        items[0].minid = i ? 1250 : 0;
+        is_int(rs_redis_publish(conn, items, 1, refused), RS_PUBLISH_DONE, "after old ones");
+    }
+    is_str(say(conn, "XLEN aged0"), "301", "  all stay");
+    is_str(say(conn, "XLEN aged1"), "101", "  or those of minid, and what they share a node with");
 }
 
 static void test_refused(rs_redis_conn_t *conn)
