@@ -56,9 +56,12 @@ static const char *duration_text(apr_pool_t *p, apr_interval_time_t t)
 const char *rs_args_duration(apr_interval_time_t *out, apr_pool_t *p, const char *text,
                              apr_interval_time_t min, apr_interval_time_t max)
 {
-    static const unit_t units[] = {{"", APR_USEC_PER_SEC},         {"ms", 1000},
-                                   {"s", APR_USEC_PER_SEC},        {"mi", 60 * APR_USEC_PER_SEC},
-                                   {"min", 60 * APR_USEC_PER_SEC}, {"h", 3600 * APR_USEC_PER_SEC},
+    static const unit_t units[] = {{"", APR_USEC_PER_SEC},
+                                   {"ms", 1000},
+                                   {"s", APR_USEC_PER_SEC},
+                                   {"mi", 60 * APR_USEC_PER_SEC},
+                                   {"min", 60 * APR_USEC_PER_SEC},
+                                   {"h", 3600 * APR_USEC_PER_SEC},
                                    {"d", DAY}};
     apr_int64_t t;
 

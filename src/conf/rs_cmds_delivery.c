@@ -21,9 +21,9 @@ const char *rs_cmd_start(cmd_parms *cmd, void *dconf, const char *arg, const cha
         return problem;
     }
     if (more) {
-        return rs_cmd_problem(cmd, apr_psprintf(cmd->pool,
-                                                "%s and %s are two places to begin at: write one",
-                                                arg, more));
+        return rs_cmd_problem(
+            cmd,
+            apr_psprintf(cmd->pool, "%s and %s are two places to begin at: write one", arg, more));
     }
     conf->start_group = !ap_cstr_casecmp(arg, "group");
     conf->start_last = 0;

@@ -117,12 +117,12 @@ static void check_streams(apr_pool_t *p, server_rec *first, server_rec *s)
         }
         other = other_with_key(first, conf, stream);
         if (other) {
-            rs_check_complain(
-                s, NULL,
-                apr_psprintf(p,
-                             "RaglineStream: %s and %s have the key %s but different fields, or another idle=: "
-                             "one key has one meaning, give them the same options",
-                             stream->name, other->name, stream->key));
+            rs_check_complain(s, NULL,
+                              apr_psprintf(p,
+                                           "RaglineStream: %s and %s have the key %s but different "
+                                           "fields, or another idle=: "
+                                           "one key has one meaning, give them the same options",
+                                           stream->name, other->name, stream->key));
         }
     }
 }

@@ -66,8 +66,7 @@ static int starts_at_time(const rs_client_t *client)
 /* An id that is none stays the reason, whatever becomes of the place it was given instead. */
 void rs_backfill_reset(rs_client_t *client, const char *reason)
 {
-    if (!starts_at_time(client)
-        && (!client->reason || strcmp(client->reason, "unknown") != 0)) {
+    if (!starts_at_time(client) && (!client->reason || strcmp(client->reason, "unknown") != 0)) {
         rs_backfill_verdict(client, "reset", reason);
     }
 }
