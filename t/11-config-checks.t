@@ -285,6 +285,15 @@ wrong('two logins of one server are two', '66 streams are subscribed to',
 
 # --- warnings -----------------------------------------------------------------------------------
 
+{
+    my $ends = "RaglineStream k x:{tenant} idle=1d\n";
+    my @in = ("SetHandler ragline-sse\n", $guard, $key, "RaglineSubscribe k\n");
+    warned("a key that ends, and $_", '<Location /x>: idle= of RaglineStream k is for tenants that '
+        . "have no consumer group there, and $_ makes one", $ends . location('/x', @in, "$_\n"))
+        for 'RaglineStart group', 'RaglineDelivery shared';
+    my ($status, $output) = configtest($streams, $ends, location('/x', @in));
+    unlike($output, qr/idle=/, 'a key that ends, without one: nothing to warn of');
+}
 warned('statistics for everybody', '<Location /s>: no Require says who may see the statistics',
     location('/s', "SetHandler ragline-stats\n"));
 warned('publishing for everybody', '<Location /p>: no Require says who may publish',

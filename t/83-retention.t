@@ -24,7 +24,8 @@ my %more = (old => ' maxage=1h', both => ' maxlen=100000 maxage=1h');
 my $httpd = Ragline::Httpd->new(name => 'main', conf => join('',
     "RaglineRedis @{[ $redis->url ]}\nRaglineDrain 0\n",
     (map { "RaglineStream $_ $key{$_}" . ($more{$_} // '') . "\n" } sort keys %key),
-    "RaglineStream gone keep:{tenant}:gone idle=2s\n",
+    "RaglineStream gone keep:{tenant}:gone idle=1h\n",
+    "RaglineStream soon keep:{tenant}:soon idle=1s\n",
     "RaglineStream kept keep:{tenant}:kept idle=1h\n",
     bearer_location('/hour', 'RaglineSubscribe one', 'RaglineStart since=1h'),
     bearer_location('/even', 'RaglineSubscribe one', 'RaglineStart since=1h', 'RaglineEvents even'),
@@ -32,10 +33,10 @@ my $httpd = Ragline::Httpd->new(name => 'main', conf => join('',
     bearer_location('/none', 'RaglineSubscribe none', 'RaglineStart since=1h'),
     bearer_location('/limit', 'RaglineSubscribe one', 'RaglineStart since=30d',
         'RaglineReplayLimit 4'),
-    bearer_location('/gone', 'RaglineSubscribe gone'),
     bearer_location('/kept', 'RaglineSubscribe kept'),
+    bearer_location('/kept-two', 'RaglineSubscribe kept gone'),
     "<Location /publish>\nSetHandler ragline-publish\n", jwt_conf(),
-    "RaglinePublish old both gone kept\n</Location>\n"))->start;
+    "RaglinePublish old both soon kept\n</Location>\n"))->start;
 
 sub restart
 {
@@ -200,7 +201,7 @@ for my $name ('old', 'both') {
 
 {
     my $tenant = unique();
-    my ($gone, $kept) = map { "keep:$tenant:$_" } qw(gone kept);
+    my ($soon, $kept) = map { "keep:$tenant:$_" } qw(soon kept);
     publish('kept', $tenant);
     my $left = $redis->client->pttl($kept);
     ok($left > 3_000_000 && $left <= 3_600_000, 'a key ends when nobody has published for so long')
@@ -215,24 +216,84 @@ for my $name ('old', 'both') {
     publish('kept', $tenant);
     is($redis->client->pttl($kept), -1, 'what a consumer group may wait for does not end');
 
-    my $id = publish('gone', $tenant);
-    my $live = open_stream('/gone', $tenant, last_event_id => $id);
+    $redis->client->xgroup('DESTROY', $kept, 'workers');
+    publish('kept', $tenant);
+    cmp_ok($redis->client->pttl($kept), '>', 3_000_000, 'without it, it does');
+
+    publish('soon', $tenant);
+    ok(wait_until(sub { !$redis->client->exists($soon) }), 'and is gone when it has ended');
+}
+
+# Ends the tenant's key now.
+sub end_of
+{
+    my ($tenant) = @_;
+    $redis->client->pexpire("keep:$tenant:kept", 1);
+    ok(wait_until(sub { !$redis->client->exists("keep:$tenant:kept") }), 'the key ends');
+    return;
+}
+
+{
+    my $tenant = unique();
+    my $id = publish('kept', $tenant);
+    my $live = open_stream('/kept', $tenant, last_event_id => $id);
     is(recovery($live), 'resumed', 'before it ends');
+    end_of($tenant);
     my $reset = $live->take('reset');
     is($reset ? json_of($reset->{data})->{reason} : '', 'redis_reset',
         'who is connected is told that it is gone');
-    is($redis->client->exists($gone), 0, 'it is');
-    my $back = open_stream('/gone', $tenant, last_event_id => $id);
+    my $back = open_stream('/kept', $tenant, last_event_id => $id);
     is(recovery($back), 'reset/redis_reset', 'and so is who comes back');
     restart();
-    my $fresh = open_stream('/gone', $tenant, last_event_id => $id);
+    my $fresh = open_stream('/kept', $tenant, last_event_id => $id);
     is(recovery($fresh), 'reset/redis_reset', 'to a fresh child, too');
-    publish('gone', $tenant);
+    publish('kept', $tenant);
     ok($fresh->take('odd'), 'the next event is there');
     restart();
-    my $late = open_stream('/gone', $tenant, last_event_id => $id);
-    like(recovery($late), qr{^reset/}, 'and nobody is resumed over what went in between');
+    my $late = open_stream('/kept', $tenant, last_event_id => $id);
+    is(recovery($late), 'reset/trimmed', 'and nobody is resumed over what went in between');
     $_->close for $live, $back, $fresh, $late;
+}
+
+# Who was there when there was nothing has no entry's id.
+{
+    my $tenant = unique();
+    my $first = open_stream('/kept', $tenant);
+    my ($now) = $first->last_event_id =~ /^0-(\d{13})$/;
+    ok($now, 'the id of nothing says when that was') or diag($first->last_event_id);
+    $first->close;
+    publish('kept', $tenant);
+    end_of($tenant);
+    restart();
+    my @ended = ('0-0', '0-' . ($now - 1_800_000));
+    my $both = open_stream('/kept-two', $tenant);
+    my $of_two = $both->last_event_id;
+    like($of_two, qr/^2\.?\w{4}0-\w{8}\.\w{4}0-\w{8}$/, 'of two streams as well');
+    $both->close;
+    for my $there (0, 1) {
+        my $name = $there ? 'a new one is there' : 'nothing is there';
+        for my $id (@ended) {
+            my $stream = open_stream('/kept', $tenant, last_event_id => $id);
+            is(recovery($stream), 'reset/trimmed', "$name: $id is no reason to say resumed");
+            is(caught_up($stream), $there, "$name: $id gets what is there");
+            my $told = $stream->last_event_id;
+            $stream->close;
+            my $twice = open_stream('/kept', $tenant, last_event_id => $told);
+            is(recovery($twice), 'resumed', "$name: $id is told once");
+            $twice->close;
+        }
+        my $old = open_stream('/kept-two', $tenant, last_event_id => $of_two =~ s/0-\w+/00/gr);
+        is(recovery($old), 'reset/trimmed', "$name: nor is that of two streams, without a time");
+        my $stream = open_stream('/kept-two', $tenant, last_event_id => $of_two);
+        is(recovery($stream) . ' ' . caught_up($stream), "resumed $there",
+            "$name: what cannot have ended since is resumed, of two streams");
+        $_->close for $old, $stream;
+        $stream = open_stream('/kept', $tenant, last_event_id => "0-$now");
+        is(recovery($stream) . ' ' . caught_up($stream), "resumed $there", "$name: and of one");
+        $stream->close;
+        publish('kept', $tenant) if !$there;
+        restart();
+    }
 }
 
 $httpd->stop;

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "../base/rs_clock.h"
+#include "../log/rs_ended.h"
 #include "rs_backfill_int.h"
 
 /* After somebody came back, topics are made for every tenant for so long: the others are coming. */
@@ -211,7 +212,11 @@ int rs_backfill_reads(rs_client_t *client)
     own->n = client->topic->nstreams;
     own->tags = &client->topic->tags;
     place_live(client); /* streams that the id does not know begin now */
-    return rs_cursor_parse(own, client->cursor, strlen(client->cursor));
+    if (!rs_cursor_parse(own, client->cursor, strlen(client->cursor))) {
+        return 0;
+    }
+    client->resume->ended = rs_ended_since(client->topic, own, apr_time_now());
+    return 1;
 }
 
 int rs_backfill_place(rs_client_t *client)
@@ -245,6 +250,9 @@ int rs_backfill_place(rs_client_t *client)
     }
     if (!client->reason && !starts_at_time(client)) {
         rs_backfill_verdict(client, "resumed", NULL);
+    }
+    if (client->resume->ended) {
+        rs_backfill_reset(client, "trimmed");
     }
     b = of_topic(topic);
     if (b) {
