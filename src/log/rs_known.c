@@ -37,8 +37,17 @@ static long long removed_unread(const rs_known_t *k, const rs_history_t *h, cons
                                                             : h->gone - k->added - hand->gone;
 }
 
-/* Ids went back (also that of the last one deleted), or it counts fewer entries than were read, or
- * fewer that are gone. */
+/* One is older than the oldest was, or than the first that was read behind what was read before. */
+static int is_older(const rs_known_t *k, const rs_history_t *h, const rs_hand_t *hand)
+{
+    return !h->empty
+           && (rs_id_cmp(h->first, k->first) < 0
+               || (hand->n && rs_id_cmp(h->first, k->at) > 0
+                   && rs_id_cmp(h->first, hand->first) < 0));
+}
+
+/* Ids went back (also that of the oldest one, or of the last one deleted), or it counts fewer
+ * entries than were read, or fewer that are gone. */
 static int is_another(const rs_known_t *k, const rs_history_t *h, const rs_hand_t *hand)
 {
     int order = rs_id_cmp(h->newest, hand->n ? hand->last : k->at);
@@ -46,7 +55,8 @@ static int is_another(const rs_known_t *k, const rs_history_t *h, const rs_hand_
     if (order == 0 && !hand->n && (h->empty || is_older_copy(k, h))) {
         return 0; /* nobody can tell them apart, and nothing is missing */
     }
-    return order < 0 || (h->added >= 0 && rs_id_cmp(h->deleted, k->deleted) < 0)
+    return order < 0 || is_older(k, h, hand)
+           || (h->added >= 0 && rs_id_cmp(h->deleted, k->deleted) < 0)
            || (h->added >= 0 && k->added >= 0 && h->added < k->added + hand->n)
            || removed_unread(k, h, hand) < 0;
 }

@@ -76,5 +76,16 @@ int main(void)
     look_at(1, 70, 70, 0, 5, 70);
     is_int(gaps, 1, "a copy of before that is trimmed while it is being read");
     is_int(came_with(40), RS_VERDICT_TRIMMED, "who has what was read of it is told");
+
+    begin();
+    look_at(0, 0, 0, 0, 0, 0);
+    look_at(1, 20, 20, 0, 1, 20);
+    look_at(2, 10, 30, 0, 2, 30);
+    is_int(losses, 1, "a copy of before that counts as much: its oldest entry is older");
+
+    begin();
+    look_at(0, 0, 0, 0, 0, 0);
+    look_at(2, 10, 30, 0, 2, 20);
+    is_int(losses, 1, "one that is older than what was read first");
     return done_testing();
 }
