@@ -240,10 +240,12 @@ static void learn(sim_engine_t *e, int slot, const sim_rrep_t *rep)
             e->looked_time[k][rep->note[i].epoch & 7] = sim_now;
             e->looked[k] |= (uint64_t)1 << (rep->note[i].epoch & 63);
         }
-        if (rep->note[i].info && rs_id_cmp(last, e->max_seen[k]) < 0) {
+        if (rep->note[i].look.is && rep->note[i].info && rs_id_cmp(last, e->followed[k]) < 0) {
             e->saw_loss[k] = (int)rep->note[i].epoch;
-            e->born[k] = last;
-            e->max_seen[k] = last;
+            e->born[k] = e->followed[k] = e->max_seen[k] = last;
+        }
+        if (rep->note[i].look.is || rep->note[i].hand.n) {
+            rs_id_raise(&e->followed[k], last);
         }
         if (rs_id_cmp(last, e->max_seen[k]) > 0) {
             e->max_seen[k] = last;

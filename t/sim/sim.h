@@ -460,6 +460,7 @@ typedef struct {
     sim_actor_t hub, streamers[SIM_STREAMERS];
     rs_msg_t stop;
     rs_id_t max_seen[SIM_KEYS];               /* of each key, in replies */
+    rs_id_t followed[SIM_KEYS];               /* the same, in the order in which it was so */
     int saw_loss[SIM_KEYS];                   /* up to which epoch */
     int hand_lo[SIM_KEYS], hand_hi[SIM_KEYS]; /* read, and not yet looked at */
     long hand_removals[SIM_KEYS];
