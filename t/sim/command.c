@@ -234,7 +234,7 @@ static void learn(sim_engine_t *e, int slot, const sim_rrep_t *rep)
             e->hand[k] = rep->note[i].hand;
         }
         if (rep->note[i].look.is) {
-            sim_count_look(e, k, &rep->note[i].look);
+            sim_count_look(e, slot, k, &rep->note[i].look);
         }
         if (rep->note[i].info && (last.ms || last.seq)) {
             e->looked_time[k][rep->note[i].epoch & 7] = sim_now;
@@ -314,6 +314,7 @@ static void note_look(const sim_rconn_t *c, int k)
 {
     sim_look_t *look = &noting->note[noting->nnotes - 1].look;
     const sim_stream_t *s = &sim_keys[k].s;
+    rs_id_t none = {0, 0};
 
     look->is = c->follows;
     look->epoch = sim_keys[k].epoch;
@@ -323,6 +324,7 @@ static void note_look(const sim_rconn_t *c, int k)
     look->length = s->end - s->start;
     look->last = s->last;
     look->deleted = s->max_deleted;
+    look->first = s->start < s->end ? sim_entries[s->uid[s->start]].id : none;
 }
 
 /* What was noted last was read by one who follows the key. */
