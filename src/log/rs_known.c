@@ -37,8 +37,17 @@ static long long removed_unread(const rs_known_t *k, const rs_history_t *h, cons
                                                             : h->gone - k->added - hand->gone;
 }
 
-/* Ids went back (also that of the last one deleted), or it counts fewer entries than were read, or
- * fewer that are gone. */
+/* One is older than the oldest was, or than the first that was read behind what was read before. */
+static int is_older(const rs_known_t *k, const rs_history_t *h, const rs_hand_t *hand)
+{
+    return !h->empty
+           && (rs_id_cmp(h->first, k->first) < 0
+               || (hand->n && rs_id_cmp(h->first, k->at) > 0
+                   && rs_id_cmp(h->first, hand->first) < 0));
+}
+
+/* Ids went back (also that of the oldest one, or of the last one deleted), or it counts fewer
+ * entries than were read, or fewer that are gone. */
 static int is_another(const rs_known_t *k, const rs_history_t *h, const rs_hand_t *hand)
 {
     int order = rs_id_cmp(h->newest, hand->n ? hand->last : k->at);
@@ -46,7 +55,8 @@ static int is_another(const rs_known_t *k, const rs_history_t *h, const rs_hand_
     if (order == 0 && !hand->n && (h->empty || is_older_copy(k, h))) {
         return 0; /* nobody can tell them apart, and nothing is missing */
     }
-    return order < 0 || (h->added >= 0 && rs_id_cmp(h->deleted, k->deleted) < 0)
+    return order < 0 || is_older(k, h, hand)
+           || (h->added >= 0 && rs_id_cmp(h->deleted, k->deleted) < 0)
            || (h->added >= 0 && k->added >= 0 && h->added < k->added + hand->n)
            || removed_unread(k, h, hand) < 0;
 }
@@ -85,6 +95,23 @@ static void note_begin(rs_known_t *k, const rs_history_t *h, const rs_hand_t *ha
     }
 }
 
+/* Something is gone, and nothing of what may be was deleted. */
+static int was_trimmed(const rs_known_t *k, const rs_history_t *h)
+{
+    return k->gone >= 0 && h->gone > k->gone && rs_id_cmp(h->deleted, k->deleted) == 0
+           && (rs_id_cmp(k->first, none) == 0 || rs_id_cmp(h->deleted, k->first) < 0);
+}
+
+static int is_worked_off(const rs_history_t *h)
+{
+    return h->empty && rs_id_cmp(h->deleted, none) > 0 && rs_id_cmp(h->deleted, h->newest) == 0;
+}
+
+static int only_trimmed(const rs_history_t *h)
+{
+    return h->gone > 0 && rs_id_cmp(h->deleted, none) == 0;
+}
+
 static void lose(rs_known_t *k, const rs_history_t *h, const rs_hand_t *hand)
 {
     rs_id_t start = new_start(k, h, hand);
@@ -100,6 +127,7 @@ static void lose(rs_known_t *k, const rs_history_t *h, const rs_hand_t *hand)
     k->born = k->at = start;
     k->gap = k->after_gap = k->covers = k->covered = none;
     k->deleted = h->deleted;
+    k->trims = only_trimmed(h);
     k->begin = k->is_copy ? none : first_ever(h);
     k->added = -1;
     if (!h->empty && rs_id_cmp(start, rs_id_before(h->first)) == 0) {
@@ -111,8 +139,8 @@ static void lose(rs_known_t *k, const rs_history_t *h, const rs_hand_t *hand)
 }
 
 /* Whether they were deleted one by one (max-deleted-entry-id, which trimming does not move). That
- * is certain of a single one; of several, if the newest of all was and the stream was being read
- * all the time: a queue whose worker is faster than we are. */
+ * is certain of a single one; it is believed of several, if the newest of all was, the stream was
+ * being read all the time, and it is none that is trimmed: a queue whose worker is faster. */
 static int were_deleted(const rs_known_t *k, const rs_history_t *h, const rs_hand_t *hand,
                         long long n, int watched)
 {
@@ -121,7 +149,7 @@ static int were_deleted(const rs_known_t *k, const rs_history_t *h, const rs_han
             && rs_id_cmp(h->deleted, hand->last) <= 0)) {
         return 0;
     }
-    return n == 1 || (watched && h->empty && rs_id_cmp(h->deleted, h->newest) == 0);
+    return n == 1 || (watched && !k->trims && is_worked_off(h));
 }
 
 /* Whether what is missing may be behind what is in hand, all of which is gone, too. */
@@ -174,6 +202,7 @@ static rs_look_t look_for_gap(rs_known_t *k, const rs_history_t *h, const rs_han
         k->at = later(k->at, to);
     }
     k->deleted = h->deleted;
+    k->trims &= look == RS_LOOK_GAP || !is_worked_off(h);
     return look;
 }
 
@@ -199,6 +228,7 @@ rs_look_t rs_known_look(rs_known_t *k, const rs_history_t *h, const rs_hand_t *h
         k->at = h->newest;
         k->deleted = h->deleted;
         k->begin = first_ever(h);
+        k->trims = only_trimmed(h);
     }
     else if (is_another(k, h, hand)) {
         lose(k, h, hand);
@@ -206,8 +236,10 @@ rs_look_t rs_known_look(rs_known_t *k, const rs_history_t *h, const rs_hand_t *h
     }
     else {
         note_begin(k, h, hand);
+        k->trims |= was_trimmed(k, h);
         look = look_for_gap(k, h, hand, watched);
     }
+    k->gone = h->gone;
     k->newest = h->newest;
     k->first = h->first;
     k->whole = h->whole;

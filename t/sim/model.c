@@ -276,28 +276,6 @@ static const char *how_text(const sim_entry_t *e)
     return names[e->how];
 }
 
-/* After it was trimmed, and before more came, the stream was empty and its newest entry deleted:
- * taken for a queue whose worker is fast. */
-static int is_worked_off(const sim_key_t *key, const sim_entry_t *e)
-{
-    apr_time_t latest = e->removed_at;
-    int i;
-
-    for (i = (int)e->index; i < key->nall; i++) {
-        const sim_entry_t *x = &sim_entries[key->all[i]];
-
-        if (x->how == SIM_PRESENT || x->epoch != e->epoch) {
-            return 0;
-        }
-        latest = x->removed_at > latest ? x->removed_at : latest;
-        if (x->how == SIM_XDELETED
-            && (i + 1 == key->nall || latest <= sim_entries[key->all[i + 1]].added_at)) {
-            return 1;
-        }
-    }
-    return 0;
-}
-
 /* A stream that came and went between two looks is one that never was; and a tenant's own key is
  * forgotten half a minute after its last reader. */
 static int was_looked_at(const sim_conn_t *c, int k, const sim_entry_t *e)
@@ -350,7 +328,7 @@ static int is_owed(const sim_conn_t *c, int k, const sim_entry_t *e)
         if (sim_count_hides(&sim_engines[c->engine], e)) {
             return 0;
         }
-        if (is_worked_off(&sim_keys[c->key[k]], e)) {
+        if (e->worked_off & 1 << c->engine) {
             return 0;
         }
         if (e->epoch != sim_keys[c->key[k]].epoch
