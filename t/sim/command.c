@@ -368,6 +368,7 @@ static redisReply *xinfo(sim_rconn_t *c, const sim_cmd_t *cmd)
     }
     track(c, k);
     if (sim_keys[k].is_string) {
+        note(k, 0, 0, 1, none); /* what is no stream holds nothing */
         return wrong_type();
     }
     if (!sim_keys[k].s.exists) {

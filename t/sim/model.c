@@ -39,6 +39,7 @@
 #define TOLD_MARGIN SEC(8)        /* what was told may have been found out so long before */
 #define TROUBLE_MARGIN SEC(12)    /* Redis's trouble may show for so long */
 #define GREET_LIMIT SEC(3)        /* all being well, a client knows its verdict by then */
+#define REFUSED_MARGIN SEC(2)     /* what Redis refuses is asked for again after a second */
 #define RESETS_MAX 2              /* of one connection, nothing being removed meanwhile */
 
 /* Of a group: from where on each entry has to be given to one of its clients. */
@@ -570,6 +571,27 @@ static void is_resumed(sim_conn_t *c, const rs_id_t *pos)
     raise_position(c, pos);
 }
 
+/* The id of an entry that was lost and put back: who has that is not told apart from one that has
+ * what was lost. */
+static int is_of_two(const sim_conn_t *c)
+{
+    int k, i;
+
+    for (k = 0; k < c->nkeys; k++) {
+        const sim_key_t *key = &sim_keys[c->key[k]];
+
+        for (i = key->nall - 1; i >= 0; i--) {
+            const sim_entry_t *e = &sim_entries[key->all[i]];
+
+            if (e->again && rs_id_cmp(e->id, c->hold.pos[k]) == 0
+                && sim_engines[c->engine].saw_loss[c->key[k]] > (int)e->epoch) {
+                return 1;
+            }
+        }
+    }
+    return 0;
+}
+
 /* Whether what is said again was said before: nothing was removed since. */
 static void check_told_once(sim_conn_t *c, const char *reason)
 {
@@ -588,6 +610,7 @@ static void check_told_once(sim_conn_t *c, const char *reason)
         }
     }
     if (c->brought == SIM_ID && c->hold.told_at >= 0 && !sim_conf.redis6
+        && !(strcmp(reason, "redis_reset") == 0 && is_of_two(c))
         && !removed_since(c, c->hold.told_at - TOLD_MARGIN)) {
         sim_fail("twice", "c%d at e%d: reset %s again with %s, which it got when it was told",
                  c->client, c->engine, reason, c->hold.text);
@@ -957,14 +980,19 @@ static void caught_up(sim_conn_t *c, const sim_frame_t *f)
     }
 }
 
-static int hash_refuses(const sim_conn_t *c)
+/* One of its keys, or of their groups' hashes, was not what it has to be. */
+static int was_string_since(const sim_conn_t *c, apr_time_t t)
 {
-    int k, refuses = 0;
+    int k;
 
     for (k = 0; k < c->nkeys; k++) {
-        refuses |= sim_keys[c->key[k]].hash_is_string;
+        const sim_key_t *key = &sim_keys[c->key[k]];
+
+        if (key->is_string || key->hash_is_string || key->string_until >= t) {
+            return 1;
+        }
     }
-    return refuses;
+    return 0;
 }
 
 static void error(sim_conn_t *c, const sim_frame_t *f)
@@ -976,7 +1004,8 @@ static void error(sim_conn_t *c, const sim_frame_t *f)
     TRACE("c%d: error %s", c->client, code);
     if (strcmp(code, "redis_unavailable") == 0) {
         sim_stats[SIM_S_UNAVAILABLE]++;
-        if (well(c->submit_at) && !disturbed_since(c, c->submit_at - SEC(5)) && !hash_refuses(c)) {
+        if (well(c->submit_at) && !disturbed_since(c, c->submit_at - SEC(5))
+            && !was_string_since(c, c->submit_at - REFUSED_MARGIN)) {
             sim_fail("verdict", "c%d at e%d: redis_unavailable, but it is", c->client, c->engine);
         }
     }

@@ -92,6 +92,7 @@ typedef struct {
     rs_id_t id;
     uint8_t key, tenant, how;
     uint8_t read_by, accepted; /* a bit for each engine; for each endpoint whose group had it */
+    uint8_t again;             /* it was gone, and was put back */
     uint32_t size;             /* of the payload */
     uint32_t epoch, index;     /* of its key */
     long removed;              /* the how-manieth removal that was */
@@ -119,11 +120,12 @@ typedef struct {
     rs_id_t ever; /* the highest id of an entry */
     char name[48], hash[80];
     int is_string, hash_is_string;
+    apr_time_t string_until; /* one of them was that until then */
     apr_time_t noperm_until;
     sim_stream_t s, copy;
     int has_copy;
     uint64_t tracked; /* a bit for each connection that read it since it was changed */
-    sim_group_t groups[8];
+    sim_group_t groups[SIM_PROFILES * SIM_TENANTS];
     int ngroups;
     /* The model's: */
     int *all, nall, all_size; /* every entry, in the order of adding */
@@ -143,6 +145,7 @@ void sim_redis_minid(int k, int nth);
 int sim_redis_xdel(int k, int nth); /* negative: from the end */
 void sim_redis_del(int k);
 void sim_redis_set_string(int k);
+void sim_redis_set_hash_string(int k, int on);
 void sim_redis_setid(int k, int ahead_ms);
 void sim_redis_copy(int k);
 void sim_redis_restore(int k);
