@@ -454,6 +454,13 @@ static void expect_last(sim_conn_t *c)
     c->wanted_last = n < sim_conf.plast[c->profile] ? n : sim_conf.plast[c->profile];
 }
 
+/* Before Redis 7 nothing tells an engine that something was trimmed before it read it; each of them
+ * moves the group. */
+static int is_uncounted(const sim_entry_t *e)
+{
+    return sim_conf.redis6 && e->how == SIM_TRIMMED && e->read_by != (1 << sim_conf.engines) - 1;
+}
+
 static void group_starts(sim_conn_t *c)
 {
     int g = c->profile, k, i;
@@ -465,7 +472,7 @@ static void group_starts(sim_conn_t *c)
         for (i = groups[g][c->tenant].floor[k]; i < c->next[k]; i++) {
             const sim_entry_t *e = &sim_entries[key->all[i]];
 
-            if (e->tenant == c->tenant && !(e->accepted & 1 << g)
+            if (e->tenant == c->tenant && !(e->accepted & 1 << g) && !is_uncounted(e)
                 && (e->how == SIM_PRESENT
                     || (e->how == SIM_TRIMMED && e->removed_at > groups[g][c->tenant].told_at))
                 && key->disturbed_at < 0) {

@@ -106,6 +106,32 @@ static void trimmed(void)
            "a Redis that does not count cannot tell");
 }
 
+/* Written and trimmed to nothing; then one comes, which a look sees before it is read. */
+static void seen_first(void)
+{
+    rs_known_t k = begun(says(100, 100, 1, 1)), uncounted = begun(says(100, 100, -1, 1));
+    rs_history_t h = says(300, 300, 52, 1), more = says(400, 400, 54, 1);
+
+    is_int(took(&k, says(200, 0, 51, 0), 0, NULL, 1), RS_LOOK_GAP, "all that came is gone");
+    is_int(took(&k, h, 0, NULL, 1), RS_LOOK_SAME, "what comes then is there");
+    ok(rs_id_cmp(k.at, rs_id_before(id(300))) == 0, "and nothing is in front of it");
+    is_int(rs_known_judge(&k, k.at, id(200), 1, &h).kind, RS_VERDICT_RESUMED,
+           "who was told is not told again while it is yet to be read");
+    is_int(rs_known_judge(&k, k.at, id(199), 1, &h).kind, RS_VERDICT_TRIMMED,
+           "who was not is told");
+    took(&k, h, IDS(300), 1);
+    is_int(rs_known_judge(&k, id(300), id(200), 1, &h).kind, RS_VERDICT_RESUMED,
+           "nor when it was read");
+    is_int(took(&k, more, 0, NULL, 1), RS_LOOK_GAP, "another one is trimmed");
+    is_int(rs_known_judge(&k, k.at, id(300), 1, &more).kind, RS_VERDICT_TRIMMED,
+           "which who stands there is told");
+
+    took(&uncounted, says(300, 300, -1, 1), 0, NULL, 1);
+    h = says(300, 300, -1, 1);
+    is_int(rs_known_judge(&uncounted, uncounted.at, id(200), 1, &h).kind, RS_VERDICT_TRIMMED,
+           "where nothing counts, nobody knows what was in front of it");
+}
+
 static void deleted(void)
 {
     rs_known_t k = begun(says(100, 10, 20, 20));
@@ -207,6 +233,7 @@ static void asked(void)
 int main(void)
 {
     trimmed();
+    seen_first();
     deleted();
     lost();
     progress();
