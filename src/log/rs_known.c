@@ -67,6 +67,8 @@ static void lose(rs_known_t *k, const rs_history_t *h, const rs_hand_t *hand)
         k->old_from = k->first;
     }
     k->old = later(k->at, k->lost ? k->old : none);
+    /* What is in hand is what comes next after `at`. */
+    k->copied = hand->n && rs_id_cmp(k->at, start) < 0 ? k->at : start;
     k->lost = 1;
     k->losses++;
     k->is_copy = h->empty ? rs_id_cmp(h->newest, none) > 0 : is_older_copy(k, h);
@@ -267,7 +269,7 @@ rs_verdict_t rs_known_judge(const rs_known_t *k, rs_id_t start, rs_id_t id, int 
     rs_id_t as_good_as = !ahead && rs_id_cmp(id, k->idle) >= 0 ? k->at : id;
 
     if (came && is_lost(k, id)) {
-        rs_id_t place = k->is_copy && rs_id_cmp(id, k->born) < 0 ? id : k->born;
+        rs_id_t place = k->is_copy && rs_id_cmp(id, k->copied) < 0 ? id : k->born;
 
         return say(RS_VERDICT_LOST, later(place, k->gap), none);
     }

@@ -32,6 +32,7 @@ typedef struct {
     unsigned losses;  /* so often: */
     int lost;         /* what it held was lost, or it was replaced by another stream: */
     int is_copy;      /* an older state of it: who has less than that has lost nothing */
+    rs_id_t copied;   /* nothing of it is above this and up to `born` */
     rs_id_t born;     /* what it holds since then is read from here on */
     rs_id_t old_from; /* ids between these two were given out before that */
     rs_id_t old;

@@ -179,6 +179,22 @@ static void lost(void)
     is_int(judge(&k, 90, 100).kind, RS_VERDICT_LOST, "who had all of the other one is told");
     is_int(took(&k, says(205, 201, 5, 5), IDS(201, 202, 203, 204, 205), 1), RS_LOOK_SAME, "once");
 
+    k = begun(says(100, 10, 20, 20));
+    is_int(took(&k, says(205, 10, 12, 12), IDS(204, 205), 1), RS_LOOK_LOST,
+           "the tail is gone, and more has come since");
+    v = judge(&k, 90, 100);
+    ok(v.kind == RS_VERDICT_LOST && rs_id_cmp(v.place, rs_id_before(id(204))) == 0,
+       "who had all of it goes on with what came since");
+    is_int(judge(&k, 90, 203).kind, RS_VERDICT_LOST, "an id that nobody was given is none");
+    is_int(rs_known_judge(&k, id(90), v.place, 1, NULL).kind, RS_VERDICT_RESUMED,
+           "from there it is not told again");
+    v = judge(&k, 90, 95);
+    ok(v.kind == RS_VERDICT_LOST && v.place.ms == 95, "who had less may need what is left");
+    k = begun(says(100, 10, 20, 20));
+    is_int(took(&k, says(205, 10, 12, 12), 0, NULL, 1), RS_LOOK_LOST, "which a look sees first");
+    v = judge(&k, 90, 100);
+    ok(v.kind == RS_VERDICT_LOST && v.place.ms == 100, "then it is read from where each stands");
+
     k = begun(says(1795000000000u, 1795000000000u, 1, 1));
     took(&k, says(5, 1, 5, 5), 0, NULL, 1);
     took(&k, says(9, 1, 9, 9), IDS(1, 5, 9), 1);
