@@ -13,10 +13,10 @@
 #include "src/http/rs_authn.h"
 #include "src/http/rs_child.h"
 #include "src/http/rs_cors.h"
+#include "src/http/rs_endpoint.h"
 #include "src/http/rs_error.h"
 #include "src/http/rs_handoff.h"
 #include "src/http/rs_pumps.h"
-#include "src/http/rs_request.h"
 #include "src/http/rs_token_hide.h"
 
 static void register_hooks(apr_pool_t *p)
@@ -25,7 +25,7 @@ static void register_hooks(apr_pool_t *p)
     /* After the MPM has made up its mind. */
     ap_hook_check_config(rs_conf_check, NULL, NULL, APR_HOOK_LAST);
     rs_child_hooks(p);
-    rs_request_hooks(p);
+    rs_endpoint_hooks(p);
     rs_authn_hooks(p);
     rs_token_hide_hooks(p);
     rs_error_hooks(p);

@@ -3,7 +3,7 @@
 # Resume: who comes back with an id gets exactly what it missed, in order, once, from memory or from
 # Redis, or is told plainly that it cannot.
 #
-# Modes: tenant group
+# Modes: tenant group ndjson
 # Modes if full: tenant+group
 use strict;
 use warnings;

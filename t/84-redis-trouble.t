@@ -3,7 +3,7 @@
 # Redis dies, hangs, refuses, or holds what it should not: open streams stay open, delivery goes on by
 # itself, nothing is lost that Redis kept.
 #
-# Modes: tenant
+# Modes: tenant ndjson
 # Modes if full: group tenant+group
 use strict;
 use warnings;
@@ -97,7 +97,7 @@ sub sent_away
     is($stream->wait_end, 'eof', "$name: a new connection ends");
     cmp_ok(Time::HiRes::time() - $began, '<', $seconds, "$name: soon");
     is($stream->status, 200, "$name: with 200");
-    is($stream->header('content-type'), 'text/event-stream', "$name: as a stream");
+    is($stream->header('content-type'), Ragline::SSE::media_type(), "$name: as a stream");
     ok(defined $stream->retry, "$name: with retry:");
     my ($error) = grep { $_->{event} eq 'error' } $stream->events;
     is($error && json_of($error->{data})->{code}, 'redis_unavailable', "$name: and says why");

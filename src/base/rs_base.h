@@ -35,6 +35,7 @@ typedef struct rs_member_t rs_member_t;
 typedef struct rs_tenant_t rs_tenant_t;
 typedef struct rs_topic_t rs_topic_t;
 typedef struct rs_topics_t rs_topics_t;
+typedef struct rs_wire_t rs_wire_t;
 typedef struct rs_profile_t rs_profile_t;
 typedef struct rs_share_t rs_share_t;
 typedef struct rs_source_t rs_source_t;

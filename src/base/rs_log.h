@@ -9,6 +9,7 @@
 #include "rs_base.h"
 
 /* The numbers of httpd's levels, so that the sink passes them through. */
+#define RS_LOG_EMERG 0
 #define RS_LOG_ERR 3
 #define RS_LOG_WARNING 4
 #define RS_LOG_NOTICE 5

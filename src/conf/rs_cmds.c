@@ -13,51 +13,6 @@
 #include "rs_cmds.h"
 #include "rs_conf.h"
 
-static apr_array_header_t *sections; /* rs_section_t */
-
-const apr_array_header_t *rs_conf_sections(void) { return sections; }
-
-int rs_conf_begin(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp)
-{
-    sections = apr_array_make(pconf, 8, sizeof(rs_section_t));
-    return OK;
-}
-
-static void note_section(cmd_parms *cmd, rs_dir_conf_t *conf)
-{
-    rs_section_t *section;
-    int i;
-
-    /* Most often it is the one of the directive before. */
-    for (i = sections->nelts - 1; i >= 0; i--) {
-        if (APR_ARRAY_IDX(sections, i, rs_section_t).conf == conf) {
-            return;
-        }
-    }
-    section = apr_array_push(sections);
-    section->server = cmd->server;
-    section->conf = conf;
-    section->directive = cmd->directive;
-}
-
-/* Every setter of a directory directive calls this first: it remembers the section. Returns NULL,
- * or why the directive may not stand here: within <Limit> it would count for all methods, and
- * AllowOverrideList would let it into .htaccess, which is read in a worker, for a request. */
-const char *rs_cmd_enter(cmd_parms *cmd, rs_dir_conf_t *conf)
-{
-    const char *misplaced = ap_check_cmd_context(cmd, NOT_IN_LIMIT | NOT_IN_HTACCESS);
-
-    if (!misplaced) {
-        note_section(cmd, conf);
-    }
-    return misplaced;
-}
-
-const char *rs_cmd_problem(cmd_parms *cmd, const char *problem)
-{
-    return problem ? apr_pstrcat(cmd->pool, cmd->cmd->name, ": ", problem, NULL) : NULL;
-}
-
 /* --- the whole server --- */
 
 /* A member of the server's configuration and what it may be. */
@@ -414,6 +369,9 @@ const command_rec rs_cmds[] = {
                   "how long a client waits before it reconnects"),
     AP_INIT_TAKE1("RaglineStart", rs_cmd_start, NULL, ANYWHERE,
                   "what a client without an id gets first: new, group, all or last=N"),
+    AP_INIT_TAKE_ARGV(
+        "RaglineWires", rs_cmd_wires, NULL, ANYWHERE,
+        "how clients may be spoken to: sse, ndjson; the first one that a request names"),
     AP_INIT_TAKE1("RaglineReplayLimit", rs_cmd_replay_limit, NULL, ANYWHERE,
                   "how many entries of a stream a replay may look at"),
     AP_INIT_TAKE1("RaglineDelivery", rs_cmd_delivery, NULL, ANYWHERE,

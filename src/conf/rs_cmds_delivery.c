@@ -35,6 +35,29 @@ const char *rs_cmd_start(cmd_parms *cmd, void *dconf, const char *arg)
     return rs_cmd_problem(cmd, rs_args_number(&conf->start_last, cmd->pool, arg + 5, 1, 1000000));
 }
 
+const char *rs_cmd_wires(cmd_parms *cmd, void *dconf, int argc, char *const argv[])
+{
+    rs_dir_conf_t *conf = dconf;
+    const char *problem = rs_cmd_enter(cmd, conf);
+    int i, wire;
+
+    if (problem) {
+        return problem;
+    }
+    conf->wires = 0;
+    for (i = 0; i < argc; i++) {
+        wire = rs_wires_find(argv[i]);
+        if (wire < 0) {
+            return rs_cmd_problem(cmd, apr_psprintf(cmd->pool, "\"%s\" is no wire: write %s",
+                                                    argv[i], rs_wires_names(cmd->pool)));
+        }
+        conf->wires |= 1 << wire;
+    }
+    return conf->wires ? NULL
+                       : rs_cmd_problem(cmd, apr_pstrcat(cmd->pool, "write one or more of ",
+                                                         rs_wires_names(cmd->pool), NULL));
+}
+
 const char *rs_cmd_replay_limit(cmd_parms *cmd, void *dconf, const char *arg)
 {
     rs_dir_conf_t *conf = dconf;

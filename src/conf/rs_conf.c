@@ -6,7 +6,6 @@
 #include "rs_httpd.h"
 #include <apr_fnmatch.h>
 
-#include "../http/rs_request.h"
 #include "rs_conf.h"
 
 #define UNSET(type, member, unset, value) conf->member = (type)(unset);
@@ -179,21 +178,15 @@ int rs_conf_matches_itself(request_rec *r)
 
 const rs_dir_conf_t *rs_conf_dir(request_rec *r)
 {
-    rs_request_t *req = rs_request(r);
+    rs_dir_conf_t *conf = rs_conf_dir_defaults(
+        r->pool, ap_get_module_config(r->per_dir_config, &ragline_stream_module),
+        rs_conf_location(r->server, r->uri));
 
-    if (req->conf_of != r->per_dir_config) {
-        rs_dir_conf_t *conf = rs_conf_dir_defaults(
-            r->pool, ap_get_module_config(r->per_dir_config, &ragline_stream_module),
-            rs_conf_location(r->server, r->uri));
-
-        /* Only where SetHandler is an expression: configtest refuses the others. */
-        if (!conf->profile) {
-            conf->profile = "stream";
-        }
-        req->conf = conf;
-        req->conf_of = r->per_dir_config;
+    /* Only where SetHandler is an expression: configtest refuses the others. */
+    if (!conf->profile) {
+        conf->profile = "stream";
     }
-    return req->conf;
+    return conf;
 }
 
 rs_server_conf_t *rs_conf_server(server_rec *s)

@@ -14,7 +14,8 @@
 #include <apr_tables.h>
 
 #include "../auth/rs_jwt.h"
-#include "../proto/rs_sse.h"
+#include "../obs/rs_grouped.h"
+#include "../wire/rs_wire.h"
 #include "../redis/rs_redis_pool.h"
 #include "../redis/rs_redis_url.h"
 
@@ -38,6 +39,7 @@ typedef enum {
     X(int, handoff, RS_UNSET, RS_HANDOFF_AUTO)                                                     \
     X(apr_interval_time_t, heartbeat, RS_UNSET, apr_time_from_sec(30))                             \
     X(int, heartbeat_style, RS_UNSET, RS_HEARTBEAT_EVENT)                                          \
+    X(int, wires, RS_UNSET, 1 << RS_WIRE_SSE | 1 << RS_WIRE_NDJSON) /* a bit for each */           \
     X(apr_interval_time_t, retry, RS_UNSET, apr_time_from_sec(2))                                  \
     X(ap_expr_info_t *, tenant, NULL, NULL)                                                        \
     X(ap_expr_info_t *, user, NULL, NULL)                                                          \
@@ -118,19 +120,12 @@ typedef struct {
     RS_DIR_SCALARS(RS_CONF_MEMBER)
 } rs_dir_conf_t;
 
-/* An endpoint with consumer groups, at a <Location> that is no pattern. */
-typedef struct {
-    const char *profile;
-    const char *group; /* with {tenant} */
-    int shared;
-    apr_array_header_t *streams; /* const rs_stream_conf_t * */
-} rs_grouped_t;
-
 typedef struct {
     RS_SERVER_SCALARS(RS_CONF_MEMBER)
     RS_GLOBAL_SCALARS(RS_CONF_MEMBER)
     apr_array_header_t *streams; /* rs_stream_conf_t *, this host's and, by name, inherited ones */
-    apr_array_header_t *grouped; /* rs_grouped_t: rs_conf_check */
+    apr_array_header_t *grouped; /* rs_grouped_t of endpoints at a <Location> that is no pattern:
+                                    rs_conf_check */
     int more_grouped;            /* endpoints without a path may have groups besides */
     server_rec *server;
     rs_redis_url_t *url;   /* rs_conf_check, with its password */
@@ -167,7 +162,7 @@ rs_kind_t rs_conf_kind_named(const char *handler);
 /* All that there are: "a, b or c". */
 const char *rs_conf_kind_names(apr_pool_t *p);
 
-/* Merged, with defaults filled in; never NULL. The request's pool owns it. */
+/* Merged, with defaults filled in; never NULL. In the request's pool, made anew at each call. */
 const rs_dir_conf_t *rs_conf_dir(request_rec *r);
 rs_server_conf_t *rs_conf_server(server_rec *s);
 

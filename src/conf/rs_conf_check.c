@@ -14,46 +14,12 @@
 #include "rs_conf_check.h"
 #include "rs_conf_tree.h"
 
-static int problems;
 static server_rec *log_server;
-
-void rs_check_complain(server_rec *s, const ap_directive_t *at, const char *sentence)
-{
-    problems++;
-    if (at) {
-        ap_log_error(APLOG_MARK, APLOG_EMERG, 0, s, "RS0601: %s line %d: %s", at->filename,
-                     at->line_num, sentence);
-    }
-    else {
-        ap_log_error(APLOG_MARK, APLOG_EMERG, 0, s, "RS0602: %s", sentence);
-    }
-}
-
-/* A start reads the configuration twice; the second time counts. */
-static int quiet(void)
-{
-    return ap_state_query(AP_SQ_RUN_MODE) == AP_SQ_RM_NORMAL
-           && ap_state_query(AP_SQ_MAIN_STATE) == AP_SQ_MS_CREATE_PRE_CONFIG;
-}
-
-void rs_check_warn(server_rec *s, const ap_directive_t *at, const char *sentence)
-{
-    if (quiet()) {
-        return;
-    }
-    if (at) {
-        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s, "RS0603: %s line %d: %s", at->filename,
-                     at->line_num, sentence);
-    }
-    else {
-        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s, "RS0604: %s", sentence);
-    }
-}
 
 /* What the core has to say of a secret's file. Until post_config installs its own. */
 static void log_sink(const char *file, int line, int level, apr_status_t rv, const char *message)
 {
-    if (!quiet()) {
+    if (!rs_check_quiet()) {
         ap_log_error(file, line, APLOG_MODULE_INDEX, level, rv, log_server, "%s", message);
     }
 }
@@ -110,11 +76,6 @@ static int has(const rs_server_conf_t *conf, const rs_stream_conf_t *stream)
         }
     }
     return 0;
-}
-
-int rs_check_same_redis(const rs_server_conf_t *a, const rs_server_conf_t *b)
-{
-    return a->url && b->url && !strcmp(a->url->label, b->url->label);
 }
 
 /* A stream of the same Redis that has this one's key and comes before it, but has other fields. */
@@ -246,7 +207,7 @@ int rs_conf_check(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server
     server_rec *s;
     int i;
 
-    problems = 0;
+    rs_check_begin();
     log_server = main_server;
     rs_log_sink(log_sink, RS_LOG_WARNING);
     for (s = main_server->next; s; s = s->next) {
@@ -271,5 +232,5 @@ int rs_conf_check(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server
     rs_check_endpoints(ptemp, main_server);
     rs_check_pumps(ptemp, main_server);
     rs_check_logs(pconf, main_server);
-    return problems ? HTTP_INTERNAL_SERVER_ERROR : OK;
+    return rs_check_problems() ? HTTP_INTERNAL_SERVER_ERROR : OK;
 }

@@ -26,6 +26,13 @@ void rs_check_complain(server_rec *s, const ap_directive_t *at, const char *sent
 /* Says it, once for each start, and in configtest. */
 void rs_check_warn(server_rec *s, const ap_directive_t *at, const char *sentence);
 
+/* How many were counted since the last rs_check_begin(). */
+void rs_check_begin(void);
+int rs_check_problems(void);
+
+/* A start reads the configuration twice, and only the second time warns. */
+int rs_check_quiet(void);
+
 /* Reads all secrets: the keys of every RaglineJWTKey, and Redis's passwords into the URLs
  * (rs_conf_secrets.c). */
 void rs_check_secrets(apr_pool_t *pconf, server_rec *main_server);

@@ -11,6 +11,11 @@
 #include "../proto/rs_template.h"
 #include "rs_conf_check.h"
 
+int rs_check_same_redis(const rs_server_conf_t *a, const rs_server_conf_t *b)
+{
+    return a->url && b->url && !strcmp(a->url->label, b->url->label);
+}
+
 /* A key of RaglineStream, or a RaglineGroup of {profile} only. */
 #define KEY_MAX 1300
 #define TENANT (-1)
@@ -282,23 +287,21 @@ void rs_check_keep_group(server_rec *s, const rs_dir_conf_t *conf)
     const rs_server_conf_t *server = rs_conf_server(s);
     apr_pool_t *p = server->grouped->pool;
     const char *group = conf->profile && conf->subscribe ? rs_conf_group(p, conf) : NULL;
-    rs_grouped_t *keep;
     int i;
 
-    if (!group) {
-        return;
-    }
-    keep = apr_array_push(server->grouped);
-    keep->profile = apr_pstrdup(p, conf->profile);
-    keep->group = group;
-    keep->shared = conf->shared;
-    keep->streams = apr_array_make(p, 2, sizeof(const rs_stream_conf_t *));
-    for (i = 0; i < conf->subscribe->nelts; i++) {
+    for (i = 0; group && i < conf->subscribe->nelts; i++) {
         const rs_stream_conf_t *stream =
             rs_conf_stream(server, APR_ARRAY_IDX(conf->subscribe, i, const char *));
 
         if (stream) {
-            APR_ARRAY_PUSH(keep->streams, const rs_stream_conf_t *) = stream;
+            rs_grouped_t *keep = apr_array_push(server->grouped);
+
+            keep->endpoint = apr_pstrdup(p, conf->profile);
+            keep->group = group;
+            keep->shared = conf->shared;
+            keep->stream = stream->name;
+            keep->key = stream->key;
+            keep->tenant = stream->tenant_literal;
         }
     }
 }

@@ -104,11 +104,6 @@ static unsigned one(const eval_t *e, const ap_directive_t *at)
     return no ? negate(results) : results;
 }
 
-static int is(const ap_directive_t *at, const char *name)
-{
-    return !ap_cstr_casecmp(at->directive, name);
-}
-
 static unsigned list(const eval_t *e, const ap_directive_t *at, int all, unsigned results);
 
 /* <Limit GET POST>: the others are not asked. */
@@ -120,7 +115,7 @@ static unsigned limited(const eval_t *e, const ap_directive_t *at, int all, unsi
     if (end) {
         *end = '\0';
     }
-    if (has_word(e->pool, methods, e->method) == is(at, "<Limit")) {
+    if (has_word(e->pool, methods, e->method) == rs_tree_is(at, "<Limit")) {
         return list(e, at->first_child, all, results);
     }
     if (rs_tree_find(e->pool, at->first_child, "Require", NULL)) {
@@ -135,20 +130,20 @@ static unsigned list(const eval_t *e, const ap_directive_t *at, int all, unsigne
     for (; at; at = at->next) {
         unsigned next;
 
-        if (is(at, "<Limit") || is(at, "<LimitExcept")) {
+        if (rs_tree_is(at, "<Limit") || rs_tree_is(at, "<LimitExcept")) {
             results = limited(e, at, all, results);
             continue;
         }
-        if (is(at, "Require")) {
+        if (rs_tree_is(at, "Require")) {
             next = one(e, at);
         }
-        else if (is(at, "<RequireAll")) {
+        else if (rs_tree_is(at, "<RequireAll")) {
             next = list(e, at->first_child, 1, RS_NEUTRAL);
         }
-        else if (is(at, "<RequireAny")) {
+        else if (rs_tree_is(at, "<RequireAny")) {
             next = list(e, at->first_child, 0, RS_NEUTRAL);
         }
-        else if (is(at, "<RequireNone")) {
+        else if (rs_tree_is(at, "<RequireNone")) {
             next = negate(list(e, at->first_child, 0, RS_NEUTRAL));
         }
         else {

@@ -32,7 +32,7 @@ typedef struct {
     const char *method;
 } rs_place_t;
 
-/* How it is guarded. */
+/* How it is guarded (rs_conf_guard.c). */
 typedef struct {
     const ap_directive_t *auth_type; /* the AuthType in effect, or NULL */
     const ap_directive_t *require;   /* the section whose Require counts, or NULL */
@@ -65,6 +65,9 @@ const char *rs_tree_word(apr_pool_t *p, const ap_directive_t *at);
 
 /* The argument of <Location "/a b">, and whether it is a regular expression. */
 const char *rs_tree_path(apr_pool_t *p, const ap_directive_t *section, int *regex);
+
+/* Whether the directive is called so. */
+int rs_tree_is(const ap_directive_t *at, const char *name);
 
 /* Whether the directive begins so: "<Location" is also <LocationMatch>. */
 int rs_tree_begins(const ap_directive_t *at, const char *name);

@@ -11,6 +11,7 @@
 #include "../proto/rs_own_keys.h"
 #include "../redis/rs_stream_reply.h"
 #include "../log/rs_entry.h"
+#include "../wire/rs_frames.h"
 #include "../log/rs_skip.h"
 #include "rs_lane_int.h"
 #include "../log/rs_profile.h"
@@ -130,7 +131,7 @@ static void take(rs_lane_t *lane, rs_id_t id, const redisReply *fields, int coun
         rs_lane_chore(d, RS_CHORE_ACK);
         return;
     }
-    d->event = rs_entry_frame(&share->source->topics->scratch, &e, lane->key->stream, id, &cursor);
+    d->event = rs_frames_event(&share->source->topics->scratch, &e, lane->key->stream, id, &cursor);
     if (!d->event) {
         rs_delivery_free(d);
         return;

@@ -266,7 +266,7 @@ static void settle(rs_backfill_t *b, rs_client_t *client)
         rs_backfill_judge(client, b->history);
     }
     for (k = 0; b->limited && k < b->n; k++) {
-        if (rs_id_cmp(own->pos[k], b->part[k].upper) < 0) {
+        if (!b->part[k].done && rs_id_cmp(own->pos[k], b->part[k].upper) < 0) {
             own->pos[k] = b->part[k].upper;
             if (client->resuming) {
                 rs_backfill_reset(client, "limit");

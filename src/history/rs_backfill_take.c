@@ -5,6 +5,7 @@
  * step. Each is put in front of its tenant's topic. The hub's thread.
  */
 #include "../redis/rs_stream_reply.h"
+#include "../wire/rs_frames.h"
 #include "rs_backfill_int.h"
 
 /* Who wants the newest events of the tenant is before this one, if it is one of them. */
@@ -55,7 +56,7 @@ static void prepend(rs_backfill_t *b, rs_topic_t *topic, int k, rs_id_t id, cons
             rs_id_lower(&cursor.pos[i], topic->start[i]);
         }
     }
-    event = rs_entry_frame(&b->source->topics->scratch, e, b->key[k]->stream, id, &cursor);
+    event = rs_frames_event(&b->source->topics->scratch, e, b->key[k]->stream, id, &cursor);
     if (event) {
         rs_topics_prepend(b->source->topics, topic, event);
     }
@@ -139,6 +140,22 @@ static int next_part(rs_backfill_t *b, rs_id_t *id)
     return best;
 }
 
+/* Between what was taken and the next entries there is nothing: who has those misses no more than
+ * the limit. */
+static void stop_at_limit(rs_backfill_t *b)
+{
+    int k;
+
+    b->limited = 1;
+    for (k = 0; k < b->n; k++) {
+        part_t *part = &b->part[k];
+
+        if (!part->done) {
+            (void)rs_stream_entry_id(part->chunk->element[part->next], &part->upper);
+        }
+    }
+}
+
 void rs_backfill_merge(rs_backfill_t *b)
 {
     rs_id_t id;
@@ -147,8 +164,8 @@ void rs_backfill_merge(rs_backfill_t *b)
     while ((k = next_part(b, &id)) >= 0) {
         part_t *part = &b->part[k];
 
-        b->limited = b->scanned == b->limit;
-        if (b->limited) {
+        if (b->scanned == b->limit) {
+            stop_at_limit(b);
             return;
         }
         b->scanned++;

@@ -8,6 +8,7 @@
 
 #include "../redis/rs_stream_reply.h"
 #include "../log/rs_entry.h"
+#include "../wire/rs_frames.h"
 #include "../log/rs_fetch.h"
 #include "../log/rs_source.h"
 #include "../log/rs_topics.h"
@@ -59,7 +60,7 @@ static int keep(rs_fetch_t *f, int k, rs_id_t id, const redisReply *fields, size
         || memcmp(e.tenant.data, f->tenant, e.tenant.len) != 0) {
         return 1;
     }
-    event = rs_entry_frame(&f->topic->source->topics->scratch, &e, stream, id, &f->own);
+    event = rs_frames_event(&f->topic->source->topics->scratch, &e, stream, id, &f->own);
     if (!event) {
         f->failed = 1;
         return 0;

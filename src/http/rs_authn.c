@@ -66,7 +66,7 @@ static char *user_name(request_rec *r, const rs_jwt_t *jwt)
 static int check_authn(request_rec *r)
 {
     rs_request_t *req = rs_request(r);
-    const rs_dir_conf_t *conf = rs_conf_dir(r);
+    const rs_dir_conf_t *conf = rs_request_conf(r);
     rs_jwt_policy_t policy = {NULL, conf->jwt_require, conf->jwt_leeway, rs_child_jwt_cache()};
     const char *reason = NULL;
 

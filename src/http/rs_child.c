@@ -181,6 +181,8 @@ static void warn_about_spare(apr_pool_t *p, server_rec *s)
 static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
                        server_rec *main_server)
 {
+    int children = 0;
+
     if (ap_state_query(AP_SQ_MAIN_STATE) == AP_SQ_MS_CREATE_PRE_CONFIG) {
         return OK;
     }
@@ -195,7 +197,18 @@ static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
         warn_about_mpm(main_server);
         warn_about_spare(ptemp, main_server);
     }
-    return rs_board_open(main_server) == APR_SUCCESS ? OK : HTTP_INTERNAL_SERVER_ERROR;
+    ap_mpm_query(AP_MPMQ_HARD_LIMIT_DAEMONS, &children);
+    return rs_board_open(main_server->process->pool, children) == APR_SUCCESS
+               ? OK
+               : HTTP_INTERNAL_SERVER_ERROR;
+}
+
+static void child_status(server_rec *s, pid_t pid, ap_generation_t generation, int slot,
+                         mpm_child_status status)
+{
+    if (status == MPM_CHILD_EXITED) {
+        rs_board_gone(pid);
+    }
 }
 
 /* --- in the child --- */
@@ -236,12 +249,41 @@ static apr_status_t open_source(apr_pool_t *p, server_rec *main_server, rs_serve
                                 conf->read_block, params, streams->nelts);
 }
 
+/* The groups that endpoints use in this Redis, or NULL: there may be more than are known. */
+static rs_left_groups_t *groups_of(apr_pool_t *p, server_rec *main_server,
+                                   const rs_server_conf_t *redis)
+{
+    apr_array_header_t *grouped = apr_array_make(p, 4, sizeof(rs_grouped_t));
+    rs_left_groups_t *groups = apr_pcalloc(p, sizeof(*groups));
+    server_rec *s;
+
+    for (s = main_server; s; s = s->next) {
+        const rs_server_conf_t *conf = rs_conf_server(s);
+
+        if (conf->more_grouped) {
+            return NULL;
+        }
+        if (rs_redis_url_same(conf->url, redis->url)) {
+            apr_array_cat(grouped, conf->grouped);
+        }
+    }
+    groups->redis = redis->url->label;
+    groups->grouped = grouped;
+    return groups;
+}
+
 static apr_status_t open_host(apr_pool_t *p, server_rec *main_server, rs_server_conf_t *conf,
                               int nth)
 {
-    rs_redis_pool_conf_t pool = {
-        conf->pool_max,         conf->pool_min,     conf->pool_idle,     conf->pool_timeout,
-        conf->pool_healthcheck, rs_board_told(nth), rs_left_groups_look, conf};
+    const rs_left_groups_t *groups = groups_of(p, main_server, conf);
+    rs_redis_pool_conf_t pool = {conf->pool_max,
+                                 conf->pool_min,
+                                 conf->pool_idle,
+                                 conf->pool_timeout,
+                                 conf->pool_healthcheck,
+                                 rs_board_told(nth),
+                                 groups ? rs_left_groups_look : NULL,
+                                 groups};
     const rs_server_conf_t *other = rs_conf_same_redis(main_server, conf);
     apr_status_t rv;
 
@@ -389,5 +431,5 @@ void rs_child_hooks(apr_pool_t *p)
     ap_hook_post_config(post_config, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_child_init(child_init, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_child_stopping(child_stopping, NULL, NULL, APR_HOOK_MIDDLE);
-    ap_hook_child_status(rs_board_child_status, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_child_status(child_status, NULL, NULL, APR_HOOK_MIDDLE);
 }

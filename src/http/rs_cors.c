@@ -40,7 +40,7 @@ enum { NOT_LISTED, LISTED, ANYBODY };
 
 static int listed(request_rec *r, const char *origin)
 {
-    const rs_dir_conf_t *conf = rs_conf_dir(r);
+    const rs_dir_conf_t *conf = rs_request_conf(r);
     int i;
 
     for (i = 0; !is_for_operators(r) && conf->origins && i < conf->origins->nelts; i++) {
@@ -99,7 +99,7 @@ static int set_headers(request_rec *r, request_rec *asked)
     int allowed = origin ? listed(asked, origin) : NOT_LISTED;
     apr_size_t i;
 
-    for (i = 0; rs_conf_dir(asked)->origins && i < RS_ARRAY_LEN(names); i++) {
+    for (i = 0; rs_request_conf(asked)->origins && i < RS_ARRAY_LEN(names); i++) {
         apr_table_unset(r->headers_out, names[i]);
         apr_table_unset(r->err_headers_out, names[i]);
     }
@@ -142,7 +142,7 @@ int rs_cors(request_rec *r)
     if (is_for_operators(r)) {
         return DECLINED;
     }
-    if (rs_conf_dir(r)->origins) {
+    if (rs_request_conf(r)->origins) {
         apr_table_mergen(r->err_headers_out, "Vary", "Origin");
     }
     if (!origin) {
@@ -184,7 +184,7 @@ static void insert_filter(request_rec *r)
     }
     kind = rs_request_kind(asked);
     if (!r->main && (kind == RS_KIND_SSE || kind == RS_KIND_PUBLISH)
-        && rs_conf_dir(asked)->origins) {
+        && rs_request_conf(asked)->origins) {
         ap_add_output_filter_handle(filter, NULL, r, r->connection);
     }
 }

@@ -66,7 +66,7 @@ const char *rs_handoff_obstacle(request_rec *r)
     conn_rec *c = r->connection;
     const char *filter;
 
-    if (rs_conf_dir(r)->handoff == RS_HANDOFF_OFF) {
+    if (rs_request_conf(r)->handoff == RS_HANDOFF_OFF) {
         return "RaglineHandoff off";
     }
     if (c->master) {

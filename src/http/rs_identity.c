@@ -53,7 +53,7 @@ static int refuse(request_rec *r, const char *code, const char *message)
 /* Without RaglineUser: the token's user_id, else its sub; without a token, httpd's user. */
 static const char *user_of(request_rec *r, const char **json)
 {
-    const rs_dir_conf_t *conf = rs_conf_dir(r);
+    const rs_dir_conf_t *conf = rs_request_conf(r);
     const char *user;
 
     if (conf->user) {
@@ -69,7 +69,7 @@ static const char *user_of(request_rec *r, const char **json)
 
 static const char *tenant_of(request_rec *r, const char **json)
 {
-    const rs_dir_conf_t *conf = rs_conf_dir(r);
+    const rs_dir_conf_t *conf = rs_request_conf(r);
     const char *tenant;
 
     if (conf->tenant) {
@@ -118,7 +118,7 @@ int rs_identity(request_rec *r, rs_identity_t *id)
         id->user = user;
         id->user_json = json;
     }
-    else if ((!user || *user) && rs_conf_dir(r)->user_only) {
+    else if ((!user || *user) && rs_request_conf(r)->user_only) {
         /* Where no user is asked for, one that cannot be is none. */
         return refuse(r, "bad_user",
                       "the user must be an integer, or 1 to 64 of A-Z a-z 0-9 . _ @ -");

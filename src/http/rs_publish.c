@@ -11,6 +11,7 @@
 #include "rs_publish.h"
 #include "rs_publish_answer.h"
 #include "rs_publish_read.h"
+#include "rs_request.h"
 
 #define EVENT_ID_FIELD "event_id"
 
@@ -204,7 +205,7 @@ static int publish(rs_publish_t *pub)
 
 int rs_publish_handler(request_rec *r)
 {
-    rs_publish_t pub = {r, rs_conf_dir(r), rs_conf_server(r->server), NULL, NULL, NULL};
+    rs_publish_t pub = {r, rs_request_conf(r), rs_conf_server(r->server), NULL, NULL, NULL};
     rs_publish_head_t head;
     rs_identity_t id;
     int status;

@@ -10,11 +10,10 @@
 #include "../base/rs_clock.h"
 #include "../conf/rs_conf.h"
 #include "../obs/rs_board.h"
-#include "../proto/rs_sse.h"
-#include "rs_child.h"
 #include "rs_pumps.h"
 #include "rs_refusal.h"
-#include "rs_sse_handler.h"
+#include "rs_request.h"
+#include "rs_stream_headers.h"
 
 /* Where another child has room, which is likely the one that answers next time. */
 #define RETRY_CHILD apr_time_from_msec(300)
@@ -75,13 +74,14 @@ static void note(request_rec *r, rs_refusal_t why)
 
 int rs_refuse(request_rec *r, rs_refusal_t why)
 {
-    const rs_dir_conf_t *conf = rs_conf_dir(r);
+    const rs_dir_conf_t *conf = rs_request_conf(r);
     rs_buf_t b = RS_BUF_INIT;
 
     note(r, why);
-    rs_sse_headers(r);
-    rs_sse_error(&b, conf->profile, refusals[why].code, "Stream failed", refusals[why].error,
-                 why == RS_REFUSED_CHILD && conf->retry > RETRY_CHILD ? RETRY_CHILD : conf->retry);
+    rs_stream_headers(r);
+    rs_stream_wire(r)->error(
+        &b, conf->profile, refusals[why].code, "Stream failed", refusals[why].error,
+        why == RS_REFUSED_CHILD && conf->retry > RETRY_CHILD ? RETRY_CHILD : conf->retry);
     if (rs_buf_ok(&b)) {
         ap_rwrite(b.data, (int)b.len, r);
     }

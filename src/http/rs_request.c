@@ -1,19 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * A configured location wins. Under `ProxyPass /` or a front controller a plain SetHandler would
- * never be reached, so the URL is claimed from the merged per-directory configuration before
- * anybody else translates it, is mapped to no file, and its handler runs first. The worker.
+ * What is remembered of a request: made when it is first asked for. The worker.
  */
 #include "../conf/rs_httpd.h"
 
-#include "rs_cors.h"
-#include "rs_error.h"
-#include "rs_health.h"
-#include "rs_publish.h"
 #include "rs_request.h"
-#include "rs_sse_handler.h"
-#include "rs_token.h"
-#include "../obs/rs_stats_page.h"
 
 rs_request_t *rs_request(request_rec *r)
 {
@@ -26,8 +17,7 @@ rs_request_t *rs_request(request_rec *r)
     return req;
 }
 
-/* By the sections that apply to the URL, whatever they are now. */
-static rs_kind_t kind_of(request_rec *r)
+rs_kind_t rs_request_is(request_rec *r)
 {
     rs_request_t *req = rs_request(r);
 
@@ -45,79 +35,16 @@ static rs_kind_t kind_of(request_rec *r)
  * directory does not make one. */
 rs_kind_t rs_request_kind(request_rec *r)
 {
-    return rs_request(r)->claimed ? kind_of(r) : RS_KIND_NONE;
+    return rs_request(r)->claimed ? rs_request_is(r) : RS_KIND_NONE;
 }
 
-/* The URL is ours: nobody else (mod_proxy, mod_rewrite, mod_alias) translates it. */
-static int pre_translate(request_rec *r)
+const rs_dir_conf_t *rs_request_conf(request_rec *r)
 {
-    if (kind_of(r) == RS_KIND_NONE) {
-        return DECLINED;
+    rs_request_t *req = rs_request(r);
+
+    if (req->conf_of != r->per_dir_config) {
+        req->conf = rs_conf_dir(r);
+        req->conf_of = r->per_dir_config;
     }
-    /* Early: what other modules log of the request must not hold the token any more. */
-    rs_token_look(r);
-    return OK;
-}
-
-static int translate(request_rec *r)
-{
-    if (kind_of(r) == RS_KIND_NONE) {
-        return DECLINED;
-    }
-    rs_request(r)->claimed = 1;
-    /* No file, but some modules expect a name. */
-    r->filename = apr_pstrdup(r->pool, r->uri);
-    return OK;
-}
-
-/* The per-directory configuration is the host's at this moment, so translate() has noted it. */
-static int map_to_storage(request_rec *r) { return rs_request(r)->claimed ? OK : DECLINED; }
-
-/* Once the configuration is final, and before authentication. */
-static int header_parser(request_rec *r)
-{
-    return rs_request_kind(r) == RS_KIND_NONE ? DECLINED : rs_cors(r);
-}
-
-/* A URL below an endpoint that is no location itself is not there, but for what the health check
- * has there. */
-static int is_endpoint(request_rec *r, rs_kind_t kind)
-{
-    const char *last = strrchr(r->uri, '/');
-
-    if (rs_conf_location(r->server, r->uri) || rs_conf_matches_itself(r)) {
-        return 1;
-    }
-    return kind == RS_KIND_HEALTH && last && (!strcmp(last, "/live") || !strcmp(last, "/ready"))
-           && rs_conf_location(r->server, apr_pstrmemdup(r->pool, r->uri, last + 1 - r->uri));
-}
-
-static int handler(request_rec *r)
-{
-    rs_kind_t kind = rs_request_kind(r);
-
-    if (kind != RS_KIND_NONE && !is_endpoint(r, kind)) {
-        return rs_http_error(r, HTTP_NOT_FOUND, "not_found", "there is no endpoint with this path");
-    }
-    switch (kind) {
-    case RS_KIND_SSE:
-        return rs_sse_handler(r);
-    case RS_KIND_PUBLISH:
-        return rs_publish_handler(r);
-    case RS_KIND_STATS:
-        return rs_stats_page(r);
-    case RS_KIND_HEALTH:
-        return rs_health_handler(r);
-    default:
-        return DECLINED;
-    }
-}
-
-void rs_request_hooks(apr_pool_t *p)
-{
-    ap_hook_pre_translate_name(pre_translate, NULL, NULL, APR_HOOK_REALLY_FIRST);
-    ap_hook_translate_name(translate, NULL, NULL, APR_HOOK_REALLY_FIRST);
-    ap_hook_map_to_storage(map_to_storage, NULL, NULL, APR_HOOK_REALLY_FIRST);
-    ap_hook_header_parser(header_parser, NULL, NULL, APR_HOOK_REALLY_FIRST);
-    ap_hook_handler(handler, NULL, NULL, APR_HOOK_REALLY_FIRST);
+    return req->conf;
 }

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What the module remembers of a request, and the hooks that make a configured location an
- * endpoint. The worker's thread; everything is in the request's pool.
+ * What the module remembers of a request. The worker's thread; everything is in the request's pool.
  */
 #ifndef RS_REQUEST_H
 #define RS_REQUEST_H
@@ -31,6 +30,10 @@ rs_request_t *rs_request(request_rec *r);
 /* Which of our endpoints the request is for. A subrequest or an internal redirect is for none. */
 rs_kind_t rs_request_kind(request_rec *r);
 
-void rs_request_hooks(apr_pool_t *p);
+/* The same before it was claimed: by the sections that apply to the URL, whatever they are now. */
+rs_kind_t rs_request_is(request_rec *r);
+
+/* The configuration that applies to it now; never NULL. */
+const rs_dir_conf_t *rs_request_conf(request_rec *r);
 
 #endif

@@ -65,7 +65,7 @@ void rs_token_look(request_rec *r)
 {
     static const rs_token_from_t header = {RS_TOKEN_HEADER, NULL};
     rs_request_t *req = rs_request(r);
-    const apr_array_header_t *from = rs_conf_dir(r)->token_from;
+    const apr_array_header_t *from = rs_request_conf(r)->token_from;
     int i, n = from ? from->nelts : 1;
 
     if (req->token_looked_for) {

@@ -12,7 +12,7 @@
 #include "../log/rs_source.h"
 #include "../log/rs_tenants.h"
 #include "../log/rs_topics.h"
-#include "../proto/rs_sse.h"
+#include "../wire/rs_frames.h"
 #include "rs_assign.h"
 
 /* The cursor of a topic right after this entry: the hub has read the other streams up to `at`. */
@@ -34,7 +34,7 @@ static void append(rs_topic_t *topic, int stream, rs_id_t id, const rs_entry_t *
     rs_event_t *event;
 
     cursor_after(topic, stream, id, &cursor);
-    event = rs_entry_frame(&topics->scratch, e, stream, id, &cursor);
+    event = rs_frames_event(&topics->scratch, e, stream, id, &cursor);
     if (!event) {
         rs_log(RS_LOG_ERR, APR_ENOMEM, RSLOGNO(0302) "stream %s: an event is lost",
                topic->source->streams[stream].key);
@@ -47,25 +47,15 @@ static void append(rs_topic_t *topic, int stream, rs_id_t id, const rs_entry_t *
 void rs_assign_gap(rs_topic_t *topic, const rs_key_t *key, rs_id_t gap)
 {
     rs_topics_t *topics = key->source->topics;
-    rs_buf_t *b = &topics->scratch;
-    char text[RS_CURSOR_LEN];
-    rs_event_t *event = NULL;
     rs_cursor_t cursor;
-    size_t head, tail;
+    rs_event_t *event;
 
     cursor_after(topic, key->stream, gap, &cursor);
-    rs_buf_clear(b);
-    rs_sse_reset_shared(b, text, rs_cursor_format(text, &cursor), "trimmed", &head, &tail);
-    if (rs_buf_ok(b)) {
-        event = rs_event_create((apr_uint16_t)key->stream, gap, b->data, b->len, "", 0);
-    }
+    event = rs_frames_gap(&topics->scratch, key->stream, gap, &cursor);
     if (!event) {
         rs_topics_break(topics, topic);
         return;
     }
-    event->notice = 1;
-    event->head = (apr_uint32_t)head;
-    event->tail = (apr_uint32_t)tail;
     rs_topics_append(topics, topic, event);
     rs_topic_raise(topic, rs_topic_k(topic, key->stream), gap);
 }

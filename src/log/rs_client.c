@@ -75,6 +75,7 @@ int rs_client_wants_entry(const rs_client_t *client, const char *type, size_t ty
 
 int rs_client_wants(const rs_client_t *client, const rs_event_t *event)
 {
-    return rs_client_wants_entry(client, RS_EVENT_TYPE(event), event->type_len,
-                                 RS_EVENT_USER(event), event->user_len);
+    rs_text_t type = rs_event_type(event), user = rs_event_user(event);
+
+    return rs_client_wants_entry(client, type.data, type.len, user.data, user.len);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Decoding and framing of entries. Nothing an entry holds may do more than be one event of one
+ * Decoding of entries. Nothing an entry holds may do more than be one event of one
  * tenant. The hub's thread.
  */
 #include <hiredis/hiredis.h>
@@ -10,7 +10,6 @@
 
 #include "../base/rs_json.h"
 #include "../base/rs_name.h"
-#include "../proto/rs_sse.h"
 #include "rs_entry.h"
 #include "rs_tenants.h"
 
@@ -156,37 +155,4 @@ const char *rs_entry_tenant(const rs_entry_t *e, char name[RS_NAME_MAX + 1])
     memcpy(name, e->tenant.data, e->tenant.len);
     name[e->tenant.len] = '\0';
     return name;
-}
-
-rs_event_t *rs_entry_frame(rs_buf_t *b, const rs_entry_t *e, int stream, rs_id_t id,
-                           const rs_cursor_t *cursor)
-{
-    char text[RS_CURSOR_LEN];
-    size_t len = rs_cursor_format(text, cursor), frame_len, head, tail;
-    rs_event_t *event;
-
-    rs_buf_clear(b);
-    if (e->too_big) {
-        rs_sse_reset_shared(b, text, len, "too_big", &head, &tail);
-    }
-    else {
-        rs_sse_event(b, e->type.data, e->type.len, text, len, e->data.data, e->data.len, &head,
-                     &tail);
-    }
-    frame_len = b->len;
-    rs_buf_add(b, e->user.data, e->user.len);
-    rs_buf_add(b, e->type.data, e->too_big ? e->type.len : 0);
-    if (!rs_buf_ok(b)) {
-        return NULL;
-    }
-    event = rs_event_create((apr_uint16_t)stream, id, b->data, frame_len, b->data + frame_len,
-                            b->len - frame_len);
-    if (event) {
-        event->user_len = (apr_uint16_t)e->user.len;
-        event->notice = (apr_uint16_t)e->too_big;
-        event->head = (apr_uint32_t)head;
-        event->tail = (apr_uint32_t)tail;
-        event->type_len = (apr_uint16_t)e->type.len;
-    }
-    return event;
 }

@@ -1,21 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What a stream entry says: its tenant, type, payload and user, and its frame for a topic. The
- * hub's thread.
+ * What a stream entry says: its tenant, type, payload and user. The hub's thread.
  */
 #ifndef RS_ENTRY_H
 #define RS_ENTRY_H
 
-#include "../base/rs_buf.h"
 #include "rs_source.h"
-#include "rs_topic.h"
+#include "rs_event.h"
 
 struct redisReply;
-
-typedef struct {
-    const char *data;
-    size_t len;
-} rs_text_t;
 
 typedef struct {
     rs_text_t tenant, type, data, user; /* within the reply, constants, or: */
@@ -29,10 +22,5 @@ int rs_entry_decode(rs_entry_t *entry, const rs_key_t *key, const struct redisRe
 
 /* The tenant's name with a NUL at its end; returns name. */
 const char *rs_entry_tenant(const rs_entry_t *entry, char name[RS_NAME_MAX + 1]);
-
-/* The event as the topic's readers get it: its id is `cursor`. Of an entry that is too big, a
- * notice with its type, user and id. NULL when memory is short. */
-rs_event_t *rs_entry_frame(rs_buf_t *scratch, const rs_entry_t *entry, int stream, rs_id_t id,
-                           const rs_cursor_t *cursor);
 
 #endif

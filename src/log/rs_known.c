@@ -18,10 +18,11 @@ static int is_older_copy(const rs_known_t *k, const rs_history_t *h)
     return rs_id_cmp(h->first, k->first) <= 0 || (!h->whole && rs_id_cmp(h->first, k->at) <= 0);
 }
 
-/* Whether nothing that was read is there any more: so what is gone can be counted. */
+/* Whether nothing that was read is there any more: so what is gone can be counted, if it is known
+ * how many were read. */
 static int is_all_new(const rs_known_t *k, const rs_history_t *h)
 {
-    return k->added >= 0 && h->gone >= 0 && (h->empty || rs_id_cmp(h->first, k->at) > 0);
+    return h->gone >= 0 && (h->empty || rs_id_cmp(h->first, k->at) > 0);
 }
 
 /* How many entries were removed before they were read, in front of what is in hand; less than none:
@@ -29,14 +30,15 @@ static int is_all_new(const rs_known_t *k, const rs_history_t *h)
  * much of that is gone since it was read. */
 static long long removed_unread(const rs_known_t *k, const rs_history_t *h, const rs_hand_t *hand)
 {
-    if (!is_all_new(k, h)) {
+    if (k->added < 0 || !is_all_new(k, h)) {
         return 0;
     }
     return hand->n && rs_id_cmp(h->newest, hand->last) == 0 ? h->added - k->added - hand->n
                                                             : h->gone - k->added - hand->gone;
 }
 
-/* Ids went back, or it counts fewer entries than were read, or fewer that are gone. */
+/* Ids went back (also that of the last one deleted), or it counts fewer entries than were read, or
+ * fewer that are gone. */
 static int is_another(const rs_known_t *k, const rs_history_t *h, const rs_hand_t *hand)
 {
     int order = rs_id_cmp(h->newest, hand->n ? hand->last : k->at);
@@ -44,7 +46,8 @@ static int is_another(const rs_known_t *k, const rs_history_t *h, const rs_hand_
     if (order == 0 && !hand->n && (h->empty || is_older_copy(k, h))) {
         return 0; /* nobody can tell them apart, and nothing is missing */
     }
-    return order < 0 || (h->added >= 0 && k->added >= 0 && h->added < k->added + hand->n)
+    return order < 0 || (h->added >= 0 && rs_id_cmp(h->deleted, k->deleted) < 0)
+           || (h->added >= 0 && k->added >= 0 && h->added < k->added + hand->n)
            || removed_unread(k, h, hand) < 0;
 }
 
@@ -57,6 +60,29 @@ static rs_id_t new_start(const rs_known_t *k, const rs_history_t *h, const rs_ha
     rs_id_t start = h->empty || (copy && !hand->n) ? h->newest : rs_id_before(first);
 
     return rs_id_cmp(start, k->at) == 0 && !h->empty ? first : start;
+}
+
+/* No entry that it ever held had a lower id than this. That is known of one from which none is
+ * gone; of another it may be any. */
+static rs_id_t first_ever(const rs_history_t *h)
+{
+    static const rs_id_t any = {0, 1};
+
+    return !h->whole ? any : h->empty ? h->newest : h->first;
+}
+
+/* The same of one that was seen when it held nothing, or nothing but what it was restored from. */
+static void note_begin(rs_known_t *k, const rs_history_t *h, const rs_hand_t *hand)
+{
+    rs_id_t first = hand->n ? hand->first : h->empty ? h->newest : h->first;
+
+    if (rs_id_cmp(k->begin, none) > 0 || rs_id_cmp(first, k->born) <= 0) {
+        return;
+    }
+    k->begin = first;
+    if (rs_id_cmp(h->deleted, k->born) > 0) {
+        rs_id_lower(&k->begin, h->deleted);
+    }
 }
 
 static void lose(rs_known_t *k, const rs_history_t *h, const rs_hand_t *hand)
@@ -76,6 +102,7 @@ static void lose(rs_known_t *k, const rs_history_t *h, const rs_hand_t *hand)
     k->born = k->at = k->idle = start;
     k->gap = k->after_gap = k->covers = k->covered = none;
     k->deleted = h->deleted;
+    k->begin = k->is_copy ? none : first_ever(h);
     k->added = -1;
     if (!h->empty && rs_id_cmp(start, rs_id_before(h->first)) == 0) {
         k->added = h->gone;
@@ -128,6 +155,7 @@ static rs_look_t look_for_gap(rs_known_t *k, const rs_history_t *h, const rs_han
                               int watched)
 {
     long long n = removed_unread(k, h, hand), doubtful = in_hand(h, hand);
+    int uncounted = k->added < 0 && is_all_new(k, h);
     rs_id_t next = hand->n ? hand->first : h->first, to = h->newest;
     rs_look_t look = RS_LOOK_SAME;
 
@@ -141,15 +169,19 @@ static rs_look_t look_for_gap(rs_known_t *k, const rs_history_t *h, const rs_han
     if (!hand->n) {
         to = later(to, k->covered);
     }
-    if (n > 0) {
-        k->added += n > doubtful ? n - doubtful : 0;
-        if (!were_deleted(k, h, hand, n, watched)) {
-            k->gap = later(k->gap, later(k->at, to));
-            k->after_gap = hand->n || !h->empty ? next : none;
-            look = RS_LOOK_GAP;
-        }
+    if (uncounted && rs_id_cmp(to, k->at) > 0) {
+        k->added = h->gone - hand->gone;
+        look = RS_LOOK_GAP;
     }
-    if (n > 0 || !hand->n) {
+    else if (n > 0) {
+        k->added += n > doubtful ? n - doubtful : 0;
+        look = were_deleted(k, h, hand, n, watched) ? RS_LOOK_SAME : RS_LOOK_GAP;
+    }
+    if (look == RS_LOOK_GAP) {
+        k->gap = later(k->gap, later(k->at, to));
+        k->after_gap = hand->n || !h->empty ? next : none;
+    }
+    if (look == RS_LOOK_GAP || n > 0 || !hand->n) {
         move_on(k, h, to, look);
     }
     k->deleted = h->deleted;
@@ -177,12 +209,14 @@ rs_look_t rs_known_look(rs_known_t *k, const rs_history_t *h, const rs_hand_t *h
         k->sure = 1;
         k->at = k->idle = h->newest;
         k->deleted = h->deleted;
+        k->begin = first_ever(h);
     }
     else if (is_another(k, h, hand)) {
         lose(k, h, hand);
         look = RS_LOOK_LOST;
     }
     else {
+        note_begin(k, h, hand);
         look = look_for_gap(k, h, hand, watched);
     }
     k->newest = h->newest;
@@ -242,6 +276,12 @@ static int is_lost(const rs_known_t *k, rs_id_t id)
            || rs_id_cmp(id, k->old_from) >= 0;
 }
 
+/* Of what there was before it: no entry of this one had an id as low as that. */
+static int is_before(const rs_known_t *k, rs_id_t id)
+{
+    return rs_id_cmp(id, k->born) > 0 && rs_id_cmp(id, rs_id_before(k->begin)) < 0;
+}
+
 /* Older than the first entry of a stream of which nothing was ever removed: it is of another one.
  */
 static int is_foreign(int whole, rs_id_t first, rs_id_t id)
@@ -265,8 +305,8 @@ static int is_next(const rs_known_t *k, rs_id_t id, rs_id_t first)
 rs_verdict_t rs_known_judge(const rs_known_t *k, rs_id_t start, rs_id_t id, int came,
                             const rs_history_t *h)
 {
-    int ahead = rs_id_cmp(id, k->at) > 0;
-    rs_id_t as_good_as = !ahead && rs_id_cmp(id, k->idle) >= 0 ? k->at : id;
+    int ahead = rs_id_cmp(id, k->at) > 0, before = came && is_before(k, id);
+    int idle = !before && !ahead && rs_id_cmp(id, k->idle) >= 0;
 
     if (came && is_lost(k, id)) {
         rs_id_t place = k->is_copy && rs_id_cmp(id, k->copied) < 0 ? id : k->born;
@@ -280,11 +320,17 @@ rs_verdict_t rs_known_judge(const rs_known_t *k, rs_id_t start, rs_id_t id, int 
     if (rs_id_cmp(id, k->gap) < 0) {
         return say(RS_VERDICT_TRIMMED, k->gap, k->after_gap);
     }
+    if (before && k->lost) {
+        return say(RS_VERDICT_LOST, later(k->born, k->gap), none);
+    }
     if (came && is_foreign(k->whole, k->first, id)) {
         return say(RS_VERDICT_TRIMMED, rs_id_before(k->first), k->first);
     }
     if (came && h && is_foreign(h->whole, h->first, id)) {
         return say(RS_VERDICT_TRIMMED, rs_id_before(h->first), h->first);
+    }
+    if (before && rs_id_cmp(rs_id_before(k->begin), start) >= 0) {
+        return say(RS_VERDICT_TRIMMED, rs_id_before(k->begin), none);
     }
     if (!ahead && rs_id_cmp(id, start) >= 0) {
         return say(RS_VERDICT_RESUMED, id, none);
@@ -292,7 +338,8 @@ rs_verdict_t rs_known_judge(const rs_known_t *k, rs_id_t start, rs_id_t id, int 
     if (!h) {
         return say(RS_VERDICT_ASK, id, none);
     }
-    if (rs_id_cmp(as_good_as, rs_history_floor(h)) >= 0 || is_next(k, id, h->first)) {
+    if (rs_id_cmp(idle ? k->at : id, rs_history_floor(h)) >= 0
+        || (!before && is_next(k, id, h->first))) {
         return say(RS_VERDICT_RESUMED, id, none);
     }
     return say(RS_VERDICT_TRIMMED, h->empty ? h->newest : rs_id_before(h->first), h->first);

@@ -19,6 +19,7 @@ typedef struct {
     rs_id_t deleted;   /* max-deleted-entry-id, when what was removed was counted last */
     rs_id_t newest;    /* last-generated-id, when Redis was asked last */
     rs_id_t first;     /* its oldest entry then, or the first that was read since; 0-0: none */
+    rs_id_t begin;     /* what is there now never held a lower id; 0-0: it held nothing so far */
     rs_id_t covers;    /* `newest` when the read that is under way was sent */
     rs_id_t covered;   /* what is up to here and was not read is gone: the next look tells how */
     rs_id_t gap;       /* of what is up to here something was removed before it was read here */

@@ -14,6 +14,7 @@
 struct rs_profile_t {
     rs_profile_t *next; /* in the table */
     rs_source_t *source;
+    const rs_wire_t *wire;         /* how its clients are spoken to */
     apr_uint64_t streams;          /* a bit for each stream of the source */
     apr_interval_time_t heartbeat; /* 0: none */
     int heartbeat_style;           /* RS_HEARTBEAT_EVENT, ... */

@@ -2,11 +2,13 @@
  *
  * The board of counters. Parent and children; atomics only.
  */
-#include "../conf/rs_httpd.h"
-
-#include <apr_shm.h>
+#include <string.h>
 #include <unistd.h>
 
+#include <apr_shm.h>
+#include <apr_strings.h>
+
+#include "../base/rs_log.h"
 #include "rs_board.h"
 
 /* The board outlives a restart, and with it the module's file may have changed: another layout is
@@ -34,14 +36,12 @@ typedef struct {
 
 static board_t *board;
 
-apr_status_t rs_board_open(server_rec *s)
+apr_status_t rs_board_open(apr_pool_t *p, int children)
 {
-    apr_pool_t *p = s->process->pool;
     const char *key = apr_psprintf(p, "ragline_board/%d/%" APR_SIZE_T_FMT, LAYOUT, sizeof(place_t));
     void *kept = NULL;
     apr_shm_t *shm;
     apr_status_t rv;
-    int daemons = 0;
 
     apr_pool_userdata_get(&kept, key, p);
     if (kept) {
@@ -49,15 +49,13 @@ apr_status_t rs_board_open(server_rec *s)
         memset(board->told, 0, TOLD * sizeof(*board->told));
         return APR_SUCCESS;
     }
-    ap_mpm_query(AP_MPMQ_HARD_LIMIT_DAEMONS, &daemons);
     board = apr_pcalloc(p, sizeof(*board));
     /* Twice: during a restart old and new children live side by side. */
-    board->n = daemons > 0 ? daemons * 2 : 2;
+    board->n = children > 0 ? children * 2 : 2;
     rv = apr_shm_create(&shm, (apr_size_t)board->n * sizeof(place_t) + TOLD * sizeof(*board->told),
                         NULL, p);
     if (rv != APR_SUCCESS) {
-        ap_log_error(APLOG_MARK, APLOG_EMERG, rv, s, "RS0901: no shared memory for %d children",
-                     board->n);
+        rs_log(RS_LOG_EMERG, rv, RSLOGNO(0901) "no shared memory for %d children", board->n);
         return rv;
     }
     board->places = apr_shm_baseaddr_get(shm);
@@ -86,12 +84,11 @@ rs_stats_t *rs_board_claim(void)
 
 apr_uint32_t *rs_board_told(int nth) { return board && nth < TOLD ? &board->told[nth] : NULL; }
 
-void rs_board_child_status(server_rec *s, pid_t pid, ap_generation_t generation, int slot,
-                           mpm_child_status status)
+void rs_board_gone(pid_t pid)
 {
     int i;
 
-    for (i = 0; board && status == MPM_CHILD_EXITED && i < board->n; i++) {
+    for (i = 0; board && i < board->n; i++) {
         if (__atomic_load_n(&board->places[i].pid, __ATOMIC_ACQUIRE) == pid) {
             __atomic_store_n(&board->places[i].pid, 0, __ATOMIC_RELEASE);
         }

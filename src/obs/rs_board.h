@@ -7,25 +7,25 @@
 #ifndef RS_BOARD_H
 #define RS_BOARD_H
 
-#include "../conf/rs_httpd.h"
+#include <sys/types.h>
 
 #include "../log/rs_stats.h"
 
 extern const char *const rs_refusal_names[RS_REFUSED_MAX];
 
-/* post_config. Made once, kept over restarts. */
-apr_status_t rs_board_open(server_rec *s);
+/* Once the configuration is read; for so many children. Made once in `p`, which is the process's,
+ * and kept over restarts. */
+apr_status_t rs_board_open(apr_pool_t *p, int children);
 
-/* child_init: this child's place, zeroed. If there is none left, memory that nobody else sees. */
+/* This child's place, zeroed. If there is none left, memory that nobody else sees. */
 rs_stats_t *rs_board_claim(void);
 
 /* Bits of what was logged since the start of the nth Redis, by any child. NULL: for so many there
  * is no room. */
 apr_uint32_t *rs_board_told(int nth);
 
-/* child_status hook, parent: a child that is gone gives its place back. */
-void rs_board_child_status(server_rec *s, pid_t pid, ap_generation_t generation, int slot,
-                           mpm_child_status status);
+/* Parent: a child that is gone gives its place back. */
+void rs_board_gone(pid_t pid);
 
 /* The n-th place that is in use, or NULL after the last. Any thread. */
 const rs_stats_t *rs_board_next(int *place, pid_t *pid);

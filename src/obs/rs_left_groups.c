@@ -5,17 +5,20 @@
  * A group counts as left behind if no endpoint uses it, entries wait in it, nobody has asked it for
  * any lately, and it is one of ours: it has the default name, or consumers with our names.
  */
-#include "../conf/rs_httpd.h"
 #include <errno.h>
-#include <hiredis/hiredis.h>
-#include <http_main.h>
 #include <signal.h>
+#include <string.h>
 #include <unistd.h>
+
+#include <apr_lib.h>
+#include <apr_strings.h>
+#include <hiredis/hiredis.h>
 
 #include "../base/rs_clock.h"
 #include "../base/rs_log.h"
 #include "../base/rs_name.h"
 #include "../proto/rs_template.h"
+#include "rs_grouped.h"
 #include "rs_left_groups.h"
 #include "rs_stats_groups.h"
 
@@ -26,7 +29,7 @@
 #define TENANT "{tenant}"
 
 typedef struct {
-    const rs_server_conf_t *conf;
+    const rs_left_groups_t *in;
     rs_redis_conn_t *conn;
     apr_pool_t *p;
     apr_time_t until;
@@ -55,46 +58,20 @@ static const char *fill(apr_pool_t *p, size_t (*how)(char *, const char *, const
     return out;
 }
 
-/* --- what is in use --- */
-
-/* Calls back for each stream that an endpoint with a group reads from this Redis, until 1. */
-static int each_place(const search_t *search,
-                      int (*is_it)(const rs_grouped_t *, const rs_stream_conf_t *, void *),
-                      void *baton)
+static int is_used(const search_t *search, const char *key, const char *tenant, const char *group)
 {
-    server_rec *s;
-    int i, k;
+    const apr_array_header_t *all = search->in->grouped;
+    int i;
 
-    for (s = ap_server_conf; s; s = s->next) {
-        const rs_server_conf_t *conf = rs_conf_server(s);
+    for (i = 0; i < all->nelts; i++) {
+        const rs_grouped_t *of = &APR_ARRAY_IDX(all, i, rs_grouped_t);
 
-        for (i = 0; rs_redis_url_same(conf->url, search->conf->url) && i < conf->grouped->nelts;
-             i++) {
-            const rs_grouped_t *endpoint = &APR_ARRAY_IDX(conf->grouped, i, rs_grouped_t);
-
-            for (k = 0; k < endpoint->streams->nelts; k++) {
-                if (is_it(endpoint, APR_ARRAY_IDX(endpoint->streams, k, const rs_stream_conf_t *),
-                          baton)) {
-                    return 1;
-                }
-            }
+        if (!strcmp(of->key, key)
+            && !strcmp(fill(search->p, rs_template_fill_group, of->group, tenant), group)) {
+            return 1;
         }
     }
     return 0;
-}
-
-typedef struct {
-    apr_pool_t *p;
-    const char *key, *tenant, *group;
-} question_t;
-
-static int uses(const rs_grouped_t *endpoint, const rs_stream_conf_t *stream, void *data)
-{
-    const question_t *question = data;
-
-    return !strcmp(stream->key, question->key)
-           && !strcmp(fill(question->p, rs_template_fill_group, endpoint->group, question->tenant),
-                      question->group);
 }
 
 /* --- one group --- */
@@ -181,9 +158,8 @@ static void look_at_key(search_t *search, const char *template, const char *key,
         const redisReply *group = reply->element[i];
         const redisReply *name = rs_reply_value(group, "name", REDIS_REPLY_STRING);
         apr_int64_t waiting = number_of(group, "pending") + number_of(group, "lag");
-        question_t question = {search->p, template, tenant, name ? name->str : ""};
 
-        if (!name || !waiting || each_place(search, uses, &question)
+        if (!name || !waiting || is_used(search, template, tenant, name->str)
             || !is_abandoned(search, key, name->str)) {
             continue;
         }
@@ -273,28 +249,14 @@ static void look_at_tenants(search_t *search, const char *template)
 }
 
 /* Each key once, though several endpoints may read it. */
-static int collect(const rs_grouped_t *endpoint, const rs_stream_conf_t *stream, void *data)
+static int comes_first(const apr_array_header_t *all, int nth)
 {
-    apr_array_header_t *streams = data;
+    const char *key = APR_ARRAY_IDX(all, nth, rs_grouped_t).key;
     int i;
 
-    (void)endpoint;
-    for (i = 0; i < streams->nelts; i++) {
-        if (!strcmp(APR_ARRAY_IDX(streams, i, const rs_stream_conf_t *)->key, stream->key)) {
-            return 0;
-        }
+    for (i = 0; strcmp(APR_ARRAY_IDX(all, i, rs_grouped_t).key, key) != 0; i++) {
     }
-    APR_ARRAY_PUSH(streams, const rs_stream_conf_t *) = stream;
-    return 0;
-}
-
-static int all_groups_are_known(void)
-{
-    server_rec *s;
-
-    for (s = ap_server_conf; s && !rs_conf_server(s)->more_grouped; s = s->next) {
-    }
-    return !s;
+    return i == nth;
 }
 
 static void tell(const search_t *search)
@@ -305,28 +267,29 @@ static void tell(const search_t *search)
                          " entries. RaglineGroup or a <Location> was renamed?"
                          " docs/TROUBLESHOOTING.md, A group with another name, says how to move"
                          " them; XGROUP DESTROY removes one that nobody needs",
-           search->conf->url->label, search->found, search->group, search->key, search->waiting);
+           search->in->redis, search->found, search->group, search->key, search->waiting);
 }
 
-int rs_left_groups_look(const void *conf, rs_redis_conn_t *conn)
+int rs_left_groups_look(const void *in, rs_redis_conn_t *conn)
 {
-    search_t search = {conf, conn, NULL, rs_clock_now() + LIMIT, 0, 0, NULL, NULL, 0};
-    apr_array_header_t *streams;
+    search_t search = {in, conn, NULL, rs_clock_now() + LIMIT, 0, 0, NULL, NULL, 0};
+    const apr_array_header_t *all = search.in->grouped;
     int i;
 
-    if (!all_groups_are_known() || apr_pool_create(&search.p, NULL) != APR_SUCCESS) {
+    if (apr_pool_create(&search.p, NULL) != APR_SUCCESS) {
         return 1;
     }
-    streams = apr_array_make(search.p, 4, sizeof(const rs_stream_conf_t *));
-    each_place(&search, collect, streams);
-    for (i = 0; i < streams->nelts; i++) {
-        const rs_stream_conf_t *stream = APR_ARRAY_IDX(streams, i, const rs_stream_conf_t *);
+    for (i = 0; i < all->nelts; i++) {
+        const rs_grouped_t *of = &APR_ARRAY_IDX(all, i, rs_grouped_t);
 
-        if (rs_template_per_tenant(stream->key)) {
-            look_at_tenants(&search, stream->key);
+        if (!comes_first(all, i)) {
+            continue;
         }
-        else if (stream->tenant_literal) {
-            look_at_key(&search, stream->key, stream->key, stream->tenant_literal);
+        if (rs_template_per_tenant(of->key)) {
+            look_at_tenants(&search, of->key);
+        }
+        else if (of->tenant) {
+            look_at_key(&search, of->key, of->key, of->tenant);
         }
     }
     if (search.found) {

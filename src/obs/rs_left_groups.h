@@ -6,11 +6,18 @@
 #ifndef RS_LEFT_GROUPS_H
 #define RS_LEFT_GROUPS_H
 
-#include "../conf/rs_conf.h"
+#include <apr_tables.h>
 
-/* Logs the first one that is found, and how many there are. `conf` is the rs_server_conf_t of a
- * host with the Redis at the other end of the connection. Takes a second at most: where there are
- * many tenants it does not see all. 0: later it may see more. */
-int rs_left_groups_look(const void *conf, rs_redis_conn_t *conn);
+#include "../redis/rs_redis_conn.h"
+
+typedef struct {
+    const char *redis;                 /* for messages */
+    const apr_array_header_t *grouped; /* rs_grouped_t: all there are in it, of all hosts */
+} rs_left_groups_t;
+
+/* Logs the first one that is found, and how many there are. `in`: an rs_left_groups_t of the Redis
+ * at the other end of the connection. Takes a second at most: where there are many tenants it does
+ * not see all. 0: later it may see more. */
+int rs_left_groups_look(const void *in, rs_redis_conn_t *conn);
 
 #endif

@@ -4,10 +4,12 @@
  * the positions of RaglineStart group; of RaglineDelivery shared the group itself is the truth,
  * and its key is the tenant's own, so that there are few of them. The worker.
  */
-#include "../conf/rs_httpd.h"
+#include <string.h>
+
+#include <apr_lib.h>
+#include <apr_strings.h>
 #include <hiredis/hiredis.h>
 
-#include "../conf/rs_conf.h"
 #include "../proto/rs_template.h"
 #include "../redis/rs_group_script.h"
 #include "../redis/rs_history.h"
@@ -15,8 +17,7 @@
 
 /* A group on a key. */
 typedef struct {
-    const rs_grouped_t *endpoint;
-    const rs_stream_conf_t *stream;
+    const rs_grouped_t *of;
     const char *key, *group;
 } place_t;
 
@@ -40,21 +41,15 @@ static apr_array_header_t *places(apr_pool_t *p, const apr_array_header_t *group
                                   const char *tenant)
 {
     apr_array_header_t *out = apr_array_make(p, 8, sizeof(place_t));
-    int i, k;
+    int i;
 
     for (i = 0; i < grouped->nelts; i++) {
-        const rs_grouped_t *endpoint = &APR_ARRAY_IDX(grouped, i, rs_grouped_t);
+        const rs_grouped_t *of = &APR_ARRAY_IDX(grouped, i, rs_grouped_t);
+        place_t place = {of, key_of(p, of->key, tenant), group_of(p, of->group, tenant)};
 
-        for (k = 0; k < endpoint->streams->nelts; k++) {
-            const rs_stream_conf_t *stream =
-                APR_ARRAY_IDX(endpoint->streams, k, const rs_stream_conf_t *);
-            place_t place = {endpoint, stream, key_of(p, stream->key, tenant),
-                             group_of(p, endpoint->group, tenant)};
-
-            /* Otherwise it is all another tenant's. */
-            if (!stream->tenant_literal || !strcmp(stream->tenant_literal, tenant)) {
-                APR_ARRAY_PUSH(out, place_t) = place;
-            }
+        /* Otherwise it is all another tenant's. */
+        if (!of->tenant || !strcmp(of->tenant, tenant)) {
+            APR_ARRAY_PUSH(out, place_t) = place;
         }
     }
     return out;
@@ -68,7 +63,7 @@ static apr_status_t ask(rs_redis_conn_t *conn, const place_t *place)
     const char *groups[] = {"XINFO", "GROUPS", place->key};
     apr_status_t rv;
 
-    if (place->endpoint->shared) {
+    if (place->of->shared) {
         return rs_redis_conn_append(conn, RS_ARRAY_LEN(groups), groups, NULL);
     }
     rv = rs_redis_conn_append(conn, RS_ARRAY_LEN(position), position, NULL);
@@ -154,12 +149,12 @@ static apr_status_t take(json_t *list, rs_redis_conn_t *conn, const place_t *pla
     apr_status_t rv = rs_redis_conn_reply(conn, &first);
     json_t *item;
 
-    if (rv == APR_SUCCESS && !place->endpoint->shared) {
+    if (rv == APR_SUCCESS && !place->of->shared) {
         rv = rs_redis_conn_reply(conn, &second);
     }
     if (rv == APR_SUCCESS) {
-        item = json_pack("{s:s,s:s,s:s,s:n,s:n}", "endpoint", place->endpoint->profile, "stream",
-                         place->stream->name, "group", place->group, "position", "lag");
+        item = json_pack("{s:s,s:s,s:s,s:n,s:n}", "endpoint", place->of->endpoint, "stream",
+                         place->of->stream, "group", place->group, "position", "lag");
         if (second) {
             add_position(item, first, second);
         }
@@ -194,19 +189,19 @@ static apr_status_t ask_all(json_t *list, rs_redis_conn_t *conn, const apr_array
     return rv;
 }
 
-json_t *rs_stats_groups(request_rec *r, const char *tenant)
+json_t *rs_stats_groups(apr_pool_t *p, const apr_array_header_t *grouped, rs_redis_pool_t *pool,
+                        const char *tenant)
 {
-    const rs_server_conf_t *server = rs_conf_server(r->server);
-    apr_array_header_t *all = places(r->pool, server->grouped, tenant);
+    apr_array_header_t *all = places(p, grouped, tenant);
     json_t *list = json_array();
     rs_redis_conn_t *conn;
     apr_status_t rv = APR_SUCCESS;
 
     if (all->nelts) {
-        rv = server->pool ? rs_redis_pool_acquire(&conn, server->pool) : APR_EGENERAL;
+        rv = pool ? rs_redis_pool_acquire(&conn, pool) : APR_EGENERAL;
         if (rv == APR_SUCCESS) {
             rv = ask_all(list, conn, all);
-            rs_redis_pool_release(server->pool, conn);
+            rs_redis_pool_release(pool, conn);
         }
     }
     if (rv != APR_SUCCESS) {

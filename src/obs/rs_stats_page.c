@@ -3,18 +3,13 @@
  * The statistics page. Every child reads every stream, so `read` and what is skipped are those of
  * the child that has read most; what is delivered is the sum. The worker.
  */
-#include "../conf/rs_httpd.h"
-#include <http_main.h>
-#include <jansson.h>
+#include <string.h>
 
-#include "../http/rs_error.h"
-#include "../http/rs_identity.h"
-#include "../http/rs_pumps.h"
-#include "../http/rs_request.h"
+#include <apr_strings.h>
+
 #include "../proto/rs_id.h"
 #include "../redis/rs_redis_hints.h"
 #include "rs_board.h"
-#include "rs_stats_groups.h"
 #include "rs_stats_page.h"
 
 #define NUMBER(n) json_integer((json_int_t)(n))
@@ -151,34 +146,6 @@ static void add_states(json_t *sources)
     }
 }
 
-/* Any host with this Redis has the pool that has looked at its settings. */
-static void add_risks(json_t *sources, server_rec *s)
-{
-    json_t *item, *risks;
-    size_t at;
-    int i;
-
-    for (; s; s = s->next) {
-        const rs_server_conf_t *conf = rs_conf_server(s);
-        unsigned hints = conf->pool ? rs_redis_pool_hints(conf->pool) : 0;
-
-        json_array_foreach(sources, at, item)
-        {
-            if (strcmp(json_string_value(json_object_get(item, "url")), conf->url->label)
-                || json_object_get(item, "risks")) {
-                continue;
-            }
-            risks = json_array();
-            for (i = 0; i < RS_HINTS; i++) {
-                if (hints >> i & 1) {
-                    json_array_append_new(risks, json_string(rs_redis_hint_setting(i)));
-                }
-            }
-            json_object_set_new(item, "risks", risks);
-        }
-    }
-}
-
 /* Streams that keep a worker. */
 static void add_pumps(json_t *pumps, const rs_stats_t *stats)
 {
@@ -208,7 +175,7 @@ static void add_refusals(json_t *refused, const rs_stats_t *stats)
     }
 }
 
-static json_t *collect(int max_pumps)
+json_t *rs_stats_page(int max_pumps)
 {
     json_t *page = json_pack("{s:i,s:i,s:i,s:{},s:{s:i,s:i,s:{}},s:[],s:[],s:[]}", "connections", 0,
                              "accepted", 0, "fetches", 0, "refused", "pumps", "open", 0, "limit",
@@ -243,28 +210,24 @@ static json_t *collect(int max_pumps)
     return page;
 }
 
-int rs_stats_page(request_rec *r)
+void rs_stats_page_risks(json_t *page, const char *redis, unsigned hints)
 {
-    const char *tenant;
-    json_t *page;
-    char *text;
-    int rv;
+    json_t *item, *risks;
+    size_t at;
+    int i;
 
-    if (r->method_number != M_GET) {
-        return rs_http_method_error(r, "GET");
+    json_array_foreach(json_object_get(page, "redis"), at, item)
+    {
+        if (strcmp(json_string_value(json_object_get(item, "url")), redis)
+            || json_object_get(item, "risks")) {
+            continue;
+        }
+        risks = json_array();
+        for (i = 0; i < RS_HINTS; i++) {
+            if (hints >> i & 1) {
+                json_array_append_new(risks, json_string(rs_redis_hint_setting(i)));
+            }
+        }
+        json_object_set_new(item, "risks", risks);
     }
-    page = collect(rs_pumps_limits()->all);
-    add_risks(json_object_get(page, "redis"), ap_server_conf);
-    tenant = rs_identity_tenant(r);
-    if (tenant) {
-        json_object_set_new(page, "groups", rs_stats_groups(r, tenant));
-    }
-    text = json_dumps(page, JSON_INDENT(2));
-    json_decref(page);
-    if (!text) {
-        return rs_http_error(r, HTTP_INTERNAL_SERVER_ERROR, "memory", "out of memory");
-    }
-    rv = rs_http_json(r, HTTP_OK, apr_pstrcat(r->pool, text, "\n", NULL));
-    free(text);
-    return rv;
 }

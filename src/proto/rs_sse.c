@@ -2,9 +2,6 @@
  *
  * The SSE encoder. The hub calls rs_sse_event() once per event and log, streamers the others.
  */
-#include <apr_strings.h>
-
-#include "../base/rs_clock.h"
 #include "../base/rs_utf8.h"
 #include "rs_sse.h"
 
@@ -59,6 +56,13 @@ static void data_lines(rs_buf_t *b, const char *s, size_t n)
     rs_buf_add(b, "\n\n", 2);
 }
 
+void rs_sse_id(rs_buf_t *b, const char *id, size_t len)
+{
+    rs_buf_add(b, "id: ", 4);
+    rs_buf_add(b, id, len);
+    rs_buf_add(b, "\n", 1);
+}
+
 void rs_sse_event(rs_buf_t *b, const char *type, size_t type_len, const char *id, size_t id_len,
                   const char *data, size_t data_len, size_t *head, size_t *tail)
 {
@@ -68,9 +72,7 @@ void rs_sse_event(rs_buf_t *b, const char *type, size_t type_len, const char *id
     rs_buf_add(b, type, type_len);
     rs_buf_add(b, "\n", 1);
     *head = b->len - start;
-    rs_buf_add(b, "id: ", 4);
-    rs_buf_add(b, id, id_len);
-    rs_buf_add(b, "\n", 1);
+    rs_sse_id(b, id, id_len);
     *tail = b->len - start;
     data_lines(b, data, data_len);
 }
@@ -80,79 +82,41 @@ static void milliseconds(rs_buf_t *b, apr_interval_time_t t)
     rs_buf_printf(b, "retry: %" APR_INT64_T_FMT "\n", (apr_int64_t)apr_time_as_msec(t));
 }
 
-static void json_text(rs_buf_t *b, const char *name, const char *text)
-{
-    rs_buf_printf(b, "\"%s\":", name);
-    rs_buf_json(b, text, strlen(text));
-}
-
-void rs_sse_connected(rs_buf_t *b, const rs_sse_who_t *who, apr_interval_time_t retry,
-                      const char *id, apr_time_t wall, const char *recovery, const char *reason,
-                      const char *first)
-{
-    char iso[RS_CLOCK_ISO_LEN];
-
-    milliseconds(b, retry);
-    rs_buf_puts(b, "event: connected\n");
-    if (id) {
-        rs_buf_printf(b, "id: %s\n", id);
-    }
-    rs_buf_puts(b, "data: {");
-    json_text(b, "stream", who->profile);
-    rs_buf_puts(b, ",\"tenant_id\":");
-    rs_buf_puts(b, who->tenant_json);
-    rs_buf_puts(b, ",\"user_id\":");
-    rs_buf_puts(b, who->user_json);
-    rs_clock_iso(iso, wall);
-    rs_buf_printf(b, ",\"timestamp\":\"%s\",\"recovery\":\"%s\"", iso, recovery);
-    if (reason) {
-        rs_buf_printf(b, ",\"reason\":\"%s\"", reason);
-    }
-    if (first) {
-        rs_buf_printf(b, ",\"first_id\":\"%s\"", first);
-    }
-    rs_buf_puts(b, "}\n\n");
-}
-
-/* An event of ours about the stream, up to what is particular to it. */
-static void about(rs_buf_t *b, const char *type, const rs_sse_who_t *who, const char *id)
+/* An event of ours, up to its data. */
+static void begin(rs_buf_t *b, const char *type, const char *id)
 {
     rs_buf_printf(b, "event: %s\n", type);
     if (id) {
         rs_buf_printf(b, "id: %s\n", id);
     }
-    rs_buf_puts(b, "data: {");
-    json_text(b, "stream", who->profile);
+    rs_buf_puts(b, "data: ");
 }
 
-void rs_sse_caught_up(rs_buf_t *b, const rs_sse_who_t *who, const char *id, apr_uint64_t replayed)
+void rs_sse_connected(rs_buf_t *b, const rs_who_t *who, apr_interval_time_t retry, const char *id,
+                      apr_time_t wall, const char *recovery, const char *reason, const char *first)
 {
-    about(b, "caught_up", who, id);
-    rs_buf_printf(b, ",\"replayed\":%" APR_UINT64_T_FMT "}\n\n", replayed);
+    milliseconds(b, retry);
+    begin(b, "connected", id);
+    rs_said_connected(b, who, wall, recovery, reason, first);
+    rs_buf_puts(b, "\n\n");
 }
 
-void rs_sse_reset(rs_buf_t *b, const rs_sse_who_t *who, const char *id, const char *reason,
+void rs_sse_caught_up(rs_buf_t *b, const rs_who_t *who, const char *id, apr_uint64_t replayed)
+{
+    begin(b, "caught_up", id);
+    rs_said_caught_up(b, who, replayed);
+    rs_buf_puts(b, "\n\n");
+}
+
+void rs_sse_reset(rs_buf_t *b, const rs_who_t *who, const char *id, const char *reason,
                   const char *first)
 {
-    about(b, "reset", who, id);
-    rs_buf_printf(b, ",\"reason\":\"%s\"", reason);
-    if (first) {
-        rs_buf_printf(b, ",\"first_id\":\"%s\"", first);
-    }
-    rs_buf_puts(b, "}\n\n");
+    begin(b, "reset", id);
+    rs_said_reset(b, who, reason, first);
+    rs_buf_puts(b, "\n\n");
 }
 
-void rs_sse_reset_shared(rs_buf_t *b, const char *id, size_t id_len, const char *reason,
-                         size_t *head, size_t *tail)
-{
-    char data[64];
-    int n = apr_snprintf(data, sizeof(data), "{\"reason\":\"%s\"}", reason);
-
-    rs_sse_event(b, "reset", 5, id, id_len, data, (size_t)n, head, tail);
-}
-
-void rs_sse_heartbeat(rs_buf_t *b, const rs_sse_who_t *who, const char *id, apr_time_t wall,
-                      int style)
+void rs_sse_heartbeat(rs_buf_t *b, const rs_who_t *who, const char *id, apr_time_t wall, int style)
 {
     if (style != RS_HEARTBEAT_EVENT) {
         rs_buf_puts(b, ": heartbeat\n");
@@ -161,15 +125,9 @@ void rs_sse_heartbeat(rs_buf_t *b, const rs_sse_who_t *who, const char *id, apr_
         }
         return;
     }
-    about(b, "heartbeat", who, id);
-    rs_buf_printf(b, ",\"timestamp\":%" APR_INT64_T_FMT ".%03d", (apr_int64_t)apr_time_sec(wall),
-                  (int)apr_time_msec(wall));
-    if (strcmp(who->profile, "stream") == 0) {
-        rs_buf_puts(b, ",\"message\":\"Connection alive\"");
-    }
-    rs_buf_puts(b, ",\"tenant_id\":");
-    rs_buf_puts(b, who->tenant_json);
-    rs_buf_puts(b, "}\n\n");
+    begin(b, "heartbeat", id);
+    rs_said_heartbeat(b, who, wall);
+    rs_buf_puts(b, "\n\n");
 }
 
 void rs_sse_error(rs_buf_t *b, const char *profile, const char *code, const char *message,
@@ -178,13 +136,7 @@ void rs_sse_error(rs_buf_t *b, const char *profile, const char *code, const char
     if (retry >= 0) {
         milliseconds(b, retry);
     }
-    rs_buf_puts(b, "event: error\ndata: {");
-    json_text(b, "stream", profile);
-    rs_buf_puts(b, ",");
-    json_text(b, "message", message);
-    rs_buf_puts(b, ",");
-    json_text(b, "error", error);
-    rs_buf_puts(b, ",");
-    json_text(b, "code", code);
-    rs_buf_puts(b, "}\n\n");
+    begin(b, "error", NULL);
+    rs_said_error(b, profile, code, message, error);
+    rs_buf_puts(b, "\n\n");
 }

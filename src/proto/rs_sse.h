@@ -7,7 +7,7 @@
 #ifndef RS_SSE_H
 #define RS_SSE_H
 
-#include "../base/rs_buf.h"
+#include "rs_said.h"
 
 /* One event. `type` must be rs_event_type_valid(). *head and *tail are the offsets, in what was
  * appended, of the start and the end of the `id:` line: a reader with a cursor of its own sends
@@ -15,39 +15,25 @@
 void rs_sse_event(rs_buf_t *b, const char *type, size_t type_len, const char *id, size_t id_len,
                   const char *data, size_t data_len, size_t *head, size_t *tail);
 
-/* What the module itself tells the reader: the parts that are the same for the connection's whole
- * life. The JSON texts are ready-made values. */
-typedef struct {
-    const char *profile;
-    const char *tenant_json;
-    const char *user_json;
-} rs_sse_who_t;
+/* That line. */
+void rs_sse_id(rs_buf_t *b, const char *id, size_t len);
 
-/* `retry:` and the `connected` event. reason only with the verdict "reset", first (the oldest id
- * that is there) only where it is known; else NULL. */
-void rs_sse_connected(rs_buf_t *b, const rs_sse_who_t *who, apr_interval_time_t retry,
-                      const char *id, apr_time_t wall, const char *recovery, const char *reason,
-                      const char *first);
+/* What the module itself tells: the words are rs_said's. id NULL: the reader has no position. */
 
-/* The end of a replay: how many events it was. */
-void rs_sse_caught_up(rs_buf_t *b, const rs_sse_who_t *who, const char *id, apr_uint64_t replayed);
+/* `retry:` and the `connected` event. */
+void rs_sse_connected(rs_buf_t *b, const rs_who_t *who, apr_interval_time_t retry, const char *id,
+                      apr_time_t wall, const char *recovery, const char *reason, const char *first);
 
-/* A gap in the middle of a stream. first may be NULL. */
-void rs_sse_reset(rs_buf_t *b, const rs_sse_who_t *who, const char *id, const char *reason,
+void rs_sse_caught_up(rs_buf_t *b, const rs_who_t *who, const char *id, apr_uint64_t replayed);
+
+void rs_sse_reset(rs_buf_t *b, const rs_who_t *who, const char *id, const char *reason,
                   const char *first);
-
-/* The same for all readers of a topic: without the endpoint's name, and with the offsets that
- * rs_sse_event() gives. */
-void rs_sse_reset_shared(rs_buf_t *b, const char *id, size_t id_len, const char *reason,
-                         size_t *head, size_t *tail);
 
 /* An event; a comment line alone, without the empty line, which several clients take for the end of
  * an event whatever came before; or that line and the position. */
 enum { RS_HEARTBEAT_EVENT = 0, RS_HEARTBEAT_COMMENT, RS_HEARTBEAT_ID };
 
-/* id NULL: the reader has no position. */
-void rs_sse_heartbeat(rs_buf_t *b, const rs_sse_who_t *who, const char *id, apr_time_t wall,
-                      int style);
+void rs_sse_heartbeat(rs_buf_t *b, const rs_who_t *who, const char *id, apr_time_t wall, int style);
 
 /* The `error` event, preceded by `retry:` when retry is not negative. */
 void rs_sse_error(rs_buf_t *b, const char *profile, const char *code, const char *message,

@@ -22,30 +22,6 @@ static apr_status_t append_word(rs_redis_conn_t *conn, const char *word)
     return rs_redis_conn_append(conn, 1, &word, NULL);
 }
 
-int rs_xadd_args(const rs_xadd_t *item, char maxlen[RS_XADD_MAXLEN_LEN], const char **argv,
-                 apr_size_t *lens)
-{
-    int i, n = 0;
-
-    if (item->maxlen > 0) {
-        apr_snprintf(maxlen, RS_XADD_MAXLEN_LEN, "%" APR_INT64_T_FMT, item->maxlen);
-        argv[n++] = "MAXLEN";
-        argv[n++] = "~";
-        argv[n++] = maxlen;
-    }
-    argv[n++] = "*";
-    for (i = 0; i < n; i++) {
-        lens[i] = strlen(argv[i]);
-    }
-    for (i = 0; i < item->nfields; i++) {
-        argv[n] = item->fields[i].name;
-        lens[n++] = strlen(item->fields[i].name);
-        argv[n] = item->fields[i].value;
-        lens[n++] = item->fields[i].len;
-    }
-    return n;
-}
-
 static apr_status_t append_xadd(rs_redis_conn_t *conn, const rs_xadd_t *item)
 {
     const char *argv[2 + RS_XADD_ARGS_MAX] = {"XADD", item->key};
@@ -54,73 +30,6 @@ static apr_status_t append_xadd(rs_redis_conn_t *conn, const rs_xadd_t *item)
 
     return rs_redis_conn_append(conn, 2 + rs_xadd_args(item, maxlen, argv + 2, lens + 2), argv,
                                 lens);
-}
-
-/* What is NOPERM outside of a script has no word of its own within. */
-static void item_error_class(rs_xadd_t *item, const redisReply *reply)
-{
-    static const char acl[] = "ERR The user executing the script can't ";
-
-    if (reply->len >= sizeof(acl) && strncmp(reply->str, acl, sizeof(acl) - 1) == 0) {
-        apr_cpystrn(item->refused, "NOPERM", sizeof(item->refused));
-        return;
-    }
-    rs_redis_error_class(item->refused, reply);
-}
-
-int rs_xadd_take_id(rs_xadd_t *item, const redisReply *reply)
-{
-    rs_id_t id;
-
-    if (reply->type == REDIS_REPLY_ERROR) {
-        item_error_class(item, reply);
-        return 1;
-    }
-    if (reply->type != REDIS_REPLY_STRING) {
-        return 0;
-    }
-    item->duplicate = reply->len > 0 && reply->str[0] == RS_XADD_DUPLICATE;
-    if (!rs_id_parse(&id, reply->str + item->duplicate, reply->len - (apr_size_t)item->duplicate)) {
-        return 0;
-    }
-    rs_id_format(item->id, id);
-    return 1;
-}
-
-rs_publish_outcome_t rs_xadd_take_ids(rs_redis_conn_t *conn, rs_xadd_t *items, int n,
-                                      const redisReply *reply)
-{
-    int i, written = 0, held = 0;
-
-    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != (size_t)n) {
-        return rs_xadd_confused(conn);
-    }
-    for (i = 0; i < n; i++) {
-        const redisReply *one = reply->element[i];
-
-        /* Not written, since another one was refused. */
-        if (one->type == REDIS_REPLY_STRING && one->len == 0) {
-            held++;
-            continue;
-        }
-        if (!rs_xadd_take_id(&items[i], one)) {
-            return rs_xadd_confused(conn);
-        }
-        written += items[i].id[0] != '\0';
-    }
-    if (held && (written || held == n)) {
-        return rs_xadd_confused(conn);
-    }
-    if (written == n) {
-        return RS_PUBLISH_DONE;
-    }
-    return written ? RS_PUBLISH_PARTIAL : RS_PUBLISH_REFUSED;
-}
-
-rs_publish_outcome_t rs_xadd_confused(rs_redis_conn_t *conn)
-{
-    rs_redis_conn_spoil(conn, "an answer that Redis does not give");
-    return RS_PUBLISH_UNKNOWN;
 }
 
 static rs_publish_outcome_t publish_one(rs_redis_conn_t *conn, rs_xadd_t *item)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What the ways of writing share: rs_redis_publish.c and rs_redis_publish_once.c only.
+ * What the ways of writing share (rs_redis_xadd.c): for rs_redis_publish.c and
+ * rs_redis_publish_once.c only.
  */
 #ifndef RS_REDIS_PUBLISH_PRIVATE_H
 #define RS_REDIS_PUBLISH_PRIVATE_H

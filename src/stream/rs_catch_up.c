@@ -10,7 +10,7 @@
 #include "../log/rs_profile.h"
 #include "../log/rs_source.h"
 #include "../log/rs_verdict.h"
-#include "../proto/rs_sse.h"
+#include "../wire/rs_wire.h"
 #include "rs_catch_up.h"
 #include "rs_deliver.h"
 #include "rs_output.h"
@@ -63,13 +63,13 @@ int rs_catch_up_too_slow(const rs_client_t *client)
 /* That something is missing before its position. 0: the reader is gone. */
 static int tell_gap(rs_streamer_t *s, rs_client_t *client, const char *reason, rs_id_t oldest)
 {
-    rs_sse_who_t who = rs_output_who(client);
+    rs_who_t who = rs_output_who(client);
     char id[RS_CURSOR_LEN], first[RS_ID_LEN];
 
     rs_id_format(first, oldest);
     rs_buf_clear(&s->buf);
-    rs_sse_reset(&s->buf, &who, rs_cursor_text(&client->resume->own, id), reason,
-                 oldest.ms || oldest.seq ? first : NULL);
+    client->profile->wire->reset(&s->buf, &who, rs_cursor_text(&client->resume->own, id), reason,
+                                 oldest.ms || oldest.seq ? first : NULL);
     return rs_output_buf(client, &s->buf);
 }
 
@@ -178,13 +178,13 @@ static rs_next_t wait_for_hub(rs_streamer_t *s, rs_client_t *client)
 
 static int tell_caught_up(rs_streamer_t *s, rs_client_t *client)
 {
-    rs_sse_who_t who = rs_output_who(client);
+    rs_who_t who = rs_output_who(client);
     char id[RS_CURSOR_LEN];
 
     client->resume->announce = 0;
     rs_buf_clear(&s->buf);
-    rs_sse_caught_up(&s->buf, &who, rs_cursor_text(&client->feed->pos, id),
-                     client->resume->replayed);
+    client->profile->wire->caught_up(&s->buf, &who, rs_cursor_text(&client->feed->pos, id),
+                                     client->resume->replayed);
     return rs_output_buf(client, &s->buf);
 }
 

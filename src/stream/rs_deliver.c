@@ -7,6 +7,7 @@
 #include "../log/rs_profile.h"
 #include "../log/rs_delivery.h"
 #include "rs_deliver.h"
+#include "../wire/rs_frames.h"
 #include "rs_output.h"
 
 static void give_back(rs_member_t *m, rs_delivery_t *d)
@@ -50,8 +51,9 @@ static rs_next_t wait_for_room(rs_member_t *m)
 /* RS_NEXT_GO: the socket took all of it. */
 static rs_next_t begin(const rs_streamer_t *s, rs_client_t *client, rs_delivery_t *d)
 {
-    struct iovec iov = {d->event->frame, d->event->len};
-    ssize_t written = client->conn.transport->writev(&client->conn, &iov, 1);
+    rs_text_t frame = rs_frames_get(client->profile->wire, d->event, NULL);
+    struct iovec iov = {(char *)frame.data, frame.len};
+    ssize_t written = frame.data ? client->conn.transport->writev(&client->conn, &iov, 1) : -1;
     int complete;
 
     if (written < 0) {
@@ -61,7 +63,7 @@ static rs_next_t begin(const rs_streamer_t *s, rs_client_t *client, rs_delivery_
         d->begun = 1;
         client->last_out = s->now;
     }
-    rs_output_pin(client, &d->event, 1, (size_t)written, &complete);
+    rs_output_pin(client, &d->event, &iov, 1, (size_t)written, &complete);
     return complete ? RS_NEXT_GO : wait_for_room(client->member);
 }
 

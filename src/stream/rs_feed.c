@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 
 #include "rs_feed.h"
+#include "../wire/rs_frames.h"
 #include "rs_output.h"
 #include "../log/rs_accepted.h"
 #include "../log/rs_profile.h"
@@ -23,6 +24,7 @@ typedef struct {
     struct iovec iov[BATCH];
     int n;
     int directed; /* one event for one user: the others must not see it */
+    int broken;   /* memory was short for a frame: nobody can be given that event */
     size_t bytes;
 } batch_t;
 
@@ -162,7 +164,7 @@ static ssize_t write_slot(const rs_slot_t *slot, const struct iovec *iov, int n)
                        : written;
 }
 
-/* Takes over the position that stands in the event's frame. */
+/* Takes over the event's position. */
 static void position_after(const rs_feed_t *feed, const rs_event_t *event, rs_cursor_t *pos)
 {
     rs_cursor_t after = feed->pos;
@@ -182,7 +184,7 @@ static int fall_behind(rs_client_t *client, const batch_t *batch, ssize_t writte
     if (!rs_feed_exit(client)) {
         return 0;
     }
-    rs_output_pin(client, batch->events, batch->n, (size_t)written, &complete);
+    rs_output_pin(client, batch->events, batch->iov, batch->n, (size_t)written, &complete);
     sent = complete + (client->pinned != NULL);
     if (sent) {
         client->seq += (apr_uint64_t)batch->index[sent - 1] + 1;
@@ -208,7 +210,7 @@ static void send_to_all(rs_feed_t *feed, const batch_t *batch, const rs_feed_cal
             i++;
             continue;
         }
-        written = write_slot(&feed->slots[i], batch->iov, batch->n);
+        written = batch->broken ? -1 : write_slot(&feed->slots[i], batch->iov, batch->n);
         if (written == (ssize_t)batch->bytes) {
             delivered++;
             i++;
@@ -233,11 +235,12 @@ static int choose(const rs_feed_t *feed, rs_event_t **events, int n, batch_t *ba
 
     batch->n = 0;
     batch->bytes = 0;
-    batch->directed = 0;
+    batch->directed = batch->broken = 0;
     for (i = 0; i < n && !batch->directed; i++) {
         rs_event_t *e = events[i];
+        rs_text_t bytes;
 
-        if (!rs_profile_wants(feed->profile, RS_EVENT_TYPE(e), e->type_len)) {
+        if (!rs_profile_wants(feed->profile, rs_event_type(e).data, e->type_len)) {
             rs_output_count(feed->follow->topic, e, 0, (apr_uint64_t)feed->live);
             continue;
         }
@@ -249,9 +252,11 @@ static int choose(const rs_feed_t *feed, rs_event_t **events, int n, batch_t *ba
         }
         batch->events[batch->n] = e;
         batch->index[batch->n] = i;
-        batch->iov[batch->n].iov_base = e->frame;
-        batch->iov[batch->n++].iov_len = e->len;
-        batch->bytes += e->len;
+        bytes = rs_frames_get(feed->profile->wire, e, &feed->follow->topic->tags);
+        batch->broken |= !bytes.data;
+        batch->iov[batch->n].iov_base = (char *)bytes.data;
+        batch->iov[batch->n++].iov_len = bytes.len;
+        batch->bytes += bytes.len;
     }
     return i;
 }

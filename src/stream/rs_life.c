@@ -15,7 +15,7 @@
 #include "../base/rs_log.h"
 #include "../log/rs_profile.h"
 #include "../log/rs_source.h"
-#include "../proto/rs_sse.h"
+#include "../wire/rs_wire.h"
 #include "rs_catch_up.h"
 #include "rs_deliver.h"
 #include "rs_life.h"
@@ -98,7 +98,7 @@ static void end(rs_streamer_t *s, rs_client_t *client, const char *code, const c
                 const char *error, apr_interval_time_t retry)
 {
     rs_buf_clear(&s->buf);
-    rs_sse_error(&s->buf, client->profile->name, code, message, error, retry);
+    client->profile->wire->error(&s->buf, client->profile->name, code, message, error, retry);
     end_with_buf(s, client);
 }
 
@@ -182,12 +182,12 @@ static int send_buf(rs_streamer_t *s, rs_client_t *client)
 
 static int heartbeat(rs_streamer_t *s, rs_client_t *client, const rs_cursor_t *pos)
 {
-    rs_sse_who_t who = rs_output_who(client);
+    rs_who_t who = rs_output_who(client);
     char id[RS_CURSOR_LEN];
 
     rs_buf_clear(&s->buf);
-    rs_sse_heartbeat(&s->buf, &who, client->member ? NULL : rs_cursor_text(pos, id), apr_time_now(),
-                     client->profile->heartbeat_style);
+    client->profile->wire->heartbeat(&s->buf, &who, client->member ? NULL : rs_cursor_text(pos, id),
+                                     apr_time_now(), client->profile->heartbeat_style);
     return send_buf(s, client);
 }
 
@@ -311,15 +311,15 @@ void rs_life_feed_calls(rs_streamer_t *s)
 /* The first bytes after the headers: the verdict, and where the reader stands. */
 static int greet(rs_streamer_t *s, rs_client_t *client)
 {
-    rs_sse_who_t who = rs_output_who(client);
+    rs_who_t who = rs_output_who(client);
     char id[RS_CURSOR_LEN], first[RS_ID_LEN];
 
     rs_id_format(first, client->first);
     rs_buf_clear(&s->buf);
-    rs_sse_connected(&s->buf, &who, client->profile->retry,
-                     client->member ? NULL : rs_cursor_text(&client->resume->own, id),
-                     apr_time_now(), client->recovery, client->reason,
-                     client->first.ms || client->first.seq ? first : NULL);
+    client->profile->wire->connected(
+        &s->buf, &who, client->profile->retry,
+        client->member ? NULL : rs_cursor_text(&client->resume->own, id), apr_time_now(),
+        client->recovery, client->reason, client->first.ms || client->first.seq ? first : NULL);
     return send_buf(s, client);
 }
 

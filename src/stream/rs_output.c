@@ -10,6 +10,7 @@
 #include "../log/rs_profile.h"
 #include "../log/rs_source.h"
 #include "../log/rs_topics.h"
+#include "../wire/rs_frames.h"
 #include "rs_output.h"
 
 #define BATCH 64
@@ -56,7 +57,10 @@ int rs_output_flush(rs_client_t *client)
 {
     while (client->pinned) {
         rs_event_t *e = client->pinned;
-        struct iovec iov = {e->frame + client->pinned_off, e->len - client->pinned_off};
+        rs_id_place_t place;
+        rs_text_t frame = rs_event_frame(e, client->profile->wire->index, &place);
+        struct iovec iov = {(char *)frame.data + client->pinned_off,
+                            frame.len - client->pinned_off};
         ssize_t n = client->conn.transport->writev(&client->conn, &iov, 1);
 
         if (n <= 0) {
@@ -64,7 +68,7 @@ int rs_output_flush(rs_client_t *client)
         }
         client->last_out = rs_clock_now();
         client->pinned_off += (size_t)n;
-        if (client->pinned_off == e->len) {
+        if (client->pinned_off == frame.len) {
             rs_output_unpin(client);
         }
     }
@@ -73,7 +77,6 @@ int rs_output_flush(rs_client_t *client)
 
 int rs_output_own(rs_client_t *client, const char *data, size_t len)
 {
-    static const rs_id_t none = {0, 0};
     struct iovec iov = {(char *)data, len};
     ssize_t n = client->conn.transport->writev(&client->conn, &iov, 1);
 
@@ -82,7 +85,7 @@ int rs_output_own(rs_client_t *client, const char *data, size_t len)
     }
     client->last_out = rs_clock_now();
     if ((size_t)n < len) {
-        rs_event_t *mine = rs_event_create(0, none, data, len, "", 0);
+        rs_event_t *mine = rs_frames_raw(client->profile->wire, data, len);
 
         if (!mine) {
             return 0;
@@ -97,20 +100,20 @@ int rs_output_buf(rs_client_t *client, const rs_buf_t *buf)
     return rs_buf_ok(buf) && rs_output_own(client, buf->data, buf->len);
 }
 
-rs_sse_who_t rs_output_who(const rs_client_t *client)
+rs_who_t rs_output_who(const rs_client_t *client)
 {
-    rs_sse_who_t who = {client->profile->name, client->tenant_json, client->user_json};
+    rs_who_t who = {client->profile->name, client->tenant_json, client->user_json};
 
     return who;
 }
 
-void rs_output_pin(rs_client_t *client, rs_event_t *const *events, int n, size_t written,
-                   int *complete)
+void rs_output_pin(rs_client_t *client, rs_event_t *const *events, const struct iovec *iov, int n,
+                   size_t written, int *complete)
 {
     int i;
 
-    for (i = 0; i < n && written >= events[i]->len; i++) {
-        written -= events[i]->len;
+    for (i = 0; i < n && written >= iov[i].iov_len; i++) {
+        written -= iov[i].iov_len;
     }
     *complete = i;
     if (i < n && written > 0) {
@@ -130,17 +133,9 @@ void rs_output_count(const rs_topic_t *topic, const rs_event_t *event, apr_uint6
     }
 }
 
-/* The cursor that stands in the event's frame: the topic's position after it. */
-static int frame_cursor(const rs_client_t *client, const rs_event_t *event, rs_cursor_t *cursor)
-{
-    cursor->n = client->topic->nstreams;
-    cursor->tags = &client->topic->tags;
-    return rs_event_cursor(event, cursor);
-}
-
 /* Takes the event's position into the reader's own: in no stream does it ever go back. Returns
  * whether that is now what stands in the event's frame. */
-static int advance(const rs_client_t *client, const rs_event_t *event, rs_cursor_t *own)
+static int advance(const rs_event_t *event, rs_cursor_t *own)
 {
     rs_cursor_t after;
     int k;
@@ -149,32 +144,14 @@ static int advance(const rs_client_t *client, const rs_event_t *event, rs_cursor
         own->pos[0] = event->id;
         return 1;
     }
-    if (!frame_cursor(client, event, &after)) {
+    after.n = own->n;
+    if (!rs_event_cursor(event, &after)) {
         return 0;
     }
     rs_cursor_raise(own, &after);
     for (k = 0; k < own->n && rs_id_cmp(own->pos[k], after.pos[k]) == 0; k++) {
     }
     return k == own->n;
-}
-
-/* The same event with the reader's own position as its id. */
-static rs_event_t *with_own_id(const rs_event_t *event, const rs_cursor_t *own)
-{
-    char id[RS_CURSOR_LEN + 8];
-    size_t len, head = event->head, rest = event->len - event->tail;
-    rs_event_t *mine;
-
-    memcpy(id, "id: ", 4);
-    len = 4 + rs_cursor_format(id + 4, own);
-    id[len++] = '\n';
-    mine = rs_event_create(event->stream, event->id, NULL, head + len + rest, "", 0);
-    if (mine) {
-        memcpy(mine->frame, event->frame, head);
-        memcpy(mine->frame + head, id, len);
-        memcpy(mine->frame + head + len, event->frame + event->tail, rest);
-    }
-    return mine;
 }
 
 static int has(const rs_client_t *client, const rs_event_t *event, const rs_cursor_t *own)
@@ -196,6 +173,7 @@ typedef struct {
  * how many events that covers; -1: memory is short. */
 static int fill(const rs_client_t *client, rs_event_t *const *events, int n, batch_t *batch)
 {
+    const rs_wire_t *wire = client->profile->wire;
     int i;
 
     batch->n = 0;
@@ -203,24 +181,29 @@ static int fill(const rs_client_t *client, rs_event_t *const *events, int n, bat
     batch->own = client->resume->own;
     for (i = 0; i < n && batch->n < BATCH && batch->bytes < BATCH_BYTES; i++) {
         rs_event_t *frame;
+        rs_text_t bytes;
         int shared;
 
         if (has(client, events[i], &batch->own)) {
             continue;
         }
-        shared = advance(client, events[i], &batch->own);
+        shared = advance(events[i], &batch->own);
         if (!rs_client_wants(client, events[i])) {
             continue;
         }
-        frame = shared ? rs_event_take(events[i]) : with_own_id(events[i], &batch->own);
+        frame = shared ? rs_event_take(events[i]) : rs_frames_with_id(wire, events[i], &batch->own);
         if (!frame) {
             return -1;
         }
+        bytes = rs_frames_get(wire, frame, &client->topic->tags);
         batch->frames[batch->n] = frame;
         batch->index[batch->n] = i;
-        batch->iov[batch->n].iov_base = frame->frame;
-        batch->iov[batch->n++].iov_len = frame->len;
-        batch->bytes += frame->len;
+        batch->iov[batch->n].iov_base = (char *)bytes.data;
+        batch->iov[batch->n++].iov_len = bytes.len;
+        batch->bytes += bytes.len;
+        if (!bytes.data) {
+            return -1;
+        }
     }
     return i;
 }
@@ -237,7 +220,7 @@ static void settle(rs_client_t *client, rs_event_t *const *events, int n, const 
         int mine = k < sent && batch->index[k] == i;
 
         if (mine || !has(client, events[i], own)) {
-            advance(client, events[i], own);
+            advance(events[i], own);
             rs_output_count(client->topic, events[i], (apr_uint64_t)mine, (apr_uint64_t)!mine);
             client->resume->replayed += (apr_uint64_t)(mine && !events[i]->notice);
             k += mine;
@@ -264,7 +247,7 @@ int rs_output_send(rs_client_t *client, rs_event_t *const *events, int n)
             client->last_out = rs_clock_now();
         }
         if (full) {
-            rs_output_pin(client, batch.frames, batch.n, (size_t)written, &sent);
+            rs_output_pin(client, batch.frames, batch.iov, batch.n, (size_t)written, &sent);
             sent += client->pinned != NULL;
             covered = sent ? batch.index[sent - 1] + 1 : 0;
         }

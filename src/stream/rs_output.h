@@ -8,7 +8,7 @@
 
 #include "../base/rs_buf.h"
 #include "../log/rs_client.h"
-#include "../proto/rs_sse.h"
+#include "../proto/rs_said.h"
 
 /* Writes a frame of its own (not from the topic). 0: the peer is gone. */
 int rs_output_own(rs_client_t *client, const char *data, size_t len);
@@ -17,7 +17,7 @@ int rs_output_own(rs_client_t *client, const char *data, size_t len);
 int rs_output_buf(rs_client_t *client, const rs_buf_t *buf);
 
 /* What frames of the module's own say of the client. */
-rs_sse_who_t rs_output_who(const rs_client_t *client);
+rs_who_t rs_output_who(const rs_client_t *client);
 
 /* Writes what is pinned. 1: nothing is pinned any more, 0: no room, -1: the peer is gone. */
 int rs_output_flush(rs_client_t *client);
@@ -43,7 +43,7 @@ void rs_output_count(const rs_topic_t *topic, const rs_event_t *event, apr_uint6
                      apr_uint64_t filtered);
 
 /* Notes that only `written` bytes of these n frames were taken. */
-void rs_output_pin(rs_client_t *client, rs_event_t *const *events, int n, size_t written,
-                   int *complete);
+void rs_output_pin(rs_client_t *client, rs_event_t *const *events, const struct iovec *iov, int n,
+                   size_t written, int *complete);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * A streamer from inside: its loop (rs_streamer.c) and what all that it does with its clients needs.
+ * A streamer from inside: what all that it does with its clients needs.
  */
 #ifndef RS_STREAMER_INT_H
 #define RS_STREAMER_INT_H

@@ -87,24 +87,22 @@ static int same(const rs_cursor_t *a, const rs_cursor_t *b)
            && !memcmp(a->pos, b->pos, (size_t)a->n * sizeof(a->pos[0]));
 }
 
-/* Whatever the positions are, they come back, also through an event's id line. */
+/* Whatever the positions are, they come back, also through an event. */
 static void round_trip(const rs_cursor_t *cursor)
 {
     /* On the heap, so that a byte too many is seen. */
     char *buf = malloc(RS_CURSOR_LEN), text[RS_CURSOR_LEN], again[RS_CURSOR_LEN];
     rs_cursor_t read = cursor_of(cursor->n);
     size_t len = rs_cursor_format(buf, cursor);
-    char frame[RS_CURSOR_LEN + 8] = "id: ";
+    rs_event_parts_t parts = {.id = cursor->pos[0], .cursor = cursor, .frame = {"", 0}};
     rs_event_t *event;
 
     require(len < RS_CURSOR_LEN && rs_cursor_text(cursor, text) == text);
     require(strlen(text) == len && !memcmp(text, buf, len));
     require(rs_cursor_parse(&read, buf, len) && same(&read, cursor));
     require(rs_cursor_format(again, &read) == len && !memcmp(again, buf, len));
-    memcpy(frame + 4, buf, len);
-    frame[4 + len] = '\n';
-    event = rs_event_create(0, cursor->pos[0], frame, len + 5, "", 0);
-    event->tail = (apr_uint32_t)len + 5;
+    parts.type = parts.data = parts.user = parts.frame;
+    event = rs_event_create(&parts);
     read = cursor_of(cursor->n);
     require(rs_event_cursor(event, &read) && same(&read, cursor));
     rs_event_drop(event);

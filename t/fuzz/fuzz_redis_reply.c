@@ -8,9 +8,11 @@
 
 #include "../../src/base/rs_name.h"
 #include "../../src/base/rs_utf8.h"
+#include "../../src/base/rs_json.h"
 #include "../../src/log/rs_entry.h"
 #include "../../src/log/rs_source.h"
 #include "../../src/log/rs_tenants.h"
+#include "../../src/wire/rs_frames.h"
 #include "../../src/log/rs_known.h"
 #include "../../src/redis/rs_redis_publish_private.h"
 #include "fuzz.h"
@@ -71,25 +73,43 @@ static size_t slow_text(char *to, const rs_text_t *data)
     return (size_t)(to - start);
 }
 
+static int same_text(rs_text_t a, rs_text_t b)
+{
+    return a.len == b.len && !memcmp(a.data, b.data, a.len);
+}
+
+/* One line, one JSON object, and its id first. */
+static void check_line(rs_text_t line, const rs_cursor_t *cursor)
+{
+    rs_json_t text = {line.data, line.data + line.len}, value;
+    char id[RS_CURSOR_LEN + 16];
+
+    require(line.data && memchr(line.data, '\n', line.len) == line.data + line.len - 1);
+    require(rs_json_is_good(&value, text, RS_JSON_DEPTH_ANY) && rs_json_kind(value) == '{');
+    memcpy(id, "{\"id\":\"", 7);
+    rs_cursor_text(cursor, id + 7);
+    require(!memcmp(line.data, id, strlen(id)));
+}
+
 /* One event, as a browser would read the frame: its lines are known, and data is the payload's; or
  * a notice, which endpoints choose by the entry's type all the same. */
 static void check_frame(const rs_event_t *event, const rs_entry_t *e, const char *id)
 {
     const rs_text_t type = e->too_big ? (rs_text_t){"reset", 5} : e->type;
     const rs_text_t payload = e->too_big ? (rs_text_t){"{\"reason\":\"too_big\"}", 20} : e->data;
-    const char *at = event->frame, *end = at + event->len;
+    const char *start = rs_event_bytes(event), *at = start, *end = at + event->len;
     char *data = malloc(event->len), *to = data, *want;
 
     require(rs_utf8_valid(at, event->len));
     require(!memchr(at, '\r', event->len) && !memchr(at, '\0', event->len));
     require(event->len > 9 && !memcmp(at, "event: ", 7) && !memcmp(at + 7, type.data, type.len));
-    require(event->type_len == e->type.len);
-    require(!memcmp(RS_EVENT_TYPE(event), e->type.data, e->type.len));
+    require(same_text(rs_event_type(event), e->type));
+    require(e->too_big || same_text(rs_event_data(event), e->data));
     at += 7 + type.len;
-    require(*at++ == '\n' && at == event->frame + event->head);
+    require(*at++ == '\n' && at == start + event->place.head);
     require(!memcmp(at, "id: ", 4) && !memcmp(at + 4, id, strlen(id)));
     at += 4 + strlen(id);
-    require(*at++ == '\n' && at == event->frame + event->tail);
+    require(*at++ == '\n' && at == start + event->place.tail);
     while (at < end && *at != '\n') {
         const char *newline = memchr(at, '\n', (size_t)(end - at));
 
@@ -118,13 +138,13 @@ static void frame(const rs_entry_t *e)
         char text[RS_CURSOR_LEN];
         rs_id_t id = cursors[i]->pos[0];
         rs_cursor_t read = *cursors[i];
-        rs_event_t *event = rs_entry_frame(&scratch, e, 3, id, cursors[i]);
+        rs_event_t *event = rs_frames_event(&scratch, e, 3, id, cursors[i]);
 
         require(event && event->stream == 3 && rs_id_cmp(event->id, id) == 0);
         check_frame(event, e, rs_cursor_text(cursors[i], text));
         require(rs_event_cursor(event, &read) && !rs_id_cmp(read.pos[0], id));
-        require(event->user_len == e->user.len
-                && !memcmp(RS_EVENT_USER(event), e->user.data, e->user.len));
+        require(same_text(rs_event_user(event), e->user));
+        check_line(rs_frames_get(&rs_wire_ndjson, event, &tags), cursors[i]);
         rs_event_drop(event);
     }
 }

@@ -356,6 +356,7 @@ static void submit(sim_conn_t *c)
 
     memset(&wanted, 0, sizeof(wanted));
     wanted.source = e->source;
+    wanted.wire = &rs_wire_sse;
     for (s = 0; s < SIM_STREAMS; s++) {
         if (sim_conf.pmask[c->profile] & sim_conf.streams & 1 << s) {
             wanted.streams |= rs_source_stream_bit(e->source, sim_stream_key(s));

@@ -230,6 +230,12 @@ static void learn(sim_engine_t *e, int slot, const sim_rrep_t *rep)
         if (rep->note[i].info) {
             e->hand_hi[k] = 0;
         }
+        if (rep->note[i].hand.n) {
+            e->hand[k] = rep->note[i].hand;
+        }
+        if (rep->note[i].look.is) {
+            sim_count_look(e, k, &rep->note[i].look);
+        }
         if (rep->note[i].info && (last.ms || last.seq)) {
             e->looked_time[k][rep->note[i].epoch & 7] = sim_now;
             e->looked[k] |= (uint64_t)1 << (rep->note[i].epoch & 63);
@@ -295,8 +301,38 @@ static void note(int k, int lo, int hi, int info, rs_id_t last)
         noting->note[noting->nnotes].info = info;
         noting->note[noting->nnotes].removals = sim_redis.removals;
         noting->note[noting->nnotes].last = last;
+        noting->note[noting->nnotes].hand.n = 0;
+        noting->note[noting->nnotes].look.is = 0;
         noting->note[noting->nnotes++].epoch = sim_keys[k].epoch;
     }
+}
+
+/* What was noted last is also a look at the key, by one who follows it. */
+static void note_look(const sim_rconn_t *c, int k)
+{
+    sim_look_t *look = &noting->note[noting->nnotes - 1].look;
+    const sim_stream_t *s = &sim_keys[k].s;
+
+    look->is = c->follows;
+    look->epoch = sim_keys[k].epoch;
+    look->removals = sim_redis.removals;
+    look->nall = sim_keys[k].nall;
+    look->added = s->added;
+    look->length = s->end - s->start;
+    look->last = s->last;
+    look->deleted = s->max_deleted;
+}
+
+/* What was noted last was read by one who follows the key. */
+static void note_hand(int k, int n)
+{
+    sim_hand_t *hand = &noting->note[noting->nnotes - 1].hand;
+
+    hand->n = n;
+    hand->lo = noting->note[noting->nnotes - 1].lo;
+    hand->hi = noting->note[noting->nnotes - 1].hi;
+    hand->removals = sim_redis.removals;
+    hand->last = sim_entries[sim_keys[k].all[hand->hi - 1]].id;
 }
 
 /* --- commands --- */
@@ -361,21 +397,19 @@ static redisReply *xinfo(sim_rconn_t *c, const sim_cmd_t *cmd)
 {
     int k = key_of(cmd, 2);
     redisReply *r = no_perm(k);
-    rs_id_t none = {0, 0};
 
     if (r) {
         return r;
     }
     track(c, k);
+    note(k, 0, 0, 1, sim_keys[k].s.last); /* what is no stream holds nothing */
+    note_look(c, k);
     if (sim_keys[k].is_string) {
-        note(k, 0, 0, 1, none); /* what is no stream holds nothing */
         return wrong_type();
     }
     if (!sim_keys[k].s.exists) {
-        note(k, 0, 0, 1, none);
         return sim_reply_error("ERR no such key");
     }
-    note(k, 0, 0, 1, sim_keys[k].s.last);
     return sim_reply_info(&sim_keys[k]);
 }
 
@@ -448,6 +482,9 @@ static redisReply *xread_now(sim_rconn_t *c, const sim_cmd_t *cmd, int only)
         part->element[0] =
             sim_reply_text(REDIS_REPLY_STRING, sim_keys[k].name, strlen(sim_keys[k].name));
         part->element[1] = range(k, from, m, 1);
+        if (m) {
+            note_hand(k, m);
+        }
         parts[nparts++] = part;
     }
     if (!nparts) {
@@ -463,6 +500,7 @@ static redisReply *xread(sim_rconn_t *c, sim_cmd_t *cmd)
     redisReply *r;
     int i, k;
 
+    c->follows = 1;
     for (i = cmd->argc - 1; i > 0; i--) {
         k = sim_redis_key(cmd->argv[i]);
         if (k >= 0 && (r = no_perm(k))) {
@@ -491,7 +529,7 @@ static redisReply *client(sim_rconn_t *c, const sim_cmd_t *cmd)
 
         for (i = 0; i < sim_rconns_used; i++) {
             if (sim_rconns[i].used && !sim_rconns[i].broken && sim_rconns[i].id == id) {
-                c->tracking = 1;
+                c->tracking = c->follows = 1;
                 c->redirect = id;
                 return sim_reply_text(REDIS_REPLY_STATUS, "OK", 2);
             }

@@ -30,6 +30,7 @@
  */
 #include <stdlib.h>
 
+#include "log/rs_fetch.h"
 #include "sim.h"
 
 /* The limits that may be argued about. */
@@ -301,6 +302,9 @@ static int is_owed(const sim_conn_t *c, int k, const sim_entry_t *e)
     }
     switch (e->how) {
     case SIM_PRESENT:
+        if (sim_count_put_back(&sim_engines[c->engine], e)) {
+            return 0; /* to whom that matters, it is told when that is seen */
+        }
         /* In a stream that was replaced, below the position: only who saw that can know. */
         if (c->told_at >= e->added_at && !well(c->told_at)) {
             return 0; /* the key was not to be read: what it held then is said to be missing */
@@ -310,6 +314,9 @@ static int is_owed(const sim_conn_t *c, int k, const sim_entry_t *e)
         }
         return !sim_conf.redis6 && sim_engines[c->engine].saw_loss[c->key[k]] >= (int)e->epoch;
     case SIM_KEY_GONE:
+        if (sim_count_hides(&sim_engines[c->engine], e)) {
+            return 0;
+        }
         if (rs_id_cmp(c->pos[k], sim_engines[c->engine].born[c->key[k]]) == 0) {
             return 0; /* as with those that were lost */
         }
@@ -322,6 +329,9 @@ static int is_owed(const sim_conn_t *c, int k, const sim_entry_t *e)
     case SIM_TRIMMED:
         /* Redis 6 does not count: what was trimmed unread is not missed. */
         if (sim_conf.redis6) {
+            return 0;
+        }
+        if (sim_count_hides(&sim_engines[c->engine], e)) {
             return 0;
         }
         if (is_worked_off(&sim_keys[c->key[k]], e)) {
@@ -368,6 +378,26 @@ static void pass(sim_conn_t *c, int k, int to, const char *class)
     }
 }
 
+/* The same for what was gone when it was passed by, and is there again, above the position. */
+static void pass_put_back(sim_conn_t *c, int k, rs_id_t to)
+{
+    const sim_stream_t *s = &sim_keys[c->key[k]].s;
+    int i;
+
+    for (i = sim_redis_above(c->key[k], c->pos[k]); i < s->end; i++) {
+        const sim_entry_t *e = &sim_entries[s->uid[i]];
+
+        if ((int)e->index >= c->next[k] || rs_id_cmp(e->id, to) > 0) {
+            return;
+        }
+        if (e->tenant == c->tenant && is_owed(c, k, e)) {
+            sim_fail("skipped", "c%d at e%d: %s %s (n %d), which was put back, went by untold",
+                     c->client, c->engine, sim_keys[c->key[k]].name, id_text(e->id), s->uid[i]);
+            return;
+        }
+    }
+}
+
 /* An id line: everything up to this position was given or told. */
 static void raise_position(sim_conn_t *c, const rs_id_t *pos)
 {
@@ -385,6 +415,7 @@ static void raise_position(sim_conn_t *c, const rs_id_t *pos)
                && rs_id_cmp(sim_entries[key->all[to]].id, c->pos[k]) > 0) {
             to++;
         }
+        pass_put_back(c, k, pos[k]);
         pass(c, k, to, "");
         c->pos[k] = pos[k];
     }
@@ -590,7 +621,7 @@ static int is_of_two(const sim_conn_t *c)
         for (i = key->nall - 1; i >= 0; i--) {
             const sim_entry_t *e = &sim_entries[key->all[i]];
 
-            if (e->again && rs_id_cmp(e->id, c->hold.pos[k]) == 0
+            if (e->put_back && rs_id_cmp(e->id, c->hold.pos[k]) == 0
                 && sim_engines[c->engine].saw_loss[c->key[k]] > (int)e->epoch) {
                 return 1;
             }
@@ -802,9 +833,10 @@ static void got(sim_conn_t *c, int k, int uid, const rs_id_t *pos)
         raise_position(c, pos);
         return;
     }
-    if (rs_id_cmp(e->id, c->pos[k]) > 0 && (int)e->index < c->next[k]
-        && disturbed_since(c, c->submit_at - SEC(1))) {
-        c->pos[k] = e->id; /* it was put back */
+    if (rs_id_cmp(e->id, c->pos[k]) > 0 && (int)e->index < c->next[k] && e->how == SIM_PRESENT
+        && e->put_back) {
+        pass_put_back(c, k, rs_id_before(e->id));
+        c->pos[k] = e->id;
         raise_position(c, pos);
         return;
     }
@@ -1108,6 +1140,30 @@ void sim_model_closed(sim_conn_t *c)
 
 /* --- in time --- */
 
+/* How long what a connection misses may take, by the questions that are asked for it: of large
+ * entries few come in an answer, and another reader's question may be between any two. */
+static apr_time_t replay_time(const sim_conn_t *c)
+{
+    apr_time_t round = 2 * sim_conf.lat_us;
+    size_t most = 1, fit;
+    int i, k, readers = 1;
+
+    for (k = 0; k < c->nkeys; k++) {
+        const sim_key_t *key = &sim_keys[c->key[k]];
+
+        round += sim_conf.split ? 2 * sim_conf.lat_us : 0;
+        for (i = 0; i < key->nall; i++) {
+            most = sim_entries[key->all[i]].size > most ? sim_entries[key->all[i]].size : most;
+        }
+    }
+    for (i = 0; i < sim_conns_used; i++) {
+        readers += sim_conns[i].used && sim_conns[i].engine == c->engine;
+    }
+    fit = RS_FETCH_BYTES / most / (size_t)c->nkeys;
+    fit = fit < 1 ? 1 : fit > 64 ? 64 : fit;
+    return (apr_time_t)((size_t)c->behind / fit) * round * readers;
+}
+
 /* The clock is about to move on: nobody has anything to do at this moment. */
 void sim_model_tick(void)
 {
@@ -1129,7 +1185,7 @@ void sim_model_tick(void)
         if (c->connected && c->replay && !c->caught_up && well(c->submit_at)
             && c->reading_since <= c->connected_at
             && sim_now > c->connected_at + REPLAY_LIMIT
-                             + c->behind / 64 * (apr_time_t)sim_conf.lat_us * 4) {
+            && sim_now > c->connected_at + REPLAY_LIMIT + replay_time(c)) {
             sim_fail("late", "c%d at e%d: not caught up after %.3f s, %d behind", c->client,
                      c->engine, (double)(sim_now - c->connected_at) / 1e6, c->behind);
         }

@@ -356,7 +356,9 @@ static void replace(int k, const sim_stream_t *from)
         return;
     }
     for (i = from->start; i < from->end; i++) {
-        sim_entries[from->uid[i]].again |= sim_entries[from->uid[i]].how != SIM_PRESENT;
+        if (sim_entries[from->uid[i]].how != SIM_PRESENT) {
+            sim_entries[from->uid[i]].put_back = key->epoch + 1;
+        }
     }
     remove_all(k, SIM_LOST);
     for (i = key->nall - 1; i >= 0 && rs_id_cmp(sim_entries[key->all[i]].id, from->last) > 0; i--) {

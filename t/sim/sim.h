@@ -22,6 +22,7 @@
 
 #include "engine/rs_engine.h"
 #include "log/rs_source.h"
+#include "wire/rs_wire.h"
 
 #define SIM_ENGINES 2
 #define SIM_STREAMERS 2
@@ -92,9 +93,9 @@ typedef struct {
     rs_id_t id;
     uint8_t key, tenant, how;
     uint8_t read_by, accepted; /* a bit for each engine; for each endpoint whose group had it */
-    uint8_t again;             /* it was gone, and was put back */
     uint32_t size;             /* of the payload */
     uint32_t epoch, index;     /* of its key */
+    uint32_t put_back;         /* in this epoch of its key, having been gone; 0: never */
     long removed;              /* the how-manieth removal that was */
     apr_time_t added_at, removed_at;
 } sim_entry_t;
@@ -189,6 +190,22 @@ struct sim_cmd_t {
     const char *argv[];
 };
 
+/* Entries that were read, and what XINFO said afterwards, by the one who follows the key. */
+typedef struct {
+    int n, lo, hi; /* lo to hi - 1 of all[] */
+    long removals; /* that there had been */
+    rs_id_t last;
+} sim_hand_t;
+
+typedef struct {
+    int is;
+    uint32_t epoch;
+    int nall, length;
+    long removals;
+    long long added;
+    rs_id_t last, deleted;
+} sim_look_t;
+
 typedef struct sim_rrep_t sim_rrep_t;
 struct sim_rrep_t {
     sim_rrep_t *next;
@@ -201,6 +218,8 @@ struct sim_rrep_t {
         long removals; /* that there had been */
         rs_id_t last;
         uint32_t epoch;
+        sim_hand_t hand;
+        sim_look_t look;
     } note[8];
 };
 
@@ -213,6 +232,7 @@ typedef struct {
     sim_rrep_t *out, **out_last;
     apr_time_t last_in, last_out;
     int in_multi, subscribed, tracking;
+    int follows; /* it has read, or is told of changes */
     long long redirect;
     sim_cmd_t *blocked;
     apr_time_t blocked_until;
@@ -416,6 +436,22 @@ typedef struct sim_actor_t {
     int same; /* turns since the clock moved */
 } sim_actor_t;
 
+/* --- count.c --- */
+#define SIM_BLIND 16
+
+typedef struct {
+    int known;
+    uint32_t epoch;
+    long long added; /* entries that were read, or are gone */
+    rs_id_t at, deleted;
+} sim_counted_t;
+
+typedef struct {
+    int key;
+    uint32_t from, to; /* epochs */
+    long removals;     /* up to this one */
+} sim_blind_t;
+
 typedef struct {
     int alive, draining, stopping, gone;
     uint32_t incarnation;
@@ -431,12 +467,21 @@ typedef struct {
     long hand_removals[SIM_KEYS];
     rs_id_t born[SIM_KEYS];              /* where the key ended when that was seen */
     apr_time_t looked_time[SIM_KEYS][8]; /* at it as it was then, by epoch */
+    sim_counted_t counted[SIM_KEYS];
+    sim_hand_t hand[SIM_KEYS];
+    sim_blind_t blind[SIM_BLIND];
+    int nblind;
     uint64_t looked[SIM_KEYS];           /* a bit for each epoch (modulo 64) that it was told of */
     long commands_second;                /* of this second */
     apr_time_t second;
 } sim_engine_t;
 
 extern sim_engine_t sim_engines[SIM_ENGINES];
+void sim_count_look(sim_engine_t *e, int k, const sim_look_t *look);
+/* Whether this entry was put back, and the engine has not looked since. */
+int sim_count_put_back(const sim_engine_t *e, const sim_entry_t *entry);
+/* Whether what became of this entry cannot be told by this engine. */
+int sim_count_hides(const sim_engine_t *e, const sim_entry_t *entry);
 void sim_world_begin(uint64_t seed);
 void sim_world_end(void);
 void sim_engine_start(int e);

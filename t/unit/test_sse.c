@@ -18,8 +18,7 @@ static const char *event(rs_buf_t *b, const char *data, size_t len, size_t *head
 
 int main(void)
 {
-    static const rs_sse_who_t who = {"stream", "42", "\"u\""},
-                              orders = {"orders", "\"acme\"", "null"};
+    static const rs_who_t who = {"stream", "42", "\"u\""}, orders = {"orders", "\"acme\"", "null"};
     rs_buf_t b = RS_BUF_INIT;
     size_t head, tail;
 

@@ -13,7 +13,11 @@
 static rs_event_t *make(apr_uint64_t n, size_t size)
 {
     char *text = calloc(1, size);
-    rs_event_t *event = rs_event_create(0, (rs_id_t){n, 0}, text, size, "", 0);
+    rs_event_parts_t parts = {.id = {n, 0}, .frame = {text, size}};
+    rs_event_t *event;
+
+    parts.type = parts.data = parts.user = (rs_text_t){text, 0};
+    event = rs_event_create(&parts);
 
     free(text);
     return event;

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # A Server-Sent Events client that follows the WHATWG parsing rules to the letter and keeps every
-# byte: many streams in one process, each read whenever any of them is waited for.
+# byte: many streams in one process, each read whenever any of them is waited for. It also speaks
+# newline-delimited JSON (`wire` => 'ndjson', or $default_wire), whose messages it tells as events.
 package Ragline::SSE;
 
 use strict;
@@ -19,14 +20,21 @@ use Ragline::Proc ();
 # Open streams by descriptor.
 my %open;
 
+our $default_wire = 'sse';
+my %accept = (sse => 'text/event-stream', ndjson => 'application/x-ndjson');
+
 $SIG{PIPE} = 'IGNORE';
 
+# What a stream is called on the default wire.
+sub media_type { return $accept{$default_wire} }
+
 # open(port => ..., path => ..., token, headers, last_event_id, host, method, tls, extra, body,
-# before, bulk). `before` is sent before the request. With `bulk` the body is only collected: for streams of very many events.
+# before, bulk, wire). `before` is sent before the request. With `bulk` the body is only collected: for streams of very many events.
 sub open
 {
     my ($class, %r) = @_;
-    my @headers = (Accept => 'text/event-stream', @{ $r{headers} // [] });
+    my $wire = $r{wire} // ($r{bulk} ? 'sse' : $default_wire);
+    my @headers = (Accept => $accept{$wire}, @{ $r{headers} // [] });
     push @headers, 'Last-Event-ID' => $r{last_event_id} if defined $r{last_event_id};
     my $socket = Ragline::HTTP::connect_to(%r);
     my $self = bless {
@@ -233,8 +241,10 @@ sub parse
     my $new = $self->{http}{body};
     $self->{http}{body} = '';
     $self->{received} .= $new;
-    return if ($self->{http}->header('content-type') // '') !~ m{^text/event-stream};
+    my $type = $self->{http}->header('content-type') // '';
     $self->{buffer} .= $new;
+    return $self->parse_lines if $type eq $accept{ndjson};
+    return if $type !~ m{^text/event-stream};
     # A CR at the very end may be half of a CRLF.
     return if !$final && substr($self->{buffer}, -1) eq "\r";
     # A comment before an event is there at once: nothing has to end it.
@@ -242,6 +252,34 @@ sub parse
         defined($1) ? push @{ $self->{comments} }, $1 : $self->add_block($2);
     }
     substr($self->{buffer}, 0, pos($self->{buffer}) // 0, '');
+    return;
+}
+
+# Each line is one message; `raw` is what a Server-Sent Event would have as data, so a payload that
+# was no JSON is unpacked.
+sub parse_lines
+{
+    my ($self) = @_;
+    while ($self->{buffer} =~ s/\A([^\n]*)\n//) {
+        my $line = $1;
+        if ($line eq '') {
+            push @{ $self->{comments} }, $line;
+            next;
+        }
+        # By hand: a payload may hold what no decoder takes.
+        $line =~ /\A\{(?:"id":"([^"]*)",)?"event":("(?:[^"\\]|\\.)*"),(?:"retry":(\d+),)?"data":(.*)\}\z/s
+            or die "no message: $line\n";
+        my ($id, $event, $retry, $data) = ($1, $2, $3, $4);
+        my $json = JSON::PP->new->utf8->allow_nonref;
+        $data = $json->decode($data) if $data =~ /\A"/;
+        my %block = (raw => $line, at => Time::HiRes::time(), event => $json->decode($event),
+            data => $data);
+        $block{id} = $id if defined $id;
+        $block{retry} = $retry if defined $retry;
+        $self->{last_event_id} = $block{id} if defined $block{id};
+        $self->{retry} = $block{retry} if defined $block{retry};
+        push @{ $self->{$_} }, \%block for qw(blocks events);
+    }
     return;
 }
 

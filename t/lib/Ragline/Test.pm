@@ -74,7 +74,9 @@ sub full { return $ENV{RAGLINE_TEST_FULL} }
 
 # What a file was given by t/TEST: `tenant`: the streams' keys are each tenant's own. `group`:
 # endpoints have RaglineStart group. Both as `tenant+group`.
+# `ndjson`: streams speak newline-delimited JSON.
 my %mode = map { $_ => 1 } split /\+/, $ARGV[0] // '';
+$Ragline::SSE::default_wire = 'ndjson' if $mode{ndjson};
 sub mode { return $mode{ $_[0] } }
 
 # What has been tested at length is tested briefly in another mode.

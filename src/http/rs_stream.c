@@ -15,22 +15,11 @@
 #include "rs_refusal.h"
 #include "rs_request.h"
 #include "../log/rs_source.h"
-#include "rs_sse_handler.h"
+#include "rs_stream.h"
+#include "rs_stream_headers.h"
 
 /* How long a request that comes while the child starts waits for the first words of Redis. */
 #define START_LIMIT apr_time_from_sec(2)
-
-void rs_sse_headers(request_rec *r)
-{
-    /* Nothing may be framed: what follows the headers is the stream itself. */
-    r->connection->keepalive = AP_CONN_CLOSE;
-    ap_set_content_type(r, "text/event-stream");
-    apr_table_setn(r->headers_out, "Cache-Control", "no-cache, no-transform");
-    apr_table_setn(r->headers_out, "X-Accel-Buffering", "no");
-    apr_table_setn(r->headers_out, "Incremental", "?1"); /* RFC 10036 */
-    apr_table_setn(r->subprocess_env, "no-gzip", "1");
-    apr_table_setn(r->subprocess_env, "no-brotli", "1");
-}
 
 /* The endpoint's streams for a tenant. A consumer group on a stream of one tenant is that tenant's,
  * whatever its name: others neither join nor move it. Who has nothing here is sent nothing, and
@@ -63,12 +52,13 @@ static void choose_streams(rs_profile_t *wanted, const rs_dir_conf_t *conf,
 
 static const rs_profile_t *profile(request_rec *r, rs_server_conf_t *server, const char *tenant)
 {
-    const rs_dir_conf_t *conf = rs_conf_dir(r);
+    const rs_dir_conf_t *conf = rs_request_conf(r);
     rs_profile_t wanted;
 
     memset(&wanted, 0, sizeof(wanted));
     wanted.name = conf->profile;
     wanted.source = server->source;
+    wanted.wire = rs_stream_wire(r);
     wanted.heartbeat = conf->heartbeat;
     wanted.heartbeat_style = conf->heartbeat_style;
     wanted.retry = conf->retry;
@@ -134,7 +124,7 @@ static const char *brought_cursor(request_rec *r)
 /* On request, what became of the stream, as a comment that curl shows and no page sees. */
 static void explain(request_rec *r, const char *obstacle)
 {
-    if (rs_conf_dir(r)->handoff == RS_HANDOFF_EXPLAIN) {
+    if (rs_request_conf(r)->handoff == RS_HANDOFF_EXPLAIN) {
         ap_rputs(obstacle ? apr_pstrcat(r->pool, ": keeps a worker: ", obstacle, "\n", NULL)
                           : ": handed over\n",
                  r);
@@ -150,7 +140,7 @@ static int open_stream(request_rec *r, rs_client_params_t *params)
     rs_pump_place_t place;
     rs_refusal_t refused;
 
-    rs_sse_headers(r);
+    rs_stream_headers(r);
     if (ap_rflush(r) < 0 || r->connection->aborted) {
         rs_engine_unreserve(rs_child_engine());
         return OK;
@@ -184,7 +174,7 @@ static int at_home(request_rec *r)
 /* OK, or why the request is refused for good. */
 static int check_request(request_rec *r, rs_identity_t *id)
 {
-    const rs_dir_conf_t *conf = rs_conf_dir(r);
+    const rs_dir_conf_t *conf = rs_request_conf(r);
     int status;
 
     if (r->method_number != M_GET) {
@@ -211,7 +201,7 @@ static int check_request(request_rec *r, rs_identity_t *id)
     return OK;
 }
 
-int rs_sse_handler(request_rec *r)
+int rs_stream_handler(request_rec *r)
 {
     rs_server_conf_t *server = rs_conf_server(r->server);
     rs_engine_t *engine = rs_child_engine();
@@ -223,7 +213,7 @@ int rs_sse_handler(request_rec *r)
         return status;
     }
     if (r->header_only) {
-        rs_sse_headers(r);
+        rs_stream_headers(r);
         return OK;
     }
     status = ap_discard_request_body(r);

@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Handler ragline-sse: a request for a stream. The worker.
+ */
+#ifndef RS_STREAM_H
+#define RS_STREAM_H
+
+#include "../conf/rs_httpd.h"
+
+int rs_stream_handler(request_rec *r);
+
+#endif

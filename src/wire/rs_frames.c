@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Frames of events. The first one is made by the hub, with the event; one for another wire by the
+ * thread that comes first.
+ */
+#include <string.h>
+
+#include "rs_frames.h"
+
+/* Both wires end an event with two bytes, right behind its data. */
+#define BEHIND_DATA 2
+
+static const char *reason_of(rs_notice_t notice)
+{
+    return notice == RS_NOTICE_TOO_BIG ? "too_big" : "trimmed";
+}
+
+/* Appends the frame; returns the event's place in it. */
+static rs_id_place_t frame(rs_buf_t *b, const rs_wire_t *wire, rs_notice_t notice, rs_text_t type,
+                           rs_text_t data, const char *id, size_t id_len)
+{
+    static const char reset[] = "reset";
+    size_t head = 0, tail = 0;
+
+    if (notice == RS_NOTICE_NONE) {
+        wire->event(b, type.data, type.len, id, id_len, data.data, data.len, &head, &tail);
+    }
+    else {
+        rs_buf_t said = RS_BUF_INIT;
+
+        rs_said_reset(&said, NULL, reason_of(notice), NULL);
+        b->broken |= !rs_buf_ok(&said);
+        if (rs_buf_ok(b)) {
+            wire->event(b, reset, sizeof(reset) - 1, id, id_len, said.data, said.len, &head, &tail);
+        }
+        rs_buf_free(&said);
+    }
+    return (rs_id_place_t){(apr_uint32_t)head, (apr_uint32_t)tail};
+}
+
+/* The data where the frame has it as it is, else as it came. */
+static rs_text_t data_in_frame(rs_text_t bytes, rs_id_place_t place, rs_text_t data)
+{
+    const char *at = bytes.data + bytes.len - BEHIND_DATA - data.len;
+
+    if (bytes.len >= place.tail + BEHIND_DATA + data.len && memcmp(at, data.data, data.len) == 0) {
+        data.data = at;
+    }
+    return data;
+}
+
+static rs_text_t type_in_frame(rs_text_t bytes, rs_id_place_t place, rs_text_t type)
+{
+    if (place.head > type.len
+        && memcmp(bytes.data + place.head - 1 - type.len, type.data, type.len) == 0) {
+        type.data = bytes.data + place.head - 1 - type.len;
+    }
+    return type;
+}
+
+static rs_event_t *make(rs_buf_t *b, rs_event_parts_t *parts)
+{
+    const rs_wire_t *wire = rs_wires[0];
+    char text[RS_CURSOR_LEN];
+    size_t len = rs_cursor_format(text, parts->cursor);
+
+    rs_buf_clear(b);
+    parts->wire = wire->index;
+    parts->place = frame(b, wire, parts->notice, parts->type, parts->data, text, len);
+    if (!rs_buf_ok(b)) {
+        return NULL;
+    }
+    parts->frame = (rs_text_t){b->data, b->len};
+    if (parts->notice == RS_NOTICE_NONE) {
+        parts->data = data_in_frame(parts->frame, parts->place, parts->data);
+        parts->type = type_in_frame(parts->frame, parts->place, parts->type);
+    }
+    return rs_event_create(parts);
+}
+
+rs_event_t *rs_frames_event(rs_buf_t *scratch, const rs_entry_t *e, int stream, rs_id_t id,
+                            const rs_cursor_t *cursor)
+{
+    rs_event_parts_t parts = {.id = id, .stream = stream, .cursor = cursor};
+
+    parts.type = e->type;
+    parts.user = e->user;
+    parts.data = e->too_big ? (rs_text_t){"", 0} : e->data;
+    parts.notice = e->too_big ? RS_NOTICE_TOO_BIG : RS_NOTICE_NONE;
+    return make(scratch, &parts);
+}
+
+rs_event_t *rs_frames_gap(rs_buf_t *scratch, int stream, rs_id_t id, const rs_cursor_t *cursor)
+{
+    rs_event_parts_t parts = {.id = id, .stream = stream, .cursor = cursor};
+
+    parts.type = parts.user = parts.data = (rs_text_t){"", 0};
+    parts.notice = RS_NOTICE_GAP;
+    return make(scratch, &parts);
+}
+
+rs_text_t rs_frames_get(const rs_wire_t *wire, rs_event_t *e, const rs_cursor_tags_t *tags)
+{
+    rs_id_place_t place;
+    rs_text_t bytes = rs_event_frame(e, wire->index, &place);
+    char text[RS_CURSOR_LEN];
+    rs_buf_t b = RS_BUF_INIT;
+    rs_cursor_t cursor;
+
+    if (bytes.data) {
+        return bytes;
+    }
+    cursor.n = e->npos ? e->npos : 1;
+    cursor.tags = tags;
+    rs_event_cursor(e, &cursor);
+    place = frame(&b, wire, (rs_notice_t)e->notice, rs_event_type(e), rs_event_data(e), text,
+                  rs_cursor_format(text, &cursor));
+    if (rs_buf_ok(&b)) {
+        rs_event_add_frame(e, wire->index, (rs_text_t){b.data, b.len}, place);
+    }
+    rs_buf_free(&b);
+    return rs_event_frame(e, wire->index, &place);
+}
+
+rs_event_t *rs_frames_with_id(const rs_wire_t *wire, rs_event_t *e, const rs_cursor_t *own)
+{
+    rs_text_t bytes = rs_frames_get(wire, e, own->tags);
+    rs_event_parts_t parts = {.id = e->id, .stream = e->stream, .wire = wire->index};
+    rs_buf_t b = RS_BUF_INIT;
+    rs_event_t *mine = NULL;
+    char id[RS_CURSOR_LEN];
+
+    if (!bytes.data) {
+        return NULL;
+    }
+    rs_event_frame(e, wire->index, &parts.place);
+    rs_buf_add(&b, bytes.data, parts.place.head);
+    wire->id(&b, id, rs_cursor_format(id, own));
+    rs_buf_add(&b, bytes.data + parts.place.tail, bytes.len - parts.place.tail);
+    if (rs_buf_ok(&b)) {
+        parts.frame = (rs_text_t){b.data, b.len};
+        parts.type = parts.data = parts.user = (rs_text_t){b.data, 0};
+        mine = rs_event_create(&parts);
+    }
+    rs_buf_free(&b);
+    return mine;
+}
+
+rs_event_t *rs_frames_raw(const rs_wire_t *wire, const char *bytes, size_t len)
+{
+    rs_event_parts_t parts = {.wire = wire->index, .frame = {bytes, len}};
+
+    parts.type = parts.data = parts.user = (rs_text_t){bytes, 0};
+    return rs_event_create(&parts);
+}

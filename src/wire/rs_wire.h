@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * How a client is spoken to: a constant table of functions that append bytes to a buffer. What is
+ * said, when and to whom is the streamers'. To add a wire: its file here, and its line in
+ * rs_wires.c. Any thread.
+ */
+#ifndef RS_WIRE_H
+#define RS_WIRE_H
+
+#include "../log/rs_entry.h"
+#include "../log/rs_event.h"
+#include "../proto/rs_sse.h"
+
+/* Indices of frames in an event. The first one's frame is made with the event, and holds it. */
+enum { RS_WIRE_SSE, RS_WIRE_NDJSON, RS_WIRES };
+
+struct rs_wire_t {
+    int index;
+    const char *name;       /* for RaglineWires */
+    const char *media_type; /* what a request accepts, and the answer is */
+
+    /* An event; type is rs_event_type_valid(), data is anything. *head and *tail: where in what was
+     * appended the id stands, for which id() makes other bytes. */
+    void (*event)(rs_buf_t *b, const char *type, size_t type_len, const char *id, size_t id_len,
+                  const char *data, size_t data_len, size_t *head, size_t *tail);
+    void (*id)(rs_buf_t *b, const char *id, size_t len);
+
+    /* The module's own messages; rs_said.h and rs_sse.h tell the parameters. */
+    void (*connected)(rs_buf_t *b, const rs_who_t *who, apr_interval_time_t retry, const char *id,
+                      apr_time_t wall, const char *recovery, const char *reason, const char *first);
+    void (*caught_up)(rs_buf_t *b, const rs_who_t *who, const char *id, apr_uint64_t replayed);
+    void (*reset)(rs_buf_t *b, const rs_who_t *who, const char *id, const char *reason,
+                  const char *first);
+    void (*heartbeat)(rs_buf_t *b, const rs_who_t *who, const char *id, apr_time_t wall, int style);
+    void (*error)(rs_buf_t *b, const char *profile, const char *code, const char *message,
+                  const char *error, apr_interval_time_t retry);
+};
+
+extern const rs_wire_t rs_wire_sse, rs_wire_ndjson;
+
+/* All of them, by index. */
+extern const rs_wire_t *const rs_wires[RS_WIRES];
+
+/* The one of these (a bit for each index, not 0) that a request with this Accept header wants most:
+ * the first one where it names none of them, or has no such header (NULL). */
+const rs_wire_t *rs_wires_choose(unsigned allowed, const char *accept);
+
+/* "sse, ndjson". */
+const char *rs_wires_names(apr_pool_t *p);
+
+/* The index of the wire with this name; -1: there is none. */
+int rs_wires_find(const char *name);
+
+#endif

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What nobody can tell: a stream that was made anew between two looks, with higher ids, looks as if
+ * it were the old one that went on, if just as many of its entries are gone unread as the engine
+ * knew of the old one; or one more, and one was deleted. Whoever follows a key by XREAD and XINFO has
+ * nothing else to go by.
+ */
+#include "sim.h"
+
+/* Whether it was there when the look was taken. */
+static int was_there(const sim_entry_t *e, const sim_look_t *look)
+{
+    return e->how == SIM_PRESENT || e->removed > look->removals;
+}
+
+/* Of what is above this id, so many were there. */
+static int unread(int k, const sim_look_t *look, rs_id_t at)
+{
+    const sim_key_t *key = &sim_keys[k];
+    int i, n = 0;
+
+    for (i = look->nall - 1; i >= 0 && rs_id_cmp(sim_entries[key->all[i]].id, at) > 0; i--) {
+        n += was_there(&sim_entries[key->all[i]], look);
+    }
+    return n;
+}
+
+static int looks_the_same(const sim_counted_t *c, const sim_look_t *look, const sim_hand_t *hand,
+                          long long gone_of_hand)
+{
+    long long n = look->added - look->length - c->added - gone_of_hand;
+
+    if (hand->n && rs_id_cmp(look->last, hand->last) == 0) {
+        n = look->added - c->added - hand->n;
+    }
+    return rs_id_cmp(look->last, hand->n ? hand->last : c->at) >= 0
+           && rs_id_cmp(look->deleted, c->deleted) >= 0
+           && (n == 0
+               || (n == 1 && rs_id_cmp(look->deleted, c->at) > 0
+                   && rs_id_cmp(look->deleted, c->deleted) > 0));
+}
+
+void sim_count_look(sim_engine_t *e, int k, const sim_look_t *look)
+{
+    sim_counted_t *c = &e->counted[k];
+    sim_hand_t *hand = &e->hand[k];
+    long long gone = 0;
+    int i;
+
+    for (i = hand->lo; i < hand->hi; i++) {
+        const sim_entry_t *entry = &sim_entries[sim_keys[k].all[i]];
+
+        gone += (entry->how == SIM_PRESENT || entry->removed > hand->removals)
+                && !was_there(entry, look);
+    }
+    if (c->known && c->epoch != look->epoch && looks_the_same(c, look, hand, gone)) {
+        sim_blind_t *b = &e->blind[e->nblind++ % SIM_BLIND];
+
+        b->key = k;
+        b->from = c->epoch;
+        b->to = look->epoch;
+        b->removals = look->removals;
+    }
+    if (!c->known) {
+        c->at = look->last; /* it begins with what comes then */
+    }
+    c->known = 1;
+    c->epoch = look->epoch;
+    c->deleted = look->deleted;
+    if (hand->n) {
+        c->at = hand->last;
+    }
+    if (rs_id_cmp(look->last, c->at) < 0) {
+        c->at = look->last;
+    }
+    c->added = look->added - unread(k, look, c->at);
+    memset(hand, 0, sizeof(*hand));
+}
+
+int sim_count_put_back(const sim_engine_t *e, const sim_entry_t *entry)
+{
+    const sim_counted_t *c = &e->counted[entry->key];
+
+    return entry->put_back && c->known && c->epoch < entry->put_back;
+}
+
+int sim_count_hides(const sim_engine_t *e, const sim_entry_t *entry)
+{
+    int i;
+
+    for (i = 0; i < SIM_BLIND && i < e->nblind; i++) {
+        const sim_blind_t *b = &e->blind[i];
+
+        if (b->key == entry->key && entry->epoch >= b->from && entry->epoch <= b->to
+            && entry->removed <= b->removals) {
+            return 1;
+        }
+    }
+    return 0;
+}

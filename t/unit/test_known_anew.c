@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What is known of a key that is deleted and made anew, or becomes a copy of before: ids of before
+ * are told from its own. Look by look.
+ */
+#include "log/rs_known.h"
+#include "tap.h"
+
+static rs_known_t k;
+static int gaps, losses;
+
+static void begin(void)
+{
+    static const rs_known_t fresh;
+
+    k = fresh;
+    gaps = losses = 0;
+}
+
+/* XINFO STREAM, and an entry that was read before that; 0: none. */
+static void look_at(long long there, apr_uint64_t first, apr_uint64_t last, apr_uint64_t del,
+                    long long count, apr_uint64_t in_hand)
+{
+    rs_history_t h = {{last, 0}, {first, 0},    !there,  there == count,
+                      count,     count - there, {del, 0}};
+    rs_hand_t in = {in_hand > 0, in_hand && first > in_hand, {in_hand, 0}, {in_hand, 0}};
+    rs_look_t look;
+
+    if (count == 0) {
+        rs_history_none(&h);
+    }
+    look = rs_known_look(&k, &h, &in, 1);
+    gaps += look == RS_LOOK_GAP;
+    losses += look == RS_LOOK_LOST;
+    if (in_hand) {
+        rs_known_entry(&k, in.first);
+    }
+}
+
+static rs_verdict_kind_t came_with(apr_uint64_t ms)
+{
+    rs_id_t start = {0, 0}, id = {ms, 0};
+
+    return rs_known_judge(&k, start, id, 1, NULL).kind;
+}
+
+int main(void)
+{
+    begin();
+    look_at(1, 20, 20, 0, 1, 0);
+    look_at(0, 0, 0, 0, 0, 0);
+    is_int(losses, 1, "a stream that is gone");
+    look_at(0, 0, 30, 30, 1, 0);
+    look_at(1, 40, 40, 30, 2, 40);
+    is_int(gaps, 0, "and its successor, of which an entry is deleted unread");
+    is_int(came_with(10), RS_VERDICT_LOST, "an id of a stream of before both is lost");
+    is_int(came_with(20), RS_VERDICT_LOST, "so is one of the first");
+    is_int(came_with(30), RS_VERDICT_RESUMED, "one of what was deleted is not");
+
+    begin();
+    look_at(0, 0, 0, 0, 0, 0);
+    look_at(0, 0, 30, 30, 1, 0);
+    look_at(1, 40, 40, 30, 2, 40);
+    is_int(came_with(10), RS_VERDICT_TRIMMED, "an id of before all that a stream ever held");
+    is_int(came_with(30), RS_VERDICT_RESUMED, "and of the first");
+
+    begin();
+    look_at(1, 20, 20, 10, 2, 0);
+    look_at(1, 40, 40, 0, 3, 40);
+    is_int(losses, 1, "it counts as before, but nothing was ever deleted: another one");
+
+    begin();
+    look_at(3, 10, 30, 0, 3, 0);
+    look_at(1, 10, 10, 0, 1, 0);
+    look_at(4, 10, 60, 0, 4, 40);
+    look_at(1, 70, 70, 0, 5, 70);
+    is_int(gaps, 1, "a copy of before that is trimmed while it is being read");
+    is_int(came_with(40), RS_VERDICT_TRIMMED, "who has what was read of it is told");
+    return done_testing();
+}
