@@ -27,6 +27,7 @@ sub start
 $conf
 Protocols h2c http/1.1
 Timeout 300
+KeepAliveTimeout 300
 RaglineRedis @{[ $redis->url ]}
 RaglineStream orders $key
 RaglineDrain 1s
@@ -52,7 +53,8 @@ sub page
 {
     my ($h2, $name) = @_;
     my $n = $h2->get('/');
-    ok($h2->wait(sub { $h2->ended($n) }) && $h2->body($n) =~ /front page/, $name);
+    ok($h2->wait(sub { $h2->ended($n) }) && $h2->body($n) =~ /front page/, $name)
+        or diag('the request: ' . ($h2->ended($n) || 'open'));
     return;
 }
 

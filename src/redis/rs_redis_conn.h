@@ -1,21 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * A blocking command connection to Redis for worker threads, and the login that the hub's reader
- * shares with it. A connection belongs to one thread at a time. It never reconnects by itself: the
- * pool decides that.
+ * A blocking command connection to Redis for worker threads. A connection belongs to one thread at
+ * a time. It never reconnects by itself: the pool decides that.
  */
 #ifndef RS_REDIS_CONN_H
 #define RS_REDIS_CONN_H
 
+#include "rs_redis_login.h"
 #include "rs_redis_url.h"
 
 struct redisContext;
 struct redisReply;
 
 typedef struct rs_redis_conn_t rs_redis_conn_t;
-
-/* Room for the first word of a Redis error (`WRONGTYPE`), with its NUL. */
-#define RS_REDIS_CLASS_LEN 24
 
 /* On the heap, not connected. NULL: no memory. `url` must live as long as the connection.
  * `timeout` is for connecting, for logging in, and for each command or pipeline. */
@@ -27,6 +24,10 @@ void rs_redis_conn_call(rs_redis_conn_t *conn, const char *name);
 /* Connects and logs in; with sentinels, to the server that they name and that says itself that it
  * is the master, within twice `timeout` more. On failure the reason is in rs_redis_conn_why(). */
 apr_status_t rs_redis_conn_open(rs_redis_conn_t *conn);
+
+/* The same of a server that is known, as a sentinel is: nobody is asked where it is. */
+apr_status_t rs_redis_conn_open_at(rs_redis_conn_t *conn);
+
 void rs_redis_conn_close(rs_redis_conn_t *conn);
 void rs_redis_conn_free(rs_redis_conn_t *conn);
 
@@ -65,21 +66,9 @@ apr_time_t rs_redis_conn_opened(const rs_redis_conn_t *conn);
 /* Marks a connection whose state is in doubt, so that the pool closes it. */
 void rs_redis_conn_spoil(rs_redis_conn_t *conn, const char *why);
 
-/* Appends AUTH, SELECT (unless it is database 0) and CLIENT SETNAME to the output buffer of any
- * context. Returns how many replies will come, or -1 without memory. The last reply is SETNAME's
- * and may be an error: a Redis user need not be allowed CLIENT. */
-int rs_redis_login_append(struct redisContext *c, const rs_redis_url_t *url, const char *name);
-
-/* Whether this error of the last reply is about the command CLIENT SETNAME and not about us. */
-int rs_redis_setname_may_fail(const struct redisReply *reply);
-
 /* Starts TLS on a connected context and has OpenSSL verify the server's certificate and name; does
  * nothing for a URL without TLS. In a context without REDIS_BLOCK the handshake goes on in the
  * reads and writes that follow. Returns 0, or -1 with the reason in c->errstr. */
 int rs_redis_tls_start(struct redisContext *c, const rs_redis_url_t *url);
-
-/* The first word of an error reply if it is a word in capitals, else "ERR". Never more: the rest of
- * the text may quote keys, payloads or users. */
-void rs_redis_error_class(char out[RS_REDIS_CLASS_LEN], const struct redisReply *reply);
 
 #endif

@@ -11,7 +11,7 @@
 #include "../base/rs_log.h"
 #include "../base/rs_poll.h"
 #include "rs_redis_keeper.h"
-#include "rs_sentinel.h"
+#include "rs_sentinel_ask.h"
 
 #define NEVER ((apr_time_t)0x7fffffffffffffffLL)
 #define ASK_EVERY apr_time_from_msec(250)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What is asked of sentinels, and what their answers mean. Any thread.
+ * What is asked of sentinels, what their answers mean, and what they said last. Any thread.
  */
 #include <string.h>
 
@@ -8,7 +8,7 @@
 #include <hiredis/hiredis.h>
 
 #include "../base/rs_clock.h"
-#include "rs_redis_conn.h"
+#include "rs_redis_login.h"
 #include "rs_sentinel.h"
 
 /* Sentinels tell each other within 0.2 s, are asked every 0.25 s, and links look every 0.1 s. */
@@ -25,7 +25,7 @@ void rs_sentinel_failed(const rs_redis_url_t *url, int index)
                                 __ATOMIC_RELAXED, __ATOMIC_RELAXED);
 }
 
-static void question(const char *argv[3], const rs_redis_url_t *url)
+void rs_sentinel_question(const char *argv[3], const rs_redis_url_t *url)
 {
     argv[0] = "SENTINEL";
     argv[1] = "get-master-addr-by-name";
@@ -36,7 +36,7 @@ int rs_sentinel_append(redisContext *c, const rs_redis_url_t *url)
 {
     const char *argv[3];
 
-    question(argv, url);
+    rs_sentinel_question(argv, url);
     return redisAppendCommandArgv(c, 3, argv, NULL) == REDIS_OK ? 0 : -1;
 }
 
@@ -130,66 +130,4 @@ apr_interval_time_t rs_sentinel_unsettled(const rs_redis_url_t *url)
 int rs_sentinel_is_current(const rs_redis_url_t *url, const rs_target_t *target)
 {
     return !url->master || __atomic_load_n(&url->known->word, __ATOMIC_ACQUIRE) == target->word;
-}
-
-apr_status_t rs_sentinel_ask_one(rs_target_t *target, const rs_redis_url_t *url,
-                                 rs_redis_conn_t *conn, const char *label, char *why,
-                                 size_t why_size)
-{
-    const char *argv[3], *problem = NULL;
-    redisReply *reply = NULL;
-    apr_status_t rv = rs_redis_conn_usable(conn) ? APR_SUCCESS : rs_redis_conn_open(conn);
-
-    question(argv, url);
-    if (rv == APR_SUCCESS
-        && (rv = rs_redis_conn_command(conn, &reply, 3, argv, NULL)) == APR_SUCCESS) {
-        problem = rs_sentinel_target(target, url, reply);
-        rv = problem ? APR_EGENERAL : APR_SUCCESS;
-        freeReplyObject(reply);
-    }
-    if (rv == APR_SUCCESS) {
-        rs_sentinel_heard(url, target);
-    }
-    else {
-        apr_snprintf(why, why_size, "the sentinel %s: %s", label,
-                     problem ? problem : rs_redis_conn_why(conn));
-    }
-    return rv;
-}
-
-static apr_status_t ask_anew(rs_target_t *target, const rs_redis_url_t *url,
-                             const rs_redis_url_t *sentinel, apr_interval_time_t timeout, char *why,
-                             size_t why_size)
-{
-    rs_redis_conn_t *conn = rs_redis_conn_create(sentinel, timeout);
-    apr_status_t rv;
-
-    if (!conn) {
-        apr_cpystrn(why, "out of memory", why_size);
-        return APR_ENOMEM;
-    }
-    rv = rs_sentinel_ask_one(target, url, conn, sentinel->label, why, why_size);
-    rs_redis_conn_free(conn);
-    return rv;
-}
-
-apr_status_t rs_sentinel_ask(rs_target_t *target, int *index, const rs_redis_url_t *url,
-                             apr_interval_time_t timeout, char *why, size_t why_size)
-{
-    apr_time_t until = rs_clock_now() + timeout, left = timeout;
-    /* One that does not answer must leave time for others. */
-    const apr_interval_time_t each = url->nsentinels > 1 ? timeout / 2 : timeout;
-    apr_status_t rv = APR_TIMEUP;
-    int i;
-
-    for (i = 0; i < url->nsentinels && left > 0; i++, left = until - rs_clock_now()) {
-        *index = rs_sentinel_turn(url);
-        rv = ask_anew(target, url, &url->sentinels[*index], left < each ? left : each, why,
-                      why_size);
-        if (rv == APR_SUCCESS) {
-            return APR_SUCCESS;
-        }
-        rs_sentinel_failed(url, *index);
-    }
-    return rv;
 }

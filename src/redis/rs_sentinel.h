@@ -2,7 +2,7 @@
  *
  * Redis behind sentinels: how they are asked where the master is, and how a server is asked
  * whether it is one. The hub's connections do it without blocking (rs_link.c), a worker's within
- * its timeout (rs_redis_conn.c).
+ * its timeout (rs_redis_open.c, rs_sentinel_ask.c).
  *
  * The sentinels are asked at every connect, one at a time: the one that gave a good answer last,
  * and after it the others. A sentinel that was cut off names a master of before, so a server counts
@@ -28,14 +28,15 @@ typedef struct {
     apr_uint32_t word;                /* of rs_sentinel_heard() */
 } rs_target_t;
 
-struct rs_redis_conn_t;
-
 /* Which sentinel to ask: an index. Any thread. */
 int rs_sentinel_turn(const rs_redis_url_t *url);
 
 /* What this sentinel said led nowhere, or it said nothing: the next one is asked from now on,
  * unless another thread has found so already. */
 void rs_sentinel_failed(const rs_redis_url_t *url, int index);
+
+/* The question, as arguments of a command. */
+void rs_sentinel_question(const char *argv[3], const rs_redis_url_t *url);
 
 /* Appends the question to a connection with a sentinel. -1: no memory. */
 int rs_sentinel_append(struct redisContext *c, const rs_redis_url_t *url);
@@ -54,17 +55,6 @@ apr_interval_time_t rs_sentinel_unsettled(const rs_redis_url_t *url);
 
 /* Whether they have named no other master since. Any thread. */
 int rs_sentinel_is_current(const rs_redis_url_t *url, const rs_target_t *target);
-
-/* Asks over a connection with one of them, which is opened if it is not. Blocks. On failure `why`
- * says why. */
-apr_status_t rs_sentinel_ask_one(rs_target_t *target, const rs_redis_url_t *url,
-                                 struct rs_redis_conn_t *conn, const char *label, char *why,
-                                 size_t why_size);
-
-/* Asks one after the other, all of them within `timeout`. Blocks. The index of the one that
- * answered is in *index; on failure `why` says why the last one did not. */
-apr_status_t rs_sentinel_ask(rs_target_t *target, int *index, const rs_redis_url_t *url,
-                             apr_interval_time_t timeout, char *why, size_t why_size);
 
 /* What a server answers to ROLE. Returns NULL if it is a master, or why it does not count. */
 const char *rs_sentinel_role(const struct redisReply *reply);
