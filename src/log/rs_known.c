@@ -120,11 +120,13 @@ static void lose(rs_known_t *k, const rs_history_t *h, const rs_hand_t *hand)
         k->old_from = k->first;
     }
     k->old = later(k->at, k->lost ? k->old : none);
+    /* What is in hand is what comes next after `at`. */
+    k->copied = hand->n && rs_id_cmp(k->at, start) < 0 ? k->at : start;
     k->lost = 1;
     k->losses++;
     k->is_copy = h->empty ? rs_id_cmp(h->newest, none) > 0 : is_older_copy(k, h);
     memset(k->lately, 0, sizeof(k->lately));
-    k->born = k->at = start;
+    k->born = k->at = k->idle = start;
     k->gap = k->after_gap = k->covers = k->covered = none;
     k->deleted = h->deleted;
     k->trims = only_trimmed(h);
@@ -168,6 +170,15 @@ static long long in_hand(const rs_history_t *h, const rs_hand_t *hand)
                : 0;
 }
 
+/* Who stands where we stood goes on standing there, unless something may have been removed. */
+static void move_on(rs_known_t *k, const rs_history_t *h, rs_id_t to, rs_look_t look)
+{
+    k->at = later(k->at, to);
+    if (look == RS_LOOK_GAP || k->added < 0 || h->gone < 0) {
+        k->idle = k->at;
+    }
+}
+
 static rs_look_t look_for_gap(rs_known_t *k, const rs_history_t *h, const rs_hand_t *hand,
                               int watched)
 {
@@ -199,7 +210,7 @@ static rs_look_t look_for_gap(rs_known_t *k, const rs_history_t *h, const rs_han
         k->after_gap = hand->n || !h->empty ? next : none;
     }
     if (look == RS_LOOK_GAP || n > 0 || !hand->n) {
-        k->at = later(k->at, to);
+        move_on(k, h, to, look);
     }
     k->deleted = h->deleted;
     k->trims &= look == RS_LOOK_GAP || !is_worked_off(h);
@@ -225,7 +236,7 @@ rs_look_t rs_known_look(rs_known_t *k, const rs_history_t *h, const rs_hand_t *h
 
     if (!k->sure) {
         k->sure = 1;
-        k->at = h->newest;
+        k->at = k->idle = h->newest;
         k->deleted = h->deleted;
         k->begin = first_ever(h);
         k->trims = only_trimmed(h);
@@ -263,9 +274,9 @@ void rs_known_entry(rs_known_t *k, rs_id_t id)
         k->first = id;
     }
     memmove(k->lately + 1, k->lately, (RS_KNOWN_LATELY - 1) * sizeof(k->lately[0]));
-    k->lately[0].after = k->at;
+    k->lately[0].after = k->idle;
     k->lately[0].id = id;
-    k->at = id;
+    k->at = k->idle = id;
     if (k->added >= 0) {
         k->added++;
     }
@@ -327,9 +338,10 @@ rs_verdict_t rs_known_judge(const rs_known_t *k, rs_id_t start, rs_id_t id, int 
                             const rs_history_t *h)
 {
     int ahead = rs_id_cmp(id, k->at) > 0, before = came && is_before(k, id);
+    int idle = !before && !ahead && rs_id_cmp(id, k->idle) >= 0;
 
     if (came && is_lost(k, id)) {
-        rs_id_t place = k->is_copy && rs_id_cmp(id, k->born) < 0 ? id : k->born;
+        rs_id_t place = k->is_copy && rs_id_cmp(id, k->copied) < 0 ? id : k->born;
 
         return say(RS_VERDICT_LOST, later(place, k->gap), none);
     }
@@ -358,7 +370,8 @@ rs_verdict_t rs_known_judge(const rs_known_t *k, rs_id_t start, rs_id_t id, int 
     if (!h) {
         return say(RS_VERDICT_ASK, id, none);
     }
-    if (rs_id_cmp(id, rs_history_floor(h)) >= 0 || (!before && is_next(k, id, h->first))) {
+    if (rs_id_cmp(idle ? k->at : id, rs_history_floor(h)) >= 0
+        || (!before && is_next(k, id, h->first))) {
         return say(RS_VERDICT_RESUMED, id, none);
     }
     return say(RS_VERDICT_TRIMMED, h->empty ? h->newest : rs_id_before(h->first), h->first);

@@ -406,7 +406,7 @@ static redisReply *xinfo(sim_rconn_t *c, const sim_cmd_t *cmd)
         return r;
     }
     track(c, k);
-    note(k, 0, 0, !sim_keys[k].is_string, sim_keys[k].s.last);
+    note(k, 0, 0, 1, sim_keys[k].s.last); /* what is no stream holds nothing */
     note_look(c, k);
     if (sim_keys[k].is_string) {
         return wrong_type();

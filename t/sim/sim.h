@@ -122,11 +122,12 @@ typedef struct {
     rs_id_t ever; /* the highest id of an entry */
     char name[48], hash[80];
     int is_string, hash_is_string;
+    apr_time_t string_until; /* one of them was that until then */
     apr_time_t noperm_until;
     sim_stream_t s, copy;
     int has_copy;
     uint64_t tracked; /* a bit for each connection that read it since it was changed */
-    sim_group_t groups[8];
+    sim_group_t groups[SIM_PROFILES * SIM_TENANTS];
     int ngroups;
     /* The model's: */
     int *all, nall, all_size; /* every entry, in the order of adding */
@@ -146,6 +147,7 @@ void sim_redis_minid(int k, int nth);
 int sim_redis_xdel(int k, int nth); /* negative: from the end */
 void sim_redis_del(int k);
 void sim_redis_set_string(int k);
+void sim_redis_set_hash_string(int k, int on);
 void sim_redis_setid(int k, int ahead_ms);
 void sim_redis_copy(int k);
 void sim_redis_restore(int k);
