@@ -234,16 +234,18 @@ static void learn(sim_engine_t *e, int slot, const sim_rrep_t *rep)
             e->hand[k] = rep->note[i].hand;
         }
         if (rep->note[i].look.is) {
-            sim_count_look(e, k, &rep->note[i].look);
+            sim_count_look(e, slot, k, &rep->note[i].look);
         }
         if (rep->note[i].info && (last.ms || last.seq)) {
             e->looked_time[k][rep->note[i].epoch & 7] = sim_now;
             e->looked[k] |= (uint64_t)1 << (rep->note[i].epoch & 63);
         }
-        if (rep->note[i].info && rs_id_cmp(last, e->max_seen[k]) < 0) {
+        if (rep->note[i].look.is && rep->note[i].info && rs_id_cmp(last, e->followed[k]) < 0) {
             e->saw_loss[k] = (int)rep->note[i].epoch;
-            e->born[k] = last;
-            e->max_seen[k] = last;
+            e->born[k] = e->followed[k] = e->max_seen[k] = last;
+        }
+        if (rep->note[i].look.is || rep->note[i].hand.n) {
+            rs_id_raise(&e->followed[k], last);
         }
         if (rs_id_cmp(last, e->max_seen[k]) > 0) {
             e->max_seen[k] = last;
@@ -312,6 +314,7 @@ static void note_look(const sim_rconn_t *c, int k)
 {
     sim_look_t *look = &noting->note[noting->nnotes - 1].look;
     const sim_stream_t *s = &sim_keys[k].s;
+    rs_id_t none = {0, 0};
 
     look->is = c->follows;
     look->epoch = sim_keys[k].epoch;
@@ -321,6 +324,7 @@ static void note_look(const sim_rconn_t *c, int k)
     look->length = s->end - s->start;
     look->last = s->last;
     look->deleted = s->max_deleted;
+    look->first = s->start < s->end ? sim_entries[s->uid[s->start]].id : none;
 }
 
 /* What was noted last was read by one who follows the key. */
@@ -402,7 +406,7 @@ static redisReply *xinfo(sim_rconn_t *c, const sim_cmd_t *cmd)
         return r;
     }
     track(c, k);
-    note(k, 0, 0, !sim_keys[k].is_string, sim_keys[k].s.last);
+    note(k, 0, 0, 1, sim_keys[k].s.last); /* what is no stream holds nothing */
     note_look(c, k);
     if (sim_keys[k].is_string) {
         return wrong_type();

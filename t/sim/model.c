@@ -41,6 +41,7 @@
 #define TOLD_MARGIN SEC(8)        /* what was told may have been found out so long before */
 #define TROUBLE_MARGIN SEC(12)    /* Redis's trouble may show for so long */
 #define GREET_LIMIT SEC(3)        /* all being well, a client knows its verdict by then */
+#define REFUSED_MARGIN SEC(2)     /* what Redis refuses is asked for again after a second */
 #define RESETS_MAX 2              /* of one connection, nothing being removed meanwhile */
 
 /* Of a group: from where on each entry has to be given to one of its clients. */
@@ -276,28 +277,6 @@ static const char *how_text(const sim_entry_t *e)
     return names[e->how];
 }
 
-/* After it was trimmed, and before more came, the stream was empty and its newest entry deleted:
- * taken for a queue whose worker is fast. */
-static int is_worked_off(const sim_key_t *key, const sim_entry_t *e)
-{
-    apr_time_t latest = e->removed_at;
-    int i;
-
-    for (i = (int)e->index; i < key->nall; i++) {
-        const sim_entry_t *x = &sim_entries[key->all[i]];
-
-        if (x->how == SIM_PRESENT || x->epoch != e->epoch) {
-            return 0;
-        }
-        latest = x->removed_at > latest ? x->removed_at : latest;
-        if (x->how == SIM_XDELETED
-            && (i + 1 == key->nall || latest <= sim_entries[key->all[i + 1]].added_at)) {
-            return 1;
-        }
-    }
-    return 0;
-}
-
 /* A stream that came and went between two looks is one that never was; and a tenant's own key is
  * forgotten half a minute after its last reader. */
 static int was_looked_at(const sim_conn_t *c, int k, const sim_entry_t *e)
@@ -350,7 +329,7 @@ static int is_owed(const sim_conn_t *c, int k, const sim_entry_t *e)
         if (sim_count_hides(&sim_engines[c->engine], e)) {
             return 0;
         }
-        if (is_worked_off(&sim_keys[c->key[k]], e)) {
+        if (e->worked_off & 1 << c->engine) {
             return 0;
         }
         if (e->epoch != sim_keys[c->key[k]].epoch
@@ -501,6 +480,13 @@ static void expect_last(sim_conn_t *c)
     c->wanted_last = n < sim_conf.plast[c->profile] ? n : sim_conf.plast[c->profile];
 }
 
+/* Before Redis 7 nothing tells an engine that something was trimmed before it read it; each of them
+ * moves the group. */
+static int is_uncounted(const sim_entry_t *e)
+{
+    return sim_conf.redis6 && e->how == SIM_TRIMMED && e->read_by != (1 << sim_conf.engines) - 1;
+}
+
 static void group_starts(sim_conn_t *c)
 {
     int g = c->profile, k, i;
@@ -512,7 +498,7 @@ static void group_starts(sim_conn_t *c)
         for (i = groups[g][c->tenant].floor[k]; i < c->next[k]; i++) {
             const sim_entry_t *e = &sim_entries[key->all[i]];
 
-            if (e->tenant == c->tenant && !(e->accepted & 1 << g)
+            if (e->tenant == c->tenant && !(e->accepted & 1 << g) && !is_uncounted(e)
                 && (e->how == SIM_PRESENT
                     || (e->how == SIM_TRIMMED && e->removed_at > groups[g][c->tenant].told_at))
                 && key->disturbed_at < 0) {
@@ -618,6 +604,27 @@ static void is_resumed(sim_conn_t *c, const rs_id_t *pos)
     raise_position(c, pos);
 }
 
+/* The id of an entry that was lost and put back: who has that is not told apart from one that has
+ * what was lost. */
+static int is_of_two(const sim_conn_t *c)
+{
+    int k, i;
+
+    for (k = 0; k < c->nkeys; k++) {
+        const sim_key_t *key = &sim_keys[c->key[k]];
+
+        for (i = key->nall - 1; i >= 0; i--) {
+            const sim_entry_t *e = &sim_entries[key->all[i]];
+
+            if (e->put_back && rs_id_cmp(e->id, c->hold.pos[k]) == 0
+                && sim_engines[c->engine].saw_loss[c->key[k]] > (int)e->epoch) {
+                return 1;
+            }
+        }
+    }
+    return 0;
+}
+
 /* Below what a lost tail left, it goes on from its own place, and is told until it is there. */
 static int is_below_lost(const sim_conn_t *c)
 {
@@ -644,6 +651,7 @@ static void check_told_once(sim_conn_t *c, const char *reason)
         return;
     }
     if (c->brought == SIM_ID && c->hold.told_at >= 0 && !sim_conf.redis6
+        && !(strcmp(reason, "redis_reset") == 0 && is_of_two(c))
         && !removed_since(c, c->hold.told_at - TOLD_MARGIN)) {
         sim_fail("twice", "c%d at e%d: reset %s again with %s, which it got when it was told",
                  c->client, c->engine, reason, c->hold.text);
@@ -1020,14 +1028,19 @@ static void caught_up(sim_conn_t *c, const sim_frame_t *f)
     }
 }
 
-static int hash_refuses(const sim_conn_t *c)
+/* One of its keys, or of their groups' hashes, was not what it has to be. */
+static int was_string_since(const sim_conn_t *c, apr_time_t t)
 {
-    int k, refuses = 0;
+    int k;
 
     for (k = 0; k < c->nkeys; k++) {
-        refuses |= sim_keys[c->key[k]].hash_is_string;
+        const sim_key_t *key = &sim_keys[c->key[k]];
+
+        if (key->is_string || key->hash_is_string || key->string_until >= t) {
+            return 1;
+        }
     }
-    return refuses;
+    return 0;
 }
 
 static void error(sim_conn_t *c, const sim_frame_t *f)
@@ -1039,7 +1052,8 @@ static void error(sim_conn_t *c, const sim_frame_t *f)
     TRACE("c%d: error %s", c->client, code);
     if (strcmp(code, "redis_unavailable") == 0) {
         sim_stats[SIM_S_UNAVAILABLE]++;
-        if (well(c->submit_at) && !disturbed_since(c, c->submit_at - SEC(5)) && !hash_refuses(c)) {
+        if (well(c->submit_at) && !disturbed_since(c, c->submit_at - SEC(5))
+            && !was_string_since(c, c->submit_at - REFUSED_MARGIN)) {
             sim_fail("verdict", "c%d at e%d: redis_unavailable, but it is", c->client, c->engine);
         }
     }

@@ -93,6 +93,7 @@ typedef struct {
     rs_id_t id;
     uint8_t key, tenant, how;
     uint8_t read_by, accepted; /* a bit for each engine; for each endpoint whose group had it */
+    uint8_t worked_off;        /* a bit for each engine that may take it for that */
     uint32_t size;             /* of the payload */
     uint32_t epoch, index;     /* of its key */
     uint32_t put_back;         /* in this epoch of its key, having been gone; 0: never */
@@ -121,11 +122,12 @@ typedef struct {
     rs_id_t ever; /* the highest id of an entry */
     char name[48], hash[80];
     int is_string, hash_is_string;
+    apr_time_t string_until; /* one of them was that until then */
     apr_time_t noperm_until;
     sim_stream_t s, copy;
     int has_copy;
     uint64_t tracked; /* a bit for each connection that read it since it was changed */
-    sim_group_t groups[8];
+    sim_group_t groups[SIM_PROFILES * SIM_TENANTS];
     int ngroups;
     /* The model's: */
     int *all, nall, all_size; /* every entry, in the order of adding */
@@ -145,6 +147,7 @@ void sim_redis_minid(int k, int nth);
 int sim_redis_xdel(int k, int nth); /* negative: from the end */
 void sim_redis_del(int k);
 void sim_redis_set_string(int k);
+void sim_redis_set_hash_string(int k, int on);
 void sim_redis_setid(int k, int ahead_ms);
 void sim_redis_copy(int k);
 void sim_redis_restore(int k);
@@ -201,7 +204,7 @@ typedef struct {
     int nall, length;
     long removals;
     long long added;
-    rs_id_t last, deleted;
+    rs_id_t last, deleted, first;
 } sim_look_t;
 
 typedef struct sim_rrep_t sim_rrep_t;
@@ -442,7 +445,9 @@ typedef struct {
     int known;
     uint32_t epoch;
     long long added; /* entries that were read, or are gone */
-    rs_id_t at, deleted;
+    rs_id_t at, deleted, first;
+    long long gone;
+    int trims; /* it was trimmed since it was seen worked off */
 } sim_counted_t;
 
 typedef struct {
@@ -461,6 +466,7 @@ typedef struct {
     sim_actor_t hub, streamers[SIM_STREAMERS];
     rs_msg_t stop;
     rs_id_t max_seen[SIM_KEYS];               /* of each key, in replies */
+    rs_id_t followed[SIM_KEYS];               /* the same, in the order in which it was so */
     int saw_loss[SIM_KEYS];                   /* up to which epoch */
     int hand_lo[SIM_KEYS], hand_hi[SIM_KEYS]; /* read, and not yet looked at */
     long hand_removals[SIM_KEYS];
@@ -470,13 +476,13 @@ typedef struct {
     sim_hand_t hand[SIM_KEYS];
     sim_blind_t blind[SIM_BLIND];
     int nblind;
-    uint64_t looked[SIM_KEYS];           /* a bit for each epoch (modulo 64) that it was told of */
-    long commands_second;                /* of this second */
+    uint64_t looked[SIM_KEYS]; /* a bit for each epoch (modulo 64) that it was told of */
+    long commands_second;      /* of this second */
     apr_time_t second;
 } sim_engine_t;
 
 extern sim_engine_t sim_engines[SIM_ENGINES];
-void sim_count_look(sim_engine_t *e, int k, const sim_look_t *look);
+void sim_count_look(sim_engine_t *e, int slot, int k, const sim_look_t *look);
 /* Whether this entry was put back, and the engine has not looked since. */
 int sim_count_put_back(const sim_engine_t *e, const sim_entry_t *entry);
 /* Whether what became of this entry cannot be told by this engine. */
