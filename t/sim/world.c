@@ -442,7 +442,7 @@ void sim_world_begin(uint64_t seed)
     sim_sched.x = sim_mix(seed) | 1;
     sim_model_reset();
     sim_redis_reset();
-    sim_command_reset();
+    sim_rconn_reset();
     sim_client_reset();
     memset(sim_engines, 0, sizeof(sim_engines));
     for (i = 0; i < sim_conf.engines; i++) {
