@@ -34,10 +34,11 @@ void rs_catch_up_forget(rs_client_t *client)
     }
 }
 
+/* What it was told just now may be under way: the rest of that does not wait. */
 static rs_next_t wait_until(rs_client_t *client, apr_time_t deadline)
 {
     client->deadline = deadline;
-    return RS_NEXT_WAIT;
+    return client->pinned ? RS_NEXT_ROOM : RS_NEXT_WAIT;
 }
 
 /* Asks for what the topic does not hold. */
