@@ -303,6 +303,21 @@ class Nchan(Server):
         return '%s://127.0.0.1:%d/sub?id=%%t' % ('https' if tls else 'http', self.tls_port if tls else self.port)
 
 
+class Floor(Server):
+    """As little as a server can do: bench/floor.c."""
+
+    def __init__(self, options, directory):
+        self.directory = directory
+        [self.port] = free_ports(1)
+        self.start('floor', [options.floor, str(self.port)])
+
+    def publishing(self):
+        return ['--post', 'http://127.0.0.1:%d/pub?id=%%t' % self.port]
+
+    def url(self):
+        return 'http://127.0.0.1:%d/sub?id=%%t' % self.port
+
+
 def find_nchan(nginx):
     """nchan's module, or None."""
     if not nginx:

@@ -24,6 +24,8 @@ my $words = qr/RS06\d\d/;
 
 sub section { my ($tag, @in) = @_; return "<$tag>\n" . join('', @in) . '</' . ($tag =~ /^(\w+)/)[0]
     . ">\n" }
+sub host { my ($port, $name, @in) = @_; return section("VirtualHost *:$port", "ServerName $name\n",
+    @in) }
 sub location { my ($path, @in) = @_; return section("Location $path", @in) }
 
 # What is said, without where and when.
@@ -101,6 +103,30 @@ wrong('<Limit> for other methods', 'everybody is let in', location('/x', $sse, $
 wrong('only <Limit> for other methods', 'AuthType RaglineJWT asks nobody for a token', location('/x',
     $sse, $key, $jwt, section('Limit POST', $valid)));
 fine('<LimitExcept>', location('/x', $sse, $key, $jwt, section('LimitExcept POST', $valid)));
+
+# A section that comes later replaces the Require of one that is more exact, too.
+{
+    my @guarded = ($sse, $main, $key, $jwt, $valid);
+    my $undone = '<Location /x>: Require valid-user (line';
+    warned("a Require that $_->[0] undoes", $undone, location('/x', @guarded), section(@{$_}[1, 2]))
+        for ['the whole host', 'Location /', $granted], ['the same path', 'Location /x', $granted],
+        ['an address', 'Location /', "Require ip 10.0.0.0/8\n"],
+        ['a pattern', 'LocationMatch ^/(x|y)', $granted], ['another one', 'Location /x*', $granted];
+    warned("... of the main server, $_", $undone, location('/x', @guarded), host(80, 'a',
+        location($_, $granted))) for '/', '/x';
+    warned('... of another module', $undone, location('/x', $sse, $main, "AuthType Basic\n", $valid),
+        location('/', $granted));
+    wrong('... with the tenant of a token', $undone, location('/x', $sse, $key, $jwt, $valid),
+        location('/', $granted));
+    fine('... before it', location('/', $granted), location('/x', @guarded));
+    fine('... further down', location('/x', @guarded), location('/x/y', $granted));
+    fine('... further down by a pattern', location('/x', @guarded), section('LocationMatch ^/x/y',
+        $granted), location('/x/y', "RaglineRetry 1s\n"));
+    fine('... and is done again', location('/x', @guarded), location('/', $granted), location('/x',
+        $valid));
+    fine('... with AuthMerging', location('/x', @guarded), location('/', "AuthMerging And\n",
+        "Require local\n"));
+}
 
 wrong('a site with one tenant, without Require and AuthType', '<Location /x>: RaglineJWTKey asks '
     . 'nobody for a token, since there is no Require, so everybody may read these events: add AuthType '
@@ -202,8 +228,6 @@ fine('... by an expression', location('/x', "RaglineSubscribe orders\n", $main, 
 
 # --- the same host over TLS -----------------------------------------------------------------------
 
-sub host { my ($port, $name, @in) = @_; return section("VirtualHost *:$port", "ServerName $name\n",
-    @in) }
 {
     my @in = (location('/x', $sse, $key, $jwt, $valid));
     my $tls = "SSLEngine on\n";
@@ -213,6 +237,14 @@ sub host { my ($port, $name, @in) = @_; return section("VirtualHost *:$port", "S
     warned('... the other way around in the files', $lost, host(443, 'a', $tls), host(80, 'a', @in));
     fine('... that both have', host(80, 'a', @in), host(443, 'a', $tls, @in));
     fine('... that all have', @in, host(80, 'a'), host(443, 'a', $tls));
+    my @names = ('a', "ServerAlias c\n");
+    warned('... by its alias', $lost, host(80, @names, @in), host(443, 'c', $tls));
+    warned('... by the alias with TLS', $lost, host(80, 'c', @in), host(443, @names, $tls));
+    warned('... by a pattern', $lost, host(80, 'a.b', @in), host(443, 'x', $tls,
+        "ServerAlias *.b\n"));
+    fine('... by a pattern, and another one has the name', host(80, 'a.b', @in), host(443, 'x', $tls,
+        "ServerAlias *.b\n"), host(443, 'a.b', $tls, @in));
+    fine('... that has it by the alias', host(80, @names, @in), host(443, 'c', $tls, @in));
     fine('... that another one has', host(80, 'a', @in), host(443, 'b', $tls));
     fine('... only with TLS', host(80, 'a', "Redirect / https://a/\n"), host(443, 'a', $tls, @in));
     fine('... of a host without TLS on another port', host(80, 'a', @in), host(8080, 'a'));

@@ -130,8 +130,8 @@ my %row = (
         ['last=0', '"0" is not a number from 1 to'],
         ['last=', 'is not a number'], ['last=x', 'is not a number']] },
     RaglineWires => { in => 'D', good => ['sse', 'ndjson', 'ndjson sse'], bad => [
-        ['carrier-pigeon', '"carrier-pigeon" is no wire: write sse, ndjson'],
-        ['', 'write one or more of sse, ndjson']] },
+        ['carrier-pigeon', '"carrier-pigeon" is no wire: write sse, ndjson, poll'],
+        ['', 'write one or more of sse, ndjson, poll']] },
     RaglineReplayLimit => { in => 'D', good => ['1', '50000'], bad => [
         ['0', '"0" is not a number from 1 to'], ['many', 'is not a number']] },
     RaglineDelivery => { in => 'D', good => ['broadcast'], bad => [

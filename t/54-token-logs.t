@@ -19,7 +19,7 @@ my $log = vars('t_logs') . '/54-token-logs-everything-access_log';
 unlink($log);
 my $httpd = Ragline::Httpd->new(name => 'failures', loglevel => 'debug', conf => <<"EOF");
 Define ENV "%{QUERY_STRING}e %{REQUEST_URI}e %{REDIRECT_URL}e %{REDIRECT_QUERY_STRING}e %{QUERY}e"
-LogFormat "%h \\"%r\\" %>s \\"%{Referer}i\\" \\"%{X-Original-URI}i\\" q=%q %<q %>q U=%U \${ENV}" all
+LogFormat "%h \\"%r\\" %>s \\"%{Referer}i\\" \\"%{X-Original-URI}i\\" q=%q %<q %>q U=%U %{Location}o \${ENV}" all
 CustomLog "$log" all
 CustomLog "$log" "%{unparsed}n %{Cookie}i"
 Protocols h2c http/1.1
@@ -117,6 +117,13 @@ for my $path ('/stream', '/index.html', '/nowhere', '/../stream', '/folder') {
         "http://127.0.0.1:$port$path?x=3&token=" . fresh());
 }
 
+# What is kept out of the logs is sent all the same.
+for my $how ('--http1.1', '--http2-prior-knowledge') {
+    my (undef, $output) = run_command('curl', '-sS', '--noproxy', '*', '-m', limit(5), $how, '-o',
+        '/dev/null', '-D', '-', "http://127.0.0.1:$port/folder?token=" . fresh());
+    like($output, qr/^location: \S+?token=[\w-]+\.[\w-]+\.[\w-]+\r$/mi, "a redirect, $how");
+}
+
 # The application that has the URL gets what was sent to it.
 {
     my $seen = $httpd->request(path => '/index.html?token=application')->status;
@@ -197,6 +204,12 @@ EOF
         'so is mod_dumpio');
     like($say->('header query:token', '', loglevel => 'trace5'), qr/RS0603: .*LogLevel: from trace3/,
         'and a LogLevel that writes requests');
+    like($say->('query:token', $_), qr/RS0603: .* line \d+: LogLevel: from trace3/, $_ =~ s/\n//gr)
+        for 'LogLevel warn core:trace5', 'LogLevel http:trace4', 'LogLevel http2_module:trace3',
+        'LogLevel mod_rewrite.c:trace1', "RewriteEngine On\nLogLevel trace1",
+        "<Location /elsewhere>\nLogLevel rewrite:trace2\n</Location>";
+    unlike($say->('query:token', $_), qr/RS060/, "$_ writes none") for 'LogLevel trace2',
+        'LogLevel warn core:trace4 ssl:trace6 authz_core:trace8';
     unlike($say->('query:token', ''), qr/RS060/, 'an access log is none of them');
     unlike($say->('header', "$forensic$dump", loglevel => 'trace5'), qr/RS060/,
         'without tokens in queries nothing is said');

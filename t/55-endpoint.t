@@ -340,6 +340,36 @@ is(preflight('https://app.example')->status, 204, 'which streams have');
     is($forbidden->body, "go away\n", 'the body is the page');
 }
 
+# --- refused, and not for the token -------------------------------------------------------------
+
+{
+    my $own = Ragline::Httpd->new(name => 'refused', conf => join '', <<"EOF",
+RaglineRedis @{[ redis_a()->url ]}
+RaglineStream orders ragline:stream:orders
+<LocationMatch "^/behind\$">
+    RewriteEngine on
+    RewriteRule ^ - [F]
+</LocationMatch>
+EOF
+        map { bearer_location("/$_->[0]", 'RaglineSubscribe orders', $_->[1]) }
+            ['before', "AuthMerging And\n</Location>\n<Location /before>\n    AuthMerging And\n"
+                . '    Require ip 192.0.2.1'],
+            ['claim', "</Location>\n<Location /claim>\n    AuthMerging And\n"
+                . "    AuthzSendForbiddenOnFailure On\n    Require ragline-claim scope publish"],
+            ['behind', ''])->start;
+    my $ask = sub {
+        my $response = $own->request(path => "/$_[0]", $_[1] ? (token => token(unique(), 1)) : ());
+        return $response->status . ' '
+            . ($response->header('content-type') =~ /json/ ? $response->json->{error} : 'a page');
+    };
+    is($ask->('claim', 1), '403 forbidden', 'a token without the claim is told so');
+    is($ask->('before', $_), '403 a page', 'an address is refused, and no token is blamed for it')
+        for 0, 1;
+    is($ask->('behind', 1), '403 a page', 'nor where another module refuses afterwards');
+    is($ask->('behind', 0), '401 no_token', 'which it does afterwards');
+    $own->stop;
+}
+
 # --- a host without HTTP/2, on a connection with it ---------------------------------------------
 
 # Browsers send there what their certificate lets them; 421 tells them to open another one.

@@ -82,6 +82,24 @@ static int check_unasked(const access_t *a)
     return 1;
 }
 
+/* A Require that only a user can meet, and a section that comes later and does without. */
+static int check_undone(const access_t *a)
+{
+    const ap_directive_t *by = a->guard.require;
+
+    if (!a->guard.undone) {
+        return 0;
+    }
+    (has_events(a->e) && tenant_of_token(a) ? complain : warn)(
+        a, apr_psprintf(a->pool,
+                        "Require %s (line %d) has no effect: %s %s (line %d) comes later, replaces "
+                        "it, and asks nobody who it is: write that section before this one, or "
+                        "leave its Require out",
+                        a->guard.undone->args, a->guard.undone->line_num, by->directive, by->args,
+                        by->line_num));
+    return 1;
+}
+
 /* Without an identity every request would be answered 403. */
 static int check_identity(const access_t *a)
 {
@@ -160,11 +178,19 @@ static void check_require(const access_t *a)
     }
 }
 
-void rs_check_access(apr_pool_t *p, server_rec *main_server, const rs_endpoint_t *e)
+void rs_check_access(apr_pool_t *p, server_rec *main_server, const rs_endpoint_t *e, int inherited)
 {
     access_t a = {p, e, rs_tree_guard(p, main_server, e->server, &e->place)};
 
-    if (a.guard.unsure || check_unasked(&a) || check_identity(&a)) {
+    if (inherited) {
+        rs_guard_t base = rs_tree_guard(p, main_server, main_server, &e->place);
+
+        if (a.guard.require == base.require && a.guard.auth_type == base.auth_type) {
+            return; /* it was said of the main server */
+        }
+    }
+    if (a.guard.unsure || check_unasked(&a) || check_undone(&a)
+        || check_identity(&a)) {
         return;
     }
     if (a.guard.require) {

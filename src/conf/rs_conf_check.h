@@ -63,7 +63,7 @@ void rs_check_endpoints(apr_pool_t *p, server_rec *main_server);
 void rs_check_pairs(apr_pool_t *p, const apr_array_header_t *endpoints);
 
 /* Who may come to an endpoint, and as whom (rs_conf_access.c). */
-void rs_check_access(apr_pool_t *p, server_rec *main_server, const rs_endpoint_t *e);
+void rs_check_access(apr_pool_t *p, server_rec *main_server, const rs_endpoint_t *e, int inherited);
 
 /* The tenant, if it is the same for every request, or NULL. */
 const char *rs_check_fixed_tenant(apr_pool_t *p, const rs_dir_conf_t *conf);

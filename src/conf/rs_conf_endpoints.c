@@ -157,7 +157,6 @@ static void check_endpoint(check_t *check, const rs_endpoint_t *e)
         check_cookies(check, e);
     }
     rs_check_place(check->pool, e);
-    rs_check_access(check->scratch, check->main_server, e);
 }
 
 static apr_array_header_t *keys_of(apr_pool_t *p, const rs_endpoint_t *e)
@@ -309,6 +308,7 @@ static void note(check_t *check, const rs_endpoint_t *e, int inherited)
     if (!inherited) {
         check_endpoint(check, e);
     }
+    rs_check_access(check->scratch, check->main_server, e, inherited);
     APR_ARRAY_PUSH(check->all, rs_endpoint_t) = *e;
     if (e->kind == RS_KIND_SSE && e->url) {
         APR_ARRAY_PUSH(check->streams, rs_endpoint_t) = *e;

@@ -82,6 +82,29 @@ static int is_condition(apr_pool_t *p, const ap_directive_t *at, const rs_place_
            && !is_within(place->section, at) && speaks_of_access(p, at->first_child);
 }
 
+/* The Require that only a user can meet, if the section that replaces it lets in whoever brings
+ * nothing, and is not there for a part of what the other one guards: then it comes too late in the
+ * files. */
+static const ap_directive_t *undone_by(apr_pool_t *p, const rs_guard_t *guard,
+                                       const ap_directive_t *section, const rs_require_t *require,
+                                       const rs_place_t *place)
+{
+    const char *path, *before;
+    int pattern, before_pattern;
+
+    if (!guard->asks || !(guard->stranger & RS_NO_USER) || require->stranger & RS_NO_USER
+        || !(require->stranger & RS_GRANTED) || !rs_tree_begins(section, place->kind)
+        || !rs_tree_begins(guard->require, place->kind)) {
+        return NULL;
+    }
+    path = rs_tree_path(p, section, &pattern);
+    before = rs_tree_path(p, guard->require, &before_pattern);
+    if (pattern || apr_fnmatch_test(path)) {
+        return place->path && !strcmp(before, place->path) ? guard->asks : NULL;
+    }
+    return strlen(path) <= strlen(before) ? guard->asks : NULL;
+}
+
 /* AuthMerging Off, the default: the innermost section that has any Require replaces the others. */
 static void add_require(apr_pool_t *p, rs_guard_t *guard, const ap_directive_t *section,
                         const rs_place_t *place, const char *merging)
@@ -98,6 +121,7 @@ static void add_require(apr_pool_t *p, rs_guard_t *guard, const ap_directive_t *
         guard->require = section;
     }
     else if (require.found || (off && merging)) {
+        guard->undone = require.found ? undone_by(p, guard, section, &require, place) : NULL;
         guard->stranger = require.stranger;
         guard->asks = require.asks;
         guard->require = require.found ? section : NULL;

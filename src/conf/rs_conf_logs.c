@@ -24,20 +24,77 @@ static void add_name(const char *name)
     APR_ARRAY_PUSH(names, const char *) = name;
 }
 
-/* From which level on httpd writes request lines: trace3 (HTTP/2), trace5. */
+/* From which trace level on httpd writes request lines, or headers (http, also of its answers). */
+static int writes_from(apr_pool_t *p, const char *of)
+{
+    static const struct {
+        const char *module;
+        int trace;
+    } writers[] = {{"core", 5}, {"http", 4}, {"http2", 3}, {"rewrite", 1}, {"ssl", 7}};
+    char *name = apr_pstrdup(p, !strncmp(of, "mod_", 4) ? of + 4 : of);
+    char *end = ap_strstr(name, "_module");
+    apr_size_t k;
+
+    end = end ? end : ap_strstr(name, ".c");
+    if (end) {
+        *end = '\0';
+    }
+    for (k = 0; k < RS_ARRAY_LEN(writers); k++) {
+        if (!ap_cstr_casecmp(name, writers[k].module)) {
+            return writers[k].trace;
+        }
+    }
+    return 9;
+}
+
+/* Whether a word of LogLevel, LEVEL or MODULE:LEVEL, has requests written. all: from which trace
+ * level on one for all modules does, in the hosts as they are in the end. */
+static int is_telling(apr_pool_t *p, char *word, int all)
+{
+    char *colon = strchr(word, ':'), *level = colon ? colon + 1 : word;
+    int from = all;
+
+    if (ap_cstr_casecmpn(level, "trace", 5) || !apr_isdigit(level[5])) {
+        return 0;
+    }
+    if (colon) {
+        *colon = '\0';
+        from = writes_from(p, word);
+    }
+    return level[5] - '0' >= from;
+}
+
+static const ap_directive_t *telling(apr_pool_t *p, const ap_directive_t *tree, int all)
+{
+    const ap_directive_t *found = NULL;
+
+    for (; tree && !found; tree = tree->next) {
+        const char *args = tree->args;
+
+        found = telling(p, tree->first_child, all);
+        while (!found && args && *args && !ap_cstr_casecmp(tree->directive, "LogLevel")) {
+            found = is_telling(p, ap_getword_conf(p, &args), all) ? tree : NULL;
+        }
+    }
+    return found;
+}
+
 static void check_levels(apr_pool_t *p, server_rec *main_server)
 {
     const server_rec *s;
-    int level = APLOG_EMERG;
+    const ap_directive_t *at;
+    int level = APLOG_EMERG, all;
 
     for (s = main_server; s; s = s->next) {
         level = s->log.level > level ? s->log.level : level;
     }
-    if (level >= APLOG_TRACE3) {
-        rs_check_warn(main_server, rs_tree_find(p, ap_conftree, "LogLevel", NULL),
-                      "LogLevel: from trace3 on httpd itself writes whole requests into the error "
-                      "log, with the tokens that RaglineTokenFrom query: takes: write debug or "
-                      "less");
+    all = rs_tree_find(p, ap_conftree, "RewriteEngine", "On") ? 1 : 3;
+    at = telling(p, ap_conftree, level >= APLOG_DEBUG + all ? all : 9);
+    if (at) {
+        rs_check_warn(main_server, at,
+                      "LogLevel: from trace3 on (mod_rewrite: trace1) httpd itself writes whole "
+                      "requests into the error log, with the tokens that RaglineTokenFrom query: "
+                      "takes: write debug or less");
     }
 }
 

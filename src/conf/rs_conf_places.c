@@ -163,10 +163,29 @@ static int is_tls(apr_pool_t *p, server_rec *s)
     return engine && ap_cstr_casecmp(rs_tree_word(p, engine), "off");
 }
 
-static int same_name(const server_rec *a, const server_rec *b)
+static int is_named(const server_rec *s, const char *name, int wild)
 {
-    return a->server_hostname && b->server_hostname
-           && !ap_cstr_casecmp(a->server_hostname, b->server_hostname);
+    const apr_array_header_t *names = wild ? s->wild_names : s->names;
+    int i;
+
+    if (s->server_hostname && !ap_cstr_casecmp(s->server_hostname, name)) {
+        return 1;
+    }
+    for (i = 0; names && i < names->nelts; i++) {
+        const char *alias = APR_ARRAY_IDX(names, i, const char *);
+
+        if (wild ? !ap_strcasecmp_match(name, alias) : !ap_cstr_casecmp(name, alias)) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+/* ServerName of the one may be a ServerAlias of the other. */
+static int same_name(const server_rec *a, const server_rec *b, int wild)
+{
+    return (a->server_hostname && is_named(b, a->server_hostname, wild))
+           || (b->server_hostname && is_named(a, b->server_hostname, wild));
 }
 
 static int has_url(const apr_array_header_t *endpoints, const server_rec *s, const char *url)
@@ -183,30 +202,45 @@ static int has_url(const apr_array_header_t *endpoints, const server_rec *s, con
     return 0;
 }
 
+/* Those with TLS that have the endpoint's host, and not the endpoint. Returns how many have the
+ * host, as ServerName or ServerAlias or, wild, by a pattern. */
+static int check_tls_twins(apr_pool_t *p, server_rec *main_server,
+                           const apr_array_header_t *endpoints, const rs_endpoint_t *e, int wild,
+                           server_rec **said)
+{
+    server_rec *s;
+    int twins = 0;
+
+    for (s = main_server->next; s; s = s->next) {
+        if (s == e->server || !same_name(s, e->server, wild) || !is_tls(p, s)) {
+            continue;
+        }
+        twins++;
+        if (*said != e->server && !has_url(endpoints, s, e->url)) {
+            *said = e->server;
+            rs_check_warn(s, rs_tree_host(s),
+                          apr_psprintf(p,
+                                       "%s of the same host without TLS (line %u) is not there "
+                                       "with TLS: a <VirtualHost> has nothing of what another one "
+                                       "says: write it in this one, too, or outside of both",
+                                       e->where, e->server->defn_line_number));
+        }
+    }
+    return twins;
+}
+
 void rs_check_tls_hosts(apr_pool_t *p, server_rec *main_server, const apr_array_header_t *endpoints)
 {
-    server_rec *said = NULL, *s;
+    server_rec *said = NULL;
     int i;
 
     for (i = 0; i < endpoints->nelts; i++) {
         const rs_endpoint_t *e = &APR_ARRAY_IDX(endpoints, i, rs_endpoint_t);
 
-        if (e->server == said || e->server == main_server || is_tls(p, e->server)) {
-            continue;
-        }
-        for (s = main_server->next; s; s = s->next) {
-            if (said != e->server && s != e->server && same_name(s, e->server) && is_tls(p, s)
-                && !has_url(endpoints, s, e->url)) {
-                said = e->server;
-                rs_check_warn(
-                    s, rs_tree_host(s),
-                    apr_psprintf(
-                        p,
-                        "%s of the same host without TLS (line %u) is not there with TLS: "
-                        "a <VirtualHost> has nothing of what another one says: write it in "
-                        "this one, too, or outside of both",
-                        e->where, e->server->defn_line_number));
-            }
+        /* httpd looks for names first, and then for patterns. */
+        if (e->server != said && e->server != main_server && !is_tls(p, e->server)
+            && !check_tls_twins(p, main_server, endpoints, e, 0, &said)) {
+            check_tls_twins(p, main_server, endpoints, e, 1, &said);
         }
     }
 }

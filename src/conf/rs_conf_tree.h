@@ -37,6 +37,7 @@ typedef struct {
     const ap_directive_t *auth_type; /* the AuthType in effect, or NULL */
     const ap_directive_t *require;   /* the section whose Require counts, or NULL */
     const ap_directive_t *asks;      /* a Require of it that only a user can meet, or NULL */
+    const ap_directive_t *undone;    /* such a one that another section has replaced, or NULL */
     unsigned stranger;               /* what is said to a request without a user; 0: no Require */
     int ours;                        /* AuthType RaglineJWT */
     int unsure; /* conditions or old directives are involved: nothing may be concluded */

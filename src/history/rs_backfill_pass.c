@@ -45,6 +45,14 @@ static rs_client_t *pop(rs_client_t **list)
     return client;
 }
 
+/* A pass goes as far as the one of its clients may whose limit is the highest. */
+static void raise_limit(rs_backfill_t *b, const rs_client_t *client)
+{
+    if (client->profile->replay_limit > b->limit) {
+        b->limit = client->profile->replay_limit;
+    }
+}
+
 static void push(rs_client_t **list, rs_client_t *client)
 {
     client->msg.next = (rs_msg_t *)*list;
@@ -69,9 +77,7 @@ static void board(rs_backfill_t *b)
             push(&b->waiting, client);
             continue;
         }
-        if (client->profile->replay_limit > b->limit) {
-            b->limit = client->profile->replay_limit;
-        }
+        raise_limit(b, client);
         if (client->resuming) {
             push(&b->riding, client);
             continue;
@@ -147,6 +153,7 @@ static void join(rs_backfill_t *b)
             push(&b->waiting, client);
             continue;
         }
+        raise_limit(b, client);
         for (k = 0; k < b->n; k++) {
             extend(&b->part[k], client->resume->own.pos[k]);
         }

@@ -156,7 +156,7 @@ int rs_cors(request_rec *r)
         /* What a script may see of an error, besides its body: a token that is no longer good, and
          * when to try again. */
         apr_table_setn(r->err_headers_out, "Access-Control-Expose-Headers",
-                       "Retry-After, WWW-Authenticate");
+                       "ETag, Retry-After, WWW-Authenticate");
     }
     return DECLINED;
 }

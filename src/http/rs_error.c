@@ -87,13 +87,18 @@ static apr_status_t json_filter(ap_filter_t *f, apr_bucket_brigade *in)
     return APR_BRIGADE_EMPTY(out) ? APR_SUCCESS : ap_pass_brigade(f->next, out);
 }
 
-/* `Require` refused somebody whom our own AuthType let in, or did not. */
+/* What refuses after this (mod_security, mod_rewrite) does so whatever the token says. */
+static int fixups(request_rec *r)
+{
+    rs_request(r)->let_in = 1;
+    return DECLINED;
+}
+
+/* `Require` refused somebody whose token is good. Without a token, or once it is satisfied, it is
+ * somebody else who refuses. */
 static void note_refusal(request_rec *r, rs_request_t *req)
 {
-    const char *type = ap_auth_type(r);
-
-    if (req->error_code || rs_request_kind(r) == RS_KIND_NONE || !type
-        || ap_cstr_casecmp(type, "RaglineJWT")) {
+    if (req->error_code || rs_request_kind(r) == RS_KIND_NONE || !req->jwt || req->let_in) {
         return;
     }
     if (r->status == HTTP_FORBIDDEN || r->status == HTTP_UNAUTHORIZED) {
@@ -116,5 +121,6 @@ static void insert_error_filter(request_rec *r)
 void rs_error_hooks(apr_pool_t *p)
 {
     filter = ap_register_output_filter("RAGLINE_ERROR", json_filter, NULL, AP_FTYPE_CONTENT_SET);
+    ap_hook_fixups(fixups, NULL, NULL, APR_HOOK_REALLY_FIRST - 1);
     ap_hook_insert_error_filter(insert_error_filter, NULL, NULL, APR_HOOK_LAST);
 }

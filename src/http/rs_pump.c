@@ -19,24 +19,37 @@
 #define LOOK_MSEC 250
 #define LOOK_HTTP2_MSEC 50
 
-static int copy_once(request_rec *r, int fd, apr_bucket_brigade *bb)
+int rs_pump_to_client(request_rec *r, void *baton, const char *data, apr_size_t len)
+{
+    apr_bucket_alloc_t *alloc = r->connection->bucket_alloc;
+    apr_bucket_brigade *bb = apr_brigade_create(r->pool, alloc);
+    apr_status_t rv;
+
+    (void)baton;
+    /* The bytes are on the stack: the flush has to be in the same brigade. */
+    APR_BRIGADE_INSERT_TAIL(bb, apr_bucket_transient_create(data, len, alloc));
+    APR_BRIGADE_INSERT_TAIL(bb, apr_bucket_flush_create(alloc));
+    rv = ap_pass_brigade(r->output_filters, bb);
+    apr_brigade_destroy(bb);
+    return rv == APR_SUCCESS;
+}
+
+/* What a worker copies: from `fd`, the engine's, as long as `socket`, the client's, is there. */
+typedef struct {
+    int fd, socket;
+    rs_pump_sink_t *sink;
+    void *baton;
+} copy_t;
+
+static int copy_once(request_rec *r, const copy_t *c)
 {
     char buf[16 * 1024];
-    ssize_t n = read(fd, buf, sizeof(buf));
-    apr_status_t rv;
+    ssize_t n = read(c->fd, buf, sizeof(buf));
 
     if (n < 0) {
         return errno == EINTR || errno == EAGAIN;
     }
-    if (n == 0) {
-        return 0;
-    }
-    /* The buffer is on the stack: the flush has to be in the same brigade. */
-    APR_BRIGADE_INSERT_TAIL(bb, apr_bucket_transient_create(buf, (apr_size_t)n, bb->bucket_alloc));
-    APR_BRIGADE_INSERT_TAIL(bb, apr_bucket_flush_create(bb->bucket_alloc));
-    rv = ap_pass_brigade(r->output_filters, bb);
-    apr_brigade_cleanup(bb);
-    return rv == APR_SUCCESS;
+    return n > 0 && c->sink(r, c->baton, buf, (apr_size_t)n);
 }
 
 /* On prefork the hook that tells of a stop runs when the request is over, which this one is not
@@ -51,12 +64,10 @@ static void drain_if_stopping(void)
     }
 }
 
-/* `fd` is from the engine, `socket` the client's. */
-static void copy(request_rec *r, int fd, int socket)
+static void copy(request_rec *r, const copy_t *c)
 {
-    apr_bucket_brigade *bb = apr_brigade_create(r->pool, r->connection->bucket_alloc);
     int http2 = r->connection->master != NULL;
-    struct pollfd fds[2] = {{fd, POLLIN, 0}, {http2 ? -1 : socket, 0, 0}};
+    struct pollfd fds[2] = {{c->fd, POLLIN, 0}, {http2 ? -1 : c->socket, 0, 0}};
 
 #ifdef POLLRDHUP
     fds[1].events = POLLRDHUP;
@@ -72,13 +83,14 @@ static void copy(request_rec *r, int fd, int socket)
             r->connection->aborted = 1;
             return;
         }
-        if (n > 0 && fds[0].revents && !copy_once(r, fd, bb)) {
+        if (n > 0 && fds[0].revents && !copy_once(r, c)) {
             return;
         }
     }
 }
 
-void rs_pump(request_rec *r, rs_client_params_t *params, int socket)
+void rs_pump(request_rec *r, rs_client_params_t *params, int socket, rs_pump_sink_t *sink,
+             void *baton)
 {
     rs_engine_t *engine = rs_child_engine();
     rs_client_t *client = NULL;
@@ -102,6 +114,6 @@ void rs_pump(request_rec *r, rs_client_params_t *params, int socket)
         return;
     }
     rs_engine_submit(engine, client);
-    copy(r, pair[1], socket);
+    copy(r, &(copy_t){pair[1], socket, sink, baton});
     close(pair[1]); /* tells the engine, if it does not know */
 }

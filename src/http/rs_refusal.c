@@ -10,6 +10,7 @@
 #include "../base/rs_clock.h"
 #include "../conf/rs_conf.h"
 #include "../obs/rs_board.h"
+#include "rs_error.h"
 #include "rs_pumps.h"
 #include "rs_refusal.h"
 #include "rs_request.h"
@@ -78,6 +79,12 @@ int rs_refuse(request_rec *r, rs_refusal_t why)
     rs_buf_t b = RS_BUF_INIT;
 
     note(r, why);
+    if (rs_stream_wire(r)->one_batch) {
+        apr_table_setn(
+            r->err_headers_out, "Retry-After",
+            apr_ltoa(r->pool, (long)apr_time_sec(conf->retry + apr_time_from_sec(1) - 1)));
+        return rs_http_error(r, HTTP_SERVICE_UNAVAILABLE, refusals[why].code, refusals[why].error);
+    }
     rs_stream_headers(r);
     rs_stream_wire(r)->error(
         &b, conf->profile, refusals[why].code, "Stream failed", refusals[why].error,

@@ -20,6 +20,7 @@ typedef struct {
     int token_from_cookie;
     int handed_over;        /* httpd has to let go of the connection */
     rs_jwt_t *jwt;          /* verified, or NULL */
+    int let_in;             /* Require is satisfied */
     const char *error_code; /* set: the response is an error of ours, in JSON */
     const char *error_message;
 } rs_request_t;

@@ -10,6 +10,7 @@
 #include "rs_error.h"
 #include "rs_handoff.h"
 #include "rs_identity.h"
+#include "rs_long_poll.h"
 #include "rs_pump.h"
 #include "rs_pumps.h"
 #include "rs_refusal.h"
@@ -59,7 +60,7 @@ static const rs_profile_t *profile(request_rec *r, rs_server_conf_t *server, con
     wanted.name = conf->profile;
     wanted.source = server->source;
     wanted.wire = rs_stream_wire(r);
-    wanted.heartbeat = conf->heartbeat;
+    wanted.heartbeat = wanted.wire->one_batch ? 0 : conf->heartbeat;
     wanted.heartbeat_style = conf->heartbeat_style;
     wanted.retry = conf->retry;
     wanted.user_only = conf->user_only;
@@ -106,6 +107,9 @@ static const char *brought_cursor(request_rec *r)
     const char *cursor = apr_table_get(r->headers_in, "Last-Event-ID");
     char *arg, *last;
 
+    if ((!cursor || !*cursor) && rs_stream_wire(r)->one_batch) {
+        cursor = rs_long_poll_cursor(r);
+    }
     if ((!cursor || !*cursor) && r->args) {
         for (arg = apr_strtok(apr_pstrdup(r->pool, r->args), "&", &last); arg;
              arg = apr_strtok(NULL, "&", &last)) {
@@ -125,7 +129,7 @@ static const char *brought_cursor(request_rec *r)
 /* On request, what became of the stream, as a comment that curl shows and no page sees. */
 static void explain(request_rec *r, const char *obstacle)
 {
-    if (rs_request_conf(r)->handoff == RS_HANDOFF_EXPLAIN) {
+    if (rs_request_conf(r)->handoff == RS_HANDOFF_EXPLAIN && rs_stream_wire(r) == &rs_wire_sse) {
         ap_rputs(obstacle ? apr_pstrcat(r->pool, ": keeps a worker: ", obstacle, "\n", NULL)
                           : ": handed over\n",
                  r);
@@ -157,7 +161,7 @@ static int open_stream(request_rec *r, rs_client_params_t *params)
         return rs_refuse(r, refused);
     }
     explain(r, obstacle);
-    rs_pump(r, params, place.fd);
+    rs_pump(r, params, place.fd, rs_pump_to_client, NULL);
     rs_pumps_leave(&place, r);
     return OK;
 }
@@ -185,7 +189,7 @@ static int check_request(request_rec *r, rs_identity_t *id)
         return rs_http_error(r, HTTP_MISDIRECTED_REQUEST, "misdirected",
                              "streams of this host are not for HTTP/2: use another connection");
     }
-    if (!conf->subscribe || !conf->profile) {
+    if (!conf->subscribe || !conf->profile || !rs_stream_wire(r)) {
         return rs_http_error(r, HTTP_SERVICE_UNAVAILABLE, "unavailable",
                              "this endpoint is not configured completely");
     }
@@ -207,6 +211,7 @@ int rs_stream_handler(request_rec *r)
     rs_server_conf_t *server = rs_conf_server(r->server);
     rs_engine_t *engine = rs_child_engine();
     rs_client_params_t params;
+    apr_interval_time_t wait;
     rs_identity_t id;
     int status = check_request(r, &id);
 
@@ -220,6 +225,9 @@ int rs_stream_handler(request_rec *r)
     status = ap_discard_request_body(r);
     if (status != OK) {
         return status;
+    }
+    if (!rs_long_poll_wait(r, &wait)) {
+        return rs_http_error(r, HTTP_BAD_REQUEST, "bad_wait", "wait is a time from 0 to 60s");
     }
     if (!engine || !server->source) {
         /* Of this child only: the next connection may get another one. */
@@ -245,5 +253,9 @@ int rs_stream_handler(request_rec *r)
     params.user_json = id.user_json;
     params.expires = id.expires;
     params.cursor = brought_cursor(r);
-    return open_stream(r, &params);
+    if (!params.profile->wire->one_batch) {
+        return open_stream(r, &params);
+    }
+    params.wait = wait;
+    return rs_long_poll(r, &params);
 }

@@ -7,15 +7,25 @@
 
 const rs_wire_t *rs_stream_wire(request_rec *r)
 {
-    return rs_wires_choose((unsigned)rs_request_conf(r)->wires,
-                           apr_table_get(r->headers_in, "Accept"));
+    const rs_dir_conf_t *conf = rs_request_conf(r);
+    unsigned allowed = (unsigned)conf->wires;
+
+    /* Nobody could say of an answer that it was taken. */
+    if (conf->shared) {
+        allowed &= ~(1u << RS_WIRE_POLL);
+    }
+    return rs_wires_choose(allowed, apr_table_get(r->headers_in, "Accept"));
 }
 
 void rs_stream_headers(request_rec *r)
 {
+    ap_set_content_type(r, rs_stream_wire(r)->media_type);
+    if (rs_stream_wire(r)->one_batch) {
+        apr_table_setn(r->headers_out, "Cache-Control", "no-store");
+        return;
+    }
     /* Nothing may be framed: what follows the headers is the stream itself. */
     r->connection->keepalive = AP_CONN_CLOSE;
-    ap_set_content_type(r, rs_stream_wire(r)->media_type);
     apr_table_setn(r->headers_out, "Cache-Control", "no-cache, no-transform");
     apr_table_setn(r->headers_out, "X-Accel-Buffering", "no");
     apr_table_setn(r->headers_out, "Incremental", "?1"); /* RFC 10036 */

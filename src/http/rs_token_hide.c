@@ -119,8 +119,8 @@ void rs_token_hide(request_rec *r)
     }
 }
 
-/* X-Original-URI among the headers, QUERY_STRING among the variables, whatever a proxy or another
- * module has put there. */
+/* X-Original-URI among the headers, Location among those of the answer, QUERY_STRING among the
+ * variables, whatever a proxy or another module has put there. */
 static void hide_in_table(apr_pool_t *p, apr_table_t *table)
 {
     const apr_array_header_t *all = apr_table_elts(table);
@@ -151,6 +151,8 @@ static int log_transaction(request_rec *r)
     for (; one; one = one->next) {
         hidden |= hide(one);
         hide_in_table(one->pool, one->headers_in);
+        hide_in_table(one->pool, one->headers_out);
+        hide_in_table(one->pool, one->err_headers_out);
         hide_in_table(one->pool, one->subprocess_env);
     }
     if (hidden) {

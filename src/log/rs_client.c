@@ -38,6 +38,7 @@ rs_client_t *rs_client_create(const rs_client_params_t *params)
     }
     client->conn = params->conn;
     client->profile = params->profile;
+    client->resume->until = rs_clock_now() + params->wait;
     if (params->expires) {
         client->expires = rs_clock_now() + (params->expires - apr_time_now());
         if (client->expires <= 0) {

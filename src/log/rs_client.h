@@ -30,6 +30,9 @@ typedef struct {
     int scanned;      /* entries that were looked at for it since */
     rs_cursor_t from; /* of a group: since here it has, or others of its feed had, everything */
     apr_time_t ahead; /* it has more than was read here: when Redis is asked again */
+    apr_time_t until; /* of a wire with one batch: when its time is over */
+    size_t bytes;     /* likewise: what it was sent of events */
+    int said;         /* likewise: something was said that ends the waiting */
 } rs_resume_t;
 
 struct rs_client_t {
@@ -71,8 +74,9 @@ typedef struct {
     rs_conn_t conn;
     const rs_profile_t *profile;
     const char *tenant, *user, *tenant_json, *user_json;
-    apr_time_t expires; /* wall clock; 0: never */
-    const char *cursor; /* "": none */
+    apr_time_t expires;       /* wall clock; 0: never */
+    const char *cursor;       /* "": none */
+    apr_interval_time_t wait; /* of a wire with one batch: how long */
 } rs_client_params_t;
 
 /* On failure (NULL) the descriptor is still the caller's. Any thread. */

@@ -34,10 +34,11 @@ void rs_catch_up_forget(rs_client_t *client)
     }
 }
 
+/* What it was told just now may be under way: the rest of that does not wait. */
 static rs_next_t wait_until(rs_client_t *client, apr_time_t deadline)
 {
     client->deadline = deadline;
-    return RS_NEXT_WAIT;
+    return client->pinned ? RS_NEXT_ROOM : RS_NEXT_WAIT;
 }
 
 /* Asks for what the topic does not hold. */
@@ -66,6 +67,7 @@ static int tell_gap(rs_streamer_t *s, rs_client_t *client, const char *reason, r
     rs_who_t who = rs_output_who(client);
     char id[RS_CURSOR_LEN], first[RS_ID_LEN];
 
+    client->resume->said = 1;
     rs_id_format(first, oldest);
     rs_buf_clear(&s->buf);
     client->profile->wire->reset(&s->buf, &who, rs_output_id(client, &client->resume->own, id),
@@ -135,6 +137,9 @@ static rs_next_t use_fetch(rs_streamer_t *s, rs_client_t *client)
         return RS_NEXT_GONE;
     }
     f->next += done;
+    if (rs_output_has_enough(client) && !client->pinned) {
+        return RS_NEXT_DONE;
+    }
     if (client->pinned || f->next < f->n) {
         return RS_NEXT_ROOM;
     }
@@ -188,6 +193,14 @@ static int tell_caught_up(rs_streamer_t *s, rs_client_t *client)
     return rs_output_buf(client, &s->buf);
 }
 
+/* Of a wire with one batch. */
+static int is_done(const rs_streamer_t *s, const rs_client_t *client)
+{
+    const rs_resume_t *resume = client->resume;
+
+    return resume->replayed || resume->said || client->reason || s->now >= resume->until;
+}
+
 /* The client has what the feed has: one of many from now on. */
 static rs_next_t join_live(rs_streamer_t *s, rs_client_t *client)
 {
@@ -207,6 +220,9 @@ static rs_next_t join_live(rs_streamer_t *s, rs_client_t *client)
             return RS_NEXT_ROOM;
         }
     }
+    if (client->profile->wire->one_batch && is_done(s, client)) {
+        return RS_NEXT_DONE;
+    }
     return rs_feed_enter(client) ? RS_NEXT_WAIT : RS_NEXT_GONE;
 }
 
@@ -223,6 +239,9 @@ static rs_next_t follow(rs_streamer_t *s, rs_client_t *client)
     }
     if (rv == -1) {
         return RS_NEXT_GONE;
+    }
+    if (rs_output_has_enough(client)) {
+        return client->pinned ? RS_NEXT_ROOM : RS_NEXT_DONE; /* the rest is for the next request */
     }
     if (rv == -2) {
         return rs_catch_up_too_slow(client) ? RS_NEXT_SLOW : rs_catch_up_lost(s, client);

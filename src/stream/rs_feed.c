@@ -118,6 +118,7 @@ int rs_feed_enter(rs_client_t *client)
     }
     client->slot = feed->live++;
     client->state = RS_LIVE;
+    client->deadline = client->resume->until;
     free(client->resume);
     client->resume = NULL;
     feed->slots[client->slot].client = client;
@@ -145,6 +146,7 @@ int rs_feed_exit(rs_client_t *client)
     client->resume->own = feed->pos;
     client->resume->from = feed->from;
     client->resume->losses = feed->losses;
+    client->resume->until = client->deadline;
     return 1;
 }
 
@@ -261,6 +263,16 @@ static int choose(const rs_feed_t *feed, rs_event_t **events, int n, batch_t *ba
     return i;
 }
 
+/* Of a wire with one batch: there is something, so each of them gets it by itself, and ends. */
+static void wake_all(rs_feed_t *feed, const rs_feed_calls_t *calls)
+{
+    while (feed->live) {
+        rs_client_t *client = feed->slots[feed->live - 1].client;
+
+        (rs_feed_exit(client) ? calls->behind : calls->gone)(calls->baton, client);
+    }
+}
+
 int rs_feed_flush(rs_feed_t *feed, const rs_feed_calls_t *calls, apr_time_t now)
 {
     rs_event_t *events[BATCH];
@@ -272,6 +284,9 @@ int rs_feed_flush(rs_feed_t *feed, const rs_feed_calls_t *calls, apr_time_t now)
         n = rs_topic_read(feed->follow->topic, feed->seq, events, BATCH);
         if (n <= 0) {
             break;
+        }
+        if (feed->profile->wire->one_batch) {
+            wake_all(feed, calls);
         }
         for (done = 0; done < n;) {
             int covered = choose(feed, events + done, n - done, &batch);

@@ -117,6 +117,8 @@ static void end_slow(rs_streamer_t *s, rs_client_t *client)
         client->profile->retry);
 }
 
+static void go(rs_streamer_t *s, rs_client_t *client, rs_next_t next);
+
 /* --- deadlines --- */
 
 /* When the client was written to last. */
@@ -157,6 +159,9 @@ static void set_deadline(rs_streamer_t *s, rs_client_t *client)
         if (beat && !blocked(client) && last_out(client) + beat < due) {
             due = last_out(client) + beat; /* a replay may go through much that is not for it */
         }
+    }
+    else if (client->state == RS_LIVE && client->profile->wire->one_batch) {
+        due = client->deadline;
     }
     else if (beat) {
         /* Up to an eighth early: clients that all got the same event must not all be due at the
@@ -226,6 +231,12 @@ void rs_life_deadline(rs_streamer_t *s, rs_client_t *client)
             client->profile->retry > RENEWAL ? client->profile->retry : RENEWAL);
         return;
     }
+    else if (client->state == RS_LIVE && client->profile->wire->one_batch) {
+        if (s->now >= client->deadline) {
+            go(s, client, RS_NEXT_DONE);
+            return;
+        }
+    }
     else if (client->state == RS_LIVE) {
         if (beat_due) {
             live_heartbeat(s, client);
@@ -272,6 +283,10 @@ static void go(rs_streamer_t *s, rs_client_t *client, rs_next_t next)
         break;
     case RS_NEXT_LINGER:
         linger(s, client);
+        break;
+    case RS_NEXT_DONE:
+        rs_buf_clear(&s->buf);
+        end_with_buf(s, client);
         break;
     }
 }

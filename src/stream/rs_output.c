@@ -16,7 +16,8 @@
 
 #define BATCH 64
 #define BATCH_BYTES ((size_t)256 * 1024) /* more than a socket takes at once as a rule */
-#define CATCH_UP_ROUNDS 4                /* then the others get their turn */
+#define ONE_BATCH ((size_t)256 * 1024)
+#define CATCH_UP_ROUNDS 4 /* then the others get their turn */
 
 static rs_common_t *common_of(const rs_client_t *client)
 {
@@ -59,7 +60,7 @@ int rs_output_flush(rs_client_t *client)
     while (client->pinned) {
         rs_event_t *e = client->pinned;
         rs_id_place_t place;
-        rs_text_t frame = rs_event_frame(e, client->profile->wire->index, &place);
+        rs_text_t frame = rs_event_frame(e, client->profile->wire->frames, &place);
         struct iovec iov = {(char *)frame.data + client->pinned_off,
                             frame.len - client->pinned_off};
         ssize_t n = client->conn.transport->writev(&client->conn, &iov, 1);
@@ -234,12 +235,17 @@ static void settle(rs_client_t *client, rs_event_t *const *events, int n, const 
     }
 }
 
+int rs_output_has_enough(const rs_client_t *client)
+{
+    return client->profile->wire->one_batch && client->resume->bytes >= ONE_BATCH;
+}
+
 int rs_output_send(rs_client_t *client, rs_event_t *const *events, int n)
 {
     int done = 0, full = 0, gone = 0;
     batch_t batch;
 
-    while (done < n && !full && !gone) {
+    while (done < n && !full && !gone && !rs_output_has_enough(client)) {
         int covered = fill(client, events + done, n - done, &batch);
         int sent = batch.n, i;
         ssize_t written = 0;
@@ -251,6 +257,7 @@ int rs_output_send(rs_client_t *client, rs_event_t *const *events, int n)
         full = !gone && (size_t)written < batch.bytes;
         if (written > 0) {
             client->last_out = rs_clock_now();
+            client->resume->bytes += (size_t)written;
         }
         if (full) {
             rs_output_pin(client, batch.frames, batch.iov, batch.n, (size_t)written, &sent);

@@ -38,6 +38,10 @@ int rs_output_send(rs_client_t *client, rs_event_t *const *events, int n);
 /* Lets go of what is pinned. */
 void rs_output_unpin(rs_client_t *client);
 
+/* Of a wire with one batch: there is as much in it as its receiver is to keep. What was not sent is
+ * for the next request. */
+int rs_output_has_enough(const rs_client_t *client);
+
 /* Whether clients that are in the middle of events hold more than RaglineCache that way, and this
  * one holds one that no other does. */
 int rs_output_pins_too_much(const rs_client_t *client);

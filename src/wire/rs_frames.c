@@ -65,7 +65,7 @@ static rs_event_t *make(rs_buf_t *b, rs_event_parts_t *parts)
     size_t len = rs_cursor_format(text, parts->cursor);
 
     rs_buf_clear(b);
-    parts->wire = wire->index;
+    parts->wire = wire->frames;
     parts->place = frame(b, wire, parts->notice, parts->type, parts->data, text, len);
     if (!rs_buf_ok(b)) {
         return NULL;
@@ -102,7 +102,7 @@ rs_event_t *rs_frames_gap(rs_buf_t *scratch, int stream, rs_id_t id, const rs_cu
 rs_text_t rs_frames_get(const rs_wire_t *wire, rs_event_t *e, const rs_cursor_tags_t *tags)
 {
     rs_id_place_t place;
-    rs_text_t bytes = rs_event_frame(e, wire->index, &place);
+    rs_text_t bytes = rs_event_frame(e, wire->frames, &place);
     char text[RS_CURSOR_LEN];
     rs_buf_t b = RS_BUF_INIT;
     rs_cursor_t cursor;
@@ -116,16 +116,16 @@ rs_text_t rs_frames_get(const rs_wire_t *wire, rs_event_t *e, const rs_cursor_ta
     place = frame(&b, wire, (rs_notice_t)e->notice, rs_event_type(e), rs_event_data(e), text,
                   rs_cursor_format(text, &cursor));
     if (rs_buf_ok(&b)) {
-        rs_event_add_frame(e, wire->index, (rs_text_t){b.data, b.len}, place);
+        rs_event_add_frame(e, wire->frames, (rs_text_t){b.data, b.len}, place);
     }
     rs_buf_free(&b);
-    return rs_event_frame(e, wire->index, &place);
+    return rs_event_frame(e, wire->frames, &place);
 }
 
 rs_event_t *rs_frames_with_id(const rs_wire_t *wire, rs_event_t *e, const rs_cursor_t *own)
 {
     rs_text_t bytes = rs_frames_get(wire, e, own->tags);
-    rs_event_parts_t parts = {.id = e->id, .stream = e->stream, .wire = wire->index};
+    rs_event_parts_t parts = {.id = e->id, .stream = e->stream, .wire = wire->frames};
     rs_buf_t b = RS_BUF_INIT;
     rs_event_t *mine = NULL;
     char id[RS_CURSOR_LEN];
@@ -133,7 +133,7 @@ rs_event_t *rs_frames_with_id(const rs_wire_t *wire, rs_event_t *e, const rs_cur
     if (!bytes.data) {
         return NULL;
     }
-    rs_event_frame(e, wire->index, &parts.place);
+    rs_event_frame(e, wire->frames, &parts.place);
     rs_buf_add(&b, bytes.data, parts.place.head);
     wire->id(&b, id, rs_cursor_format(id, own));
     rs_buf_add(&b, bytes.data + parts.place.tail, bytes.len - parts.place.tail);
@@ -148,7 +148,7 @@ rs_event_t *rs_frames_with_id(const rs_wire_t *wire, rs_event_t *e, const rs_cur
 
 rs_event_t *rs_frames_raw(const rs_wire_t *wire, const char *bytes, size_t len)
 {
-    rs_event_parts_t parts = {.wire = wire->index, .frame = {bytes, len}};
+    rs_event_parts_t parts = {.wire = wire->frames, .frame = {bytes, len}};
 
     parts.type = parts.data = parts.user = (rs_text_t){bytes, 0};
     return rs_event_create(&parts);

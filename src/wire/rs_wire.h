@@ -11,11 +11,12 @@
 #include "../log/rs_event.h"
 #include "../proto/rs_sse.h"
 
-/* Indices of frames in an event. The first one's frame is made with the event, and holds it. */
-enum { RS_WIRE_SSE, RS_WIRE_NDJSON, RS_WIRES };
+/* The first one's frame is made with the event, and holds it. */
+enum { RS_WIRE_SSE, RS_WIRE_NDJSON, RS_WIRE_POLL, RS_WIRES };
 
 struct rs_wire_t {
-    int index;
+    int frames;             /* whose frames of events it has: an index, its own as a rule */
+    int one_batch;          /* the stream ends with the first events, or when its time is over */
     const char *name;       /* for RaglineWires */
     const char *media_type; /* what a request accepts, and the answer is */
 
@@ -36,16 +37,16 @@ struct rs_wire_t {
                   const char *error, apr_interval_time_t retry);
 };
 
-extern const rs_wire_t rs_wire_sse, rs_wire_ndjson;
+extern const rs_wire_t rs_wire_sse, rs_wire_ndjson, rs_wire_poll;
 
 /* All of them, by index. */
 extern const rs_wire_t *const rs_wires[RS_WIRES];
 
-/* The one of these (a bit for each index, not 0) that a request with this Accept header wants most:
- * the first one where it names none of them, or has no such header (NULL). */
+/* The one of these (a bit for each index; NULL: there are none) that a request with this Accept
+ * header wants most: the first one where it names none of them, or has no such header (NULL). */
 const rs_wire_t *rs_wires_choose(unsigned allowed, const char *accept);
 
-/* "sse, ndjson". */
+/* "sse, ndjson, poll". */
 const char *rs_wires_names(apr_pool_t *p);
 
 /* The index of the wire with this name; -1: there is none. */

@@ -125,15 +125,20 @@ static void error(rs_buf_t *b, const char *profile, const char *code, const char
     finish(b);
 }
 
+#define NDJSON                                                                                     \
+    .frames = RS_WIRE_NDJSON, .event = event, .id = put_id, .connected = connected,                \
+    .caught_up = caught_up, .reset = reset, .heartbeat = heartbeat, .error = error
+
 const rs_wire_t rs_wire_ndjson = {
-    .index = RS_WIRE_NDJSON,
+    NDJSON,
     .name = "ndjson",
     .media_type = "application/x-ndjson",
-    .event = event,
-    .id = put_id,
-    .connected = connected,
-    .caught_up = caught_up,
-    .reset = reset,
-    .heartbeat = heartbeat,
-    .error = error,
+};
+
+/* The same lines, until the first events came: http makes one JSON array of them. */
+const rs_wire_t rs_wire_poll = {
+    NDJSON,
+    .one_batch = 1,
+    .name = "poll",
+    .media_type = "application/json",
 };

@@ -5,7 +5,7 @@
 #include "rs_wire.h"
 
 const rs_wire_t rs_wire_sse = {
-    .index = RS_WIRE_SSE,
+    .frames = RS_WIRE_SSE,
     .name = "sse",
     .media_type = "text/event-stream",
     .event = rs_sse_event,

@@ -13,6 +13,7 @@
 const rs_wire_t *const rs_wires[RS_WIRES] = {
     [RS_WIRE_SSE] = &rs_wire_sse,
     [RS_WIRE_NDJSON] = &rs_wire_ndjson,
+    [RS_WIRE_POLL] = &rs_wire_poll,
 };
 
 int rs_wires_find(const char *name)

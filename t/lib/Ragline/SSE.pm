@@ -21,7 +21,8 @@ use Ragline::Proc ();
 my %open;
 
 our $default_wire = 'sse';
-my %accept = (sse => 'text/event-stream', ndjson => 'application/x-ndjson');
+my %accept = (sse => 'text/event-stream', ndjson => 'application/x-ndjson',
+    poll => 'application/json');
 
 $SIG{PIPE} = 'IGNORE';
 
