@@ -15,17 +15,38 @@
 /* What is left to everything else of so many workers. */
 static int reserve(int workers) { return workers >= 16 ? workers / 8 : workers > 1 ? 1 : 0; }
 
+static int number_of(apr_pool_t *p, const char *directive)
+{
+    const ap_directive_t *at = rs_tree_find(p, ap_conftree, directive, NULL);
+
+    return at ? atoi(rs_tree_word(p, at)) : 0;
+}
+
+/* mod_http2's default for H2MaxWorkers is made of H2MinWorkers. Three fifths, not all but a few:
+ * when a request comes while all of its workers are busy, mod_http2 loses count, and a later one
+ * may lie there, with idle workers, until another connection has a request. */
+static int http2_streams(apr_pool_t *p, const rs_pump_limits_t *limits)
+{
+    int min = number_of(p, "H2MinWorkers"), workers = number_of(p, "H2MaxWorkers"), streams;
+
+    if (workers <= 0) {
+        workers = 3 * (min > 0 ? min : limits->threads) / 2;
+        workers = workers > 4 ? workers : 4;
+    }
+    streams = workers / 5 * 3 + workers % 5 * 3 / 5;
+    streams = streams < limits->child ? streams : limits->child;
+    return streams > 0 ? streams : 1;
+}
+
 rs_pump_limits_t rs_conf_pumps(apr_pool_t *p, const rs_server_conf_t *conf)
 {
-    const ap_directive_t *h2 = rs_tree_find(p, ap_conftree, "H2MaxWorkers", NULL);
-    int h2_workers = h2 ? atoi(rs_tree_word(p, h2)) : 0;
     rs_pump_limits_t limits = {0, 0, 0, 1, 1};
 
     ap_mpm_query(AP_MPMQ_MAX_THREADS, &limits.threads);
     ap_mpm_query(AP_MPMQ_MAX_DAEMONS, &limits.children);
     limits.threads = limits.threads > 0 ? limits.threads : 1; /* prefork says 0 */
     limits.child = limits.threads - reserve(limits.threads);
-    limits.http2 = h2_workers > 0 ? h2_workers - reserve(h2_workers) : limits.child;
+    limits.http2 = http2_streams(p, &limits);
     limits.all = conf->max_pumps ? conf->max_pumps : limits.threads * limits.children / 2;
     if (limits.all > limits.child * limits.children) {
         limits.all = limits.child * limits.children;

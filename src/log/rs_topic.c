@@ -8,6 +8,9 @@
 #include "rs_source.h"
 #include "rs_topic.h"
 
+/* So many numbers are left out for older events that are put in front. */
+#define ROOM_BELOW ((apr_uint64_t)1 << 32)
+
 rs_topic_t *rs_topic_create(rs_source_t *source, apr_uint64_t streams, rs_key_t *const *key)
 {
     rs_topic_t *topic = calloc(1, sizeof(*topic));
@@ -18,8 +21,7 @@ rs_topic_t *rs_topic_create(rs_source_t *source, apr_uint64_t streams, rs_key_t 
     }
     topic->source = source;
     topic->streams = streams;
-    /* There is room below for older events that are put in front. */
-    topic->next_seq = topic->first = (apr_uint64_t)1 << 40;
+    topic->next_seq = topic->first = ROOM_BELOW;
     for (i = 0; i < source->nstreams && topic->nstreams < RS_STREAMS_MAX; i++) {
         if (streams & ((apr_uint64_t)1 << i)) {
             topic->key[topic->nstreams] = key[topic->nstreams];
@@ -44,6 +46,24 @@ static void trim_one(rs_topic_t *topic)
     rs_event_drop(event);
 }
 
+/* Whether every feed is past this event: a streamer that is late must find it here, since having
+ * its clients fetch it one by one would make it later still. */
+static int consumed(const rs_topic_t *topic, apr_uint64_t seq)
+{
+    int i;
+
+    for (i = 0; i < RS_STREAMERS_MAX; i++) {
+        const rs_follow_t *follow = topic->follows[i];
+
+        if (follow && follow->clients
+            && __atomic_load_n(&follow->consumed, __ATOMIC_RELAXED) <= seq) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
+/* Older events that are put in front later must not get numbers that readers are still to read. */
 static size_t clear(rs_topic_t *topic, int leave_out)
 {
     size_t freed;
@@ -51,10 +71,11 @@ static size_t clear(rs_topic_t *topic, int leave_out)
 
     pthread_mutex_lock(&topic->lock);
     freed = topic->bytes;
+    leave_out |= topic->first < topic->next_seq && !consumed(topic, topic->next_seq - 1);
     while (topic->first < topic->next_seq) {
         trim_one(topic);
     }
-    topic->next_seq += (apr_uint64_t)leave_out;
+    topic->next_seq += leave_out ? ROOM_BELOW : 0;
     topic->first = topic->next_seq;
     topic->trimmed = 1;
     for (i = 0; i < topic->nstreams; i++) {
@@ -102,23 +123,6 @@ static int grow(rs_topic_t *topic)
     return 1;
 }
 
-/* Whether every feed is past the oldest event: a streamer that is late must find it here, since
- * having its clients fetch it one by one would make it later still. */
-static int consumed(const rs_topic_t *topic)
-{
-    int i;
-
-    for (i = 0; i < RS_STREAMERS_MAX; i++) {
-        const rs_follow_t *follow = topic->follows[i];
-
-        if (follow && follow->clients
-            && __atomic_load_n(&follow->consumed, __ATOMIC_RELAXED) <= topic->first) {
-            return 0;
-        }
-    }
-    return 1;
-}
-
 /* Whether the oldest event has had its time, if there is any, and stands in the way of a new one.
  */
 static int may_trim(const rs_topic_t *topic, const rs_event_t *incoming, int full)
@@ -127,7 +131,7 @@ static int may_trim(const rs_topic_t *topic, const rs_event_t *incoming, int ful
 
     return topic->bytes + rs_event_cost(incoming) > RS_TOPIC_BYTES_MAX
            && (full || incoming->appended - oldest->appended > RS_TOPIC_KEEP_MSEC)
-           && consumed(topic);
+           && consumed(topic, topic->first);
 }
 
 apr_int64_t rs_topic_append(rs_topic_t *topic, rs_event_t *event, apr_time_t now, int full)

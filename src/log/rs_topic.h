@@ -129,7 +129,7 @@ static inline int rs_topic_is_own(const rs_topic_t *topic) { return topic->key[0
 /* Hub. Forgets everything kept; returns the bytes given back. */
 size_t rs_topic_clear(rs_topic_t *topic);
 
-/* Hub. Clears it and leaves out a number: every reader finds that its next event is not kept. */
+/* Hub. Clears it and leaves out numbers: every reader finds that its next event is not kept. */
 size_t rs_topic_break(rs_topic_t *topic);
 
 /* The number that the next event will have. */

@@ -107,6 +107,20 @@ void rs_topics_break(rs_topics_t *t, rs_topic_t *topic)
     note_dirty(t, topic);
 }
 
+static void tell(rs_topics_t *t, rs_topic_t *topic)
+{
+    int k;
+
+    for (k = 0; k < t->common->nstreamers; k++) {
+        rs_follow_t *follow = topic->follows[k];
+
+        if (follow && follow->clients
+            && !__atomic_exchange_n(&follow->queued, 1, __ATOMIC_SEQ_CST)) {
+            rs_inbox_post(follow->streamer, &follow->dirty, RS_MSG_DIRTY);
+        }
+    }
+}
+
 /* When streamers have been told of what was appended: they may have sent it; what is given up of
  * that they fetch. */
 static void evict(rs_topics_t *t)
@@ -118,6 +132,7 @@ static void evict(rs_topics_t *t)
         /* Nothing is gained by what keeps nothing: it still knows from where on that is all. */
         if (victim->bytes) {
             t->bytes -= rs_topic_clear(victim);
+            tell(t, victim); /* who has yet to read of it finds that it is not there */
         }
         /* Empty now: behind the others, where eviction does not come by again and again. */
         unlist(t, victim);
@@ -127,20 +142,13 @@ static void evict(rs_topics_t *t)
 
 void rs_topics_tell(rs_topics_t *t)
 {
-    int i, k;
+    int i;
 
     for (i = 0; i < t->ndirty; i++) {
         rs_topic_t *topic = t->dirty[i];
 
         topic->dirty = 0;
-        for (k = 0; k < t->common->nstreamers; k++) {
-            rs_follow_t *follow = topic->follows[k];
-
-            if (follow && follow->clients
-                && !__atomic_exchange_n(&follow->queued, 1, __ATOMIC_SEQ_CST)) {
-                rs_inbox_post(follow->streamer, &follow->dirty, RS_MSG_DIRTY);
-            }
-        }
+        tell(t, topic);
     }
     t->ndirty = 0;
     t->untold = 0;

@@ -46,10 +46,11 @@ static void note_accepted(const rs_client_t *client)
     }
 }
 
+/* What it was told just now may be under way: the rest of that does not wait. */
 static rs_next_t wait_until(rs_client_t *client, apr_time_t deadline)
 {
     client->deadline = deadline;
-    return RS_NEXT_WAIT;
+    return client->pinned ? RS_NEXT_ROOM : RS_NEXT_WAIT;
 }
 
 /* Asks for what the topic does not hold. */

@@ -31,6 +31,7 @@
 #include <stdlib.h>
 
 #include "log/rs_fetch.h"
+#include "redis/rs_batch.h"
 #include "sim.h"
 
 /* The limits that may be argued about. */
@@ -236,6 +237,22 @@ static int above(const sim_conn_t *c, const int *next)
 
     for (k = 0; k < c->nkeys; k++) {
         n += sim_keys[c->key[k]].nall - next[k];
+    }
+    return n;
+}
+
+/* How many entries up to its position its engine has not come to. */
+static int not_read_yet(const sim_conn_t *c)
+{
+    int k, i, n = 0;
+
+    for (k = 0; k < c->nkeys; k++) {
+        const sim_stream_t *s = &sim_keys[c->key[k]].s;
+
+        for (i = sim_redis_above(c->key[k], c->pos[k]) - 1;
+             i >= s->start && !(sim_entries[s->uid[i]].read_by & 1 << c->engine); i--) {
+            n++;
+        }
     }
     return n;
 }
@@ -601,12 +618,11 @@ static void is_resumed(sim_conn_t *c, const rs_id_t *pos)
     raise_position(c, pos);
 }
 
-/* Whether what is said again was said before: nothing was removed since. */
-static void check_told_once(sim_conn_t *c, const char *reason)
+/* Below what a lost tail left, it goes on from its own place, and is told until it is there. */
+static int is_below_lost(const sim_conn_t *c)
 {
     int k, i;
 
-    /* Below what a lost tail left, it goes on from its own place, and is told until it is there. */
     for (k = 0; k < c->nkeys; k++) {
         const sim_key_t *key = &sim_keys[c->key[k]];
 
@@ -614,9 +630,18 @@ static void check_told_once(sim_conn_t *c, const char *reason)
             const sim_entry_t *e = &sim_entries[key->all[i]];
 
             if (e->how == SIM_LOST && rs_id_cmp(e->id, c->hold.pos[k]) > 0) {
-                return;
+                return 1;
             }
         }
+    }
+    return 0;
+}
+
+/* Whether what is said again was said before: nothing was removed since. */
+static void check_told_once(sim_conn_t *c, const char *reason)
+{
+    if (is_below_lost(c)) {
+        return;
     }
     if (c->brought == SIM_ID && c->hold.told_at >= 0 && !sim_conf.redis6
         && !removed_since(c, c->hold.told_at - TOLD_MARGIN)) {
@@ -675,7 +700,8 @@ static void check_cause(sim_conn_t *c, const char *reason)
     }
     else {
         ok = c->brought == SIM_NO_ID
-             || disturbed_since(c, c->hold.made_up ? 0 : c->hold.at - SEC(60)) || is_beyond(c, 0);
+             || disturbed_since(c, c->hold.made_up ? 0 : c->hold.at - SEC(60)) || is_beyond(c, 0)
+             || is_below_lost(c);
         check_told_once(c, reason);
     }
     if (!ok) {
@@ -751,6 +777,7 @@ static void connected(sim_conn_t *c, const sim_frame_t *f)
     }
     memcpy(c->start, c->pos, sizeof(c->start));
     c->behind = above(c, c->next);
+    c->ahead = not_read_yet(c);
 }
 
 /* The entry of this id in one of the connection's streams. */
@@ -868,8 +895,9 @@ static void event(sim_conn_t *c, const sim_frame_t *f)
     got(c, k, uid, pos);
 }
 
-/* The entry that this id is of, in streams whose position it moves, or in any. */
-static int find_too_big(const sim_conn_t *c, const rs_id_t *pos, int moved, int *k)
+/* The entry that this id is of, in streams whose position it moves, or in any; that is there, or
+ * was. */
+static int find_too_big(const sim_conn_t *c, const rs_id_t *pos, int moved, int there, int *k)
 {
     int i;
 
@@ -883,7 +911,7 @@ static int find_too_big(const sim_conn_t *c, const rs_id_t *pos, int moved, int 
             const sim_entry_t *e = &sim_entries[key->all[i]];
 
             if (rs_id_cmp(e->id, pos[*k]) == 0 && (int)e->size > sim_conf.max_message
-                && e->tenant == c->tenant) {
+                && e->tenant == c->tenant && (!there || e->how == SIM_PRESENT)) {
                 return key->all[i];
             }
         }
@@ -894,11 +922,14 @@ static int find_too_big(const sim_conn_t *c, const rs_id_t *pos, int moved, int 
 /* In the place of an entry: which one, its id tells. */
 static void too_big(sim_conn_t *c, const rs_id_t *pos)
 {
-    int k, uid = find_too_big(c, pos, 1, &k);
+    int k, uid = find_too_big(c, pos, 1, 1, &k);
 
     sim_stats[SIM_S_TOO_BIG]++;
     if (uid < 0) {
-        uid = find_too_big(c, pos, 0, &k);
+        uid = find_too_big(c, pos, 1, 0, &k);
+    }
+    if (uid < 0) {
+        uid = find_too_big(c, pos, 0, 0, &k);
     }
     if (uid < 0) {
         sim_fail("verdict", "c%d at e%d: reset too_big, but there is no such entry", c->client,
@@ -1104,13 +1135,13 @@ void sim_model_closed(sim_conn_t *c)
 
 /* --- in time --- */
 
-/* How long what a connection misses may take, by the questions that are asked for it: of large
- * entries few come in an answer, and another reader's question may be between any two. */
-static apr_time_t replay_time(const sim_conn_t *c)
+/* How long the questions for so many entries may take, with so many bytes in an answer at most:
+ * of large entries few come at once. */
+static apr_time_t reading_time(const sim_conn_t *c, int n, size_t bytes, size_t max)
 {
     apr_time_t round = 2 * sim_conf.lat_us;
     size_t most = 1, fit;
-    int i, k, readers = 1;
+    int i, k;
 
     for (k = 0; k < c->nkeys; k++) {
         const sim_key_t *key = &sim_keys[c->key[k]];
@@ -1120,12 +1151,38 @@ static apr_time_t replay_time(const sim_conn_t *c)
             most = sim_entries[key->all[i]].size > most ? sim_entries[key->all[i]].size : most;
         }
     }
+    fit = bytes / most / (size_t)c->nkeys;
+    fit = fit < 1 ? 1 : fit > max ? max : fit;
+    return (apr_time_t)((size_t)n / fit) * round;
+}
+
+/* Who may have a question between any two of another one. */
+static int readers(const sim_conn_t *c)
+{
+    int i, n = 1;
+
     for (i = 0; i < sim_conns_used; i++) {
-        readers += sim_conns[i].used && sim_conns[i].engine == c->engine;
+        n += sim_conns[i].used && sim_conns[i].engine == c->engine;
     }
-    fit = RS_FETCH_BYTES / most / (size_t)c->nkeys;
-    fit = fit < 1 ? 1 : fit > 64 ? 64 : fit;
-    return (apr_time_t)((size_t)c->behind / fit) * round * readers;
+    return n;
+}
+
+/* Ahead of its engine, it waits until that has come as far, which looks after each read. */
+static apr_time_t replay_time(const sim_conn_t *c)
+{
+    return reading_time(c, c->behind, RS_FETCH_BYTES, 64) * readers(c)
+           + reading_time(c, c->ahead, RS_BATCH_BYTES, (size_t)sim_conf.batch) * 2;
+}
+
+/* The pass that it came too late for, and its own. */
+static apr_time_t greet_time(const sim_conn_t *c)
+{
+    int k, n = 0;
+
+    for (k = 0; k < c->nkeys; k++) {
+        n += sim_keys[c->key[k]].s.end - sim_keys[c->key[k]].s.start;
+    }
+    return 2 * reading_time(c, n, RS_BATCH_BYTES, 512) * readers(c);
 }
 
 /* The clock is about to move on: nobody has anything to do at this moment. */
@@ -1153,7 +1210,8 @@ void sim_model_tick(void)
             sim_fail("late", "c%d at e%d: not caught up after %.3f s, %d behind", c->client,
                      c->engine, (double)(sim_now - c->connected_at) / 1e6, c->behind);
         }
-        if (!c->connected && sim_now > c->submit_at + GREET_LIMIT && well(c->submit_at)) {
+        if (!c->connected && sim_now > c->submit_at + GREET_LIMIT && well(c->submit_at)
+            && sim_now > c->submit_at + GREET_LIMIT + greet_time(c)) {
             sim_fail("late", "c%d at e%d: not greeted after %.3f s", c->client, c->engine,
                      (double)(sim_now - c->submit_at) / 1e6);
         }

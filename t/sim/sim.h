@@ -334,7 +334,8 @@ typedef struct {
     apr_time_t submit_at, out_at, connected_at, told_at, reading_since;
     apr_time_t stood_at;     /* what was removed by then is none of its business */
     int resets;              /* since something was removed */
-    int wanted_last, behind; /* behind: so many entries when it was connected */
+    int wanted_last;
+    int behind, ahead; /* of its engine, so many entries when it was connected */
     rs_id_t start[SIM_PROFILE_KEYS];
     long events;
 } sim_conn_t;

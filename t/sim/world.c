@@ -191,8 +191,10 @@ void sim_engine_kill(int n)
             rs_streamer_end(e->engine->streamers[i]);
         }
     }
-    rs_hub_turn(e->engine->hub);
-    rs_hub_end(e->engine->hub);
+    if (!e->hub.over) {
+        rs_hub_turn(e->engine->hub);
+        rs_hub_end(e->engine->hub);
+    }
     free_engine(e);
 }
 

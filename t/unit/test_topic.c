@@ -41,6 +41,22 @@ static rs_cursor_t at(rs_topic_t *topic, apr_uint64_t ms)
     return cursor;
 }
 
+/* What a feed has yet to read is cleared, and some of it is put back in front. */
+static void late(rs_topic_t *topic)
+{
+    apr_uint64_t next = rs_topic_next(topic);
+    rs_follow_t *follow = rs_topic_follow(topic, NULL, 0);
+    rs_event_t *event;
+
+    follow->clients = 1;
+    rs_topic_append(topic, make(2001, 50), SECOND, 0);
+    rs_topic_append(topic, make(2002, 50), SECOND, 0);
+    rs_topic_clear(topic);
+    rs_topic_prepend(topic, make(2002, 50), SECOND);
+    rs_topic_prepend(topic, make(1999, 50), SECOND);
+    is_int(rs_topic_read(topic, next, &event, 1), -1, "no number ever is that of another event");
+}
+
 /* Older events in front, and finding one's place. */
 static void history(rs_source_t *source)
 {
@@ -77,6 +93,7 @@ static void history(rs_source_t *source)
     rs_topic_clear(topic);
     cursor = at(topic, 999);
     ok(rs_topic_seek(topic, &cursor) == 0, "after clearing only the present is known");
+    late(topic);
     rs_topic_free(topic);
 }
 
@@ -134,7 +151,9 @@ int main(void)
            "another one finds that it missed something");
     rs_topic_break(topic);
     is_int(rs_topic_read(topic, i, events, 64), -1, "after a break nobody goes on");
-    ok(rs_topic_next(topic) == i + 1, "but a new reader does");
+    is_int(rs_topic_read(topic, rs_topic_next(topic), events, 64), 0, "but a new reader does");
+    rs_topic_prepend(topic, make(2, 50), 20 * SECOND);
+    is_int(rs_topic_read(topic, i, events, 64), -1, "nor does it with older events in front");
     rs_topic_free(topic);
     history(&source);
     return done_testing();
