@@ -129,7 +129,7 @@ void rs_backfill_judge(rs_client_t *client, const rs_history_t *history)
 {
     rs_cursor_t *own = &client->resume->own;
     rs_id_t first;
-    unsigned came = starts_at_time(client) ? RS_VERDICT_PUT : RS_VERDICT_CAME;
+    unsigned came = RS_VERDICT_CAME;
     rs_verdict_kind_t kind =
         rs_verdict_hub(client->topic, client->topic->start, own, &came, history, &first);
 

@@ -5,6 +5,9 @@
  */
 #include "../conf/rs_httpd.h"
 
+#include <sys/socket.h>
+#include <unistd.h>
+
 #include "../base/rs_buf.h"
 #include "../conf/rs_args.h"
 #include "rs_child.h"
@@ -17,6 +20,10 @@
 
 #define WAIT apr_time_from_sec(25)
 #define WAIT_MAX apr_time_from_sec(60)
+
+/* What mod_deflate adds to the ETag of what it compresses. (mod_brotli's "-br" could be part of an
+ * id: it leaves these answers alone.) */
+#define GZIP "-gzip"
 
 /* How a line begins that has an id, and the last one where the stream failed. */
 #define ID "{\"id\":\""
@@ -49,9 +56,12 @@ const char *rs_long_poll_cursor(request_rec *r)
         tag += 2; /* what was compressed has a weak one */
     }
     len = tag ? strlen(tag) : 0;
-    return len > 2 && tag[0] == '"' && tag[len - 1] == '"'
-               ? apr_pstrmemdup(r->pool, tag + 1, len - 2)
-               : NULL;
+    if (len <= 2 || tag[0] != '"' || tag[len - 1] != '"') {
+        return NULL;
+    }
+    len -=
+        len > sizeof(GZIP) && !strcmp(tag + len - sizeof(GZIP), GZIP "\"") ? sizeof(GZIP) - 1 : 0;
+    return apr_pstrmemdup(r->pool, tag + 1, len - 2);
 }
 
 static int collect(request_rec *r, void *lines, const char *data, apr_size_t len)
@@ -94,6 +104,26 @@ static void put_array(rs_buf_t *b, const rs_buf_t *lines)
     rs_buf_add(b, "]\n", 2);
 }
 
+/* What the error that is all of these lines says in this field. */
+static const char *said(request_rec *r, const rs_buf_t *lines, const char *field)
+{
+    char *text = apr_pstrmemdup(r->pool, lines->data, lines->len), *end;
+
+    text = strstr(text, apr_pstrcat(r->pool, "\"", field, "\":\"", NULL));
+    text = text ? text + strlen(field) + 4 : "";
+    end = strchr(text, '"');
+    return end ? apr_pstrmemdup(r->pool, text, (size_t)(end - text)) : "unavailable";
+}
+
+/* Retry-After in whole seconds, at least one. */
+static int refuse(request_rec *r, const char *code, const char *message)
+{
+    apr_time_t retry = rs_request_conf(r)->retry + apr_time_from_sec(1) - 1;
+
+    apr_table_setn(r->err_headers_out, "Retry-After", apr_ltoa(r->pool, (long)apr_time_sec(retry)));
+    return rs_http_error(r, HTTP_SERVICE_UNAVAILABLE, code, message);
+}
+
 static int answer(request_rec *r, const rs_buf_t *lines)
 {
     const char *brought = rs_long_poll_cursor(r), *id;
@@ -102,11 +132,12 @@ static int answer(request_rec *r, const rs_buf_t *lines)
 
     /* It ended before it began: memory is short, or the child stops. */
     if (!rs_buf_ok(lines) || !lines->len || lines->data[lines->len - 1] != '\n') {
-        apr_table_setn(r->err_headers_out, "Retry-After", "1");
-        return rs_http_error(r, HTTP_SERVICE_UNAVAILABLE, "unavailable",
-                             "the stream ended too early");
+        return refuse(r, "unavailable", "the stream ended too early");
     }
     id = newest_id(r, lines, &failed);
+    if (!id && failed) {
+        return refuse(r, said(r, lines, "code"), said(r, lines, "error"));
+    }
     if (id) {
         apr_table_setn(r->headers_out, "ETag", apr_pstrcat(r->pool, "\"", id, "\"", NULL));
     }
@@ -129,15 +160,25 @@ int rs_long_poll(request_rec *r, rs_client_params_t *params)
     rs_buf_t lines = RS_BUF_INIT;
     rs_pump_place_t place;
     rs_refusal_t refused = rs_pumps_enter(&place, r, "long poll");
-    int status;
+    int status = OK, fd;
 
     if (refused != RS_REFUSED_MAX) {
         rs_engine_unreserve(rs_child_engine());
         return rs_refuse(r, refused);
     }
-    rs_pump(r, params, place.fd, collect, &lines);
+    fd = rs_pump(r, params, place.fd, collect, &lines);
+    if (!r->connection->aborted) {
+        status = answer(r, &lines);
+    }
+    if (fd >= 0) {
+        /* Only what the client's socket took has been accepted, whatever this end has. */
+        if (status == OK && params->profile->group && !r->connection->aborted
+            && ap_rflush(r) >= 0) {
+            (void)send(fd, "", 1, MSG_NOSIGNAL);
+        }
+        close(fd);
+    }
     rs_pumps_leave(&place, r);
-    status = r->connection->aborted ? OK : answer(r, &lines);
     rs_buf_free(&lines);
     return status;
 }

@@ -89,8 +89,8 @@ static void copy(request_rec *r, const copy_t *c)
     }
 }
 
-void rs_pump(request_rec *r, rs_client_params_t *params, int socket, rs_pump_sink_t *sink,
-             void *baton)
+int rs_pump(request_rec *r, rs_client_params_t *params, int socket, rs_pump_sink_t *sink,
+            void *baton)
 {
     rs_engine_t *engine = rs_child_engine();
     rs_client_t *client = NULL;
@@ -111,9 +111,9 @@ void rs_pump(request_rec *r, rs_client_params_t *params, int socket, rs_pump_sin
         ap_log_rerror(APLOG_MARK, APLOG_ERR, apr_get_os_error(), r,
                       "RS0731: the stream cannot be started");
         rs_engine_unreserve(engine);
-        return;
+        return -1;
     }
     rs_engine_submit(engine, client);
     copy(r, &(copy_t){pair[1], socket, sink, baton});
-    close(pair[1]); /* tells the engine, if it does not know */
+    return pair[1];
 }

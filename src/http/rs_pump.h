@@ -15,10 +15,11 @@
 /* Where the stream's bytes go; 0: nobody wants them any more. */
 typedef int rs_pump_sink_t(request_rec *r, void *baton, const char *data, apr_size_t len);
 
-/* Returns when the stream has ended. A place in the engine was reserved; it is given back. socket:
- * the client's, to notice that it is gone; -1: unknown. */
-void rs_pump(request_rec *r, rs_client_params_t *params, int socket, rs_pump_sink_t *sink,
-             void *baton);
+/* Returns when the stream has ended: the connection to the engine, which is the caller's to close;
+ * -1: it did not begin. A place in the engine was reserved; it is given back. socket: the client's,
+ * to notice that it is gone; -1: unknown. */
+int rs_pump(request_rec *r, rs_client_params_t *params, int socket, rs_pump_sink_t *sink,
+            void *baton);
 
 /* Through httpd's filters to the client, at once, after the headers were sent. baton: unused. */
 rs_pump_sink_t rs_pump_to_client;

@@ -5,6 +5,8 @@
  */
 #include "../conf/rs_httpd.h"
 
+#include <unistd.h>
+
 #include "rs_child.h"
 #include "rs_cors.h"
 #include "rs_error.h"
@@ -144,6 +146,7 @@ static int open_stream(request_rec *r, rs_client_params_t *params)
     const char *obstacle;
     rs_pump_place_t place;
     rs_refusal_t refused;
+    int fd;
 
     rs_stream_headers(r);
     if (ap_rflush(r) < 0 || r->connection->aborted) {
@@ -161,7 +164,10 @@ static int open_stream(request_rec *r, rs_client_params_t *params)
         return rs_refuse(r, refused);
     }
     explain(r, obstacle);
-    rs_pump(r, params, place.fd, rs_pump_to_client, NULL);
+    fd = rs_pump(r, params, place.fd, rs_pump_to_client, NULL);
+    if (fd >= 0) {
+        close(fd); /* tells the engine, if it does not know */
+    }
     rs_pumps_leave(&place, r);
     return OK;
 }
@@ -226,7 +232,7 @@ int rs_stream_handler(request_rec *r)
     if (status != OK) {
         return status;
     }
-    if (!rs_long_poll_wait(r, &wait)) {
+    if (rs_stream_wire(r)->one_batch && !rs_long_poll_wait(r, &wait)) {
         return rs_http_error(r, HTTP_BAD_REQUEST, "bad_wait", "wait is a time from 0 to 60s");
     }
     if (!engine || !server->source) {

@@ -22,6 +22,7 @@ void rs_stream_headers(request_rec *r)
     ap_set_content_type(r, rs_stream_wire(r)->media_type);
     if (rs_stream_wire(r)->one_batch) {
         apr_table_setn(r->headers_out, "Cache-Control", "no-store");
+        apr_table_setn(r->subprocess_env, "no-brotli", "1");
         return;
     }
     /* Nothing may be framed: what follows the headers is the stream itself. */

@@ -54,6 +54,7 @@ struct rs_client_t {
     rs_event_t *pinned;  /* begun and not finished: nothing else may be written before */
     size_t pinned_off;
     apr_time_t last_out; /* unless LIVE and the feed wrote later */
+    apr_time_t wants;    /* wants_out: since when */
     apr_time_t deadline; /* CLOSING, LINGER; or when a fetch is tried again */
     apr_time_t expires;  /* of the token, on the monotonic clock; 0: never */
     rs_client_state_t state;

@@ -48,15 +48,14 @@ static rs_verdict_kind_t judge(const rs_known_t *const *known, const rs_id_t *st
     rs_verdict_t each[RS_STREAMS_MAX];
     rs_verdict_kind_t kind;
     unsigned n = 0;
-    int k, came;
+    int k;
 
     for (k = 0; k < own->n; k++) {
         n += known[k]->losses;
     }
-    came = *losses != n && *losses != RS_VERDICT_PUT;
     for (k = 0; k < own->n; k++) {
-        each[k] =
-            rs_known_judge(known[k], start[k], own->pos[k], came, history ? &history[k] : NULL);
+        each[k] = rs_known_judge(known[k], start[k], own->pos[k], *losses != n,
+                                 history ? &history[k] : NULL);
     }
     kind = put_together(each, own, first);
     if (kind != RS_VERDICT_ASK) {

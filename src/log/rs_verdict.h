@@ -9,10 +9,8 @@
 #include "rs_known.h"
 #include "rs_topic.h"
 
-/* The reader was not judged yet: it came with its position, or with none, and its position is where
- * it was put in what is there now. */
+/* The reader was not judged yet. */
 #define RS_VERDICT_CAME (~0u)
-#define RS_VERDICT_PUT (~0u - 1)
 
 /* The worst of all streams. RESUMED: rs_topic_seek() finds the position, or with `history` (what
  * Redis said of each stream) Redis has what is missing. TRIMMED, LOST: the position was moved to

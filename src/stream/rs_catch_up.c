@@ -34,6 +34,18 @@ void rs_catch_up_forget(rs_client_t *client)
     }
 }
 
+/* What a client has, its group has. One that is sent an answer says by itself when it has that
+ * (rs_life_input): until then only what was not for it is behind it. */
+static void note_accepted(const rs_client_t *client)
+{
+    const rs_resume_t *resume = client->resume;
+
+    if (!client->profile->wire->one_batch
+        || !(resume->bytes || resume->said || client->reason)) {
+        rs_accepted_move(client->accepted, &resume->from, &resume->own);
+    }
+}
+
 /* What it was told just now may be under way: the rest of that does not wait. */
 static rs_next_t wait_until(rs_client_t *client, apr_time_t deadline)
 {
@@ -235,7 +247,7 @@ static rs_next_t follow(rs_streamer_t *s, rs_client_t *client)
     rs_feed_flush(client->feed, &s->calls, s->now);
     rv = rs_output_catch_up(client, client->feed->seq);
     if (!client->pinned) {
-        rs_accepted_move(client->accepted, &client->resume->from, &client->resume->own);
+        note_accepted(client);
     }
     if (rv == -1) {
         return RS_NEXT_GONE;
@@ -264,7 +276,7 @@ rs_next_t rs_catch_up(rs_streamer_t *s, rs_client_t *client)
         return rs_deliver(s, client);
     }
     /* Here, too: one that is slow for hours always is in the middle of an event below. */
-    rs_accepted_move(client->accepted, &client->resume->from, &client->resume->own);
+    note_accepted(client);
     if (client->fetch && client->fetch->in_flight) {
         return wait_until(client, s->now + FETCH_AGAIN);
     }

@@ -263,13 +263,20 @@ static int choose(const rs_feed_t *feed, rs_event_t **events, int n, batch_t *ba
     return i;
 }
 
-/* Of a wire with one batch: there is something, so each of them gets it by itself, and ends. */
-static void wake_all(rs_feed_t *feed, const rs_feed_calls_t *calls)
+/* Of a wire with one batch: each of them that one of these events is for gets it by itself, and
+ * ends. */
+static void wake(rs_feed_t *feed, rs_event_t *const *events, int n, const rs_feed_calls_t *calls)
 {
-    while (feed->live) {
-        rs_client_t *client = feed->slots[feed->live - 1].client;
+    int slot, i;
 
-        (rs_feed_exit(client) ? calls->behind : calls->gone)(calls->baton, client);
+    for (slot = feed->live - 1; slot >= 0; slot--) {
+        rs_client_t *client = feed->slots[slot].client;
+
+        for (i = 0; i < n && !rs_client_wants(client, events[i]); i++) {
+        }
+        if (i < n) {
+            (rs_feed_exit(client) ? calls->behind : calls->gone)(calls->baton, client);
+        }
     }
 }
 
@@ -286,7 +293,7 @@ int rs_feed_flush(rs_feed_t *feed, const rs_feed_calls_t *calls, apr_time_t now)
             break;
         }
         if (feed->profile->wire->one_batch) {
-            wake_all(feed, calls);
+            wake(feed, events, n, calls);
         }
         for (done = 0; done < n;) {
             int covered = choose(feed, events + done, n - done, &batch);

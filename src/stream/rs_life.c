@@ -13,6 +13,7 @@
 
 #include "../base/rs_clock.h"
 #include "../base/rs_log.h"
+#include "../log/rs_accepted.h"
 #include "../log/rs_profile.h"
 #include "../log/rs_source.h"
 #include "../wire/rs_wire.h"
@@ -56,8 +57,15 @@ static void want_out(rs_streamer_t *s, rs_client_t *client, int wanted)
 {
     if (client->wants_out != wanted) {
         client->wants_out = wanted;
+        client->wants = s->now;
         rs_poll_mod(s->poll, client->conn.fd, RS_POLL_IN | (wanted ? RS_POLL_OUT : 0), client);
     }
+}
+
+/* Whether it says when its client has taken the answer, on which the group's position waits. */
+static int is_answered(const rs_client_t *client)
+{
+    return client->profile->wire->one_batch && client->accepted && client->resume;
 }
 
 /* Everything is written: say so to the peer and give it a moment to close first, so that its last
@@ -65,7 +73,7 @@ static void want_out(rs_streamer_t *s, rs_client_t *client, int wanted)
 static void linger(rs_streamer_t *s, rs_client_t *client)
 {
     client->state = RS_LINGER;
-    client->deadline = s->now + LINGER;
+    client->deadline = s->now + (is_answered(client) ? client->profile->stall : LINGER);
     client->conn.transport->finish(&client->conn);
     want_out(s, client, 0);
     rs_wheel_set(&s->wheel, &client->timer, client->deadline);
@@ -137,10 +145,16 @@ static apr_interval_time_t patience(const rs_client_t *client)
     return client->member ? rs_deliver_patience(client) : client->profile->stall;
 }
 
+/* Since when it has taken nothing of what waits for it: where nothing had waited, it was quiet. */
+static apr_time_t stuck_since(const rs_client_t *client)
+{
+    return client->wants > client->last_out ? client->wants : client->last_out;
+}
+
 /* When a client that has no room is looked at again. */
 static apr_time_t blocked_until(const rs_streamer_t *s, const rs_client_t *client)
 {
-    apr_time_t stalled = client->last_out + patience(client);
+    apr_time_t stalled = stuck_since(client) + patience(client);
     apr_time_t look = s->now + (client->profile->slow_disconnect ? LOOK_SLOW : LOOK);
 
     return look < stalled ? look : stalled;
@@ -244,8 +258,8 @@ void rs_life_deadline(rs_streamer_t *s, rs_client_t *client)
         }
     }
     else if (blocked(client)) {
-        if (s->now >= client->last_out + patience(client)
-            || (s->now >= client->last_out + STUCK && rs_output_pins_too_much(client))) {
+        if (s->now >= stuck_since(client) + patience(client)
+            || (s->now >= stuck_since(client) + STUCK && rs_output_pins_too_much(client))) {
             rs_life_release(s, client);
             return;
         }
@@ -379,7 +393,8 @@ void rs_life_drain(rs_streamer_t *s, rs_client_t *client)
     end_draining(s, client);
 }
 
-/* Bytes from the peer mean nothing on an SSE stream; their end means it is gone. */
+/* Bytes from the peer mean nothing on a stream; their end means it is gone. Of an answer they mean
+ * that it was taken. */
 void rs_life_input(rs_streamer_t *s, rs_client_t *client)
 {
     char buf[4096];
@@ -388,6 +403,9 @@ void rs_life_input(rs_streamer_t *s, rs_client_t *client)
 
     do {
         n = client->conn.transport->read(&client->conn, buf, sizeof(buf));
+        if (n > 0 && client->state == RS_LINGER && is_answered(client)) {
+            rs_accepted_move(client->accepted, &client->resume->from, &client->resume->own);
+        }
     } while (n > 0 && --turns);
     if (n < 0) {
         rs_life_release(s, client);

@@ -230,6 +230,8 @@ static void settle(rs_client_t *client, rs_event_t *const *events, int n, const 
             advance(events[i], own);
             rs_output_count(client->topic, events[i], (apr_uint64_t)mine, (apr_uint64_t)!mine);
             client->resume->replayed += (apr_uint64_t)(mine && !events[i]->notice);
+            client->resume->said |= mine && events[i]->notice;
+            client->resume->bytes += mine ? batch->iov[k].iov_len : 0;
             k += mine;
         }
     }
@@ -257,7 +259,6 @@ int rs_output_send(rs_client_t *client, rs_event_t *const *events, int n)
         full = !gone && (size_t)written < batch.bytes;
         if (written > 0) {
             client->last_out = rs_clock_now();
-            client->resume->bytes += (size_t)written;
         }
         if (full) {
             rs_output_pin(client, batch.frames, batch.iov, batch.n, (size_t)written, &sent);

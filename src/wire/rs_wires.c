@@ -2,7 +2,6 @@
  *
  * Which wires there are, and which one a request gets (RFC 9110, 12.5.1). Any thread.
  */
-#include <stdlib.h>
 #include <string.h>
 
 #include <apr_lib.h>
@@ -39,6 +38,19 @@ const char *rs_wires_names(apr_pool_t *p)
     return names;
 }
 
+/* 0 to 1000, of "0.5": more digits than three, and what is no weight, are left out. */
+static int thousandths(const char *q, const char *end)
+{
+    int value = q < end && *q == '1' ? 1000 : 0, digit = 100;
+
+    if (q + 1 < end && q[1] == '.') {
+        for (q += 2; q < end && apr_isdigit(*q) && digit; q++, digit /= 10) {
+            value += (*q - '0') * digit;
+        }
+    }
+    return value < 1000 ? value : 1000;
+}
+
 /* The weight of one element of the header, in thousandths. */
 static int weight(const char *params, size_t len)
 {
@@ -49,7 +61,7 @@ static int weight(const char *params, size_t len)
             for (q++; q < end && apr_isspace(*q); q++) {
             }
             if (end - q > 2 && apr_tolower(*q) == 'q' && q[1] == '=') {
-                return (int)(strtod(q + 2, NULL) * 1000);
+                return thousandths(q + 2, end);
             }
         }
     }
