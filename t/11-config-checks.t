@@ -202,8 +202,10 @@ wrong('every origin above, cookies here', 'do not go together', "RaglineOrigins 
 fine('every origin, and headers', location('/x', $sse, $guard, $key, "RaglineOrigins *\n"));
 
 wrong('one key with two meanings',
-    'a and orders have the key ragline:stream:orders but different fields: one key has '
+    'a and orders have the key ragline:stream:orders but different fields, or another idle=: one key has '
     . 'one meaning', "RaglineStream a ragline:stream:orders tenant=org\n");
+wrong('one key that ends at two times', 'c and d have the key x:{tenant}',
+    "RaglineStream d x:{tenant} idle=1d\nRaglineStream c x:{tenant} idle=2d\n");
 wrong('... in two hosts', 'b and orders have the key ragline:stream:orders', "<VirtualHost *>\n",
     "RaglineStream b ragline:stream:orders data=x\n</VirtualHost>\n",
     "<VirtualHost *>\n</VirtualHost>\n");
@@ -283,6 +285,15 @@ wrong('two logins of one server are two', '66 streams are subscribed to',
 
 # --- warnings -----------------------------------------------------------------------------------
 
+{
+    my $ends = "RaglineStream k x:{tenant} idle=1d\n";
+    my @in = ("SetHandler ragline-sse\n", $guard, $key, "RaglineSubscribe k\n");
+    warned("a key that ends, and $_", '<Location /x>: idle= of RaglineStream k is for tenants that '
+        . "have no consumer group there, and $_ makes one", $ends . location('/x', @in, "$_\n"))
+        for 'RaglineStart group', 'RaglineDelivery shared';
+    my ($status, $output) = configtest($streams, $ends, location('/x', @in));
+    unlike($output, qr/idle=/, 'a key that ends, without one: nothing to warn of');
+}
 warned('statistics for everybody', '<Location /s>: no Require says who may see the statistics',
     location('/s', "SetHandler ragline-stats\n"));
 warned('publishing for everybody', '<Location /p>: no Require says who may publish',

@@ -16,7 +16,7 @@ use Ragline::Test;
 
 my $secret = $Ragline::Token::SECRET;
 my $name_rule = '1 to 64 of A-Z a-z 0-9 . _ @ -';
-my $duration_rule = 'is not a duration: write a number with ms, s, min or h, as in 30s';
+my $duration_rule = 'is not a duration: write a number with ms, s, min, h or d, as in 30s';
 my $size_rule = 'is not a size: write a number with KB, MB or GB, as in 64MB';
 
 # Values that a duration, a size, a number must not have; the last two are below and above its
@@ -75,11 +75,21 @@ my %row = (
             ['count=5', 'write batch=N or block=T']] },
     RaglineStream => { in => 'S',
         good => ['s1 ragline:stream:s1 maxlen=1000 tenant=org type=kind data=body user=who',
+            's5 s:{tenant} maxage=7d idle=30d', 's6 s maxage=90min maxlen=5',
+            's7 s:{tenant} idle=1h maxage=1h',
             's2 ragline:stream:s2 tenant=literal:main', 's3 ' . 'k' x 159, "s4 k\xc3\xbc"],
         bad => [['s1', 'write NAME KEY'], ['"a b" key', $name_rule], ['s1 key maxlen=many',
             'is not a number'],
             ['s1 key maxlen=0', 'is not a number from 1'], ['s1 key colour=red',
-                'write maxlen=N, tenant=FIELD'],
+                'write maxlen=N, maxage=T, idle=T, tenant=FIELD'],
+            ['s1 key maxage=', 'is not known'], ['s1 key idle=', 'is not known'],
+            ['s1 key maxage=0', 'write a duration from 1s to 3650d'],
+            ['s1 key:{tenant} idle=0', 'write a duration from 1s to 3650d'],
+            (map { ["s1 key maxage=$_->[0]", $_->[1]] } durations('999ms', '3651d')),
+            (map { ["s1 key:{tenant} idle=$_->[0]", $_->[1]] } durations('999ms', '3651d')),
+            ['s1 key idle=30d', 'idle= is for keys that each tenant has for itself'],
+            ['s1 key tenant=literal:main idle=30d', 'put {tenant} into the key, or leave idle= out'],
+            ['s1 key:{tenant} idle=1d maxage=25h', 'idle= is shorter than maxage='],
             ['s1 key tenant=literal:a:b', "the literal tenant must be $name_rule"],
             ['s1 ' . 'k' x 160, 'the key must be shorter than 160 characters'],
             ['s1 orders:{tenant} tenant=literal:main', "a key with {tenant} is each tenant's own"],
@@ -109,8 +119,15 @@ my %row = (
         bad => [durations( '500ms', '2h'), ['30s loudly',
             'the second argument is event, comment or id']] },
     RaglineRetry => { in => 'D', good => ['3s', '100ms'], bad => [durations( '99ms', '2h')] },
-    RaglineStart => { in => 'D', good => ['new', 'group', 'all', 'last=50'], bad => [
-        ['old', 'write new, group, all or last=N'], ['last=0', '"0" is not a number from 1 to'],
+    RaglineStart => { in => 'D', good => ['new', 'group', 'all', 'last=50', 'since=7d',
+        'Since=90'], bad => [
+        ['old', 'write new, group, all, last=N or since=T'],
+        (map { ["since=$_->[0]", $_->[1]] } durations('999ms', '3651d')),
+        ['since=', 'is not a duration'], ['since', 'write new, group, all, last=N or since=T'],
+        ['last=5 since=1h', 'last=5 and since=1h are two places to begin at: write one'],
+        ['since=1h group', 'since=1h and group are two places to begin at: write one'],
+        ['new all last=5', 'takes 1-2 arguments'],
+        ['last=0', '"0" is not a number from 1 to'],
         ['last=', 'is not a number'], ['last=x', 'is not a number']] },
     RaglineWires => { in => 'D', good => ['sse', 'ndjson', 'ndjson sse'], bad => [
         ['carrier-pigeon', '"carrier-pigeon" is no wire: write sse, ndjson, poll'],

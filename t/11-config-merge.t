@@ -76,6 +76,9 @@ EOF
     section('Location /s/same', @sse),
     section('Location /s/start', @sse, 'RaglineStart last=2'),
     section('Location /s/new', @sse, 'RaglineStart new'),
+    section('Location /s/since', @sse, 'RaglineStart since=1h', 'RaglineReplayLimit 100'),
+    section('Location /s/since/last', @sse, 'RaglineStart last=2'),
+    section('Location /s/since/new', @sse, 'RaglineStart new'),
     section('Location /s/limit', @sse, 'RaglineReplayLimit 100'),
     section('Location /s/handoff', @sse, 'RaglineHandoff auto'),
     # Publishing: any-tenant is a word of the list.
@@ -204,6 +207,7 @@ is_said('/a/other', 'own inner ann 4000', 'everything of its own');
     # is the first in its process only prefork knows.
     my $first = vars('mpm') eq 'prefork' ? '[345]' : '3';
     for my $case (['same', $first, 1], ['limit', '5', 1], ['start', '2', 1], ['new', '', 1],
+        ['since', '(?:[5-9]|10)', 1], ['since/last', '2', 1], ['since/new', '', 1],
         ['handoff', '[345]', 0]) {
         my ($name, $replayed, $kept) = @$case;
         my ($stream) = open_stream("/s/$name");

@@ -92,12 +92,12 @@ is(stream('/t/named', token => token(1, 1))->connected->{json}{stream}, 'another
     ok($event, 'an event arrives') or BAIL_OUT('no event arrives');
     is($event->{id}, $id, 'its id is the one of the entry');
     is($event->{data}, $payload, 'its payload is verbatim');
-    is($event->{raw}, "event: order_created\nid: $id\ndata: $payload\n", 'its bytes');
+    is($event->{raw}, "event: order_created\ndata: $payload\nid: $id\n", 'its bytes');
 
     add($tenant, 'lines', "{\n  \"a\": 1\n}");
     $event = $stream->take('lines');
     is($event->{data}, "{\n  \"a\": 1\n}", 'a payload of several lines');
-    like($event->{raw}, qr/\ndata: \{\ndata:   "a": 1\ndata: \}\n$/, 'has a data line for each');
+    like($event->{raw}, qr/\ndata: \{\ndata:   "a": 1\ndata: \}\nid: \S+\n$/, 'has a data line for each');
 
     add($tenant, 'unicode', "{\"city\":\"K\xc3\xb6ln \xf0\x9f\x9a\x80\"}");
     is($stream->take('unicode')->{data}, "{\"city\":\"K\xc3\xb6ln \xf0\x9f\x9a\x80\"}", 'UTF-8');

@@ -196,8 +196,9 @@ is(scalar(grep { $_->{event} eq 'evil' } $stream->events, $stranger->events), 0,
 my ($connected, @rest) = $stream->blocks;
 is(join(' ', grep { !defined || !$known{$_} } map { $_->{id} } @rest), '',
     'every id is one of Redis');
-is(scalar(grep { join(' ', @{ $_->{fields} }) !~ /^event id data(?: data)*$/ } @rest), 0,
-    'every event is event, id, data');
+is(scalar(grep { join(' ', @{ $_->{fields} }) !~ /^event data(?: data)* id$/ } @rest), 0,
+    'every event is event, data, id');
+is($connected->{fields}[-1], 'id', 'and so it begins: no client has an id before its event');
 is($stream->ended, '', 'the stream is still open');
 
 done_testing();

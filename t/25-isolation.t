@@ -38,7 +38,7 @@ for my $batch (1 .. $events / 1000) {
     my @ids = $redis->xadd_many('ragline:stream:orders', @entries);
     for my $i (0 .. $#ids) {
         my %entry = @{ $entries[$i] };
-        $mine{ $entry{tenant_id} } .= "event: counted\nid: $ids[$i]\ndata: $entry{payload}\n\n";
+        $mine{ $entry{tenant_id} } .= "event: counted\ndata: $entry{payload}\nid: $ids[$i]\n\n";
     }
     Ragline::SSE::pump(0);
 }
@@ -51,7 +51,7 @@ my $wrong = 0;
 for my $i (0 .. $#streams) {
     my $tenant = $tenants[$i % 2];
     (my $body = $streams[$i]->body) =~ s/\A.*?event: connected\n.*?\n\n//s;
-    next if $body eq $mine{$tenant} . "event: end\nid: $end{$tenant}\ndata: {}\n\n";
+    next if $body eq $mine{$tenant} . "event: end\ndata: {}\nid: $end{$tenant}\n\n";
     diag(sprintf('connection %d of %s: %d bytes, %d expected', $i, $tenant, length($body),
         length($mine{$tenant}))) if !$wrong++;
 }

@@ -268,7 +268,7 @@ EOF
             or diag(slurp($log));
         like(slurp($log), qr{^HTTP/2 200}, 'is HTTP/2');
         publish('t', 'over_h2');
-        ok(wait_until(sub { slurp($log) =~ /^event: over_h2\nid: \d+-\d+\ndata: \{\}\n\n/m }),
+        ok(wait_until(sub { slurp($log) =~ /^event: over_h2\ndata: \{\}\nid: \d+-\d+\n\n/m }),
             'delivers');
         ok(wait_until(sub { slurp($log) =~ /^event: heartbeat/m }), 'and beats');
         my $nglog = "$dir/nghttp.out";

@@ -44,7 +44,7 @@ sub open_stream
 {
     my ($h2) = @_;
     my $n = $h2->get('/stream', token => $token);
-    $h2->wait(sub { $h2->body($n) =~ /^data: .*\n\n/m });
+    $h2->wait(sub { $h2->body($n) =~ /^data: .*\n(?:id: .*\n)?\n/m });
     my ($code) = $h2->body($n) =~ /^event: error\n(?:.*\n)*?data: .*"code":"(\w+)"/m;
     return ($n, $code // ($h2->body($n) =~ /^event: connected/m ? '' : 'nothing'));
 }
@@ -86,7 +86,8 @@ sub page
         page($h2, "a page after cancelled ones, $round");
     }
     my $id = $redis->xadd($key, tenant_id => 't', event_type => 'alive', payload => '{}');
-    ok($h2->wait(sub { $h2->body($first) =~ /^event: alive\nid: \Q$id\E\n/m }), 'the first one lives');
+    ok($h2->wait(sub { $h2->body($first) =~ /^event: alive\ndata: .*\nid: \Q$id\E\n/m }),
+        'the first one lives');
     is(stats($httpd)->{pumps}{by_cause}{http2}{open}, 1, 'one worker');
     cmp_ok(stats($httpd)->{refused}{http2_connection}, '>=', 11, 'refusals are counted');
     like($httpd->error_log, qr/RS0741: .*http2_connection: an HTTP\/2 connection carries one stream/,

@@ -77,9 +77,9 @@ sub take
     my $end = rindex($self->{http}{body}, "\n\n");
     return if $end < 0;
     my $text = substr($self->{http}{body}, 0, $end + 2, '');
-    while ($text =~ /^event: (\w+)\n(?:id: (\S+)\n)?data: (?:\{"n":(\d+))?/mg) {
-        my ($event, $n) = ($1, $3);
-        $self->{id} = $2 // $self->{id};
+    while ($text =~ /^event: (\w+)\ndata: (?:\{"n":(\d+))?.*\n(?:id: (\S+)\n)?/mg) {
+        my ($event, $n) = ($1, $2);
+        $self->{id} = $3 // $self->{id};
         push @{ $self->{resets} }, $self->{last} if $event eq 'reset';
         $self->{code} = $text =~ /"code":"(\w+)"/ && $1 if $event eq 'error';
         if ($event =~ /^s(\d)$/) {

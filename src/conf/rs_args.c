@@ -39,8 +39,13 @@ static int number_with_unit(apr_int64_t *out, const char *text, const unit_t *un
     return 0;
 }
 
+#define DAY (24 * 3600 * (apr_int64_t)APR_USEC_PER_SEC)
+
 static const char *duration_text(apr_pool_t *p, apr_interval_time_t t)
 {
+    if (t && t % DAY == 0) {
+        return apr_psprintf(p, "%" APR_INT64_T_FMT "d", (apr_int64_t)(t / DAY));
+    }
     if (t % APR_USEC_PER_SEC == 0) {
         return apr_psprintf(p, "%" APR_INT64_T_FMT "s", (apr_int64_t)(t / APR_USEC_PER_SEC));
     }
@@ -51,14 +56,18 @@ static const char *duration_text(apr_pool_t *p, apr_interval_time_t t)
 const char *rs_args_duration(apr_interval_time_t *out, apr_pool_t *p, const char *text,
                              apr_interval_time_t min, apr_interval_time_t max)
 {
-    static const unit_t units[] = {{"", APR_USEC_PER_SEC},         {"ms", 1000},
-                                   {"s", APR_USEC_PER_SEC},        {"mi", 60 * APR_USEC_PER_SEC},
-                                   {"min", 60 * APR_USEC_PER_SEC}, {"h", 3600 * APR_USEC_PER_SEC}};
+    static const unit_t units[] = {{"", APR_USEC_PER_SEC},
+                                   {"ms", 1000},
+                                   {"s", APR_USEC_PER_SEC},
+                                   {"mi", 60 * APR_USEC_PER_SEC},
+                                   {"min", 60 * APR_USEC_PER_SEC},
+                                   {"h", 3600 * APR_USEC_PER_SEC},
+                                   {"d", DAY}};
     apr_int64_t t;
 
     if (!number_with_unit(&t, text, units, RS_ARRAY_LEN(units))) {
         return apr_psprintf(
-            p, "\"%s\" is not a duration: write a number with ms, s, min or h, as in 30s", text);
+            p, "\"%s\" is not a duration: write a number with ms, s, min, h or d, as in 30s", text);
     }
     if (t < min || t > max) {
         return apr_psprintf(p, "%s is out of range: write a duration from %s to %s", text,

@@ -8,7 +8,10 @@
 #include <apr_pools.h>
 #include <apr_time.h>
 
-/* "30s", "5min", "250ms", "2" (seconds). From min to max. */
+/* How long anything may be kept: ten years. */
+#define RS_LONGEST apr_time_from_sec((apr_int64_t)3650 * 24 * 3600)
+
+/* "30s", "5min", "250ms", "7d", "2" (seconds). From min to max. */
 const char *rs_args_duration(apr_interval_time_t *out, apr_pool_t *p, const char *text,
                              apr_interval_time_t min, apr_interval_time_t max);
 

@@ -338,9 +338,9 @@ const command_rec rs_cmds[] = {
                     "command connections of a child: max=N min=N idle=T timeout=T healthcheck=T"),
     AP_INIT_ITERATE("RaglineRead", rs_cmd_read, NULL, SERVER,
                     "how streams are read: batch=N block=T"),
-    AP_INIT_TAKE_ARGV(
-        "RaglineStream", rs_cmd_stream, NULL, SERVER,
-        "NAME KEY [maxlen=N] [tenant=FIELD|literal:NAME] [type=FIELD] [data=FIELD] [user=FIELD]"),
+    AP_INIT_TAKE_ARGV("RaglineStream", rs_cmd_stream, NULL, SERVER,
+                      "NAME KEY [maxlen=N] [maxage=T] [idle=T] [tenant=FIELD|literal:NAME] "
+                      "[type=FIELD] [data=FIELD] [user=FIELD]"),
     AP_INIT_TAKE1("RaglineStreamers", set_number, RANGE(streamers, 1, 4), SERVER,
                   "threads of a child that write to streams, 1 to 4"),
     AP_INIT_TAKE1("RaglineMaxConnections", set_number, RANGE(max_connections, 1, 10000000), SERVER,
@@ -367,8 +367,8 @@ const command_rec rs_cmds[] = {
                    "interval, and event, comment or id; or off"),
     AP_INIT_TAKE1("RaglineRetry", set_retry, NULL, ANYWHERE,
                   "how long a client waits before it reconnects"),
-    AP_INIT_TAKE1("RaglineStart", rs_cmd_start, NULL, ANYWHERE,
-                  "what a client without an id gets first: new, group, all or last=N"),
+    AP_INIT_TAKE12("RaglineStart", rs_cmd_start, NULL, ANYWHERE,
+                   "what a client without an id gets first: new, group, all, last=N or since=T"),
     AP_INIT_TAKE_ARGV(
         "RaglineWires", rs_cmd_wires, NULL, ANYWHERE,
         "how clients may be spoken to: sse, ndjson; the first one that a request names"),

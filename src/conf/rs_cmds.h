@@ -27,7 +27,7 @@ const char *rs_cmd_redis_pool(cmd_parms *cmd, void *dconf, const char *arg);
 const char *rs_cmd_read(cmd_parms *cmd, void *dconf, const char *arg);
 const char *rs_cmd_stream(cmd_parms *cmd, void *dconf, int argc, char *const argv[]);
 
-const char *rs_cmd_start(cmd_parms *cmd, void *dconf, const char *arg);
+const char *rs_cmd_start(cmd_parms *cmd, void *dconf, const char *arg, const char *more);
 const char *rs_cmd_wires(cmd_parms *cmd, void *dconf, int argc, char *const argv[]);
 const char *rs_cmd_replay_limit(cmd_parms *cmd, void *dconf, const char *arg);
 const char *rs_cmd_slow_consumer(cmd_parms *cmd, void *dconf, const char *what, const char *option);

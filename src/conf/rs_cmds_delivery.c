@@ -12,7 +12,7 @@
 
 #define GROUP_MAX 160
 
-const char *rs_cmd_start(cmd_parms *cmd, void *dconf, const char *arg)
+const char *rs_cmd_start(cmd_parms *cmd, void *dconf, const char *arg, const char *more)
 {
     rs_dir_conf_t *conf = dconf;
     const char *problem = rs_cmd_enter(cmd, conf);
@@ -20,17 +20,27 @@ const char *rs_cmd_start(cmd_parms *cmd, void *dconf, const char *arg)
     if (problem) {
         return problem;
     }
+    if (more) {
+        return rs_cmd_problem(
+            cmd,
+            apr_psprintf(cmd->pool, "%s and %s are two places to begin at: write one", arg, more));
+    }
     conf->start_group = !ap_cstr_casecmp(arg, "group");
+    conf->start_last = 0;
+    conf->start_since = 0;
     if (conf->start_group || !ap_cstr_casecmp(arg, "new")) {
-        conf->start_last = 0;
         return NULL;
     }
     if (!ap_cstr_casecmp(arg, "all")) {
         conf->start_last = RS_START_ALL;
         return NULL;
     }
+    if (!ap_cstr_casecmpn(arg, "since=", 6)) {
+        return rs_cmd_problem(cmd, rs_args_duration(&conf->start_since, cmd->pool, arg + 6,
+                                                    apr_time_from_sec(1), RS_LONGEST));
+    }
     if (ap_cstr_casecmpn(arg, "last=", 5)) {
-        return rs_cmd_problem(cmd, "write new, group, all or last=N");
+        return rs_cmd_problem(cmd, "write new, group, all, last=N or since=T");
     }
     return rs_cmd_problem(cmd, rs_args_number(&conf->start_last, cmd->pool, arg + 5, 1, 1000000));
 }

@@ -89,15 +89,31 @@ const char *rs_cmd_read(cmd_parms *cmd, void *dconf, const char *arg)
         cmd, apr_psprintf(cmd->pool, "\"%s\" is not known: write batch=N or block=T", arg));
 }
 
+/* How long its entries and its key are kept. 0: the option is another one. */
+static int set_time(cmd_parms *cmd, rs_stream_conf_t *stream, const char *name, const char *value,
+                    const char **problem)
+{
+    apr_interval_time_t *t = !strcmp(name, "maxage") ? &stream->maxage
+                             : !strcmp(name, "idle") ? &stream->idle
+                                                     : NULL;
+
+    if (t) {
+        *problem = rs_args_duration(t, cmd->pool, value, apr_time_from_sec(1), RS_LONGEST);
+    }
+    return t != NULL;
+}
+
 static const char *set_stream_option(cmd_parms *cmd, rs_stream_conf_t *stream, const char *arg)
 {
-    const char *name, *value = rs_args_pair(&name, cmd->pool, arg);
+    const char *name, *problem, *value = rs_args_pair(&name, cmd->pool, arg);
     int number;
 
     if (value && *value && !strcmp(name, "maxlen")) {
-        const char *problem = rs_args_number(&number, cmd->pool, value, 1, 0x7fffffff);
-
+        problem = rs_args_number(&number, cmd->pool, value, 1, 0x7fffffff);
         stream->maxlen = problem ? 0 : number;
+        return problem;
+    }
+    if (value && *value && set_time(cmd, stream, name, value, &problem)) {
         return problem;
     }
     if (value && !strcmp(name, "tenant") && !strncmp(value, "literal:", 8)) {
@@ -119,15 +135,35 @@ static const char *set_stream_option(cmd_parms *cmd, rs_stream_conf_t *stream, c
         }
     }
     return apr_psprintf(cmd->pool,
-                        "\"%s\" is not known: write maxlen=N, tenant=FIELD, "
+                        "\"%s\" is not known: write maxlen=N, maxage=T, idle=T, tenant=FIELD, "
                         "tenant=literal:NAME, type=FIELD, data=FIELD or user=FIELD",
                         arg);
+}
+
+/* What its options make together. */
+static const char *check_stream(const rs_stream_conf_t *stream)
+{
+    int own = rs_template_per_tenant(stream->key);
+
+    if (stream->tenant_literal && own) {
+        return "a key with {tenant} is each tenant's own: leave tenant=literal: out, or {tenant}";
+    }
+    if (stream->idle && !own) {
+        return "idle= is for keys that each tenant has for itself: put {tenant} into the key, or "
+               "leave idle= out";
+    }
+    if (stream->idle && stream->idle < stream->maxage) {
+        return "idle= is shorter than maxage=: the whole key would go before its entries are that "
+               "old: raise idle=, or lower maxage=";
+    }
+    return NULL;
 }
 
 const char *rs_cmd_stream(cmd_parms *cmd, void *dconf, int argc, char *const argv[])
 {
     rs_server_conf_t *conf = rs_conf_server(cmd->server);
     rs_stream_conf_t *stream = apr_pcalloc(cmd->pool, sizeof(*stream));
+    const char *problem;
     int i;
 
     if (argc < 2) {
@@ -150,16 +186,13 @@ const char *rs_cmd_stream(cmd_parms *cmd, void *dconf, int argc, char *const arg
                                    "write one that is");
     }
     for (i = 2; i < argc; i++) {
-        const char *problem = set_stream_option(cmd, stream, argv[i]);
-
+        problem = set_stream_option(cmd, stream, argv[i]);
         if (problem) {
             return rs_cmd_problem(cmd, problem);
         }
     }
-    if (stream->tenant_literal && rs_template_per_tenant(stream->key)) {
-        return rs_cmd_problem(cmd,
-                              "a key with {tenant} is each tenant's own: leave tenant=literal: "
-                              "out, or {tenant}");
+    if ((problem = check_stream(stream))) {
+        return rs_cmd_problem(cmd, problem);
     }
     for (i = 0; i < conf->streams->nelts; i++) {
         if (!strcmp(APR_ARRAY_IDX(conf->streams, i, rs_stream_conf_t *)->name, stream->name)) {

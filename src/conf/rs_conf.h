@@ -45,6 +45,7 @@ typedef enum {
     X(ap_expr_info_t *, user, NULL, NULL)                                                          \
     X(int, user_only, RS_UNSET, 0)                                                                 \
     X(int, start_last, RS_UNSET, 0) /* of RaglineStart; 0: new, or group */                        \
+    X(apr_interval_time_t, start_since, RS_UNSET, 0)                                               \
     X(int, start_group, RS_UNSET, 0)                                                               \
     X(int, replay_limit, RS_UNSET, 10000)                                                          \
     X(int, shared, RS_UNSET, 0)                                                                    \
@@ -108,7 +109,9 @@ typedef struct {
 typedef struct {
     const char *name;
     const char *key;
-    apr_int64_t maxlen; /* 0: none */
+    apr_int64_t maxlen;         /* 0: none */
+    apr_interval_time_t maxage; /* 0: none */
+    apr_interval_time_t idle;   /* 0: none */
     const char *tenant_field;
     const char *tenant_literal; /* set: every entry is this tenant's */
     const char *type_field;

@@ -63,7 +63,7 @@ static int same_fields(const rs_stream_conf_t *a, const rs_stream_conf_t *b)
     return same_text(a->tenant_field, b->tenant_field)
            && same_text(a->tenant_literal, b->tenant_literal)
            && same_text(a->type_field, b->type_field) && same_text(a->data_field, b->data_field)
-           && same_text(a->user_field, b->user_field);
+           && same_text(a->user_field, b->user_field) && a->idle == b->idle;
 }
 
 static int has(const rs_server_conf_t *conf, const rs_stream_conf_t *stream)
@@ -117,12 +117,12 @@ static void check_streams(apr_pool_t *p, server_rec *first, server_rec *s)
         }
         other = other_with_key(first, conf, stream);
         if (other) {
-            rs_check_complain(
-                s, NULL,
-                apr_psprintf(p,
-                             "RaglineStream: %s and %s have the key %s but different fields: "
-                             "one key has one meaning, give them the same options",
-                             stream->name, other->name, stream->key));
+            rs_check_complain(s, NULL,
+                              apr_psprintf(p,
+                                           "RaglineStream: %s and %s have the key %s but different "
+                                           "fields, or another idle=: "
+                                           "one key has one meaning, give them the same options",
+                                           stream->name, other->name, stream->key));
         }
     }
 }

@@ -213,6 +213,28 @@ static const char *only_tenant(server_rec *s, const rs_dir_conf_t *conf)
     return NULL;
 }
 
+/* Nothing that a group waits for may end: so its keys do not. */
+static void check_idle(apr_pool_t *p, server_rec *s, const char *where, const rs_dir_conf_t *conf)
+{
+    int i;
+
+    for (i = 0; i < conf->subscribe->nelts; i++) {
+        const rs_stream_conf_t *stream =
+            rs_conf_stream(rs_conf_server(s), APR_ARRAY_IDX(conf->subscribe, i, const char *));
+
+        if (stream && stream->idle) {
+            rs_check_warn(s, NULL,
+                          apr_psprintf(p,
+                                       "%s: idle= of RaglineStream %s is for tenants that have no "
+                                       "consumer group there, and %s makes one: the keys of this "
+                                       "endpoint's tenants are kept",
+                                       where, stream->name,
+                                       conf->shared ? "RaglineDelivery shared"
+                                                    : "RaglineStart group"));
+        }
+    }
+}
+
 void rs_check_group(apr_pool_t *p, server_rec *s, const char *where, const rs_dir_conf_t *conf)
 {
     const char *group = conf->profile && conf->subscribe ? rs_conf_group(p, conf) : NULL;
@@ -221,6 +243,7 @@ void rs_check_group(apr_pool_t *p, server_rec *s, const char *where, const rs_di
     if (!group) {
         return;
     }
+    check_idle(p, s, where, conf);
     if (conf->shared && !all_own(s, conf)) {
         rs_check_complain(s, NULL,
                           apr_pstrcat(p, where,

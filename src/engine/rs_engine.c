@@ -111,6 +111,7 @@ apr_status_t rs_engine_add_source(rs_source_t **out, rs_engine_t *engine, apr_po
         source->streams[i].key = streams[i].key;
         source->streams[i].tenant_field = streams[i].tenant_field;
         source->streams[i].tenant_literal = streams[i].tenant_literal;
+        source->streams[i].idle = streams[i].idle;
         source->streams[i].type_field = streams[i].type_field;
         source->streams[i].data_field = streams[i].data_field;
         source->streams[i].user_field = streams[i].user_field;

@@ -43,6 +43,7 @@ apr_status_t rs_engine_create(rs_engine_t **engine, apr_pool_t *pchild,
 /* A stream of a source, before rs_engine_start(). Fields are constant strings. */
 typedef struct {
     const char *name, *key, *tenant_field, *tenant_literal, *type_field, *data_field, *user_field;
+    apr_interval_time_t idle; /* after which a key ends that nobody writes to; 0: never */
     int shared; /* some endpoint may have shared delivery of it */
 } rs_stream_params_t;
 

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "../base/rs_clock.h"
+#include "../log/rs_ended.h"
 #include "rs_backfill_int.h"
 
 /* After somebody came back, topics are made for every tenant for so long: the others are coming. */
@@ -56,10 +57,17 @@ void rs_backfill_verdict(rs_client_t *client, const char *recovery, const char *
     client->reason = reason;
 }
 
+/* RaglineStart since: it is placed as if it had come with an id of that time. But it never had
+ * anything, so nothing is missing that it would have to be told of. */
+static int starts_at_time(const rs_client_t *client)
+{
+    return client->profile->start_since && !*client->cursor;
+}
+
 /* An id that is none stays the reason, whatever becomes of the place it was given instead. */
 void rs_backfill_reset(rs_client_t *client, const char *reason)
 {
-    if (!client->reason || strcmp(client->reason, "unknown") != 0) {
+    if (!starts_at_time(client) && (!client->reason || strcmp(client->reason, "unknown") != 0)) {
         rs_backfill_verdict(client, "reset", reason);
     }
 }
@@ -103,6 +111,20 @@ static int place_at_newest(rs_client_t *client)
     return want == 0 && client->seq;
 }
 
+/* RaglineStart since: after what is older. A stream that holds nothing newer begins where it ends,
+ * which no entry is waited for to reach. */
+static void place_at_time(rs_client_t *client)
+{
+    rs_topic_t *topic = client->topic;
+    rs_id_t at = {(apr_uint64_t)apr_time_as_msec(apr_time_now() - client->profile->start_since), 0};
+    int k;
+
+    for (k = 0; k < topic->nstreams; k++) {
+        client->resume->own.pos[k] = rs_id_before(at);
+        rs_id_lower(&client->resume->own.pos[k], topic->key[k]->now.at);
+    }
+}
+
 void rs_backfill_judge(rs_client_t *client, const rs_history_t *history)
 {
     rs_cursor_t *own = &client->resume->own;
@@ -115,7 +137,9 @@ void rs_backfill_judge(rs_client_t *client, const rs_history_t *history)
         if (!client->reason || kind == RS_VERDICT_LOST) {
             rs_backfill_reset(client, rs_verdict_reason(kind));
         }
-        client->first = first;
+        if (!starts_at_time(client)) {
+            client->first = first;
+        }
     }
     place_at(client);
 }
@@ -188,7 +212,11 @@ int rs_backfill_reads(rs_client_t *client)
     own->n = client->topic->nstreams;
     own->tags = &client->topic->tags;
     place_live(client); /* streams that the id does not know begin now */
-    return rs_cursor_parse(own, client->cursor, strlen(client->cursor));
+    if (!rs_cursor_parse(own, client->cursor, strlen(client->cursor))) {
+        return 0;
+    }
+    client->resume->ended = rs_ended_since(client->topic, own, apr_time_now());
+    return 1;
 }
 
 int rs_backfill_place(rs_client_t *client)
@@ -199,6 +227,10 @@ int rs_backfill_place(rs_client_t *client)
     client->resume->own.n = topic->nstreams;
     client->resume->own.tags = &topic->tags;
     rs_backfill_verdict(client, client->reason ? "reset" : "new", client->reason);
+    if (starts_at_time(client)) {
+        place_at_time(client);
+        client->resuming = 1;
+    }
     client->resume->announce =
         *client->cursor || client->reason || client->resuming || client->profile->start_last;
     if (!*client->cursor && !client->resuming && !client->profile->start_last) {
@@ -216,8 +248,11 @@ int rs_backfill_place(rs_client_t *client)
     if (!client->resuming) {
         return place_at_newest(client) || wait_for_pass(client);
     }
-    if (!client->reason) {
+    if (!client->reason && !starts_at_time(client)) {
         rs_backfill_verdict(client, "resumed", NULL);
+    }
+    if (client->resume->ended) {
+        rs_backfill_reset(client, "trimmed");
     }
     b = of_topic(topic);
     if (b) {

@@ -240,6 +240,7 @@ static apr_status_t open_source(apr_pool_t *p, server_rec *main_server, rs_serve
         params[i].key = stream->key;
         params[i].tenant_field = stream->tenant_field;
         params[i].tenant_literal = stream->tenant_literal;
+        params[i].idle = stream->idle;
         params[i].type_field = stream->type_field;
         params[i].data_field = stream->data_field;
         params[i].user_field = stream->user_field;

@@ -59,7 +59,8 @@ const char *rs_long_poll_cursor(request_rec *r)
     if (len <= 2 || tag[0] != '"' || tag[len - 1] != '"') {
         return NULL;
     }
-    len -= len > sizeof(GZIP) && !strcmp(tag + len - sizeof(GZIP), GZIP "\"") ? sizeof(GZIP) - 1 : 0;
+    len -=
+        len > sizeof(GZIP) && !strcmp(tag + len - sizeof(GZIP), GZIP "\"") ? sizeof(GZIP) - 1 : 0;
     return apr_pstrmemdup(r->pool, tag + 1, len - 2);
 }
 

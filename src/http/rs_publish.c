@@ -96,6 +96,10 @@ static void prepare(const rs_publish_t *pub, const rs_publish_item_t *item,
 {
     write->key = rs_stream_key(pub->r->pool, stream->key, item->tenant);
     write->maxlen = stream->maxlen;
+    if (stream->maxage) {
+        write->minid = apr_time_as_msec(apr_time_now() - stream->maxage);
+    }
+    write->idle = apr_time_as_msec(stream->idle);
     if (!stream->tenant_literal) {
         add_field(write, stream->tenant_field, item->tenant, strlen(item->tenant));
     }

@@ -206,14 +206,27 @@ static int log_level(void)
                                                                               : APLOG_DEBUG;
 }
 
+/* It was written: that the stream grows is the administrator's matter, not the publisher's. */
+static void log_untrimmed(const rs_publish_t *pub, int level, const char *label, const char *class)
+{
+    ap_log_rerror(APLOG_MARK, level, 0, pub->r,
+                  "RS0476: %s wrote %d events, and refused what maxage= and idle= of RaglineStream"
+                  " ask for: %s. They need Redis 6.2, and a Redis user +xtrim, +xinfo|groups,"
+                  " +pexpire and +persist",
+                  label, pub->body->count, class);
+}
+
 int rs_publish_answer(const rs_publish_t *pub, rs_publish_outcome_t outcome, const char *class)
 {
     const char *label = rs_redis_pool_label(pub->server->pool);
-    int level = outcome >= RS_PUBLISH_REFUSED ? log_level() : APLOG_DEBUG;
+    int level = outcome >= RS_PUBLISH_REFUSED || *class ? log_level() : APLOG_DEBUG;
     request_rec *r = pub->r;
 
     switch (outcome) {
     case RS_PUBLISH_DONE:
+        if (*class) {
+            log_untrimmed(pub, level, label, class);
+        }
         return answer_written(pub);
     case RS_PUBLISH_NOTHING:
         return rs_publish_unavailable(r, "the connection to Redis broke; nothing was written");

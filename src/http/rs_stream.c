@@ -67,6 +67,7 @@ static const rs_profile_t *profile(request_rec *r, rs_server_conf_t *server, con
     wanted.retry = conf->retry;
     wanted.user_only = conf->user_only;
     wanted.start_last = conf->start_last;
+    wanted.start_since = conf->start_since;
     wanted.replay_limit = conf->replay_limit;
     wanted.group = rs_conf_group(r->pool, conf);
     wanted.shared = conf->shared;

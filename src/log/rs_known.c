@@ -37,8 +37,17 @@ static long long removed_unread(const rs_known_t *k, const rs_history_t *h, cons
                                                             : h->gone - k->added - hand->gone;
 }
 
-/* Ids went back (also that of the last one deleted), or it counts fewer entries than were read, or
- * fewer that are gone. */
+/* One is older than the oldest was, or than the first that was read behind what was read before. */
+static int is_older(const rs_known_t *k, const rs_history_t *h, const rs_hand_t *hand)
+{
+    return !h->empty
+           && (rs_id_cmp(h->first, k->first) < 0
+               || (hand->n && rs_id_cmp(h->first, k->at) > 0
+                   && rs_id_cmp(h->first, hand->first) < 0));
+}
+
+/* Ids went back (also that of the oldest one, or of the last one deleted), or it counts fewer
+ * entries than were read, or fewer that are gone. */
 static int is_another(const rs_known_t *k, const rs_history_t *h, const rs_hand_t *hand)
 {
     int order = rs_id_cmp(h->newest, hand->n ? hand->last : k->at);
@@ -46,7 +55,8 @@ static int is_another(const rs_known_t *k, const rs_history_t *h, const rs_hand_
     if (order == 0 && !hand->n && (h->empty || is_older_copy(k, h))) {
         return 0; /* nobody can tell them apart, and nothing is missing */
     }
-    return order < 0 || (h->added >= 0 && rs_id_cmp(h->deleted, k->deleted) < 0)
+    return order < 0 || is_older(k, h, hand)
+           || (h->added >= 0 && rs_id_cmp(h->deleted, k->deleted) < 0)
            || (h->added >= 0 && k->added >= 0 && h->added < k->added + hand->n)
            || removed_unread(k, h, hand) < 0;
 }
@@ -85,6 +95,23 @@ static void note_begin(rs_known_t *k, const rs_history_t *h, const rs_hand_t *ha
     }
 }
 
+/* Something is gone, and nothing of what may be was deleted. */
+static int was_trimmed(const rs_known_t *k, const rs_history_t *h)
+{
+    return k->gone >= 0 && h->gone > k->gone && rs_id_cmp(h->deleted, k->deleted) == 0
+           && (rs_id_cmp(k->first, none) == 0 || rs_id_cmp(h->deleted, k->first) < 0);
+}
+
+static int is_worked_off(const rs_history_t *h)
+{
+    return h->empty && rs_id_cmp(h->deleted, none) > 0 && rs_id_cmp(h->deleted, h->newest) == 0;
+}
+
+static int only_trimmed(const rs_history_t *h)
+{
+    return h->gone > 0 && rs_id_cmp(h->deleted, none) == 0;
+}
+
 static void lose(rs_known_t *k, const rs_history_t *h, const rs_hand_t *hand)
 {
     rs_id_t start = new_start(k, h, hand);
@@ -93,13 +120,16 @@ static void lose(rs_known_t *k, const rs_history_t *h, const rs_hand_t *hand)
         k->old_from = k->first;
     }
     k->old = later(k->at, k->lost ? k->old : none);
+    /* What is in hand is what comes next after `at`. */
+    k->copied = hand->n && rs_id_cmp(k->at, start) < 0 ? k->at : start;
     k->lost = 1;
     k->losses++;
     k->is_copy = h->empty ? rs_id_cmp(h->newest, none) > 0 : is_older_copy(k, h);
     memset(k->lately, 0, sizeof(k->lately));
-    k->born = k->at = start;
+    k->born = k->at = k->idle = start;
     k->gap = k->after_gap = k->covers = k->covered = none;
     k->deleted = h->deleted;
+    k->trims = only_trimmed(h);
     k->begin = k->is_copy ? none : first_ever(h);
     k->added = -1;
     if (!h->empty && rs_id_cmp(start, rs_id_before(h->first)) == 0) {
@@ -111,8 +141,8 @@ static void lose(rs_known_t *k, const rs_history_t *h, const rs_hand_t *hand)
 }
 
 /* Whether they were deleted one by one (max-deleted-entry-id, which trimming does not move). That
- * is certain of a single one; of several, if the newest of all was and the stream was being read
- * all the time: a queue whose worker is faster than we are. */
+ * is certain of a single one; it is believed of several, if the newest of all was, the stream was
+ * being read all the time, and it is none that is trimmed: a queue whose worker is faster. */
 static int were_deleted(const rs_known_t *k, const rs_history_t *h, const rs_hand_t *hand,
                         long long n, int watched)
 {
@@ -121,7 +151,7 @@ static int were_deleted(const rs_known_t *k, const rs_history_t *h, const rs_han
             && rs_id_cmp(h->deleted, hand->last) <= 0)) {
         return 0;
     }
-    return n == 1 || (watched && h->empty && rs_id_cmp(h->deleted, h->newest) == 0);
+    return n == 1 || (watched && !k->trims && is_worked_off(h));
 }
 
 /* Whether what is missing may be behind what is in hand, all of which is gone, too. */
@@ -138,6 +168,15 @@ static long long in_hand(const rs_history_t *h, const rs_hand_t *hand)
                    && rs_id_cmp(h->deleted, h->first) > 0
                ? hand->n - hand->gone - 1
                : 0;
+}
+
+/* Who stands where we stood goes on standing there, unless something may have been removed. */
+static void move_on(rs_known_t *k, const rs_history_t *h, rs_id_t to, rs_look_t look)
+{
+    k->at = later(k->at, to);
+    if (look == RS_LOOK_GAP || k->added < 0 || h->gone < 0) {
+        k->idle = k->at;
+    }
 }
 
 static rs_look_t look_for_gap(rs_known_t *k, const rs_history_t *h, const rs_hand_t *hand,
@@ -171,9 +210,10 @@ static rs_look_t look_for_gap(rs_known_t *k, const rs_history_t *h, const rs_han
         k->after_gap = hand->n || !h->empty ? next : none;
     }
     if (look == RS_LOOK_GAP || n > 0 || !hand->n) {
-        k->at = later(k->at, to);
+        move_on(k, h, to, look);
     }
     k->deleted = h->deleted;
+    k->trims &= look == RS_LOOK_GAP || !is_worked_off(h);
     return look;
 }
 
@@ -196,9 +236,10 @@ rs_look_t rs_known_look(rs_known_t *k, const rs_history_t *h, const rs_hand_t *h
 
     if (!k->sure) {
         k->sure = 1;
-        k->at = h->newest;
+        k->at = k->idle = h->newest;
         k->deleted = h->deleted;
         k->begin = first_ever(h);
+        k->trims = only_trimmed(h);
     }
     else if (is_another(k, h, hand)) {
         lose(k, h, hand);
@@ -206,8 +247,10 @@ rs_look_t rs_known_look(rs_known_t *k, const rs_history_t *h, const rs_hand_t *h
     }
     else {
         note_begin(k, h, hand);
+        k->trims |= was_trimmed(k, h);
         look = look_for_gap(k, h, hand, watched);
     }
+    k->gone = h->gone;
     k->newest = h->newest;
     k->first = h->first;
     k->whole = h->whole;
@@ -231,9 +274,9 @@ void rs_known_entry(rs_known_t *k, rs_id_t id)
         k->first = id;
     }
     memmove(k->lately + 1, k->lately, (RS_KNOWN_LATELY - 1) * sizeof(k->lately[0]));
-    k->lately[0].after = k->at;
+    k->lately[0].after = k->idle;
     k->lately[0].id = id;
-    k->at = id;
+    k->at = k->idle = id;
     if (k->added >= 0) {
         k->added++;
     }
@@ -295,9 +338,10 @@ rs_verdict_t rs_known_judge(const rs_known_t *k, rs_id_t start, rs_id_t id, int 
                             const rs_history_t *h)
 {
     int ahead = rs_id_cmp(id, k->at) > 0, before = came && is_before(k, id);
+    int idle = !before && !ahead && rs_id_cmp(id, k->idle) >= 0;
 
     if (came && is_lost(k, id)) {
-        rs_id_t place = k->is_copy && rs_id_cmp(id, k->born) < 0 ? id : k->born;
+        rs_id_t place = k->is_copy && rs_id_cmp(id, k->copied) < 0 ? id : k->born;
 
         return say(RS_VERDICT_LOST, later(place, k->gap), none);
     }
@@ -326,7 +370,8 @@ rs_verdict_t rs_known_judge(const rs_known_t *k, rs_id_t start, rs_id_t id, int 
     if (!h) {
         return say(RS_VERDICT_ASK, id, none);
     }
-    if (rs_id_cmp(id, rs_history_floor(h)) >= 0 || (!before && is_next(k, id, h->first))) {
+    if (rs_id_cmp(idle ? k->at : id, rs_history_floor(h)) >= 0
+        || (!before && is_next(k, id, h->first))) {
         return say(RS_VERDICT_RESUMED, id, none);
     }
     return say(RS_VERDICT_TRIMMED, h->empty ? h->newest : rs_id_before(h->first), h->first);

@@ -14,8 +14,11 @@
 typedef struct {
     int sure;          /* the rest means something: Redis was asked at least once */
     rs_id_t at;        /* everything up to here was given to the topics, or is gone */
+    rs_id_t idle;      /* between this and `at` nobody has missed anything */
     long long added;   /* how many entries were read or are known to be gone; -1: not known */
     rs_id_t deleted;   /* max-deleted-entry-id, when what was removed was counted last */
+    long long gone;    /* how many were not there any more, when Redis was asked last */
+    int trims;         /* it was trimmed since it was last seen worked off */
     rs_id_t newest;    /* last-generated-id, when Redis was asked last */
     rs_id_t first;     /* its oldest entry then, or the first that was read since; 0-0: none */
     rs_id_t begin;     /* what is there now never held a lower id; 0-0: it held nothing so far */
@@ -23,8 +26,8 @@ typedef struct {
     rs_id_t covered;   /* what is up to here and was not read is gone: the next look tells how */
     rs_id_t gap;       /* of what is up to here something was removed before it was read here */
     rs_id_t after_gap; /* the oldest entry that there was behind it; 0-0: none */
-    /* The entries that were read last, and where the child stood before each of them: in between
-     * there was nothing. */
+    /* The entries that were read last, and from where on nobody has missed anything before each of
+     * them. */
     struct {
         rs_id_t after, id;
     } lately[RS_KNOWN_LATELY];
@@ -32,6 +35,7 @@ typedef struct {
     unsigned losses;  /* so often: */
     int lost;         /* what it held was lost, or it was replaced by another stream: */
     int is_copy;      /* an older state of it: who has less than that has lost nothing */
+    rs_id_t copied;   /* nothing of it is above this and up to `born` */
     rs_id_t born;     /* what it holds since then is read from here on */
     rs_id_t old_from; /* ids between these two were given out before that */
     rs_id_t old;

@@ -34,9 +34,9 @@ static int same(const rs_profile_t *a, const rs_profile_t *b)
     if (a->source != b->source || a->wire != b->wire || a->streams != b->streams
         || a->heartbeat != b->heartbeat || a->heartbeat_style != b->heartbeat_style
         || a->retry != b->retry || a->user_only != b->user_only || a->start_last != b->start_last
-        || a->replay_limit != b->replay_limit || a->npatterns != b->npatterns
-        || a->slow_disconnect != b->slow_disconnect || a->stall != b->stall
-        || a->shared != b->shared || a->claim_after != b->claim_after
+        || a->start_since != b->start_since || a->replay_limit != b->replay_limit
+        || a->npatterns != b->npatterns || a->slow_disconnect != b->slow_disconnect
+        || a->stall != b->stall || a->shared != b->shared || a->claim_after != b->claim_after
         || a->max_deliveries != b->max_deliveries || !same_text(a->group, b->group)
         || strcmp(a->name, b->name) != 0) {
         return 0;

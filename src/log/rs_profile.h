@@ -20,9 +20,10 @@ struct rs_profile_t {
     int heartbeat_style;           /* RS_HEARTBEAT_EVENT, ... */
     apr_interval_time_t retry;
     int user_only;
-    int start_last;    /* without a cursor: the newest so many; 0: only new ones */
-    const char *group; /* of tenants, with {tenant}; NULL: none */
-    int shared;        /* each event goes to one client of the tenant */
+    int start_last; /* without a cursor: the newest so many; 0: only new ones, or: */
+    apr_interval_time_t start_since; /* what is at most so old; 0: that does not matter */
+    const char *group;               /* of tenants, with {tenant}; NULL: none */
+    int shared;                      /* each event goes to one client of the tenant */
     apr_interval_time_t claim_after;
     int max_deliveries;
     int replay_limit;          /* entries of the stream that a replay may scan */

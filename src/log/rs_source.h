@@ -25,6 +25,7 @@ typedef struct {
     const char *type_field;
     const char *data_field;
     const char *user_field;
+    apr_interval_time_t idle; /* its keys end when nobody has written for so long; 0: never */
     int per_tenant; /* the key holds {tenant}: every tenant has its own */
     int shared;     /* some endpoint may have shared delivery of it */
     rs_stream_stats_t *stats;

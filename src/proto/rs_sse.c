@@ -53,7 +53,7 @@ static void data_lines(rs_buf_t *b, const char *s, size_t n)
             s++;
         }
     }
-    rs_buf_add(b, "\n\n", 2);
+    rs_buf_add(b, "\n", 1);
 }
 
 void rs_sse_id(rs_buf_t *b, const char *id, size_t len)
@@ -71,10 +71,11 @@ void rs_sse_event(rs_buf_t *b, const char *type, size_t type_len, const char *id
     rs_buf_add(b, "event: ", 7);
     rs_buf_add(b, type, type_len);
     rs_buf_add(b, "\n", 1);
+    data_lines(b, data, data_len);
     *head = b->len - start;
     rs_sse_id(b, id, id_len);
     *tail = b->len - start;
-    data_lines(b, data, data_len);
+    rs_buf_add(b, "\n", 1);
 }
 
 static void milliseconds(rs_buf_t *b, apr_interval_time_t t)
@@ -83,37 +84,44 @@ static void milliseconds(rs_buf_t *b, apr_interval_time_t t)
 }
 
 /* An event of ours, up to its data. */
-static void begin(rs_buf_t *b, const char *type, const char *id)
+static void begin(rs_buf_t *b, const char *type)
 {
-    rs_buf_printf(b, "event: %s\n", type);
+    rs_buf_printf(b, "event: %s\ndata: ", type);
+}
+
+/* From its data on. The id is the last line: several clients take it for theirs as soon as they
+ * have read it, and would not ask again for an event that was cut off after it. */
+static void end(rs_buf_t *b, const char *id)
+{
+    rs_buf_add(b, "\n", 1);
     if (id) {
-        rs_buf_printf(b, "id: %s\n", id);
+        rs_sse_id(b, id, strlen(id));
     }
-    rs_buf_puts(b, "data: ");
+    rs_buf_add(b, "\n", 1);
 }
 
 void rs_sse_connected(rs_buf_t *b, const rs_who_t *who, apr_interval_time_t retry, const char *id,
                       apr_time_t wall, const char *recovery, const char *reason, const char *first)
 {
     milliseconds(b, retry);
-    begin(b, "connected", id);
+    begin(b, "connected");
     rs_said_connected(b, who, wall, recovery, reason, first);
-    rs_buf_puts(b, "\n\n");
+    end(b, id);
 }
 
 void rs_sse_caught_up(rs_buf_t *b, const rs_who_t *who, const char *id, apr_uint64_t replayed)
 {
-    begin(b, "caught_up", id);
+    begin(b, "caught_up");
     rs_said_caught_up(b, who, replayed);
-    rs_buf_puts(b, "\n\n");
+    end(b, id);
 }
 
 void rs_sse_reset(rs_buf_t *b, const rs_who_t *who, const char *id, const char *reason,
                   const char *first)
 {
-    begin(b, "reset", id);
+    begin(b, "reset");
     rs_said_reset(b, who, reason, first);
-    rs_buf_puts(b, "\n\n");
+    end(b, id);
 }
 
 void rs_sse_heartbeat(rs_buf_t *b, const rs_who_t *who, const char *id, apr_time_t wall, int style)
@@ -125,9 +133,9 @@ void rs_sse_heartbeat(rs_buf_t *b, const rs_who_t *who, const char *id, apr_time
         }
         return;
     }
-    begin(b, "heartbeat", id);
+    begin(b, "heartbeat");
     rs_said_heartbeat(b, who, wall);
-    rs_buf_puts(b, "\n\n");
+    end(b, id);
 }
 
 void rs_sse_error(rs_buf_t *b, const char *profile, const char *code, const char *message,
@@ -136,7 +144,7 @@ void rs_sse_error(rs_buf_t *b, const char *profile, const char *code, const char
     if (retry >= 0) {
         milliseconds(b, retry);
     }
-    begin(b, "error", NULL);
+    begin(b, "error");
     rs_said_error(b, profile, code, message, error);
-    rs_buf_puts(b, "\n\n");
+    end(b, NULL);
 }

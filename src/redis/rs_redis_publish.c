@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * XADD, alone or several in one transaction. A worker thread, over a connection it has acquired.
- * Events with an event_key go another way (rs_redis_publish_once.c).
+ * Events that need more than XADD go another way (rs_redis_publish_once.c).
  *
  * A transaction is sent in three parts: MULTI, the commands, EXEC, and each waits for the answers
  * to the one before. Sent at once, a MULTI that Redis refuses (an ACL without it) would leave
@@ -26,10 +26,9 @@ static apr_status_t append_xadd(rs_redis_conn_t *conn, const rs_xadd_t *item)
 {
     const char *argv[2 + RS_XADD_ARGS_MAX] = {"XADD", item->key};
     apr_size_t lens[2 + RS_XADD_ARGS_MAX] = {4, strlen(item->key)};
-    char maxlen[RS_XADD_MAXLEN_LEN];
+    char trim[RS_XADD_TRIM_LEN];
 
-    return rs_redis_conn_append(conn, 2 + rs_xadd_args(item, maxlen, argv + 2, lens + 2), argv,
-                                lens);
+    return rs_redis_conn_append(conn, 2 + rs_xadd_args(item, trim, argv + 2, lens + 2), argv, lens);
 }
 
 static rs_publish_outcome_t publish_one(rs_redis_conn_t *conn, rs_xadd_t *item)
@@ -168,20 +167,26 @@ static rs_publish_outcome_t publish_many(rs_redis_conn_t *conn, rs_xadd_t *items
     return outcome;
 }
 
+/* What one XADD cannot do is the script's, and so in one piece with it. */
+static int needs_script(const rs_xadd_t *item)
+{
+    return item->event_key || item->idle > 0 || (item->maxlen > 0 && item->minid > 0);
+}
+
 rs_publish_outcome_t rs_redis_publish(rs_redis_conn_t *conn, rs_xadd_t *items, int n,
                                       char refused[RS_REDIS_CLASS_LEN])
 {
     rs_publish_outcome_t outcome;
-    int i, once = 0;
+    int i, script = 0;
 
     refused[0] = '\0';
     for (i = 0; i < n; i++) {
         items[i].id[0] = '\0';
         items[i].refused[0] = '\0';
         items[i].duplicate = 0;
-        once |= items[i].event_key != NULL;
+        script |= needs_script(&items[i]);
     }
-    outcome = once     ? rs_redis_publish_once(conn, items, n)
+    outcome = script   ? rs_redis_publish_once(conn, items, n, refused)
               : n == 1 ? publish_one(conn, items)
                        : publish_many(conn, items, n);
     for (i = 0; i < n; i++) {

@@ -22,6 +22,8 @@ typedef struct {
     const char *key;
     const char *event_key; /* of rs_event_key(): written once however often; NULL: each time */
     apr_int64_t maxlen;    /* 0: no MAXLEN */
+    apr_int64_t minid;     /* milliseconds: what is older may go; 0: no MINID */
+    apr_int64_t idle;      /* milliseconds from now to the key's end; 0: it has none */
     rs_xadd_field_t fields[RS_XADD_FIELDS_MAX];
     int nfields;
     /* Results: */
@@ -40,7 +42,8 @@ typedef enum {
 
 /* Writes n >= 1 items over an acquired connection. With RS_PUBLISH_REFUSED or _PARTIAL the class of
  * the first error is in `refused`, a word such as OOM, READONLY, NOPERM or WRONGTYPE. Ours is
- * BADNOTE: what stands under an event_key is no id. */
+ * BADNOTE: what stands under an event_key is no id. With RS_PUBLISH_DONE it is empty, or of what
+ * could not be done once they were written: trimming, and the time at which the key ends. */
 rs_publish_outcome_t rs_redis_publish(rs_redis_conn_t *conn, rs_xadd_t *items, int n,
                                       char refused[RS_REDIS_CLASS_LEN]);
 

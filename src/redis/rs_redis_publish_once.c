@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Writing an event once however often it is published: XADD and the note that it was done are
- * one script, so that neither can be without the other, be it that we or Redis die. A worker
- * thread.
+ * one script, so that neither can be without the other, be it that we or Redis die. So is what
+ * keeps a stream in bounds and XADD cannot do by itself. A worker thread.
  *
  * One script takes all events of a request: within MULTI a script that Redis does not know yet
  * would fail after other commands were written.
@@ -20,12 +20,31 @@
 #define REMEMBER "86400"
 
 /* KEYS: of each event the stream and the event_key, which is the stream again if it has none.
- * ARGV: how long to remember; of each event how many arguments XADD has, and they.
+ * ARGV: how long to remember; of each event the lowest id to keep and for how many milliseconds the
+ * key is to live ("": forever), how many arguments XADD has, and they.
  * First all notes are looked at, and if one is bad nothing is written. SET NX leaves a note that is
  * there alone, but it is a write, so that no replica answers; where there is none it tries out
- * (empty, for a second) whether there may be one. An empty note counts as none. */
+ * (empty, for a second) whether there may be one. An empty note counts as none.
+ * A key with consumer groups does not end: what waits in one would be lost with it. Behind the
+ * answers of all events is what could not be done besides, or "". */
 static const char script[] =
-    "local out, known, bad, at = {}, {}, false, 2\n"
+    "local out, known, bad, at, failed = {}, {}, false, 2, ''\n"
+    "local function attempt(said)\n"
+    "  local good = type(said) ~= 'table' or not said.err\n"
+    "  if not good and failed == '' then failed = said end\n"
+    "  return good\n"
+    "end\n"
+    "local function keep(stream, minid, idle)\n"
+    "  if minid ~= '' then attempt(redis.pcall('XTRIM', stream, 'MINID', '~', minid)) end\n"
+    "  if idle == '' then return end\n"
+    "  local groups = redis.pcall('XINFO', 'GROUPS', stream)\n"
+    "  if not attempt(groups) then return end\n"
+    "  if #groups > 0 then\n"
+    "    attempt(redis.pcall('PERSIST', stream))\n"
+    "  else\n"
+    "    attempt(redis.pcall('PEXPIRE', stream, idle))\n"
+    "  end\n"
+    "end\n"
     "for i = 1, #KEYS, 2 do\n"
     "  local note, said = KEYS[i + 1], false\n"
     "  if note ~= KEYS[i] and not known[note] then\n"
@@ -40,32 +59,36 @@ static const char script[] =
     "  bad = bad or type(said) == 'table'\n"
     "  out[#out + 1] = type(said) == 'table' and said or ''\n"
     "end\n"
-    "if bad then return out end\n"
+    "if bad then out[#out + 1] = '' return out end\n"
     "for i = 1, #KEYS, 2 do\n"
-    "  local stream, note, n = KEYS[i], KEYS[i + 1], tonumber(ARGV[at])\n"
+    "  local stream, note, n = KEYS[i], KEYS[i + 1], tonumber(ARGV[at + 2])\n"
     "  local id = known[note] or ''\n"
     "  if id ~= '' then\n"
     "    out[(i + 1) / 2] = '=' .. id\n"
     "  else\n"
-    "    id = redis.pcall('XADD', stream, unpack(ARGV, at + 1, at + n))\n"
+    "    id = redis.pcall('XADD', stream, unpack(ARGV, at + 3, at + 2 + n))\n"
     "    out[(i + 1) / 2] = id\n"
     "    if note ~= stream and type(id) == 'string' then\n"
     "      redis.pcall('SET', note, id, 'EX', ARGV[1])\n"
     "      known[note] = id\n"
     "    end\n"
+    "    if type(id) == 'string' then keep(stream, ARGV[at], ARGV[at + 1]) end\n"
     "  end\n"
-    "  at = at + n + 1\n"
+    "  at = at + n + 3\n"
     "end\n"
+    "out[#out + 1] = failed\n"
     "return out\n";
 
 /* Of the text above; a test compares it with what Redis says. Another one costs a round trip. */
-static const char script_sha1[] = "3926f566010fc932ed6b8b89024b0fd21dcbd67b";
+static const char script_sha1[] = "e3824b93d6aef633342714c9c79fbf462d95237e";
 
 #define SHORT_LEN 12
 
 /* Texts that argv points at, of each event. */
 typedef struct {
-    char maxlen[RS_XADD_MAXLEN_LEN];
+    char trim[RS_XADD_TRIM_LEN];
+    char minid[RS_XADD_TRIM_LEN];
+    char idle[RS_XADD_TRIM_LEN];
     char nargs[SHORT_LEN];
 } texts_t;
 
@@ -90,10 +113,20 @@ static void add(command_t *command, const char *word)
     command->lens[command->argc++] = strlen(word);
 }
 
+/* Nothing, if it is none. */
+static const char *number(char text[RS_XADD_TRIM_LEN], apr_int64_t value)
+{
+    text[0] = '\0';
+    if (value > 0) {
+        apr_snprintf(text, RS_XADD_TRIM_LEN, "%" APR_INT64_T_FMT, value);
+    }
+    return text;
+}
+
 /* Everything but the command's name and the script. Returns 0 without memory. */
 static int command_make(command_t *command, const rs_xadd_t *items, int n)
 {
-    size_t most = 4 + (size_t)n * (3 + RS_XADD_ARGS_MAX);
+    size_t most = 4 + (size_t)n * (5 + RS_XADD_ARGS_MAX);
     int i;
 
     command->argv = malloc(most * sizeof(*command->argv));
@@ -112,9 +145,11 @@ static int command_make(command_t *command, const rs_xadd_t *items, int n)
     add(command, REMEMBER);
     for (i = 0; i < n; i++) {
         texts_t *texts = &command->texts[i];
-        int at = command->argc + 1;
-        int nargs = rs_xadd_args(&items[i], texts->maxlen, command->argv + at, command->lens + at);
+        int at = command->argc + 3;
+        int nargs = rs_xadd_args(&items[i], texts->trim, command->argv + at, command->lens + at);
 
+        add(command, number(texts->minid, items[i].maxlen > 0 ? items[i].minid : 0));
+        add(command, number(texts->idle, items[i].idle));
         apr_snprintf(texts->nargs, sizeof(texts->nargs), "%d", nargs);
         add(command, texts->nargs);
         command->argc += nargs;
@@ -150,7 +185,28 @@ static int is_unknown_script(const redisReply *reply)
     return reply->type == REDIS_REPLY_ERROR && !strcmp(class, "NOSCRIPT");
 }
 
-rs_publish_outcome_t rs_redis_publish_once(rs_redis_conn_t *conn, rs_xadd_t *items, int n)
+/* The answers to all events, and behind them what could not be done besides. */
+static rs_publish_outcome_t take(rs_redis_conn_t *conn, rs_xadd_t *items, int n,
+                                 const redisReply *reply, char refused[RS_REDIS_CLASS_LEN])
+{
+    const redisReply *besides;
+    redisReply ids = *reply;
+    rs_publish_outcome_t outcome;
+
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != (size_t)n + 1) {
+        return rs_xadd_confused(conn);
+    }
+    ids.elements = (size_t)n;
+    outcome = rs_xadd_take_ids(conn, items, n, &ids);
+    besides = reply->element[n];
+    if (outcome == RS_PUBLISH_DONE && besides->type == REDIS_REPLY_ERROR) {
+        rs_xadd_error_class(refused, besides);
+    }
+    return outcome;
+}
+
+rs_publish_outcome_t rs_redis_publish_once(rs_redis_conn_t *conn, rs_xadd_t *items, int n,
+                                           char refused[RS_REDIS_CLASS_LEN])
 {
     command_t command = {0, NULL, NULL, NULL, ""};
     rs_publish_outcome_t outcome = RS_PUBLISH_NOTHING;
@@ -174,7 +230,7 @@ rs_publish_outcome_t rs_redis_publish_once(rs_redis_conn_t *conn, rs_xadd_t *ite
         outcome = RS_PUBLISH_REFUSED;
     }
     else {
-        outcome = rs_xadd_take_ids(conn, items, n, reply);
+        outcome = take(conn, items, n, reply, refused);
     }
     freeReplyObject(reply);
     return outcome;

@@ -10,15 +10,18 @@
 
 /* Behind XADD and the key: MAXLEN ~ n * and the fields. */
 #define RS_XADD_ARGS_MAX (4 + 2 * RS_XADD_FIELDS_MAX)
-#define RS_XADD_MAXLEN_LEN 24
+#define RS_XADD_TRIM_LEN 24
 
 /* What the script puts before the id of an event that it has not written again. */
 #define RS_XADD_DUPLICATE '='
 
-/* Fills argv and lens, which have room for RS_XADD_ARGS_MAX; `maxlen` must live as long. Returns
- * how many there are. */
-int rs_xadd_args(const rs_xadd_t *item, char maxlen[RS_XADD_MAXLEN_LEN], const char **argv,
+/* Fills argv and lens, which have room for RS_XADD_ARGS_MAX; `trim` must live as long. Returns how
+ * many there are. XADD trims in one way only: of an item with both, MINID is left out. */
+int rs_xadd_args(const rs_xadd_t *item, char trim[RS_XADD_TRIM_LEN], const char **argv,
                  apr_size_t *lens);
+
+/* What is NOPERM outside of a script has no word of its own within. */
+void rs_xadd_error_class(char out[RS_REDIS_CLASS_LEN], const struct redisReply *reply);
 
 /* One answer to XADD. Returns 0 when it is neither an id nor an error. */
 int rs_xadd_take_id(rs_xadd_t *item, const struct redisReply *reply);
@@ -30,7 +33,9 @@ rs_publish_outcome_t rs_xadd_take_ids(rs_redis_conn_t *conn, rs_xadd_t *items, i
 /* After an answer that makes no sense. */
 rs_publish_outcome_t rs_xadd_confused(rs_redis_conn_t *conn);
 
-/* All items in one script, those with an event_key unless Redis remembers them. */
-rs_publish_outcome_t rs_redis_publish_once(rs_redis_conn_t *conn, rs_xadd_t *items, int n);
+/* All items in one script, those with an event_key unless Redis remembers them. DONE: what Redis
+ * refused to do besides is in `refused`. */
+rs_publish_outcome_t rs_redis_publish_once(rs_redis_conn_t *conn, rs_xadd_t *items, int n,
+                                           char refused[RS_REDIS_CLASS_LEN]);
 
 #endif

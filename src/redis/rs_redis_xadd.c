@@ -9,16 +9,17 @@
 
 #include "rs_redis_publish_private.h"
 
-int rs_xadd_args(const rs_xadd_t *item, char maxlen[RS_XADD_MAXLEN_LEN], const char **argv,
+int rs_xadd_args(const rs_xadd_t *item, char trim[RS_XADD_TRIM_LEN], const char **argv,
                  apr_size_t *lens)
 {
     int i, n = 0;
 
-    if (item->maxlen > 0) {
-        apr_snprintf(maxlen, RS_XADD_MAXLEN_LEN, "%" APR_INT64_T_FMT, item->maxlen);
-        argv[n++] = "MAXLEN";
+    if (item->maxlen > 0 || item->minid > 0) {
+        apr_snprintf(trim, RS_XADD_TRIM_LEN, "%" APR_INT64_T_FMT,
+                     item->maxlen > 0 ? item->maxlen : item->minid);
+        argv[n++] = item->maxlen > 0 ? "MAXLEN" : "MINID";
         argv[n++] = "~";
-        argv[n++] = maxlen;
+        argv[n++] = trim;
     }
     argv[n++] = "*";
     for (i = 0; i < n; i++) {
@@ -33,16 +34,15 @@ int rs_xadd_args(const rs_xadd_t *item, char maxlen[RS_XADD_MAXLEN_LEN], const c
     return n;
 }
 
-/* What is NOPERM outside of a script has no word of its own within. */
-static void item_error_class(rs_xadd_t *item, const redisReply *reply)
+void rs_xadd_error_class(char out[RS_REDIS_CLASS_LEN], const redisReply *reply)
 {
     static const char acl[] = "ERR The user executing the script can't ";
 
     if (reply->len >= sizeof(acl) && strncmp(reply->str, acl, sizeof(acl) - 1) == 0) {
-        apr_cpystrn(item->refused, "NOPERM", sizeof(item->refused));
+        apr_cpystrn(out, "NOPERM", RS_REDIS_CLASS_LEN);
         return;
     }
-    rs_redis_error_class(item->refused, reply);
+    rs_redis_error_class(out, reply);
 }
 
 int rs_xadd_take_id(rs_xadd_t *item, const redisReply *reply)
@@ -50,7 +50,7 @@ int rs_xadd_take_id(rs_xadd_t *item, const redisReply *reply)
     rs_id_t id;
 
     if (reply->type == REDIS_REPLY_ERROR) {
-        item_error_class(item, reply);
+        rs_xadd_error_class(item->refused, reply);
         return 1;
     }
     if (reply->type != REDIS_REPLY_STRING) {

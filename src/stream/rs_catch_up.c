@@ -82,8 +82,8 @@ static int tell_gap(rs_streamer_t *s, rs_client_t *client, const char *reason, r
     client->resume->said = 1;
     rs_id_format(first, oldest);
     rs_buf_clear(&s->buf);
-    client->profile->wire->reset(&s->buf, &who, rs_cursor_text(&client->resume->own, id), reason,
-                                 oldest.ms || oldest.seq ? first : NULL);
+    client->profile->wire->reset(&s->buf, &who, rs_output_id(client, &client->resume->own, id),
+                                 reason, oldest.ms || oldest.seq ? first : NULL);
     return rs_output_buf(client, &s->buf);
 }
 
@@ -200,7 +200,7 @@ static int tell_caught_up(rs_streamer_t *s, rs_client_t *client)
 
     client->resume->announce = 0;
     rs_buf_clear(&s->buf);
-    client->profile->wire->caught_up(&s->buf, &who, rs_cursor_text(&client->feed->pos, id),
+    client->profile->wire->caught_up(&s->buf, &who, rs_output_id(client, &client->feed->pos, id),
                                      client->resume->replayed);
     return rs_output_buf(client, &s->buf);
 }

@@ -205,7 +205,7 @@ static int heartbeat(rs_streamer_t *s, rs_client_t *client, const rs_cursor_t *p
     char id[RS_CURSOR_LEN];
 
     rs_buf_clear(&s->buf);
-    client->profile->wire->heartbeat(&s->buf, &who, client->member ? NULL : rs_cursor_text(pos, id),
+    client->profile->wire->heartbeat(&s->buf, &who, rs_output_id(client, pos, id),
                                      apr_time_now(), client->profile->heartbeat_style);
     return send_buf(s, client);
 }
@@ -347,7 +347,7 @@ static int greet(rs_streamer_t *s, rs_client_t *client)
     rs_buf_clear(&s->buf);
     client->profile->wire->connected(
         &s->buf, &who, client->profile->retry,
-        client->member ? NULL : rs_cursor_text(&client->resume->own, id), apr_time_now(),
+        rs_output_id(client, &client->resume->own, id), apr_time_now(),
         client->recovery, client->reason, client->first.ms || client->first.seq ? first : NULL);
     return send_buf(s, client);
 }

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "../base/rs_clock.h"
+#include "../log/rs_ended.h"
 #include "../log/rs_profile.h"
 #include "../log/rs_source.h"
 #include "../log/rs_topics.h"
@@ -106,6 +107,11 @@ rs_who_t rs_output_who(const rs_client_t *client)
     rs_who_t who = {client->profile->name, client->tenant_json, client->user_json};
 
     return who;
+}
+
+const char *rs_output_id(const rs_client_t *client, const rs_cursor_t *at, char buf[RS_CURSOR_LEN])
+{
+    return client->member ? NULL : rs_ended_text(client->topic, at, buf, apr_time_now());
 }
 
 void rs_output_pin(rs_client_t *client, rs_event_t *const *events, const struct iovec *iov, int n,

@@ -7,8 +7,10 @@
 
 #include "rs_frames.h"
 
-/* Both wires end an event with two bytes, right behind its data. */
-#define BEHIND_DATA 2
+/* An event's first frame is one of SSE, which begins with its type, has its data before the id's
+ * line, and one byte behind either. */
+#define BEFORE_TYPE 7
+#define BEHIND_DATA 1
 
 static const char *reason_of(rs_notice_t notice)
 {
@@ -41,19 +43,21 @@ static rs_id_place_t frame(rs_buf_t *b, const rs_wire_t *wire, rs_notice_t notic
 /* The data where the frame has it as it is, else as it came. */
 static rs_text_t data_in_frame(rs_text_t bytes, rs_id_place_t place, rs_text_t data)
 {
-    const char *at = bytes.data + bytes.len - BEHIND_DATA - data.len;
+    if (place.head >= BEHIND_DATA + data.len) {
+        const char *at = bytes.data + place.head - BEHIND_DATA - data.len;
 
-    if (bytes.len >= place.tail + BEHIND_DATA + data.len && memcmp(at, data.data, data.len) == 0) {
-        data.data = at;
+        if (memcmp(at, data.data, data.len) == 0) {
+            data.data = at;
+        }
     }
     return data;
 }
 
-static rs_text_t type_in_frame(rs_text_t bytes, rs_id_place_t place, rs_text_t type)
+static rs_text_t type_in_frame(rs_text_t bytes, rs_text_t type)
 {
-    if (place.head > type.len
-        && memcmp(bytes.data + place.head - 1 - type.len, type.data, type.len) == 0) {
-        type.data = bytes.data + place.head - 1 - type.len;
+    if (bytes.len >= BEFORE_TYPE + type.len
+        && memcmp(bytes.data + BEFORE_TYPE, type.data, type.len) == 0) {
+        type.data = bytes.data + BEFORE_TYPE;
     }
     return type;
 }
@@ -73,7 +77,7 @@ static rs_event_t *make(rs_buf_t *b, rs_event_parts_t *parts)
     parts->frame = (rs_text_t){b->data, b->len};
     if (parts->notice == RS_NOTICE_NONE) {
         parts->data = data_in_frame(parts->frame, parts->place, parts->data);
-        parts->type = type_in_frame(parts->frame, parts->place, parts->type);
+        parts->type = type_in_frame(parts->frame, parts->type);
     }
     return rs_event_create(parts);
 }

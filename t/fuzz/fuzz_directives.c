@@ -27,8 +27,13 @@ typedef struct {
     apr_uint64_t factor;
 } unit_t;
 
-static const unit_t durations[] = {{"", 1000000},     {"s", 1000000},   {"ms", 1000},
-                                   {"min", 60000000}, {"mi", 60000000}, {"h", 3600000000},
+static const unit_t durations[] = {{"", 1000000},
+                                   {"s", 1000000},
+                                   {"ms", 1000},
+                                   {"min", 60000000},
+                                   {"mi", 60000000},
+                                   {"h", 3600000000},
+                                   {"d", (apr_uint64_t)24 * 3600000000},
                                    {NULL, 0}};
 static const unit_t sizes[] = {{"", 1},         {"b", 1},        {"k", 1 << 10},
                                {"kb", 1 << 10}, {"m", 1 << 20},  {"mb", 1 << 20},
@@ -63,8 +68,11 @@ static int in_range(const char *text, const unit_t *units, apr_uint64_t min, apr
 
 static void with_duration(apr_pool_t *p, const char *text)
 {
-    static const apr_interval_time_t ranges[][2] = {
-        {0, 600000000}, {1000000, 3600000000}, {10000, 60000000}, {1000000, 24 * 3600000000}};
+    static const apr_interval_time_t ranges[][2] = {{0, 600000000},
+                                                    {1000000, 3600000000},
+                                                    {10000, 60000000},
+                                                    {1000000, 24 * 3600000000},
+                                                    {1000000, RS_LONGEST}};
     size_t i;
 
     for (i = 0; i < RS_ARRAY_LEN(ranges); i++) {

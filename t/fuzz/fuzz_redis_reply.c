@@ -106,11 +106,8 @@ static void check_frame(const rs_event_t *event, const rs_entry_t *e, const char
     require(same_text(rs_event_type(event), e->type));
     require(e->too_big || same_text(rs_event_data(event), e->data));
     at += 7 + type.len;
-    require(*at++ == '\n' && at == start + event->place.head);
-    require(!memcmp(at, "id: ", 4) && !memcmp(at + 4, id, strlen(id)));
-    at += 4 + strlen(id);
-    require(*at++ == '\n' && at == start + event->place.tail);
-    while (at < end && *at != '\n') {
+    require(*at++ == '\n');
+    while (at < start + event->place.head) {
         const char *newline = memchr(at, '\n', (size_t)(end - at));
 
         require(newline && newline - at >= 6 && !memcmp(at, "data: ", 6));
@@ -118,7 +115,11 @@ static void check_frame(const rs_event_t *event, const rs_entry_t *e, const char
         to += newline - at - 5; /* with its end */
         at = newline + 1;
     }
-    require(at + 1 == end && to > data);
+    require(at == start + event->place.head && to > data);
+    require(!memcmp(at, "id: ", 4) && !memcmp(at + 4, id, strlen(id)));
+    at += 4 + strlen(id);
+    require(*at++ == '\n' && at == start + event->place.tail);
+    require(*at == '\n' && at + 1 == end);
     want = malloc(3 * payload.len + 1);
     require((size_t)(to - data) == slow_text(want, &payload) + 1);
     require(!memcmp(data, want, (size_t)(to - data) - 1));

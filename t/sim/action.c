@@ -249,7 +249,7 @@ static void to_redis(const sim_action_t *a)
         sim_redis_flush();
         break;
     case SIM_HASHSTR:
-        sim_keys[a->a].hash_is_string = a->b;
+        sim_redis_set_hash_string(a->a, a->b);
         sim_model_trouble(sim_now);
         break;
     default:

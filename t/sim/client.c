@@ -146,12 +146,13 @@ static void end_of_line(sim_conn_t *c)
     if (c->line_len == 0) {
         end_of_frame(c);
     }
-    else if (begins(c, "data: ") && !f->has_data) {
+    else if (begins(c, "data: ") && !f->has_data && !f->has_id) {
         f->has_data = 1;
         f->data_len = c->line_len - 6;
         copy(f->data, sizeof(f->data), c->line + 6);
     }
-    else if (begins(c, "id: ") && !f->has_id && !f->has_data) {
+    /* After all that could be cut off: clients take it for theirs when they have read the line. */
+    else if (begins(c, "id: ") && !f->has_id && (f->has_data || !f->has_type)) {
         f->has_id = 1;
         copy(f->id, sizeof(f->id), c->line + 4);
     }
@@ -351,7 +352,7 @@ static void submit(sim_conn_t *c)
     sim_engine_t *e = &sim_engines[c->engine];
     rs_client_params_t params;
     rs_profile_t wanted;
-    char json[24], name[8];
+    char json[24], name[8], group[32];
     int s;
 
     memset(&wanted, 0, sizeof(wanted));
@@ -367,7 +368,9 @@ static void submit(sim_conn_t *c)
     wanted.heartbeat = MSEC(sim_conf.pbeat_ms[c->profile]);
     wanted.retry = SEC(2);
     wanted.start_last = sim_conf.plast[c->profile];
-    wanted.group = sim_conf.pgroup[c->profile] ? "ragline-{tenant}" : NULL;
+    /* Endpoints that read one key must not have one group. */
+    snprintf(group, sizeof(group), "ragline-%s-{tenant}", name);
+    wanted.group = sim_conf.pgroup[c->profile] ? group : NULL;
     wanted.replay_limit = sim_conf.plimit[c->profile];
     wanted.slow_disconnect = sim_conf.pslow[c->profile];
     wanted.stall = MSEC(sim_conf.pstall_ms[c->profile]);

@@ -40,7 +40,43 @@ static int looks_the_same(const sim_counted_t *c, const sim_look_t *look, const 
                    && rs_id_cmp(look->deleted, c->deleted) > 0));
 }
 
-void sim_count_look(sim_engine_t *e, int k, const sim_look_t *look)
+/* What went unread while the newest of all was deleted, and nothing says that the stream is one that
+ * is trimmed: taken for a queue whose worker is faster. */
+static void note_worked_off(sim_counted_t *c, int slot, int k, const sim_look_t *look, int hand_hi)
+{
+    const sim_key_t *key = &sim_keys[k];
+    int i, n = 0;
+
+    if (look->length || !look->added || rs_id_cmp(look->deleted, look->last) != 0) {
+        return;
+    }
+    for (i = look->nall - 1; i >= hand_hi && rs_id_cmp(sim_entries[key->all[i]].id, c->at) > 0;
+         i--) {
+        n++;
+        if (!c->trims && rs_id_cmp(look->deleted, c->deleted) != 0) {
+            sim_entries[key->all[i]].worked_off |= (uint8_t)(1 << slot);
+        }
+    }
+    c->trims &= n > 1;
+}
+
+static void note_trims(sim_counted_t *c, const sim_look_t *look)
+{
+    static const rs_id_t none;
+    long long gone = look->added - look->length;
+
+    if (!c->known || c->epoch != look->epoch) {
+        c->trims = gone > 0 && rs_id_cmp(look->deleted, none) == 0;
+    }
+    else if (gone > c->gone && rs_id_cmp(look->deleted, c->deleted) == 0
+             && rs_id_cmp(look->deleted, c->first) <= 0) {
+        c->trims = 1;
+    }
+    c->gone = gone;
+    c->first = look->length ? look->first : look->last;
+}
+
+void sim_count_look(sim_engine_t *e, int slot, int k, const sim_look_t *look)
 {
     sim_counted_t *c = &e->counted[k];
     sim_hand_t *hand = &e->hand[k];
@@ -61,6 +97,8 @@ void sim_count_look(sim_engine_t *e, int k, const sim_look_t *look)
         b->to = look->epoch;
         b->removals = look->removals;
     }
+    note_trims(c, look);
+    note_worked_off(c, slot, k, look, hand->hi);
     if (!c->known) {
         c->at = look->last; /* it begins with what comes then */
     }

@@ -13,12 +13,16 @@ static sim_group_t *group_of(sim_key_t *key, const char *name)
 
     for (i = 0; i < key->ngroups && strcmp(key->groups[i].name, name) != 0; i++) {
     }
-    if (i == key->ngroups && i < 8) {
+    if (i == (int)RS_ARRAY_LEN(key->groups)) {
+        sim_fail("sim", "one group too many: %s", name);
+        return &key->groups[0];
+    }
+    if (i == key->ngroups) {
         memset(&key->groups[i], 0, sizeof(key->groups[i]));
         snprintf(key->groups[i].name, sizeof(key->groups[i].name), "%s", name);
         key->ngroups++;
     }
-    return &key->groups[i < 8 ? i : 7];
+    return &key->groups[i];
 }
 
 static void keep(sim_group_t *g, rs_id_t id, const char *entries)

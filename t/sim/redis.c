@@ -72,7 +72,7 @@ void sim_redis_reset(void)
         key->copy = copy;
         key->all = all;
         key->all_size = size;
-        key->disturbed_at = key->removed_at = -1;
+        key->disturbed_at = key->removed_at = key->string_until = -1;
         if (k < 3) {
             snprintf(key->name, sizeof(key->name), "k%d", k);
         }
@@ -177,6 +177,22 @@ static void disturb(int k)
     sim_keys[k].disturbed_at = sim_now;
 }
 
+static void set_string(int k, int on)
+{
+    if (sim_keys[k].is_string && !on) {
+        sim_keys[k].string_until = sim_now; /* answers that say so are still on their way */
+    }
+    sim_keys[k].is_string = on;
+}
+
+void sim_redis_set_hash_string(int k, int on)
+{
+    if (sim_keys[k].hash_is_string && !on) {
+        sim_keys[k].string_until = sim_now;
+    }
+    sim_keys[k].hash_is_string = on;
+}
+
 void sim_redis_trim(int k, int keep)
 {
     sim_stream_t *s = &sim_keys[k].s;
@@ -241,7 +257,7 @@ void sim_redis_del(int k)
         disturb(k);
     }
     clear_stream(&key->s);
-    key->is_string = 0;
+    set_string(k, 0);
     for (i = 0; i < key->ngroups; i++) {
         key->groups[i].exists = 0;
     }
@@ -251,7 +267,7 @@ void sim_redis_del(int k)
 void sim_redis_set_string(int k)
 {
     sim_redis_del(k);
-    sim_keys[k].is_string = 1;
+    set_string(k, 1);
     sim_redis_changed(k);
 }
 
@@ -360,7 +376,7 @@ static void replace(int k, const sim_stream_t *from)
 void sim_redis_restore(int k)
 {
     if (sim_keys[k].has_copy) {
-        sim_keys[k].is_string = 0;
+        set_string(k, 0);
         replace(k, &sim_keys[k].copy);
     }
 }
@@ -387,7 +403,7 @@ int sim_redis_failover(void)
     sim_stats[SIM_S_FAILOVERS]++;
     sim_rconn_cut(-1, 4);
     for (k = 0; k < SIM_KEYS; k++) {
-        sim_keys[k].is_string = snapshot.is_string[k];
+        set_string(k, snapshot.is_string[k]);
         replace(k, &snapshot.s[k]);
     }
     return 1;
@@ -400,7 +416,7 @@ void sim_redis_flush(void)
     sim_redis_multi(1);
     for (k = 0; k < SIM_KEYS; k++) {
         sim_redis_del(k);
-        sim_keys[k].hash_is_string = 0;
+        sim_redis_set_hash_string(k, 0);
         sim_keys[k].dirty = 0;
         for (i = 0; i < sim_keys[k].ngroups; i++) {
             sim_keys[k].groups[i].position[0] = '\0';

@@ -3,13 +3,15 @@
  * A simulated world around a child's engine: its hub and its streamers run one turn at a time, on
  * a clock, against a Redis and clients that are functions. Everything follows from the seed.
  *
- *   seam.c     clock, jitter, poller, allocations: what the engine asks of the system
- *   link.c     src/redis/rs_link.h over command.c
- *   redis.c    streams and what is done to them        command.c  connections and commands
- *   group.c    the script of consumer groups            reply.c    replies
- *   client.c   clients, their sockets, their bytes      model.c    what is right
- *   world.c    engines, and whose turn it is            action.c   what happens, as text
- *   generate.c what happens, by chance                  main.c     runs, shrinking, figures
+ *   seam.c        clock, jitter, poller, allocations: what the engine asks of the system
+ *   link.c        src/redis/rs_link.h over connection.c
+ *   connection.c  connections to Redis     command.c   commands         reply.c  replies
+ *   redis.c       streams, and what is done to them    group.c  the script of consumer groups
+ *   learn.c       what an engine learns from replies   count.c  and what nobody can tell from them
+ *   client.c      clients, their sockets, their bytes  endpoint.c  what they read, and ids
+ *   model.c       what is right, with cause.c, owed.c, backlog.c, verdict.c and deadline.c
+ *   world.c       engines, and whose turn it is        action.c    what happens, as text
+ *   generate.c    what happens, by chance              main.c      runs, shrinking, figures
  */
 #ifndef SIM_H
 #define SIM_H
@@ -20,6 +22,7 @@
 #include <string.h>
 #include <hiredis/hiredis.h>
 
+#include "connection.h"
 #include "engine/rs_engine.h"
 #include "log/rs_source.h"
 #include "wire/rs_wire.h"
@@ -34,7 +37,6 @@
 #define SIM_PROFILE_KEYS 3
 #define SIM_CLIENTS 10
 #define SIM_CONNS 48
-#define SIM_RCONNS 48
 #define SIM_ENTRIES (1 << 18)
 #define SIM_HELD 12
 #define SIM_NEVER ((apr_time_t)0x7fffffffffffffffLL)
@@ -93,6 +95,7 @@ typedef struct {
     rs_id_t id;
     uint8_t key, tenant, how;
     uint8_t read_by, accepted; /* a bit for each engine; for each endpoint whose group had it */
+    uint8_t worked_off;        /* a bit for each engine that may take it for that */
     uint32_t size;             /* of the payload */
     uint32_t epoch, index;     /* of its key */
     uint32_t put_back;         /* in this epoch of its key, having been gone; 0: never */
@@ -121,11 +124,12 @@ typedef struct {
     rs_id_t ever; /* the highest id of an entry */
     char name[48], hash[80];
     int is_string, hash_is_string;
+    apr_time_t string_until; /* one of them was that until then */
     apr_time_t noperm_until;
     sim_stream_t s, copy;
     int has_copy;
     uint64_t tracked; /* a bit for each connection that read it since it was changed */
-    sim_group_t groups[8];
+    sim_group_t groups[SIM_PROFILES * SIM_TENANTS];
     int ngroups;
     /* The model's: */
     int *all, nall, all_size; /* every entry, in the order of adding */
@@ -145,6 +149,7 @@ void sim_redis_minid(int k, int nth);
 int sim_redis_xdel(int k, int nth); /* negative: from the end */
 void sim_redis_del(int k);
 void sim_redis_set_string(int k);
+void sim_redis_set_hash_string(int k, int on);
 void sim_redis_setid(int k, int ahead_ms);
 void sim_redis_copy(int k);
 void sim_redis_restore(int k);
@@ -178,80 +183,6 @@ redisReply *sim_reply_error(const char *text);
 redisReply *sim_reply_entry(int uid);
 redisReply *sim_reply_info(sim_key_t *key);
 size_t sim_payload(char *to, int uid); /* to NULL: its length */
-
-/* --- command.c --- */
-typedef struct sim_cmd_t sim_cmd_t;
-struct sim_cmd_t {
-    sim_cmd_t *next;
-    apr_time_t at;
-    int argc;
-    const char *argv[];
-};
-
-/* Entries that were read, and what XINFO said afterwards, by the one who follows the key. */
-typedef struct {
-    int n, lo, hi; /* lo to hi - 1 of all[] */
-    long removals; /* that there had been */
-    rs_id_t last;
-} sim_hand_t;
-
-typedef struct {
-    int is;
-    uint32_t epoch;
-    int nall, length;
-    long removals;
-    long long added;
-    rs_id_t last, deleted;
-} sim_look_t;
-
-typedef struct sim_rrep_t sim_rrep_t;
-struct sim_rrep_t {
-    sim_rrep_t *next;
-    apr_time_t at;
-    redisReply *r;
-    int nnotes; /* what the engine learns from it */
-    struct {
-        int key, lo, hi; /* entries: lo to hi - 1 of all[] */
-        int info;
-        long removals; /* that there had been */
-        rs_id_t last;
-        uint32_t epoch;
-        sim_hand_t hand;
-        sim_look_t look;
-    } note[8];
-};
-
-typedef struct {
-    int used, engine, broken, slow_login;
-    rs_link_t *link;
-    long long id;
-    apr_time_t ready_at, broken_at;
-    sim_cmd_t *pend, **pend_last, *in, **in_last, *queued, **queued_last;
-    sim_rrep_t *out, **out_last;
-    apr_time_t last_in, last_out;
-    int in_multi, subscribed, tracking;
-    int follows; /* it has read, or is told of changes */
-    long long redirect;
-    sim_cmd_t *blocked;
-    apr_time_t blocked_until;
-} sim_rconn_t;
-
-extern sim_rconn_t sim_rconns[SIM_RCONNS];
-extern int sim_rconns_used; /* none beyond is in use */
-sim_rconn_t *sim_rconn_open(int engine, rs_link_t *link);
-void sim_rconn_close(sim_rconn_t *c);
-int sim_rconn_append(sim_rconn_t *c, int argc, const char **argv);
-void sim_rconn_send(sim_rconn_t *c);
-redisReply *sim_rconn_take(sim_rconn_t *c);
-int sim_rconn_has(const sim_rconn_t *c); /* something to read, or its end */
-int sim_rconn_due(const sim_rconn_t *c); /* something to execute */
-apr_time_t sim_rconn_next(const sim_rconn_t *c);
-void sim_rconn_execute(sim_rconn_t *c);
-void sim_rconn_wake(int k);
-void sim_rconn_invalidate(int k);         /* negative: all keys */
-void sim_rconn_cut(int engine, int lose); /* engine negative: all; lose: of 8 replies */
-void sim_command_reset(void);
-redisReply *sim_group_eval(const sim_cmd_t *cmd);
 
 /* --- link.c --- */
 int sim_link_ready(const rs_link_t *l);
@@ -351,11 +282,14 @@ int sim_conn_ready(const sim_conn_t *c); /* RS_POLL_IN, _OUT, _HUP */
 void sim_conn_read_all(sim_conn_t *c);
 void sim_conn_lost(sim_conn_t *c); /* its engine is no more */
 
-/* --- model.c --- */
-void sim_model_reset(void);
+/* --- endpoint.c --- */
 int sim_profile_keys(int profile, int tenant, int key[SIM_PROFILE_KEYS]);
 int sim_cursor_parse(int profile, const char *text, rs_id_t *pos);
 void sim_cursor_format(char *text, int profile, const rs_id_t *pos);
+int sim_index_above(int k, rs_id_t id);
+
+/* --- model.c --- */
+void sim_model_reset(void);
 void sim_model_submit(sim_conn_t *c);
 void sim_model_frame(sim_conn_t *c, sim_frame_t *f);
 void sim_model_hold(const sim_conn_t *c, const char *text, sim_hold_t *h);
@@ -363,7 +297,6 @@ void sim_model_settled(void); /* the world was quiet and healthy: everybody has 
 void sim_model_closed(sim_conn_t *c);
 void sim_model_tick(void);                /* the clock moves on */
 void sim_model_trouble(apr_time_t until); /* Redis is not well */
-int sim_index_above(int k, rs_id_t id);
 
 /* --- verdicts --- */
 extern int sim_failed;
@@ -442,7 +375,9 @@ typedef struct {
     int known;
     uint32_t epoch;
     long long added; /* entries that were read, or are gone */
-    rs_id_t at, deleted;
+    rs_id_t at, deleted, first;
+    long long gone;
+    int trims; /* it was trimmed since it was seen worked off */
 } sim_counted_t;
 
 typedef struct {
@@ -461,6 +396,7 @@ typedef struct {
     sim_actor_t hub, streamers[SIM_STREAMERS];
     rs_msg_t stop;
     rs_id_t max_seen[SIM_KEYS];               /* of each key, in replies */
+    rs_id_t followed[SIM_KEYS];               /* the same, in the order in which it was so */
     int saw_loss[SIM_KEYS];                   /* up to which epoch */
     int hand_lo[SIM_KEYS], hand_hi[SIM_KEYS]; /* read, and not yet looked at */
     long hand_removals[SIM_KEYS];
@@ -470,13 +406,13 @@ typedef struct {
     sim_hand_t hand[SIM_KEYS];
     sim_blind_t blind[SIM_BLIND];
     int nblind;
-    uint64_t looked[SIM_KEYS];           /* a bit for each epoch (modulo 64) that it was told of */
-    long commands_second;                /* of this second */
+    uint64_t looked[SIM_KEYS]; /* a bit for each epoch (modulo 64) that it was told of */
+    long commands_second;      /* of this second */
     apr_time_t second;
 } sim_engine_t;
 
 extern sim_engine_t sim_engines[SIM_ENGINES];
-void sim_count_look(sim_engine_t *e, int k, const sim_look_t *look);
+void sim_count_look(sim_engine_t *e, int slot, int k, const sim_look_t *look);
 /* Whether this entry was put back, and the engine has not looked since. */
 int sim_count_put_back(const sim_engine_t *e, const sim_entry_t *entry);
 /* Whether what became of this entry cannot be told by this engine. */

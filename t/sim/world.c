@@ -116,6 +116,7 @@ void sim_engine_start(int n)
     memset(e->hand_hi, 0, sizeof(e->hand_hi));
     for (i = 0; i < sim_nentries; i++) {
         sim_entries[i].read_by &= (uint8_t) ~(1 << n);
+        sim_entries[i].worked_off &= (uint8_t) ~(1 << n);
     }
     conf.streamers = sim_conf.streamers;
     conf.cache = (size_t)sim_conf.cache_kb * 1024;
@@ -410,7 +411,7 @@ void sim_world_heal(void)
     sim_redis.down_until = sim_redis.paused_until = sim_redis.error_until = 0;
     for (i = 0; i < SIM_KEYS; i++) {
         sim_keys[i].noperm_until = 0;
-        sim_keys[i].hash_is_string = 0;
+        sim_redis_set_hash_string(i, 0);
         if (sim_keys[i].is_string) {
             sim_redis_del(i);
         }
@@ -441,7 +442,7 @@ void sim_world_begin(uint64_t seed)
     sim_sched.x = sim_mix(seed) | 1;
     sim_model_reset();
     sim_redis_reset();
-    sim_command_reset();
+    sim_rconn_reset();
     sim_client_reset();
     memset(sim_engines, 0, sizeof(sim_engines));
     for (i = 0; i < sim_conf.engines; i++) {

@@ -38,6 +38,9 @@ static void durations(void)
                                       "5s ",
                                       "24h1",
                                       "25h",
+                                      "2d",
+                                      "1day",
+                                      "9223372036854775807d",
                                       "9999999999h",
                                       "9223372036854775807",
                                       "18446744073709551616ms"};
@@ -51,6 +54,8 @@ static void durations(void)
     duration("5mi", apr_time_from_sec(300));
     duration("5min", apr_time_from_sec(300));
     duration("24H", apr_time_from_sec(24 * 3600));
+    duration("1d", apr_time_from_sec(24 * 3600));
+    duration("1D", apr_time_from_sec(24 * 3600));
     duration("0000000000000000030s", apr_time_from_sec(30));
     for (i = 0; i < RS_ARRAY_LEN(bad); i++) {
         duration(bad[i], -1);

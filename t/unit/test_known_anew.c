@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * What is known of a key that is deleted and made anew, or becomes a copy of before: ids of before
- * are told from its own. Look by look.
+ * are told from its own. And of a queue that is worked off, or trimmed. Look by look.
  */
 #include "log/rs_known.h"
 #include "tap.h"
@@ -44,7 +44,7 @@ static rs_verdict_kind_t came_with(apr_uint64_t ms)
     return rs_known_judge(&k, start, id, 1, NULL).kind;
 }
 
-int main(void)
+static void anew(void)
 {
     begin();
     look_at(1, 20, 20, 0, 1, 0);
@@ -76,5 +76,37 @@ int main(void)
     look_at(1, 70, 70, 0, 5, 70);
     is_int(gaps, 1, "a copy of before that is trimmed while it is being read");
     is_int(came_with(40), RS_VERDICT_TRIMMED, "who has what was read of it is told");
+
+    begin();
+    look_at(0, 0, 0, 0, 0, 0);
+    look_at(1, 20, 20, 0, 1, 20);
+    look_at(2, 10, 30, 0, 2, 30);
+    is_int(losses, 1, "a copy of before that counts as much: its oldest entry is older");
+
+    begin();
+    look_at(0, 0, 0, 0, 0, 0);
+    look_at(2, 10, 30, 0, 2, 20);
+    is_int(losses, 1, "one that is older than what was read first");
+}
+
+static void worked_off(void)
+{
+    begin();
+    look_at(0, 0, 10, 10, 1, 0);
+    look_at(0, 0, 30, 30, 4, 0);
+    is_int(gaps, 0, "a queue whose worker is faster");
+    look_at(1, 50, 50, 30, 5, 50);
+    look_at(1, 60, 60, 30, 6, 60);
+    look_at(0, 0, 80, 80, 9, 0);
+    is_int(gaps, 1, "one that is trimmed is none");
+    look_at(0, 0, 90, 90, 10, 0);
+    look_at(0, 0, 99, 99, 13, 0);
+    is_int(gaps, 1, "but it may become one");
+}
+
+int main(void)
+{
+    anew();
+    worked_off();
     return done_testing();
 }

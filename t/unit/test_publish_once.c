@@ -143,6 +143,71 @@ static void test_many(void)
     is_str(say("XLEN many1"), "500", "  and none is written");
 }
 
+/* What one XADD cannot do is done by the script, with or without an event_key. */
+static void test_keep(void)
+{
+    char refused[RS_REDIS_CLASS_LEN];
+    rs_xadd_t items[2];
+    int i, left;
+
+    say("DEL s s2");
+    for (i = 0; i < 300; i++) {
+        say(apr_psprintf(p, "XADD s %d-1 a b", 1000 + i));
+    }
+    fill(&items[0], "s", "acme", NULL);
+    items[0].maxlen = 100000;
+    items[0].minid = 1250;
+    is_int(rs_redis_publish(conn, items, 1, refused), RS_PUBLISH_DONE, "maxlen and minid");
+    is_str(say("XLEN s"), "101", "  minid counts");
+    items[0].maxlen = 1;
+    items[0].minid = 1;
+    is_int(rs_redis_publish(conn, items, 1, refused), RS_PUBLISH_DONE, "and the other way round");
+    is_str(say("XLEN s"), "2", "  maxlen counts");
+
+    fill(&items[0], "s", "acme", "keep-1");
+    fill(&items[1], "s2", "acme", NULL);
+    items[0].idle = 100000;
+    is_int(rs_redis_publish(conn, items, 2, refused), RS_PUBLISH_DONE, "with an end");
+    left = atoi(say("PTTL s"));
+    ok(left > 0 && left <= 100000, "  it is set: %d", left);
+    is_str(say("PTTL s2"), "-1", "  of that key only");
+    items[0].idle = 900000;
+    is_int(rs_redis_publish(conn, items, 1, refused), RS_PUBLISH_DONE, "a repeat");
+    ok(items[0].duplicate && atoi(say("PTTL s")) <= 100000, "  moves nothing");
+    items[0].event_key = NULL;
+    is_int(rs_redis_publish(conn, items, 1, refused), RS_PUBLISH_DONE, "the next one");
+    ok(atoi(say("PTTL s")) > 100000, "  moves it");
+    say("XGROUP CREATE s g $");
+    is_int(rs_redis_publish(conn, items, 1, refused), RS_PUBLISH_DONE, "with a group");
+    is_str(say("PTTL s"), "-1", "  there is none");
+    is_str(refused, "", "  and nothing was refused");
+}
+
+/* The event is written, and the publisher told so; what else was asked for is said to us. */
+static void test_keep_forbidden(void)
+{
+    static const char *const words[] = {"xtrim", "pexpire", "xinfo|groups", "persist"};
+    char refused[RS_REDIS_CLASS_LEN];
+    rs_xadd_t item;
+    int i;
+
+    for (i = 0; i < 4; i++) {
+        say("DEL s");
+        say(i == 3 ? "XGROUP CREATE s g $ MKSTREAM" : "XADD s 1-1 a b");
+        say(apr_psprintf(p, "ACL SETUSER default +@all -%s", words[i]));
+        fill(&item, "s", "acme", NULL);
+        item.maxlen = 1000;
+        item.minid = 1;
+        item.idle = 100000;
+        is_int(rs_redis_publish(conn, &item, 1, refused), RS_PUBLISH_DONE, "it is written");
+        ok(item.id[0] != '\0', "  it has its id");
+        is_str(refused, "NOPERM", words[i]);
+        ok(i == 0 || !strcmp(say("PTTL s"), "-1"), "  and no end that is not known to be one");
+        say("ACL SETUSER default +@all");
+    }
+    say("DEL s");
+}
+
 /* The script's SHA1 in the source is that of its text: EVALSHA finds it after one EVAL. */
 static void test_script(void)
 {
@@ -349,6 +414,8 @@ int main(void)
         test_once();
         test_many();
         test_script();
+        test_keep();
+        test_keep_forbidden();
         test_bad_note();
         test_replica();
         test_refused();

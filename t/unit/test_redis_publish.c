@@ -73,7 +73,7 @@ static void test_done(rs_redis_conn_t *conn)
     rs_xadd_t items[1000];
     redisReply *reply = NULL;
     const char *range[] = {"XRANGE", "one", "-", "+"};
-    int i, good = 1;
+    int i, k, good = 1;
 
     fill(&items[0], "one", "{\"a\":\"x\r\ny\"}");
     items[0].fields[1].value = "a\0b";
@@ -104,6 +104,16 @@ static void test_done(rs_redis_conn_t *conn)
     }
     ok(good, "  each has its id");
     is_str(refused, "", "  none is refused");
+    for (i = 0; i < 2; i++) {
+        for (k = 0; k < 300; k++) {
+            say(conn, apr_psprintf(p, "XADD aged%d %d-1 a b", i, 1000 + k));
+        }
+        fill(&items[0], i ? "aged1" : "aged0", "{}");
+        items[0].minid = i ? 1250 : 0;
+        is_int(rs_redis_publish(conn, items, 1, refused), RS_PUBLISH_DONE, "after old ones");
+    }
+    is_str(say(conn, "XLEN aged0"), "301", "  all stay");
+    is_str(say(conn, "XLEN aged1"), "101", "  or those of minid, and what they share a node with");
 }
 
 static void test_refused(rs_redis_conn_t *conn)
@@ -232,6 +242,7 @@ static rs_publish_outcome_t against(const step_t *steps, int n, char *refused, c
 #define LOGIN {"SETNAME", "+OK\r\n"}
 #define NOSCRIPT "-NOSCRIPT s3cret\r\n"
 #define ID "$3\r\n1-1\r\n"
+#define NONE "$0\r\n\r\n" /* nothing that could not be done besides */
 
 static const struct {
     const char *name;
@@ -275,11 +286,13 @@ static const struct {
       {"EXEC", "*2\r\n" ID ID}, {"bye", ""}}},
     {"once, hung up", 1 | ONCE, RS_PUBLISH_UNKNOWN, 0, "", {LOGIN, {"EVALSHA", ""}}},
     {"once, half an answer", 2 | ONCE, RS_PUBLISH_UNKNOWN, 0, "",
-     {LOGIN, {"EVALSHA", "*2\r\n" ID}}},
+     {LOGIN, {"EVALSHA", "*3\r\n" ID}}},
     {"once, written", 2 | ONCE, RS_PUBLISH_DONE, 1, "",
-     {LOGIN, {"EVALSHA", "*2\r\n$4\r\n=1-1\r\n" ID}, {"bye", ""}}},
+     {LOGIN, {"EVALSHA", "*3\r\n$4\r\n=1-1\r\n" ID NONE}, {"bye", ""}}},
     {"once, another script", 1 | ONCE, RS_PUBLISH_DONE, 1, "",
-     {LOGIN, {"EVALSHA", NOSCRIPT}, {"EVAL\r\n", "*1\r\n" ID}, {"bye", ""}}},
+     {LOGIN, {"EVALSHA", NOSCRIPT}, {"EVAL\r\n", "*2\r\n" ID NONE}, {"bye", ""}}},
+    {"once, written, not trimmed", 1 | ONCE, RS_PUBLISH_DONE, 1, "NOPERM",
+     {LOGIN, {"EVALSHA", "*2\r\n" ID "-NOPERM s3cret\r\n"}, {"bye", ""}}},
     {"once, hung up at the script", 1 | ONCE, RS_PUBLISH_UNKNOWN, 0, "",
      {LOGIN, {"EVALSHA", NOSCRIPT}, {"EVAL\r\n", ""}}},
     {"once, no script ever", 1 | ONCE, RS_PUBLISH_REFUSED, 1, "NOSCRIPT",
@@ -287,15 +300,15 @@ static const struct {
     {"once, busy", 1 | ONCE, RS_PUBLISH_REFUSED, 1, "BUSY",
      {LOGIN, {"EVALSHA", "-BUSY s3cret\r\n"}, {"bye", ""}}},
     {"once, a note that is no id", 1 | ONCE, RS_PUBLISH_UNKNOWN, 0, "",
-     {LOGIN, {"EVALSHA", "*1\r\n$7\r\n=s3cret\r\n"}}},
+     {LOGIN, {"EVALSHA", "*2\r\n$7\r\n=s3cret\r\n" NONE}}},
     {"once, too few", 2 | ONCE, RS_PUBLISH_UNKNOWN, 0, "",
-     {LOGIN, {"EVALSHA", "*1\r\n" ID}}},
+     {LOGIN, {"EVALSHA", "*2\r\n" ID NONE}}},
     {"once, a number", 1 | ONCE, RS_PUBLISH_UNKNOWN, 0, "",
-     {LOGIN, {"EVALSHA", "*1\r\n:7\r\n"}}},
+     {LOGIN, {"EVALSHA", "*2\r\n:7\r\n" NONE}}},
     {"once, one of two", 2 | ONCE, RS_PUBLISH_PARTIAL, 1, "WRONGTYPE",
-     {LOGIN, {"EVALSHA", "*2\r\n" ID "-WRONGTYPE s3cret\r\n"}, {"bye", ""}}},
+     {LOGIN, {"EVALSHA", "*3\r\n" ID "-WRONGTYPE s3cret\r\n" NONE}, {"bye", ""}}},
     {"once, not allowed", 1 | ONCE, RS_PUBLISH_REFUSED, 1, "NOPERM",
-     {LOGIN, {"EVALSHA", "*1\r\n-ERR The user executing the script can't s3cret\r\n"},
+     {LOGIN, {"EVALSHA", "*2\r\n-ERR The user executing the script can't s3cret\r\n" NONE},
       {"bye", ""}}},
 };
 

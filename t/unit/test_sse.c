@@ -2,6 +2,8 @@
  *
  * The SSE encoder: exact bytes, and that no payload can say more than `data:`.
  */
+#include <apr_strings.h>
+
 #include "proto/rs_sse.h"
 #include "tap.h"
 
@@ -13,8 +15,18 @@ static const char *event(rs_buf_t *b, const char *data, size_t len, size_t *head
     return b->data;
 }
 
-/* What follows the id line. */
-#define DATA(text) (event(&b, text, sizeof(text) - 1, &head, &tail) + 29)
+/* What follows the event line, without the id line. */
+static const char *lines(rs_buf_t *b, const char *data, size_t len)
+{
+    static char text[256];
+    size_t head, tail;
+    const char *frame = event(b, data, len, &head, &tail);
+
+    apr_snprintf(text, sizeof(text), "%.*s%s", (int)head - 21, frame + 21, frame + tail);
+    return text;
+}
+
+#define DATA(text) lines(&b, text, sizeof(text) - 1)
 
 int main(void)
 {
@@ -22,9 +34,9 @@ int main(void)
     rs_buf_t b = RS_BUF_INIT;
     size_t head, tail;
 
-    is_str(event(&b, "{}", 2, &head, &tail), "event: order_created\nid: 5-0\ndata: {}\n\n",
-           "an event");
-    ok(head == 21 && tail == 29, "the id line can be exchanged");
+    is_str(event(&b, "{}", 2, &head, &tail), "event: order_created\ndata: {}\nid: 5-0\n\n",
+           "an event: the id comes when all of it is there");
+    ok(head == 30 && tail == 38, "the id line can be exchanged");
     is_str(DATA(""), "data: \n\n", "an empty payload");
     is_str(DATA("a\nb"), "data: a\ndata: b\n\n", "LF");
     is_str(DATA("a\rb"), "data: a\ndata: b\n\n", "CR");
@@ -42,10 +54,10 @@ int main(void)
                      "unknown", "5-1");
     rs_buf_add(&b, "", 1);
     is_str(b.data,
-           "retry: 2000\nevent: connected\nid: 1-0\n"
+           "retry: 2000\nevent: connected\n"
            "data: {\"stream\":\"orders\",\"tenant_id\":\"acme\",\"user_id\":null,"
            "\"timestamp\":\"1970-01-01T00:00:01.000000+00:00\",\"recovery\":\"reset\",\"reason\":"
-           "\"unknown\",\"first_id\":\"5-1\"}\n\n",
+           "\"unknown\",\"first_id\":\"5-1\"}\nid: 1-0\n\n",
            "connected");
     rs_buf_clear(&b);
     rs_sse_connected(&b, &who, apr_time_from_sec(2), NULL, 0, "new", NULL, NULL);
@@ -61,10 +73,10 @@ int main(void)
     rs_sse_error(&b, "orders", "draining", "Stream ended", "a \"b\"", apr_time_from_msec(2500));
     rs_buf_add(&b, "", 1);
     is_str(b.data,
-           "event: heartbeat\nid: 1-0\ndata: {\"stream\":\"stream\",\"timestamp\":7.005,"
-           "\"message\":\"Connection alive\",\"tenant_id\":42}\n\n"
-           "event: heartbeat\nid: 1-0\ndata: "
-           "{\"stream\":\"orders\",\"timestamp\":7.000,\"tenant_id\":\"acme\"}\n\n"
+           "event: heartbeat\ndata: {\"stream\":\"stream\",\"timestamp\":7.005,"
+           "\"message\":\"Connection alive\",\"tenant_id\":42}\nid: 1-0\n\n"
+           "event: heartbeat\ndata: "
+           "{\"stream\":\"orders\",\"timestamp\":7.000,\"tenant_id\":\"acme\"}\nid: 1-0\n\n"
            ": heartbeat\n"
            ": heartbeat\nid: 1-0\n\n"
            ": heartbeat\n"

@@ -106,6 +106,32 @@ static void trimmed(void)
            "a Redis that does not count cannot tell");
 }
 
+/* Written and trimmed to nothing; then one comes, which a look sees before it is read. */
+static void seen_first(void)
+{
+    rs_known_t k = begun(says(100, 100, 1, 1)), uncounted = begun(says(100, 100, -1, 1));
+    rs_history_t h = says(300, 300, 52, 1), more = says(400, 400, 54, 1);
+
+    is_int(took(&k, says(200, 0, 51, 0), 0, NULL, 1), RS_LOOK_GAP, "all that came is gone");
+    is_int(took(&k, h, 0, NULL, 1), RS_LOOK_SAME, "what comes then is there");
+    ok(rs_id_cmp(k.at, rs_id_before(id(300))) == 0, "and nothing is in front of it");
+    is_int(rs_known_judge(&k, k.at, id(200), 1, &h).kind, RS_VERDICT_RESUMED,
+           "who was told is not told again while it is yet to be read");
+    is_int(rs_known_judge(&k, k.at, id(199), 1, &h).kind, RS_VERDICT_TRIMMED,
+           "who was not is told");
+    took(&k, h, IDS(300), 1);
+    is_int(rs_known_judge(&k, id(300), id(200), 1, &h).kind, RS_VERDICT_RESUMED,
+           "nor when it was read");
+    is_int(took(&k, more, 0, NULL, 1), RS_LOOK_GAP, "another one is trimmed");
+    is_int(rs_known_judge(&k, k.at, id(300), 1, &more).kind, RS_VERDICT_TRIMMED,
+           "which who stands there is told");
+
+    took(&uncounted, says(300, 300, -1, 1), 0, NULL, 1);
+    h = says(300, 300, -1, 1);
+    is_int(rs_known_judge(&uncounted, uncounted.at, id(200), 1, &h).kind, RS_VERDICT_TRIMMED,
+           "where nothing counts, nobody knows what was in front of it");
+}
+
 static void deleted(void)
 {
     rs_known_t k = begun(says(100, 10, 20, 20));
@@ -152,6 +178,22 @@ static void lost(void)
     ok(rs_id_cmp(k.at, rs_id_before(id(201))) == 0, "all of it is read");
     is_int(judge(&k, 90, 100).kind, RS_VERDICT_LOST, "who had all of the other one is told");
     is_int(took(&k, says(205, 201, 5, 5), IDS(201, 202, 203, 204, 205), 1), RS_LOOK_SAME, "once");
+
+    k = begun(says(100, 10, 20, 20));
+    is_int(took(&k, says(205, 10, 12, 12), IDS(204, 205), 1), RS_LOOK_LOST,
+           "the tail is gone, and more has come since");
+    v = judge(&k, 90, 100);
+    ok(v.kind == RS_VERDICT_LOST && rs_id_cmp(v.place, rs_id_before(id(204))) == 0,
+       "who had all of it goes on with what came since");
+    is_int(judge(&k, 90, 203).kind, RS_VERDICT_LOST, "an id that nobody was given is none");
+    is_int(rs_known_judge(&k, id(90), v.place, 1, NULL).kind, RS_VERDICT_RESUMED,
+           "from there it is not told again");
+    v = judge(&k, 90, 95);
+    ok(v.kind == RS_VERDICT_LOST && v.place.ms == 95, "who had less may need what is left");
+    k = begun(says(100, 10, 20, 20));
+    is_int(took(&k, says(205, 10, 12, 12), 0, NULL, 1), RS_LOOK_LOST, "which a look sees first");
+    v = judge(&k, 90, 100);
+    ok(v.kind == RS_VERDICT_LOST && v.place.ms == 100, "then it is read from where each stands");
 
     k = begun(says(1795000000000u, 1795000000000u, 1, 1));
     took(&k, says(5, 1, 5, 5), 0, NULL, 1);
@@ -207,6 +249,7 @@ static void asked(void)
 int main(void)
 {
     trimmed();
+    seen_first();
     deleted();
     lost();
     progress();

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Of each group, from where on each entry has to be given to one of its clients.
+ */
+#include "model.h"
+
+static struct {
+    int open;
+    int floor[SIM_PROFILE_KEYS];
+    apr_time_t told_at;
+} groups[SIM_PROFILES][SIM_TENANTS];
+
+void sim_backlog_reset(void) { memset(groups, 0, sizeof(groups)); }
+
+void sim_backlog_close(const sim_conn_t *c) { groups[c->profile][c->tenant].open = 0; }
+
+/* Before Redis 7 nothing tells an engine that something was trimmed before it read it; each of them
+ * moves the group. */
+static int is_uncounted(const sim_entry_t *e)
+{
+    return sim_conf.redis6 && e->how == SIM_TRIMMED && e->read_by != (1 << sim_conf.engines) - 1;
+}
+
+void sim_backlog_starts(sim_conn_t *c)
+{
+    int g = c->profile, k, i;
+
+    sim_stats[SIM_S_GROUP_STARTS]++;
+    for (k = 0; k < c->nkeys && groups[g][c->tenant].open; k++) {
+        const sim_key_t *key = &sim_keys[c->key[k]];
+
+        for (i = groups[g][c->tenant].floor[k]; i < c->next[k]; i++) {
+            const sim_entry_t *e = &sim_entries[key->all[i]];
+
+            if (e->tenant == c->tenant && !(e->accepted & 1 << g) && !is_uncounted(e)
+                && (e->how == SIM_PRESENT
+                    || (e->how == SIM_TRIMMED && e->removed_at > groups[g][c->tenant].told_at))
+                && key->disturbed_at < 0) {
+                sim_fail("group", "c%d at e%d: starts at %s, but %s %s (n %d) was given to nobody",
+                         c->client, c->engine, sim_id_text(c->pos[k]), key->name,
+                         sim_id_text(e->id), key->all[i]);
+                return;
+            }
+        }
+    }
+}
+
+/* Who brings an id has had what is before, in the group's name. */
+void sim_backlog_raise(const sim_conn_t *c)
+{
+    int k;
+
+    if (!sim_conf.pgroup[c->profile]) {
+        return;
+    }
+    for (k = 0; k < c->nkeys; k++) {
+        int *level = &groups[c->profile][c->tenant].floor[k];
+
+        if (!groups[c->profile][c->tenant].open) {
+            /* It begins where the engine has read; what an older id brings is for that client. */
+            *level = sim_index_above(c->key[k], sim_engines[c->engine].max_seen[c->key[k]]);
+        }
+        if (*level < c->next[k]) {
+            *level = c->next[k];
+        }
+    }
+    groups[c->profile][c->tenant].open = 1;
+}
+
+/* Told of what is missing: whatever the group has not had up to here is settled. */
+void sim_backlog_settles(const sim_conn_t *c)
+{
+    groups[c->profile][c->tenant].told_at = c->told_at;
+    sim_backlog_raise(c);
+}

@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What has to come in time, and what has to have come when all was quiet and well for long.
+ */
+#include "log/rs_fetch.h"
+#include "redis/rs_batch.h"
+#include "model.h"
+
+#define REPLAY_LIMIT SEC(3) /* all being well, a replay takes this and some round trips */
+#define BEAT_SLACK SEC(1)   /* a heartbeat may be this late */
+#define GREET_LIMIT SEC(3)  /* all being well, a client knows its verdict by then */
+
+/* How long the questions for so many entries may take, with so many bytes in an answer at most:
+ * of large entries few come at once. */
+static apr_time_t reading_time(const sim_conn_t *c, int n, size_t bytes, size_t max)
+{
+    apr_time_t round = 2 * sim_conf.lat_us;
+    size_t most = 1, fit;
+    int i, k;
+
+    for (k = 0; k < c->nkeys; k++) {
+        const sim_key_t *key = &sim_keys[c->key[k]];
+
+        round += sim_conf.split ? 2 * sim_conf.lat_us : 0;
+        for (i = 0; i < key->nall; i++) {
+            most = sim_entries[key->all[i]].size > most ? sim_entries[key->all[i]].size : most;
+        }
+    }
+    fit = bytes / most / (size_t)c->nkeys;
+    fit = fit < 1 ? 1 : fit > max ? max : fit;
+    return (apr_time_t)((size_t)n / fit) * round;
+}
+
+/* Who may have a question between any two of another one. */
+static int readers(const sim_conn_t *c)
+{
+    int i, n = 1;
+
+    for (i = 0; i < sim_conns_used; i++) {
+        n += sim_conns[i].used && sim_conns[i].engine == c->engine;
+    }
+    return n;
+}
+
+/* Ahead of its engine, it waits until that has come as far, which looks after each read. */
+static apr_time_t replay_time(const sim_conn_t *c)
+{
+    return reading_time(c, c->behind, RS_FETCH_BYTES, 64) * readers(c)
+           + reading_time(c, c->ahead, RS_BATCH_BYTES, (size_t)sim_conf.batch) * 2;
+}
+
+/* The pass that it came too late for, and its own. */
+static apr_time_t greet_time(const sim_conn_t *c)
+{
+    int k, n = 0;
+
+    for (k = 0; k < c->nkeys; k++) {
+        n += sim_keys[c->key[k]].s.end - sim_keys[c->key[k]].s.start;
+    }
+    return 2 * reading_time(c, n, RS_BATCH_BYTES, 512) * readers(c);
+}
+
+/* The clock is about to move on: nobody has anything to do at this moment. */
+void sim_model_tick(void)
+{
+    int i;
+
+    for (i = 0; i < sim_conns_used; i++) {
+        const sim_conn_t *c = &sim_conns[i];
+        apr_time_t since, beat;
+
+        if (!c->used || c->closed || c->peer_closed || c->ended || sim_clients[c->client].lag) {
+            continue;
+        }
+        beat = MSEC(sim_conf.pbeat_ms[c->profile]);
+        since = c->out_at > c->reading_since ? c->out_at : c->reading_since;
+        if (c->connected && beat && sim_now > since + beat + BEAT_SLACK) {
+            sim_fail("silent", "c%d at e%d: nothing since %.3f s, heartbeats are every %.3f s",
+                     c->client, c->engine, (double)(sim_now - since) / 1e6, (double)beat / 1e6);
+        }
+        if (c->connected && c->replay && !c->caught_up && sim_well(c->submit_at)
+            && c->reading_since <= c->connected_at && sim_now > c->connected_at + REPLAY_LIMIT
+            && sim_now > c->connected_at + REPLAY_LIMIT + replay_time(c)) {
+            sim_fail("late", "c%d at e%d: not caught up after %.3f s, %d behind", c->client,
+                     c->engine, (double)(sim_now - c->connected_at) / 1e6, c->behind);
+        }
+        if (!c->connected && sim_now > c->submit_at + GREET_LIMIT && sim_well(c->submit_at)
+            && sim_now > c->submit_at + GREET_LIMIT + greet_time(c)) {
+            sim_fail("late", "c%d at e%d: not greeted after %.3f s", c->client, c->engine,
+                     (double)(sim_now - c->submit_at) / 1e6);
+        }
+    }
+}
+
+void sim_model_settled(void)
+{
+    int i, k;
+
+    sim_stats[SIM_S_SETTLES]++;
+    for (i = 0; i < sim_conns_used && !sim_failed; i++) {
+        sim_conn_t *c = &sim_conns[i];
+
+        if (!c->used || c->closed || c->peer_closed || c->ended) {
+            continue;
+        }
+        if (!c->connected || (c->replay && !c->caught_up)) {
+            sim_fail("late", "c%d at e%d: %s, though all is well", c->client, c->engine,
+                     c->connected ? "not caught up" : "not greeted");
+            return;
+        }
+        for (k = 0; k < c->nkeys; k++) {
+            const sim_key_t *key = &sim_keys[c->key[k]];
+            int n = c->next[k];
+
+            while (n < key->nall
+                   && !(sim_entries[key->all[n]].tenant == c->tenant
+                        && sim_is_owed(c, k, &sim_entries[key->all[n]]))) {
+                n++;
+            }
+            if (n < key->nall) {
+                sim_pass(c, k, key->nall,
+                         sim_entries[key->all[n]].how == SIM_PRESENT ? "undelivered" : "untold");
+            }
+        }
+    }
+}
