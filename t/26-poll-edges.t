@@ -107,7 +107,7 @@ $stream->wait(sub { $_[0]{http}{body} =~ /connected/ });
 select(undef, undef, undef, 2.5);
 $redis->xadd_many($key, map { [tenant_id => $tenant, event_type => 'order_made',
     payload => '"' . 'x' x 1900 . '"'] } 1 .. 5000);
-ok($stream->wait(sub { $_[0]->ended || (() = $_[0]{http}{body} =~ /x{1900}/g) == 5000 }), 'a burst');
+ok($stream->wait(sub { $_[0]->ended || length $_[0]{http}{body} > 800 * 1900 }), 'a burst');
 is($stream->ended, '', 'that fills a socket which was quiet ends nobody');
 $stream->close;
 

@@ -263,10 +263,11 @@ typedef struct {
     int connected, caught_up, replay, ended, floating;
     int choosing; /* RaglineStart last=N: what is older may be left out until it is caught up */
     apr_time_t submit_at, out_at, connected_at, told_at, reading_since;
-    apr_time_t stood_at;     /* what was removed by then is none of its business */
-    int resets;              /* since something was removed */
+    apr_time_t stood_at; /* what was removed by then is none of its business */
+    int resets;          /* since something was removed */
     int wanted_last;
     int behind, ahead; /* of its engine, so many entries when it was connected */
+    int unheard;       /* it had an id then of which its engine had not heard */
     rs_id_t start[SIM_PROFILE_KEYS];
     long events;
 } sim_conn_t;

@@ -42,6 +42,20 @@ int sim_json_word(const sim_frame_t *f, const char *name, char *to, size_t size)
     return 1;
 }
 
+/* A read of streams that all share tells of it, not a message. */
+static int is_unheard(const sim_conn_t *c)
+{
+    int k;
+
+    for (k = 0; k < c->nkeys; k++) {
+        if (c->key[k] < SIM_OWN
+            && rs_id_cmp(c->pos[k], sim_engines[c->engine].followed[c->key[k]]) > 0) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
 /* RaglineStart last=N: which entry is the oldest that has to come. */
 static void expect_last(sim_conn_t *c)
 {
@@ -176,4 +190,5 @@ void sim_connected(sim_conn_t *c, const sim_frame_t *f)
     memcpy(c->start, c->pos, sizeof(c->start));
     c->behind = sim_above(c, c->next);
     c->ahead = not_read_yet(c);
+    c->unheard = is_unheard(c);
 }

@@ -76,11 +76,18 @@ sub stop_pid
     return $status;
 }
 
+# Never the same twice: what asked first may not listen there yet.
+my %given;
 sub free_port
 {
-    my $socket = IO::Socket::INET->new(Listen => 1, LocalAddr => '127.0.0.1', LocalPort => 0)
-        or die "no free port: $!\n";
-    return $socket->sockport;
+    my ($port, @held);
+    do {
+        my $socket = IO::Socket::INET->new(Listen => 1, LocalAddr => '127.0.0.1', LocalPort => 0)
+            or die "no free port: $!\n";
+        push @held, $socket;
+        $port = $socket->sockport;
+    } while $given{$port}++;
+    return $port;
 }
 
 sub slurp
