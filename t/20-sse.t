@@ -236,6 +236,8 @@ is(stream('/t/named', token => token(1, 1))->connected->{json}{stream}, 'another
         is(recovery("$path?lastEventId=", $tenant)->{recovery}, 'new', "$path: an empty one is none");
         is(recovery("$path?lastEventId=garbage", $tenant, $brought)->{recovery}, 'resumed',
             "$path: the header comes first: a browser's is newer than its URL");
+        is(recovery($path, $tenant, "garbage, $brought")->{recovery}, 'resumed',
+            "$path: of two headers, the later: clients append theirs to the one that they were given");
     }
 }
 

@@ -100,13 +100,22 @@ static int brings_cursor(const char *arg)
     return !*rest;
 }
 
+/* fetch() makes one header of two that differ in case, the page's own and a client library's newer
+ * one behind it; httpd does the same. No id of ours has a comma. */
+static const char *last_of_headers(const char *value)
+{
+    const char *comma = value ? strrchr(value, ',') : NULL;
+
+    return comma ? comma + 1 + strspn(comma + 1, " \t") : value;
+}
+
 /* Where the client says it is: the header that EventSource sends when it comes back, or a query
  * parameter, which is all that a first connect can have, and all that some clients ever have. These
  * append it to the URL they were given, so the last one counts. A longer one than any of ours is as
  * unknown as a malformed one. */
 static const char *brought_cursor(request_rec *r)
 {
-    const char *cursor = apr_table_get(r->headers_in, "Last-Event-ID");
+    const char *cursor = last_of_headers(apr_table_get(r->headers_in, "Last-Event-ID"));
     char *arg, *last;
 
     if ((!cursor || !*cursor) && rs_stream_wire(r)->one_batch) {
