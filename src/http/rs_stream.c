@@ -101,12 +101,15 @@ static int brings_cursor(const char *arg)
 }
 
 /* fetch() makes one header of two that differ in case, the page's own and a client library's newer
- * one behind it; httpd does the same. No id of ours has a comma. */
+ * one behind it; httpd does the same. No id of ours has a comma: one that ends with it is none. */
 static const char *last_of_headers(const char *value)
 {
-    const char *comma = value ? strrchr(value, ',') : NULL;
+    const char *comma = value ? strrchr(value, ',') : NULL, *last = comma;
 
-    return comma ? comma + 1 + strspn(comma + 1, " \t") : value;
+    if (comma) {
+        last = comma + 1 + strspn(comma + 1, " \t");
+    }
+    return last && *last ? last : value;
 }
 
 /* Where the client says it is: the header that EventSource sends when it comes back, or a query
