@@ -87,6 +87,11 @@ static void anew(void)
     look_at(0, 0, 0, 0, 0, 0);
     look_at(2, 10, 30, 0, 2, 20);
     is_int(losses, 1, "one that is older than what was read first");
+
+    begin();
+    look_at(5, 10, 50, 0, 5, 0);
+    look_at(3, 10, 50, 0, 3, 0);
+    is_int(losses, 1, "one whose newest entry has the id of a lost one, but that counts fewer");
 }
 
 static void worked_off(void)
