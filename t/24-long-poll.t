@@ -52,13 +52,7 @@ sub ask
         wire => 'poll', %r);
 }
 
-sub answer
-{
-    my ($poll) = @_;
-    $poll->wait(sub { $_[0]->ended || $_[0]{http}->done });
-    $poll->close;
-    return $poll->json // [];
-}
+sub answer { my ($poll, @seconds) = @_; return $poll->answer(@seconds) }
 
 sub poll { return answer(ask(@_)) }
 sub events { return join ' ', map { $_->{event} } @{ $_[0] } }

@@ -48,13 +48,7 @@ sub ask
         wire => 'poll', %r);
 }
 
-sub answer
-{
-    my ($poll, $seconds) = @_;
-    $poll->wait(sub { $_[0]->ended || $_[0]{http}->done }, $seconds);
-    $poll->close;
-    return $poll->json // [];
-}
+sub answer { my ($poll, @seconds) = @_; return $poll->answer(@seconds) }
 
 sub events { return ref $_[0] eq 'ARRAY' ? join(' ', map { $_->{event} } @{ $_[0] }) : '-' }
 sub waiting { return stats($httpd)->{connections} }

@@ -81,13 +81,7 @@ sub by_stream
     return join ' | ', map { join ' ', @{ $_ // [] } } @list[0 .. $n - 1];
 }
 
-# Waits for the end of the replay; the number it tells.
-sub caught_up
-{
-    my ($stream) = @_;
-    my $event = $stream->take('caught_up') or return;
-    return json_of($event->{data})->{replayed};
-}
+sub caught_up { return $_[0]->caught_up }
 
 # Events numbered from $from to $to of a tenant, in the streams in turn. Returns their ids.
 sub add

@@ -65,19 +65,9 @@ sub open_stream
 sub own { return grep { $_->{event} =~ /^(?:odd|even)$/ } $_[0]->events }
 sub numbers { return join ' ', map { $_->{data} } own($_[0]) }
 
-sub recovery
-{
-    my ($first) = $_[0]->events;
-    my $json = $first ? json_of($first->{data}) : {};
-    return join '/', grep { defined } @$json{qw(recovery reason)};
-}
+sub recovery { return $_[0]->recovery }
 
-sub caught_up
-{
-    my ($stream) = @_;
-    my $event = $stream->take('caught_up') or return;
-    return json_of($event->{data})->{replayed};
-}
+sub caught_up { return $_[0]->caught_up }
 
 # Entries of so many minutes ago.
 sub aged

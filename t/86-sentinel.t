@@ -45,12 +45,7 @@ sub open_stream
     return $stream;
 }
 
-sub recovery
-{
-    my ($first) = $_[0]->events;
-    my $json = $first ? json_of($first->{data}) : {};
-    return join '/', grep { defined } @$json{qw(recovery reason)};
-}
+sub recovery { return $_[0]->recovery }
 
 sub post
 {

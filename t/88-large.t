@@ -38,21 +38,11 @@ sub open_stream
     return $stream;
 }
 
-sub recovery
-{
-    my ($first) = $_[0]->events;
-    my $json = $first ? json_of($first->{data}) : {};
-    return join '/', grep { defined } @$json{qw(recovery reason)};
-}
+sub recovery { return $_[0]->recovery }
 
 sub own { return grep { $_->{event} eq 'n' } $_[0]->events }
 
-sub caught_up
-{
-    my ($stream) = @_;
-    my $event = $stream->take('caught_up', 120) or return;
-    return json_of($event->{data})->{replayed};
-}
+sub caught_up { return $_[0]->caught_up(120) }
 
 # The most memory that a child has had since forget_peak(), in kB; of all children together.
 sub forget_peak { Ragline::Proc::spew("/proc/$_/clear_refs", '5') for $httpd->children; return }

@@ -157,10 +157,7 @@ int rs_engine_reserve(rs_engine_t *engine)
     return 0;
 }
 
-void rs_engine_unreserve(rs_engine_t *engine)
-{
-    __atomic_sub_fetch(&engine->common.connections, 1, __ATOMIC_ACQ_REL);
-}
+void rs_engine_unreserve(rs_engine_t *engine) { rs_common_unreserve(&engine->common); }
 
 void rs_engine_submit(rs_engine_t *engine, rs_client_t *client)
 {

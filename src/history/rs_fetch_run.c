@@ -190,11 +190,7 @@ static void over(rs_job_t *job)
 {
     rs_fetch_t *f = of(job);
 
-    int k;
-
-    for (k = 0; k < RS_STREAMS_MAX; k++) {
-        rs_fetch_drop_chunk(f, k);
-    }
+    rs_fetch_drop_chunks(f);
     f->topic->uses--;
     if (!rs_inbox_post(f->streamer, &f->msg, RS_MSG_FETCHED)) {
         rs_fetch_free(f);

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "../base/rs_buf.h"
+#include "../base/rs_json.h"
 #include "../conf/rs_args.h"
 #include "rs_child.h"
 #include "rs_error.h"
@@ -104,24 +105,35 @@ static void put_array(rs_buf_t *b, const rs_buf_t *lines)
     rs_buf_add(b, "]\n", 2);
 }
 
-/* What the error that is all of these lines says in this field. */
-static const char *said(request_rec *r, const rs_buf_t *lines, const char *field)
+/* A member of this object; s NULL: there is none. */
+static rs_json_t member(rs_json_t object, const char *wanted)
 {
-    char *text = apr_pstrmemdup(r->pool, lines->data, lines->len), *end;
+    rs_json_t inside, name, value;
 
-    text = strstr(text, apr_pstrcat(r->pool, "\"", field, "\":\"", NULL));
-    text = text ? text + strlen(field) + 4 : "";
-    end = strchr(text, '"');
-    return end ? apr_pstrmemdup(r->pool, text, (size_t)(end - text)) : "unavailable";
+    if (rs_json_kind(object) != '{') {
+        return (rs_json_t){NULL, NULL};
+    }
+    inside = rs_json_inside(object);
+    while (rs_json_member(&inside, &name, &value)) {
+        if (rs_json_is(name, wanted, strlen(wanted))) {
+            return value;
+        }
+    }
+    return (rs_json_t){NULL, NULL};
 }
 
-/* Retry-After in whole seconds, at least one. */
-static int refuse(request_rec *r, const char *code, const char *message)
+/* It failed before it had anything to say: as the error says, which is all of these lines. */
+static int refuse(request_rec *r, const rs_buf_t *lines)
 {
-    apr_time_t retry = rs_request_conf(r)->retry + apr_time_from_sec(1) - 1;
+    rs_json_t text = {lines->data, lines->data + lines->len}, line, data;
+    const char *code = NULL, *error = NULL;
 
-    apr_table_setn(r->err_headers_out, "Retry-After", apr_ltoa(r->pool, (long)apr_time_sec(retry)));
-    return rs_http_error(r, HTTP_SERVICE_UNAVAILABLE, code, message);
+    if (rs_json_is_good(&line, text, RS_JSON_DEPTH_MAX)) {
+        data = member(line, "data");
+        code = rs_json_string(r->pool, member(data, "code"));
+        error = rs_json_string(r->pool, member(data, "error"));
+    }
+    return rs_refuse_honestly(r, code ? code : "unavailable", error ? error : "unavailable");
 }
 
 static int answer(request_rec *r, const rs_buf_t *lines)
@@ -132,11 +144,11 @@ static int answer(request_rec *r, const rs_buf_t *lines)
 
     /* It ended before it began: memory is short, or the child stops. */
     if (!rs_buf_ok(lines) || !lines->len || lines->data[lines->len - 1] != '\n') {
-        return refuse(r, "unavailable", "the stream ended too early");
+        return rs_refuse_honestly(r, "unavailable", "the stream ended too early");
     }
     id = newest_id(r, lines, &failed);
     if (!id && failed) {
-        return refuse(r, said(r, lines, "code"), said(r, lines, "error"));
+        return refuse(r, lines);
     }
     if (id) {
         apr_table_setn(r->headers_out, "ETag", apr_pstrcat(r->pool, "\"", id, "\"", NULL));

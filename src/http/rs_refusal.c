@@ -73,22 +73,28 @@ static void note(request_rec *r, rs_refusal_t why)
     }
 }
 
+int rs_refuse_honestly(request_rec *r, const char *code, const char *message)
+{
+    /* Whole seconds, at least one. */
+    apr_time_t retry = rs_request_conf(r)->retry + apr_time_from_sec(1) - 1;
+
+    apr_table_setn(r->err_headers_out, "Retry-After", apr_ltoa(r->pool, (long)apr_time_sec(retry)));
+    return rs_http_error(r, HTTP_SERVICE_UNAVAILABLE, code, message);
+}
+
 int rs_refuse(request_rec *r, rs_refusal_t why)
 {
     const rs_dir_conf_t *conf = rs_request_conf(r);
+    const rs_wire_t *wire = rs_stream_wire(r);
     rs_buf_t b = RS_BUF_INIT;
 
     note(r, why);
-    if (rs_stream_wire(r)->one_batch) {
-        apr_table_setn(
-            r->err_headers_out, "Retry-After",
-            apr_ltoa(r->pool, (long)apr_time_sec(conf->retry + apr_time_from_sec(1) - 1)));
-        return rs_http_error(r, HTTP_SERVICE_UNAVAILABLE, refusals[why].code, refusals[why].error);
+    if (wire->one_batch) {
+        return rs_refuse_honestly(r, refusals[why].code, refusals[why].error);
     }
     rs_stream_headers(r);
-    rs_stream_wire(r)->error(
-        &b, conf->profile, refusals[why].code, "Stream failed", refusals[why].error,
-        why == RS_REFUSED_CHILD && conf->retry > RETRY_CHILD ? RETRY_CHILD : conf->retry);
+    wire->error(&b, conf->profile, refusals[why].code, "Stream failed", refusals[why].error,
+                why == RS_REFUSED_CHILD && conf->retry > RETRY_CHILD ? RETRY_CHILD : conf->retry);
     if (rs_buf_ok(&b)) {
         ap_rwrite(b.data, (int)b.len, r);
     }

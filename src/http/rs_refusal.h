@@ -17,6 +17,10 @@ void rs_refusal_open(rs_stats_t *stats);
  * no other status. The headers may be out already. Returns OK. */
 int rs_refuse(request_rec *r, rs_refusal_t why);
 
+/* For a client that understands a status: 503, when to try again, and a JSON error. Returns what a
+ * handler returns. */
+int rs_refuse_honestly(request_rec *r, const char *code, const char *message);
+
 /* Once a second: says what is over. */
 void rs_refusal_look(server_rec *s);
 

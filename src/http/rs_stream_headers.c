@@ -19,8 +19,10 @@ const rs_wire_t *rs_stream_wire(request_rec *r)
 
 void rs_stream_headers(request_rec *r)
 {
-    ap_set_content_type(r, rs_stream_wire(r)->media_type);
-    if (rs_stream_wire(r)->one_batch) {
+    const rs_wire_t *wire = rs_stream_wire(r);
+
+    ap_set_content_type(r, wire->media_type);
+    if (wire->one_batch) {
         apr_table_setn(r->headers_out, "Cache-Control", "no-store");
         apr_table_setn(r->subprocess_env, "no-brotli", "1");
         return;

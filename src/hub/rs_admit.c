@@ -4,6 +4,7 @@
  * topic's keys and its group stand, gets the number it starts from (rs_backfill), and goes to the
  * streamer that has others of its tenant. The hub's thread.
  */
+#include "../base/rs_clock.h"
 #include "../base/rs_log.h"
 #include "../group/rs_group.h"
 #include "../group/rs_share.h"
@@ -17,6 +18,22 @@
 #define CLIENTS_PER_STREAMER 64
 
 static rs_topics_t *topics_of(const rs_client_t *client) { return client->profile->source->topics; }
+
+void rs_admit_release(rs_client_t *client)
+{
+    rs_common_t *common = topics_of(client)->common;
+
+    if (client->follow) {
+        client->follow->clients--;
+    }
+    rs_group_leave(client);
+    if (client->topic && --client->topic->clients == 0) {
+        client->topic->idle_since = rs_clock_now();
+    }
+    if (!client->member || rs_share_leave(client)) {
+        rs_common_destroy(common, client);
+    }
+}
 
 static int pick_streamer(const rs_client_t *client, int turn)
 {
@@ -45,7 +62,7 @@ void rs_admit_attach(rs_client_t *client)
         follow->clients++;
     }
     if (!follow || !rs_admit_attach_to(client, turn)) {
-        rs_hub_release(client);
+        rs_admit_release(client);
     }
 }
 
@@ -88,7 +105,7 @@ void rs_admit(rs_client_t *client)
         rs_topics_get(topics_of(client), profile->source, client->tenant, profile->streams);
     if (!client->topic) {
         rs_log(RS_LOG_ERR, APR_ENOMEM, RSLOGNO(0502) "a stream is closed");
-        rs_hub_release(client);
+        rs_admit_release(client);
         return;
     }
     client->topic->clients++;

@@ -22,7 +22,7 @@ void rs_admit_attach(rs_client_t *client);
 int rs_admit_attach_to(rs_client_t *client, int turn);
 void rs_admit_refuse(rs_client_t *client);
 
-/* The end of a client that has a topic, or a place in a share (rs_hub.c). */
-void rs_hub_release(rs_client_t *client);
+/* The end of a client that has a topic, or a place in a share. */
+void rs_admit_release(rs_client_t *client);
 
 #endif

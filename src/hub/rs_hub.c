@@ -68,22 +68,6 @@ struct rs_hub_t {
 
 /* --- what workers and streamers say --- */
 
-void rs_hub_release(rs_client_t *client)
-{
-    rs_common_t *common = client->profile->source->topics->common;
-
-    if (client->follow) {
-        client->follow->clients--;
-    }
-    rs_group_leave(client);
-    if (client->topic && --client->topic->clients == 0) {
-        client->topic->idle_since = rs_clock_now();
-    }
-    if (!client->member || rs_share_leave(client)) {
-        rs_common_destroy(common, client);
-    }
-}
-
 static void forget(rs_hub_t *hub, rs_topic_t *topic)
 {
     rs_backfill_forgot(topic);
@@ -181,7 +165,7 @@ static void on_message(rs_hub_t *hub, rs_msg_t *msg)
         rs_admit((rs_client_t *)msg);
         break;
     case RS_MSG_RELEASE:
-        rs_hub_release((rs_client_t *)msg);
+        rs_admit_release((rs_client_t *)msg);
         break;
     case RS_MSG_FETCH:
         rs_fetch_run((rs_fetch_t *)msg);

@@ -5,10 +5,15 @@
 #include "rs_client.h"
 #include "rs_common.h"
 
+void rs_common_unreserve(rs_common_t *common)
+{
+    __atomic_sub_fetch(&common->connections, 1, __ATOMIC_ACQ_REL);
+}
+
 void rs_common_destroy(rs_common_t *common, rs_client_t *client)
 {
     rs_client_destroy(client);
-    __atomic_sub_fetch(&common->connections, 1, __ATOMIC_ACQ_REL);
+    rs_common_unreserve(common);
 }
 
 void rs_common_tell_hub(rs_common_t *common, rs_msg_t *msg, int kind)

@@ -46,6 +46,9 @@ struct rs_common_t {
  * after the hub has ended, clients are destroyed on the spot. */
 void rs_common_tell_hub(rs_common_t *common, rs_msg_t *msg, int kind);
 
+/* Gives a place back. Any thread. */
+void rs_common_unreserve(rs_common_t *common);
+
 /* Ends a client that no streamer has, or has any more, and gives its place back. Its owner. */
 void rs_common_destroy(rs_common_t *common, rs_client_t *client);
 

@@ -18,6 +18,15 @@ void rs_fetch_drop_chunk(rs_fetch_t *f, int k)
     }
 }
 
+void rs_fetch_drop_chunks(rs_fetch_t *f)
+{
+    int k;
+
+    for (k = 0; k < RS_STREAMS_MAX; k++) {
+        rs_fetch_drop_chunk(f, k);
+    }
+}
+
 rs_fetch_t *rs_fetch_create(rs_client_t *client)
 {
     rs_fetch_t *f = calloc(1, sizeof(*f));
@@ -35,11 +44,7 @@ rs_fetch_t *rs_fetch_create(rs_client_t *client)
 
 void rs_fetch_free(rs_fetch_t *f)
 {
-    int k;
-
-    for (k = 0; k < RS_STREAMS_MAX; k++) {
-        rs_fetch_drop_chunk(f, k);
-    }
+    rs_fetch_drop_chunks(f);
     while (f->n) {
         rs_event_drop(f->events[--f->n]);
     }

@@ -42,7 +42,8 @@ struct rs_fetch_t {
 rs_fetch_t *rs_fetch_create(rs_client_t *client);
 void rs_fetch_free(rs_fetch_t *fetch);
 
-/* Of the replies that it was filled from nothing is needed any more. */
+/* Of a reply that it was filled from, or of all, nothing is needed any more. */
 void rs_fetch_drop_chunk(rs_fetch_t *fetch, int k);
+void rs_fetch_drop_chunks(rs_fetch_t *fetch);
 
 #endif

@@ -77,17 +77,21 @@ int rs_output_flush(rs_client_t *client)
     return 1;
 }
 
-int rs_output_own(rs_client_t *client, const char *data, size_t len)
+int rs_output_buf(rs_client_t *client, const rs_buf_t *buf)
 {
-    struct iovec iov = {(char *)data, len};
-    ssize_t n = client->conn.transport->writev(&client->conn, &iov, 1);
+    struct iovec iov = {buf->data, buf->len};
+    ssize_t n;
 
+    if (!rs_buf_ok(buf)) {
+        return 0;
+    }
+    n = client->conn.transport->writev(&client->conn, &iov, 1);
     if (n < 0) {
         return 0;
     }
     client->last_out = rs_clock_now();
-    if ((size_t)n < len) {
-        rs_event_t *mine = rs_frames_raw(client->profile->wire, data, len);
+    if ((size_t)n < buf->len) {
+        rs_event_t *mine = rs_frames_raw(client->profile->wire, buf->data, buf->len);
 
         if (!mine) {
             return 0;
@@ -95,11 +99,6 @@ int rs_output_own(rs_client_t *client, const char *data, size_t len)
         pin(client, mine, (size_t)n);
     }
     return 1;
-}
-
-int rs_output_buf(rs_client_t *client, const rs_buf_t *buf)
-{
-    return rs_buf_ok(buf) && rs_output_own(client, buf->data, buf->len);
 }
 
 rs_who_t rs_output_who(const rs_client_t *client)

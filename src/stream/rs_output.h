@@ -10,10 +10,8 @@
 #include "../log/rs_client.h"
 #include "../proto/rs_said.h"
 
-/* Writes a frame of its own (not from the topic). 0: the peer is gone. */
-int rs_output_own(rs_client_t *client, const char *data, size_t len);
-
-/* The same, of what a buffer holds; 0 also when memory was short for that. */
+/* Writes a frame of its own (not from the topic), which the buffer holds. 0: the peer is gone, or
+ * memory was short for that. */
 int rs_output_buf(rs_client_t *client, const rs_buf_t *buf);
 
 /* What frames of the module's own say of the client. */

@@ -93,14 +93,13 @@ static int wanted(const char *accept, const char *type)
 const rs_wire_t *rs_wires_choose(unsigned allowed, const char *accept)
 {
     const rs_wire_t *best = NULL;
-    int i, most = 0;
+    int i, q, most = 0;
 
     for (i = 0; i < RS_WIRES; i++) {
-        int q = accept ? wanted(accept, rs_wires[i]->media_type) : -1;
-
         if (!(allowed & 1u << i)) {
             continue;
         }
+        q = accept ? wanted(accept, rs_wires[i]->media_type) : -1;
         if (!best || q > most) {
             best = rs_wires[i];
             most = q > most ? q : most;

@@ -17,9 +17,8 @@
 #include <apr_general.h>
 
 #include "base/rs_log.h"
-#include "sim.h"
+#include "runs.h"
 
-#define STEPS_MAX 4096
 #define JOBS_MAX 16
 #define CLASSES_MAX 64
 #define RUN_LIMIT 60 /* seconds */
@@ -33,16 +32,6 @@ const char *const sim_stat_names[SIM_S_MAX] = {
     "kills",       "drains",      "settles", "group_starts",  "partial_writes",
 };
 
-typedef struct {
-    volatile uint64_t seed; /* that is being run */
-    volatile int failed, done;
-    char class[32], text[1024];
-    long stats[SIM_S_MAX];
-    volatile int nactions; /* as recorded */
-    sim_conf_t conf;
-    sim_action_t actions[STEPS_MAX];
-} shared_t;
-
 static struct {
     uint64_t seed;
     long runs, steps;
@@ -51,9 +40,9 @@ static struct {
     const char *only, *replay;
 } options = {1, 0, 300, 0, 1, 1, 0, NULL, NULL};
 
-static shared_t *shared; /* one for each job, and one for what is shortened */
+static sim_run_t *shared; /* one for each job, and one for what is shortened */
 
-static double wall(void)
+double sim_wall(void)
 {
     struct timespec t;
 
@@ -72,7 +61,7 @@ static void log_line(const char *file, int line, int level, apr_status_t rv, con
 
 /* --- one run --- */
 
-static void note_failure(shared_t *s)
+static void note_failure(sim_run_t *s)
 {
     if (sim_failed) {
         strcpy(s->class, sim_fail_class);
@@ -89,7 +78,7 @@ static void check_leak(long allocs)
     }
 }
 
-static void run_seed(uint64_t seed, shared_t *s)
+void sim_run_seed(uint64_t seed, sim_run_t *s)
 {
     sim_rng_t r = {sim_mix(seed) | 1};
     long step, allocs = sim_live_allocs;
@@ -101,7 +90,7 @@ static void run_seed(uint64_t seed, shared_t *s)
     sim_conf = s->conf;
     sim_generate_reset(&r);
     sim_world_begin(seed);
-    for (step = 0; step < options.steps && step < STEPS_MAX && !sim_failed; step++) {
+    for (step = 0; step < options.steps && step < SIM_STEPS_MAX && !sim_failed; step++) {
         sim_generate(&r, &s->actions[step]);
         s->nactions = (int)step + 1;
         sim_action_do(&s->actions[step]);
@@ -112,7 +101,7 @@ static void run_seed(uint64_t seed, shared_t *s)
     note_failure(s);
 }
 
-static void run_history(shared_t *s)
+static void run_history(sim_run_t *s)
 {
     long allocs = sim_live_allocs;
     int i;
@@ -130,7 +119,7 @@ static void run_history(shared_t *s)
 
 /* --- in processes of their own --- */
 
-static void add_stats(shared_t *s)
+static void add_stats(sim_run_t *s)
 {
     int i;
 
@@ -140,10 +129,10 @@ static void add_stats(shared_t *s)
     }
 }
 
-static void worker(shared_t *s, uint64_t seed, uint64_t end, double until)
+static void worker(sim_run_t *s, uint64_t seed, uint64_t end, double until)
 {
-    for (; seed < end && (!options.seconds || wall() < until); seed += (uint64_t)options.jobs) {
-        run_seed(seed, s);
+    for (; seed < end && (!options.seconds || sim_wall() < until); seed += (uint64_t)options.jobs) {
+        sim_run_seed(seed, s);
         add_stats(s);
         if (s->failed) {
             _exit(1);
@@ -153,7 +142,7 @@ static void worker(shared_t *s, uint64_t seed, uint64_t end, double until)
     _exit(0);
 }
 
-static void died(shared_t *s, int status)
+static void died(sim_run_t *s, int status)
 {
     int sig = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
 
@@ -163,8 +152,7 @@ static void died(shared_t *s, int status)
              sig ? sig : WEXITSTATUS(status));
 }
 
-/* Runs the history in `s`; its failure is there afterwards. */
-static int trial(shared_t *s)
+int sim_trial(sim_run_t *s)
 {
     int status;
     pid_t pid;
@@ -187,114 +175,6 @@ static int trial(shared_t *s)
     return s->failed;
 }
 
-/* --- shortening --- */
-
-static int still_fails(shared_t *s, const sim_action_t *actions, int n, const char *class)
-{
-    memcpy(s->actions, actions, (size_t)n * sizeof(*actions));
-    s->nactions = n;
-    return trial(s) && strcmp(s->class, class) == 0;
-}
-
-static int without(sim_action_t *to, const sim_action_t *from, int n, int at, int len)
-{
-    memcpy(to, from, (size_t)at * sizeof(*to));
-    memcpy(to + at, from + at + len, (size_t)(n - at - len) * sizeof(*to));
-    return n - len;
-}
-
-/* Fewer of something within a step. */
-static int simplify(shared_t *s, sim_action_t *best, int n, const char *class, double until)
-{
-    static sim_action_t tried[STEPS_MAX];
-    int i, changed = 0;
-
-    for (i = 0; i < n && wall() < until; i++) {
-        sim_action_t *a = &best[i];
-        int *value = a->op == SIM_ADD ? &a->d : a->op == SIM_MULTI ? &a->c : NULL;
-        int lower = a->op == SIM_WAIT ? a->a / 2 : value ? *value / 2 : 0;
-
-        if (lower < 1) {
-            continue;
-        }
-        memcpy(tried, best, (size_t)n * sizeof(*tried));
-        *(a->op == SIM_WAIT ? &tried[i].a : a->op == SIM_ADD ? &tried[i].d : &tried[i].c) = lower;
-        if (still_fails(s, tried, n, class)) {
-            memcpy(best, tried, (size_t)n * sizeof(*tried));
-            changed = 1;
-            i--;
-        }
-    }
-    return changed;
-}
-
-static int shorten(shared_t *s, sim_action_t *best, int n, const char *class, double until)
-{
-    static sim_action_t tried[STEPS_MAX];
-    int len, at;
-
-    for (len = n / 2 ? n / 2 : 1; len && wall() < until; len /= 2) {
-        for (at = 0; at + len <= n && wall() < until;) {
-            int m = without(tried, best, n, at, len);
-
-            if (still_fails(s, tried, m, class)) {
-                memcpy(best, tried, (size_t)m * sizeof(*best));
-                n = m;
-            }
-            else {
-                at += len;
-            }
-        }
-    }
-    return n;
-}
-
-static void print_history(const shared_t *s, const sim_action_t *actions, int n)
-{
-    int i;
-
-    printf("# %s: %s\nseed %llu\n", s->class, s->text, (unsigned long long)s->seed);
-    sim_conf_print(stdout, &s->conf);
-    for (i = 0; i < n; i++) {
-        sim_action_print(stdout, &actions[i]);
-    }
-    printf("# end of history\n");
-}
-
-static void shrink_seed(uint64_t seed, const char *class)
-{
-    static sim_action_t best[STEPS_MAX];
-    shared_t *s = &shared[options.jobs];
-    double until = wall() + 60;
-    int n, status, before;
-    pid_t pid;
-
-    /* Once more, for its steps. */
-    s->failed = 0;
-    fflush(stdout);
-    pid = fork();
-    if (pid == 0) {
-        run_seed(seed, s);
-        _exit(0);
-    }
-    waitpid(pid, &status, 0);
-    n = s->nactions;
-    memcpy(best, s->actions, (size_t)n * sizeof(*best));
-    if (!still_fails(s, best, n, class)) {
-        printf("# seed %llu: does not fail again when its steps are replayed (%s)\n",
-               (unsigned long long)seed, s->failed ? s->class : "passes");
-        return;
-    }
-    do {
-        before = n;
-        n = shorten(s, best, n, class, until);
-    } while (n < before && wall() < until);
-    simplify(s, best, n, class, until);
-    n = shorten(s, best, n, class, until);
-    still_fails(s, best, n, class);
-    print_history(s, best, n);
-}
-
 /* --- all of it --- */
 
 static struct {
@@ -304,7 +184,7 @@ static struct {
 } classes[CLASSES_MAX];
 static int nclasses;
 
-static void count_failure(const shared_t *s)
+static void count_failure(const sim_run_t *s)
 {
     int i;
 
@@ -346,7 +226,7 @@ static void run_all(double until)
     while (left) {
         int status;
         pid_t pid = wait(&status);
-        shared_t *s;
+        sim_run_t *s;
 
         for (job = 0; job < options.jobs && pids[job] != pid; job++) {
         }
@@ -400,7 +280,7 @@ static int report(double seconds)
 
 static int replay(const char *name)
 {
-    shared_t *s = &shared[options.jobs];
+    sim_run_t *s = &shared[options.jobs];
     FILE *f = fopen(name, "r");
     unsigned long long seed;
     char line[512];
@@ -419,14 +299,14 @@ static int replay(const char *name)
             s->seed = seed;
         }
         else if (!sim_conf_parse(line, &s->conf)
-                 && (s->nactions == STEPS_MAX
+                 && (s->nactions == SIM_STEPS_MAX
                      || !sim_action_parse(line, &s->actions[s->nactions++]))) {
             printf("# %s: not understood: %s", name, line);
             return 2;
         }
     }
     fclose(f);
-    trial(s);
+    sim_trial(s);
     printf("%s %s%s%s\n", s->failed ? "# fails:" : "# passes", s->failed ? s->class : "",
            s->failed ? ": " : "", s->failed ? s->text : "");
     return s->failed;
@@ -486,7 +366,7 @@ static void parse_options(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-    double begun = wall();
+    double begun = sim_wall();
     int i, failed;
 
     setvbuf(stdout, NULL, _IOLBF, 0);
@@ -501,10 +381,10 @@ int main(int argc, char **argv)
         return replay(options.replay);
     }
     run_all(begun + options.seconds);
-    failed = report(wall() - begun);
+    failed = report(sim_wall() - begun);
     for (i = 0; options.shrink && i < nclasses; i++) {
         if (!options.only || strcmp(options.only, classes[i].class) == 0) {
-            shrink_seed(classes[i].seed, classes[i].class);
+            sim_shrink(&shared[options.jobs], classes[i].seed, classes[i].class);
         }
     }
     return failed;

@@ -140,6 +140,32 @@ sub connected
     return $event;
 }
 
+# Its verdict, "recovery/reason"; '' before it has said one.
+sub recovery
+{
+    my ($self) = @_;
+    my ($first) = $self->events;
+    my $json = $first ? JSON::PP->new->utf8->decode($first->{data}) : {};
+    return join '/', grep { defined } @$json{qw(recovery reason)};
+}
+
+# Waits for the end of the replay; the number that it tells.
+sub caught_up
+{
+    my ($self, $seconds) = @_;
+    my $event = $self->take('caught_up', $seconds) or return;
+    return JSON::PP->new->utf8->decode($event->{data})->{replayed};
+}
+
+# Of a long poll: waits for the answer; what it says.
+sub answer
+{
+    my ($self, $seconds) = @_;
+    $self->wait(sub { $_[0]->ended || $_[0]{http}->done }, $seconds);
+    $self->close;
+    return $self->json // [];
+}
+
 # Waits for the end and says which it was; '' if it did not end in time.
 sub wait_end
 {
