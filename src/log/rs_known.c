@@ -180,6 +180,15 @@ static void move_on(rs_known_t *k, const rs_history_t *h, rs_id_t to, rs_look_t 
     }
 }
 
+/* What was removed unread is there again, put back under its old ids: who comes is to have it. */
+static void note_put_back(rs_known_t *k, const rs_history_t *h)
+{
+    if (!h->empty && rs_id_cmp(h->first, k->gap) <= 0) {
+        k->gap = rs_id_before(h->first);
+        k->after_gap = h->first;
+    }
+}
+
 static rs_look_t look_for_gap(rs_known_t *k, const rs_history_t *h, const rs_hand_t *hand,
                               int watched)
 {
@@ -248,6 +257,7 @@ rs_look_t rs_known_look(rs_known_t *k, const rs_history_t *h, const rs_hand_t *h
     }
     else {
         note_begin(k, h, hand);
+        note_put_back(k, h);
         k->trims |= was_trimmed(k, h);
         look = look_for_gap(k, h, hand, watched);
     }

@@ -140,8 +140,8 @@ void sim_check_lost(const sim_conn_t *c)
     }
 }
 
-/* The id of an entry that was lost and put back: who has that is not told apart from one that has
- * what was lost. */
+/* The id of an entry that was lost (and perhaps put back), or one given while what the loss had left
+ * was replayed: who has that is not told apart from one that has what was lost. */
 static int is_of_two(const sim_conn_t *c)
 {
     int k, i;
@@ -152,13 +152,12 @@ static int is_of_two(const sim_conn_t *c)
         for (i = key->nall - 1; i >= 0; i--) {
             const sim_entry_t *e = &sim_entries[key->all[i]];
 
-            if (e->put_back && rs_id_cmp(e->id, c->hold.pos[k]) == 0
-                && sim_engines[c->engine].saw_loss[c->key[k]] > (int)e->epoch) {
+            if ((e->put_back || e->how == SIM_LOST) && rs_id_cmp(e->id, c->hold.pos[k]) == 0) {
                 return 1;
             }
         }
     }
-    return 0;
+    return c->hold.replaying;
 }
 
 /* Below what a lost tail left, it goes on from its own place, and is told until it is there. */
@@ -180,10 +179,42 @@ static int is_below_lost(const sim_conn_t *c)
     return 0;
 }
 
+/* It was given older events than Redis has, from memory, and left in the middle of that. */
+static int is_below_removed(const sim_conn_t *c)
+{
+    int k, i;
+
+    for (k = 0; k < c->nkeys; k++) {
+        const sim_key_t *key = &sim_keys[c->key[k]];
+
+        for (i = key->nall - 1; i >= c->hold.next[k]; i--) {
+            const sim_entry_t *e = &sim_entries[key->all[i]];
+
+            if (e->how != SIM_PRESENT && e->how != SIM_XDELETED
+                && rs_id_cmp(e->id, c->hold.pos[k]) > 0) {
+                return 1;
+            }
+        }
+    }
+    return 0;
+}
+
+/* A tenant's own key, of which this engine does not know what the client was told: another one told
+ * it, or it was forgotten since, half a minute after its last reader. */
+static int is_not_remembered(const sim_conn_t *c)
+{
+    int k, own = 0;
+
+    for (k = 0; k < c->nkeys; k++) {
+        own |= c->key[k] >= SIM_OWN;
+    }
+    return own && (c->hold.engine != c->engine || c->hold.at + SEC(29) < sim_now);
+}
+
 /* Whether what is said again was said before: nothing was removed since. */
 static void check_told_once(sim_conn_t *c, const char *reason)
 {
-    if (is_below_lost(c)) {
+    if (is_below_lost(c) || is_below_removed(c) || is_not_remembered(c)) {
         return;
     }
     if (c->brought == SIM_ID && c->hold.told_at >= 0 && !sim_conf.redis6
@@ -229,6 +260,19 @@ static int is_held(const sim_conn_t *c)
     return o < sim_conns + sim_conns_used && bytes < MEMORY_BYTES;
 }
 
+/* One pass looks for all who come back at the same time, and counts what it looks at for all of them
+ * together: of several streams, each of them may be far back in another one. */
+static int may_be_limited(const sim_conn_t *c)
+{
+    int k, n = 0;
+
+    for (k = 0; k < c->nkeys; k++) {
+        n += sim_keys[c->key[k]].nall;
+    }
+    return sim_above(c, c->hold.next) > sim_conf.plimit[c->profile]
+           || (c->nkeys > 1 && n > sim_conf.plimit[c->profile]);
+}
+
 void sim_check_cause(sim_conn_t *c, const char *reason)
 {
     int ok;
@@ -239,8 +283,7 @@ void sim_check_cause(sim_conn_t *c, const char *reason)
         check_told_once(c, reason);
     }
     else if (strcmp(reason, "limit") == 0) {
-        ok = c->brought == SIM_NO_ID || sim_above(c, c->hold.next) > sim_conf.plimit[c->profile]
-             || sim_disturbed_since(c, 0);
+        ok = c->brought == SIM_NO_ID || may_be_limited(c) || sim_disturbed_since(c, 0);
     }
     else {
         ok = c->brought == SIM_NO_ID
@@ -262,8 +305,7 @@ int sim_may_be_reset(const sim_conn_t *c, const char *reason)
     }
     if (strcmp(reason, "limit") == 0) { /* a cache was full, so the way back was not measured */
         return c->replay
-               && (c->brought == SIM_NO_ID || sim_disturbed_since(c, 0)
-                   || sim_above(c, c->hold.next) > sim_conf.plimit[c->profile]);
+               && (c->brought == SIM_NO_ID || sim_disturbed_since(c, 0) || may_be_limited(c));
     }
     return sim_is_beyond(c, 0)
            || sim_disturbed_since(c, c->told_at < 0 ? c->connected_at - SEC(5)

@@ -285,7 +285,7 @@ static void made_up(sim_conn_t *c, int beyond)
     memset(&c->hold, 0, sizeof(c->hold));
     c->hold.made_up = 1;
     c->hold.at = sim_now;
-    c->hold.told_at = -1;
+    c->hold.told_at = c->hold.stood_at = -1;
     for (k = 0; k < c->nkeys; k++) {
         const sim_key_t *key = &sim_keys[c->key[k]];
 

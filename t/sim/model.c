@@ -328,6 +328,9 @@ void sim_model_hold(const sim_conn_t *c, const char *text, sim_hold_t *h)
     h->made_up = 0;
     h->at = sim_now;
     h->told_at = c->told_at;
+    h->stood_at = c->stood_at;
+    h->engine = c->engine;
+    h->replaying = c->replay && !c->caught_up;
     h->debt = c->debt;
     for (k = 0; k < c->nkeys; k++) {
         h->pos[k] = c->pos[k];

@@ -35,6 +35,13 @@ static int was_looked_at(const sim_conn_t *c, int k, const sim_entry_t *e)
     return sim_engines[c->engine].looked[c->key[k]] >> (e->epoch & 63) & 1;
 }
 
+/* It stands where a stream began anew for its engine, or came with that id after this was removed. */
+static int stood_at_birth(const sim_conn_t *c, int k, const sim_entry_t *e)
+{
+    return rs_id_cmp(c->pos[k], sim_engines[c->engine].born[c->key[k]]) == 0
+           || (c->came_at_birth[k] && e->removed_at <= c->submit_at);
+}
+
 /* Whether this entry, which the connection has not had, had to come or to be told. */
 int sim_is_owed(const sim_conn_t *c, int k, const sim_entry_t *e)
 {
@@ -56,10 +63,10 @@ int sim_is_owed(const sim_conn_t *c, int k, const sim_entry_t *e)
         }
         return !sim_conf.redis6 && sim_engines[c->engine].saw_loss[c->key[k]] >= (int)e->epoch;
     case SIM_KEY_GONE:
-        if (sim_count_hides(&sim_engines[c->engine], e)) {
+        if (sim_count_hides(&sim_engines[c->engine], e) || e->worked_off & 1 << c->engine) {
             return 0;
         }
-        if (rs_id_cmp(c->pos[k], sim_engines[c->engine].born[c->key[k]]) == 0) {
+        if (stood_at_birth(c, k, e)) {
             return 0; /* as with those that were lost */
         }
         if (sim_conf.redis6) {
@@ -81,13 +88,13 @@ int sim_is_owed(const sim_conn_t *c, int k, const sim_entry_t *e)
         }
         if (e->epoch != sim_keys[c->key[k]].epoch
             && (!was_looked_at(c, k, e)
-                || rs_id_cmp(c->pos[k], sim_engines[c->engine].born[c->key[k]]) == 0)) {
+                || stood_at_birth(c, k, e))) {
             return 0;
         }
         return c->told_at < e->removed_at;
     case SIM_LOST:
         /* Those who were told stand where what is left ends: who stood there is as they are. */
-        if (rs_id_cmp(c->pos[k], sim_engines[c->engine].born[c->key[k]]) == 0) {
+        if (stood_at_birth(c, k, e)) {
             return 0;
         }
         return (e->read_by & 1 << c->engine) && c->told_at < e->removed_at

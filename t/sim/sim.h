@@ -223,6 +223,9 @@ typedef struct {
     rs_id_t pos[SIM_PROFILE_KEYS];
     int next[SIM_PROFILE_KEYS];
     apr_time_t at, told_at; /* told_at: of a gap, up to here; negative: never */
+    apr_time_t stood_at;    /* as its connection's */
+    int engine;             /* that gave it, */
+    int replaying;          /* before the client had caught up */
     int debt;               /* something is still to be told */
 } sim_hold_t;
 
@@ -264,6 +267,7 @@ typedef struct {
     int choosing; /* RaglineStart last=N: what is older may be left out until it is caught up */
     apr_time_t submit_at, out_at, connected_at, told_at, reading_since;
     apr_time_t stood_at; /* what was removed by then is none of its business */
+    int came_at_birth[SIM_PROFILE_KEYS];
     int resets;          /* since something was removed */
     int wanted_last;
     int behind, ahead; /* of its engine, so many entries when it was connected */

@@ -107,13 +107,17 @@ static void is_resumed(sim_conn_t *c, const rs_id_t *pos)
     for (k = 0; k < c->nkeys; k++) {
         c->pos[k] = c->hold.pos[k];
         c->next[k] = c->hold.next[k];
+        c->came_at_birth[k] =
+            rs_id_cmp(c->pos[k], sim_engines[c->engine].born[c->key[k]]) == 0;
     }
     c->told_at = c->hold.told_at;
+    c->stood_at = c->hold.stood_at;
     if (c->brought == SIM_ID && c->hold.debt) {
         sim_fail("hole", "c%d at e%d: resumed with %s, in front of which something was removed",
                  c->client, c->engine, c->hold.text);
     }
-    if (sim_is_beyond(c, 1) && !sim_disturbed_since(c, c->submit_at - SEC(4))) {
+    if (sim_is_beyond(c, 1) && !sim_disturbed_since(c, c->submit_at - SEC(4))
+        && sim_well(c->submit_at)) {
         sim_fail("beyond", "c%d at e%d: resumed with %s, which is above all that there is",
                  c->client, c->engine, c->hold.text);
     }
