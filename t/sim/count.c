@@ -3,7 +3,8 @@
  * What nobody can tell: a stream that was made anew between two looks, with higher ids, looks as if
  * it were the old one that went on, if just as many of its entries are gone unread as the engine
  * knew of the old one; or one more, and one was deleted. Whoever follows a key by XREAD and XINFO has
- * nothing else to go by.
+ * nothing else to go by. The same goes for one that lost its tail and has more than before again:
+ * until all of it is read, as many may be gone unread as were lost.
  */
 #include "sim.h"
 
@@ -54,10 +55,50 @@ static void note_worked_off(sim_counted_t *c, int slot, int k, const sim_look_t 
          i--) {
         n++;
         if (!c->trims && rs_id_cmp(look->deleted, c->deleted) != 0) {
-            sim_entries[key->all[i]].worked_off |= (uint8_t)(1 << slot);
+            sim_entries[key->all[i]].hidden |= (uint8_t)(1 << slot);
         }
     }
     c->trims &= n > 1;
+}
+
+/* Of what came after the position, so many were removed unread; hidden: mark them so. */
+static int gone_unread(const sim_counted_t *c, int slot, int k, const sim_look_t *look,
+                       const sim_hand_t *hand, int hidden)
+{
+    const sim_key_t *key = &sim_keys[k];
+    int i, n = 0;
+
+    for (i = look->nall - 1; i >= 0 && rs_id_cmp(sim_entries[key->all[i]].id, c->at) > 0; i--) {
+        sim_entry_t *e = &sim_entries[key->all[i]];
+
+        if (!was_there(e, look) && e->epoch == look->epoch
+            && (rs_id_cmp(e->id, hand->last) > 0 || i < hand->lo || e->removed <= hand->removals)) {
+            n++;
+            e->hidden |= (uint8_t)(hidden ? 1 << slot : 0);
+        }
+    }
+    return n;
+}
+
+/* The engine believes to have counted more than there were. */
+static void note_surplus(sim_counted_t *c, int slot, int k, const sim_look_t *look,
+                         const sim_hand_t *hand, long long gone_of_hand)
+{
+    int n = gone_unread(c, slot, k, look, hand, 0);
+    int deleted = rs_id_cmp(look->deleted, c->at) > 0 && rs_id_cmp(look->deleted, c->deleted) > 0;
+
+    if (c->known && c->epoch != look->epoch) {
+        c->surplus += c->added - (look->added - unread(k, look, c->at) - gone_of_hand - n);
+        if (rs_id_cmp(look->last, hand->n ? hand->last : c->at) < 0
+            || rs_id_cmp(look->deleted, c->deleted) < 0 || look->added < c->added + hand->n
+            || c->surplus < 0) {
+            c->surplus = 0; /* that is seen */
+        }
+    }
+    if (c->surplus && (n == c->surplus || (n == c->surplus + 1 && deleted))) {
+        gone_unread(c, slot, k, look, hand, 1);
+    }
+    c->surplus = n < c->surplus ? c->surplus - n : 0;
 }
 
 static void note_trims(sim_counted_t *c, const sim_look_t *look)
@@ -97,6 +138,7 @@ void sim_count_look(sim_engine_t *e, int slot, int k, const sim_look_t *look)
         b->to = look->epoch;
         b->removals = look->removals;
     }
+    note_surplus(c, slot, k, look, hand, gone);
     note_trims(c, look);
     note_worked_off(c, slot, k, look, hand->hi);
     if (!c->known) {
@@ -112,6 +154,9 @@ void sim_count_look(sim_engine_t *e, int slot, int k, const sim_look_t *look)
         c->at = look->last;
     }
     c->added = look->added - unread(k, look, c->at);
+    if (rs_id_cmp(c->at, look->last) == 0) {
+        c->surplus = 0; /* all of it is read, and counted anew */
+    }
     memset(hand, 0, sizeof(*hand));
 }
 

@@ -63,7 +63,7 @@ int sim_is_owed(const sim_conn_t *c, int k, const sim_entry_t *e)
         }
         return !sim_conf.redis6 && sim_engines[c->engine].saw_loss[c->key[k]] >= (int)e->epoch;
     case SIM_KEY_GONE:
-        if (sim_count_hides(&sim_engines[c->engine], e) || e->worked_off & 1 << c->engine) {
+        if (sim_count_hides(&sim_engines[c->engine], e) || e->hidden & 1 << c->engine) {
             return 0;
         }
         if (stood_at_birth(c, k, e)) {
@@ -83,7 +83,7 @@ int sim_is_owed(const sim_conn_t *c, int k, const sim_entry_t *e)
         if (sim_count_hides(&sim_engines[c->engine], e)) {
             return 0;
         }
-        if (e->worked_off & 1 << c->engine) {
+        if (e->hidden & 1 << c->engine) {
             return 0;
         }
         if (e->epoch != sim_keys[c->key[k]].epoch

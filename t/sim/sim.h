@@ -95,7 +95,7 @@ typedef struct {
     rs_id_t id;
     uint8_t key, tenant, how;
     uint8_t read_by, accepted; /* a bit for each engine; for each endpoint whose group had it */
-    uint8_t worked_off;        /* a bit for each engine that may take it for that */
+    uint8_t hidden;            /* a bit for each engine that cannot know that it is missing */
     uint32_t size;             /* of the payload */
     uint32_t epoch, index;     /* of its key */
     uint32_t put_back;         /* in this epoch of its key, having been gone; 0: never */
@@ -382,7 +382,8 @@ typedef struct {
     long long added; /* entries that were read, or are gone */
     rs_id_t at, deleted, first;
     long long gone;
-    int trims; /* it was trimmed since it was seen worked off */
+    int trims;         /* it was trimmed since it was seen worked off */
+    long long surplus; /* so many more the engine believes to have counted */
 } sim_counted_t;
 
 typedef struct {
