@@ -18,6 +18,7 @@
 #include "src/http/rs_handoff.h"
 #include "src/http/rs_pumps.h"
 #include "src/http/rs_token_hide.h"
+#include "src/http/rs_websocket.h"
 
 static void register_hooks(apr_pool_t *p)
 {
@@ -32,6 +33,7 @@ static void register_hooks(apr_pool_t *p)
     rs_cors_hooks(p);
     rs_handoff_hooks(p);
     rs_pumps_hooks(p);
+    rs_websocket_hooks(p);
 }
 
 AP_DECLARE_MODULE(ragline_stream) = {

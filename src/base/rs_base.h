@@ -30,6 +30,7 @@ typedef struct rs_cursor_t rs_cursor_t;
 typedef struct rs_event_t rs_event_t;
 typedef struct rs_fetch_t rs_fetch_t;
 typedef struct rs_group_t rs_group_t;
+typedef struct rs_hearing_t rs_hearing_t;
 typedef struct rs_hub_t rs_hub_t;
 typedef struct rs_member_t rs_member_t;
 typedef struct rs_tenant_t rs_tenant_t;
@@ -40,5 +41,6 @@ typedef struct rs_profile_t rs_profile_t;
 typedef struct rs_share_t rs_share_t;
 typedef struct rs_source_t rs_source_t;
 typedef struct rs_streamer_t rs_streamer_t;
+typedef struct rs_subscription_t rs_subscription_t;
 
 #endif

@@ -213,6 +213,7 @@ static const struct {
     rs_kind_t kind;
 } kinds[] = {
     {"ragline-sse", RS_KIND_SSE},
+    {"ragline-websocket", RS_KIND_WEBSOCKET},
     {"ragline-publish", RS_KIND_PUBLISH},
     {"ragline-stats", RS_KIND_STATS},
     {"ragline-health", RS_KIND_HEALTH},

@@ -28,6 +28,7 @@ enum { RS_HANDOFF_OFF = 0, RS_HANDOFF_AUTO = 1, RS_HANDOFF_EXPLAIN = 2 };
 typedef enum {
     RS_KIND_NONE = 0,
     RS_KIND_SSE,
+    RS_KIND_WEBSOCKET,
     RS_KIND_PUBLISH,
     RS_KIND_STATS,
     RS_KIND_HEALTH
@@ -54,6 +55,9 @@ typedef enum {
     X(int, max_deliveries, RS_UNSET, 5)                                                            \
     X(int, slow_disconnect, RS_UNSET, 0)                                                           \
     X(apr_interval_time_t, stall, RS_UNSET, apr_time_from_sec(300))                                \
+    X(apr_off_t, ws_max_message, RS_UNSET, (apr_off_t)64 * 1024)                                   \
+    X(apr_interval_time_t, ws_ping, RS_UNSET, apr_time_from_sec(60))                               \
+    X(int, ws_ragline, RS_UNSET, 0)                                                                \
     X(const char *, jwt_alg, NULL, "HS256")                                                        \
     X(apr_interval_time_t, jwt_leeway, RS_UNSET, apr_time_from_sec(30))                            \
     X(int, publish_any_tenant, RS_UNSET, 0)                                                        \
@@ -161,6 +165,12 @@ int rs_conf_matches_itself(request_rec *r);
 /* What SetHandler makes of the location: of a request, or by the handler's name. */
 rs_kind_t rs_conf_kind(request_rec *r);
 rs_kind_t rs_conf_kind_named(const char *handler);
+
+/* Whether such an endpoint has streams for its clients. */
+static inline int rs_conf_kind_streams(rs_kind_t kind)
+{
+    return kind == RS_KIND_SSE || kind == RS_KIND_WEBSOCKET;
+}
 
 /* All that there are: "a, b or c". */
 const char *rs_conf_kind_names(apr_pool_t *p);

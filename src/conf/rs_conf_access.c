@@ -54,7 +54,7 @@ static int tenant_of_token(const access_t *a)
 
 static int has_events(const rs_endpoint_t *e)
 {
-    return e->kind == RS_KIND_SSE || e->kind == RS_KIND_PUBLISH;
+    return rs_conf_kind_streams(e->kind) || e->kind == RS_KIND_PUBLISH;
 }
 
 /* Whether a key was given for this endpoint, and not just for the host. */
@@ -149,7 +149,8 @@ static void check_no_require(const access_t *a)
                                  a->guard.auth_type ? "" : "AuthType RaglineJWT and "));
     }
     /* Where the tenant is not the same for all, who has none is refused. */
-    else if (a->e->kind != RS_KIND_SSE || rs_check_fixed_tenant(a->pool, a->e->conf)) {
+    else if (!rs_conf_kind_streams(a->e->kind)
+             || rs_check_fixed_tenant(a->pool, a->e->conf)) {
         warn(a, apr_psprintf(a->pool,
                              "no Require says who may %s, so everybody may: add one (Require all "
                              "granted if that is meant)",

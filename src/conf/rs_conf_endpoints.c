@@ -126,9 +126,11 @@ static void check_stream(check_t *check, const rs_endpoint_t *e)
     if (!e->maybe->subscribe) {
         rs_check_complain(e->server, NULL,
                           apr_psprintf(check->pool,
-                                       "%s: SetHandler ragline-sse needs RaglineSubscribe with the "
-                                       "streams of this endpoint",
-                                       e->where));
+                                       "%s: SetHandler %s needs RaglineSubscribe with the streams "
+                                       "of this endpoint",
+                                       e->where,
+                                       e->kind == RS_KIND_SSE ? "ragline-sse"
+                                                              : "ragline-websocket"));
     }
     if (!e->conf->profile || !rs_name_valid(e->conf->profile, strlen(e->conf->profile))) {
         rs_check_complain(
@@ -137,13 +139,20 @@ static void check_stream(check_t *check, const rs_endpoint_t *e)
                          "%s: this section's path names no endpoint: add RaglineProfile NAME",
                          e->where));
     }
+    if (e->kind == RS_KIND_WEBSOCKET && e->maybe->shared) {
+        rs_check_complain(e->server, NULL,
+                          apr_psprintf(check->pool,
+                                       "%s: RaglineDelivery shared is not for ragline-websocket: "
+                                       "use ragline-sse",
+                                       e->where));
+    }
     rs_check_group(check->pool, e->server, e->where, e->conf);
     rs_check_tenant(check->pool, e->server, e->where, e->conf);
 }
 
 static void check_endpoint(check_t *check, const rs_endpoint_t *e)
 {
-    if (e->kind == RS_KIND_SSE) {
+    if (rs_conf_kind_streams(e->kind)) {
         check_stream(check, e);
     }
     else if (e->kind == RS_KIND_PUBLISH && !e->maybe->publish) {
@@ -153,7 +162,7 @@ static void check_endpoint(check_t *check, const rs_endpoint_t *e)
                                        "the streams that may be written",
                                        e->where));
     }
-    if (e->kind == RS_KIND_SSE || e->kind == RS_KIND_PUBLISH) {
+    if (rs_conf_kind_streams(e->kind) || e->kind == RS_KIND_PUBLISH) {
         check_cookies(check, e);
     }
     rs_check_place(check->pool, e);
@@ -310,11 +319,11 @@ static void note(check_t *check, const rs_endpoint_t *e, int inherited)
     }
     rs_check_access(check->scratch, check->main_server, e, inherited);
     APR_ARRAY_PUSH(check->all, rs_endpoint_t) = *e;
-    if (e->kind == RS_KIND_SSE && e->url) {
+    if (rs_conf_kind_streams(e->kind) && e->url) {
         APR_ARRAY_PUSH(check->streams, rs_endpoint_t) = *e;
         rs_check_keep_group(e->server, e->conf);
     }
-    else if (e->kind == RS_KIND_SSE) {
+    else if (rs_conf_kind_streams(e->kind)) {
         rs_conf_server(e->server)->more_grouped |=
             e->conf->shared || e->conf->start_group || e->maybe->shared || e->maybe->start_group;
     }

@@ -147,7 +147,8 @@ void rs_check_unused(apr_pool_t *p, server_rec *main_server, const apr_array_hea
                 section->server, at,
                 apr_psprintf(p, "<Location %s> has %s and is no endpoint: add SetHandler %s", path,
                              conf->subscribe ? "RaglineSubscribe" : "RaglinePublish",
-                             conf->subscribe ? "ragline-sse" : "ragline-publish"));
+                             conf->subscribe ? "ragline-sse or ragline-websocket"
+                                             : "ragline-publish"));
         }
     }
 }

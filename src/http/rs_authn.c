@@ -8,12 +8,14 @@
 #include <mod_auth.h>
 
 #include "../auth/rs_claims.h"
+#include "../proto/rs_ws.h"
 #include "rs_authn.h"
 #include "rs_child.h"
 #include "rs_cors.h"
 #include "rs_error.h"
 #include "rs_request.h"
 #include "rs_token.h"
+#include "rs_websocket.h"
 
 static int is_ours(request_rec *r)
 {
@@ -40,6 +42,12 @@ static apr_array_header_t *all_keys(request_rec *r, const apr_array_header_t *co
 
 static int refuse(request_rec *r, const char *code, const char *message)
 {
+    if (rs_websocket_is_asked(r)) {
+        return rs_websocket_refuse(r, RS_WS_POLICY,
+                                   !strcmp(code, "no_token")        ? "Authentication required"
+                                   : !strcmp(code, "invalid_token") ? "Invalid token"
+                                                                    : "Authentication failed");
+    }
     ap_note_auth_failure(r);
     return rs_http_error(r, HTTP_UNAUTHORIZED, code, message);
 }

@@ -124,8 +124,7 @@ static int set_headers(request_rec *r, request_rec *asked)
 static int preflight(request_rec *r, int allowed)
 {
     if (!allowed) {
-        return rs_http_error(r, HTTP_FORBIDDEN, "origin",
-                             "pages of this origin may not use this endpoint (RaglineOrigins)");
+        return rs_http_error(r, HTTP_FORBIDDEN, "origin", RS_CORS_FOREIGN);
     }
     apr_table_mergen(r->err_headers_out, "Vary", "Access-Control-Request-Headers");
     r->status = HTTP_NO_CONTENT;
@@ -141,6 +140,12 @@ int rs_cors(request_rec *r)
 
     if (is_for_operators(r)) {
         return DECLINED;
+    }
+    /* A browser asks nobody whether a page may open one, and tells whose it is. */
+    if (rs_request_kind(r) == RS_KIND_WEBSOCKET) {
+        return rs_cors_page_allowed(r)
+                   ? DECLINED
+                   : rs_http_error(r, HTTP_FORBIDDEN, "origin", RS_CORS_FOREIGN);
     }
     if (rs_request_conf(r)->origins) {
         apr_table_mergen(r->err_headers_out, "Vary", "Origin");
@@ -219,6 +224,15 @@ static int is_browser(request_rec *r)
     const char *agent = apr_table_get(r->headers_in, "User-Agent");
 
     return agent && !strncmp(agent, "Mozilla/", 8);
+}
+
+int rs_cors_page_allowed(request_rec *r)
+{
+    const char *origin = apr_table_get(r->headers_in, "Origin");
+    const rs_request_t *req = rs_request(r);
+
+    return !origin || same_origin(r, origin) || listed(r, origin) == LISTED
+           || (listed(r, origin) == ANYBODY && (!r->user || (req->jwt && !req->token_from_cookie)));
 }
 
 int rs_cors_is_foreign(request_rec *r)

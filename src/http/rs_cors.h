@@ -21,6 +21,12 @@ int rs_cors_cookie_allowed(request_rec *r);
  * three headers is believed, a browser is not. */
 int rs_cors_is_foreign(request_rec *r);
 
+/* Whether a WebSocket may be the page's that asks for it, if it is a page's at all: what "*"
+ * lets in must not come as somebody whom the browser knows. */
+int rs_cors_page_allowed(request_rec *r);
+
+#define RS_CORS_FOREIGN "pages of this origin may not use this endpoint (RaglineOrigins)"
+
 void rs_cors_hooks(apr_pool_t *p);
 
 #endif

@@ -69,6 +69,7 @@ static int handler(request_rec *r)
     }
     switch (kind) {
     case RS_KIND_SSE:
+    case RS_KIND_WEBSOCKET:
         return rs_stream_handler(r);
     case RS_KIND_PUBLISH:
         return rs_publish_handler(r);

@@ -22,6 +22,7 @@
 #include "rs_child.h"
 #include "rs_handoff.h"
 #include "rs_request.h"
+#include "rs_websocket.h"
 
 /* Filters that are still there when the headers are out and let the bytes of a stream through as
  * they are. Any other one may buffer, change or count, so it keeps its worker. Those of the input
@@ -104,6 +105,10 @@ int rs_handoff(request_rec *r, rs_client_params_t *params)
     apr_os_sock_t fd;
 
     handoff->engine = rs_child_engine();
+    if (params->profile->wire->peer && !rs_websocket_early(r, &params->early, &params->early_len)) {
+        rs_engine_unreserve(handoff->engine);
+        return OK;
+    }
     if (apr_os_sock_get(&fd, ap_get_conn_socket(c)) != APR_SUCCESS
         || (params->conn.fd = fcntl(fd, F_DUPFD_CLOEXEC, 0)) < 0) {
         ap_log_rerror(APLOG_MARK, APLOG_ERR, apr_get_os_error(), r,

@@ -18,6 +18,7 @@ typedef struct {
     const char *token;               /* taken out of the request, or NULL */
     int token_looked_for;
     int token_from_cookie;
+    int accepted;           /* as a WebSocket */
     int handed_over;        /* httpd has to let go of the connection */
     rs_jwt_t *jwt;          /* verified, or NULL */
     int let_in;             /* Require is satisfied */

@@ -18,8 +18,10 @@
 #include "rs_refusal.h"
 #include "rs_request.h"
 #include "../log/rs_source.h"
+#include "../proto/rs_ws.h"
 #include "rs_stream.h"
 #include "rs_stream_headers.h"
+#include "rs_websocket.h"
 
 /* How long a request that comes while the child starts waits for the first words of Redis. */
 #define START_LIMIT apr_time_from_sec(2)
@@ -75,6 +77,10 @@ static const rs_profile_t *profile(request_rec *r, rs_server_conf_t *server, con
     wanted.max_deliveries = conf->max_deliveries;
     wanted.slow_disconnect = conf->slow_disconnect;
     wanted.stall = conf->stall;
+    if (wanted.wire->peer) {
+        wanted.max_heard = (size_t)conf->ws_max_message;
+        wanted.ping = conf->ws_ping;
+    }
     choose_streams(&wanted, conf, server, tenant);
     if (conf->events) {
         wanted.npatterns = conf->events->nelts;
@@ -151,6 +157,14 @@ static void explain(request_rec *r, const char *obstacle)
     }
 }
 
+/* A pump copies in one direction. */
+static int refuse_pump(request_rec *r, const char *obstacle)
+{
+    ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, r,
+                  "RS0751: a WebSocket cannot leave its worker here, and is closed: %s", obstacle);
+    return rs_websocket_refuse(r, RS_WS_TRY_LATER, "unavailable");
+}
+
 /* There is a place in the engine. Which filters stay is seen when the headers have gone through all
  * of them: those that are not for this response have left by then. */
 static int open_stream(request_rec *r, rs_client_params_t *params)
@@ -169,6 +183,10 @@ static int open_stream(request_rec *r, rs_client_params_t *params)
     if (!obstacle) {
         explain(r, NULL);
         return rs_handoff(r, params);
+    }
+    if (params->profile->wire->peer) {
+        rs_engine_unreserve(rs_child_engine());
+        return refuse_pump(r, obstacle);
     }
     refused = rs_pumps_enter(&place, r, obstacle);
     if (refused != RS_REFUSED_MAX) {
@@ -211,9 +229,16 @@ static int check_request(request_rec *r, rs_identity_t *id)
         return rs_http_error(r, HTTP_SERVICE_UNAVAILABLE, "unavailable",
                              "this endpoint is not configured completely");
     }
+    if (rs_stream_wire(r)->peer && (status = rs_websocket_check(r)) != OK) {
+        return status;
+    }
     status = rs_identity(r, id);
     if (status != OK) {
-        return status;
+        return rs_stream_wire(r)->peer ? rs_websocket_refuse(r, RS_WS_POLICY, "Invalid token")
+                                       : status;
+    }
+    if (rs_stream_wire(r)->peer && !rs_cors_page_allowed(r)) {
+        return rs_http_error(r, HTTP_FORBIDDEN, "origin", RS_CORS_FOREIGN);
     }
     /* To read these streams is to take from them. */
     if ((conf->shared || conf->start_group) && rs_cors_is_foreign(r)) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Handler ragline-sse: a request for a stream. The worker.
+ * Handlers ragline-sse and ragline-websocket: a request for a stream. The worker.
  */
 #ifndef RS_STREAM_H
 #define RS_STREAM_H

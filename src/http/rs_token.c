@@ -7,6 +7,7 @@
 #include "rs_request.h"
 #include "rs_token.h"
 #include "rs_token_hide.h"
+#include "rs_websocket.h"
 
 static const char *from_header(request_rec *r)
 {
@@ -67,6 +68,9 @@ void rs_token_look(request_rec *r)
     rs_request_t *req = rs_request(r);
     const apr_array_header_t *from = rs_request_conf(r)->token_from;
     int i, n = from ? from->nelts : 1;
+    /* Browsers cannot give a WebSocket a header of their own; this one they can. */
+    const char *offered =
+        rs_request_is(r) == RS_KIND_WEBSOCKET ? rs_websocket_token(r) : NULL;
 
     if (req->token_looked_for) {
         return;
@@ -78,6 +82,9 @@ void rs_token_look(request_rec *r)
                             : where->from == RS_TOKEN_COOKIE ? from_cookie(r, where->name)
                                                              : from_query(r, where->name);
 
+        if (!token && where->from == RS_TOKEN_HEADER) {
+            token = offered;
+        }
         req->token = token;
         req->token_from_cookie = token && where->from == RS_TOKEN_COOKIE;
     }

@@ -8,6 +8,7 @@
 #include "../base/rs_clock.h"
 #include "rs_client.h"
 #include "rs_profile.h"
+#include "rs_subscription.h"
 
 static const char *put(char **to, const char *text)
 {
@@ -36,6 +37,15 @@ rs_client_t *rs_client_create(const rs_client_params_t *params)
         free(client);
         return NULL;
     }
+    if (params->early_len && !(client->early = malloc(params->early_len))) {
+        free(client->resume);
+        free(client);
+        return NULL;
+    }
+    if (params->early_len) {
+        memcpy(client->early, params->early, params->early_len);
+        client->early_len = params->early_len;
+    }
     client->conn = params->conn;
     client->profile = params->profile;
     client->resume->until = rs_clock_now() + params->wait;
@@ -56,6 +66,7 @@ rs_client_t *rs_client_create(const rs_client_params_t *params)
 
 void rs_client_destroy(rs_client_t *client)
 {
+    free(client->early);
     free(client->resume);
     free(client->member);
     if (client->conn.fd >= 0) {
@@ -67,7 +78,8 @@ void rs_client_destroy(rs_client_t *client)
 int rs_client_wants_entry(const rs_client_t *client, const char *type, size_t type_len,
                           const char *user, size_t user_len)
 {
-    if (!rs_profile_wants(client->profile, type, type_len)) {
+    if (!rs_profile_wants(client->profile, type, type_len)
+        || !rs_subscription_wants(client->subscription, type, type_len)) {
         return 0;
     }
     return !client->profile->user_only || user_len == 0

@@ -48,8 +48,13 @@ struct rs_client_t {
     rs_feed_t *feed;
     rs_resume_t *resume; /* NULL while LIVE */
     rs_fetch_t *fetch;   /* events that the topic does not hold, or that are on their way */
+    rs_hearing_t *hearing;                 /* of a wire that understands its clients */
+    const rs_subscription_t *subscription; /* its feed's; NULL: everything */
+    char *early;                           /* what it sent before the stream began: its own block */
+    size_t early_len;
     int slot;            /* in the feed, while LIVE */
-    int wants_out;       /* the poller reports room to write */
+    int wants_out;       /* something waits for room */
+    int polled;          /* what the poller reports of it */
     apr_uint64_t seq;    /* unless LIVE: the number to be sent next */
     rs_event_t *pinned;  /* begun and not finished: nothing else may be written before */
     size_t pinned_off;
@@ -78,6 +83,8 @@ typedef struct {
     apr_time_t expires;       /* wall clock; 0: never */
     const char *cursor;       /* "": none */
     apr_interval_time_t wait; /* of a wire with one batch: how long */
+    const char *early;        /* what the client has sent already, where that means something */
+    size_t early_len;
 } rs_client_params_t;
 
 /* On failure (NULL) the descriptor is still the caller's. Any thread. */

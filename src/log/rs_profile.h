@@ -29,6 +29,9 @@ struct rs_profile_t {
     int replay_limit;          /* entries of the stream that a replay may scan */
     int slow_disconnect;       /* a reader that falls off its topic is ended, not fetched for */
     apr_interval_time_t stall; /* one that takes nothing for so long is ended */
+    /* Of a wire that understands its clients: */
+    size_t max_heard;         /* a message of theirs */
+    apr_interval_time_t ping; /* who is silent for so long is asked for a sign of life; 0: not */
     const char *name;
     int npatterns; /* 0: every type */
     const char *const *patterns;

@@ -38,19 +38,26 @@ static void begin_at_end(rs_feed_t *feed)
     feed->seq = rs_topic_tail(topic, &feed->pos);
 }
 
-rs_feed_t *rs_feed_join(rs_follow_t *follow, rs_client_t *client)
+/* Takes the subscription over. */
+static rs_feed_t *join(rs_follow_t *follow, rs_client_t *client, rs_subscription_t *subscription)
 {
-    rs_feed_t *feed;
+    rs_feed_t *feed = follow->feeds;
 
-    for (feed = follow->feeds; feed && feed->profile != client->profile; feed = feed->next) {
+    while (feed
+           && (feed->profile != client->profile
+               || !rs_subscription_same(feed->subscription, subscription))) {
+        feed = feed->next;
+    }
+    if (feed || !(feed = calloc(1, sizeof(*feed)))) {
+        free(subscription);
     }
     if (!feed) {
-        feed = calloc(1, sizeof(*feed));
-        if (!feed) {
-            return NULL;
-        }
+        return NULL;
+    }
+    if (!feed->follow) {
         feed->follow = follow;
         feed->profile = client->profile;
+        feed->subscription = subscription;
         feed->accepted = client->accepted;
         /* At the topic's end, wherever the client stands: it comes up by itself. What is published
          * was appended before, so the position is read first. */
@@ -60,7 +67,13 @@ rs_feed_t *rs_feed_join(rs_follow_t *follow, rs_client_t *client)
     }
     feed->members++;
     client->feed = feed;
+    client->subscription = feed->subscription;
     return feed;
+}
+
+rs_feed_t *rs_feed_join(rs_follow_t *follow, rs_client_t *client)
+{
+    return join(follow, client, NULL);
 }
 
 static void release(rs_feed_t *feed)
@@ -71,6 +84,7 @@ static void release(rs_feed_t *feed)
         for (link = &feed->follow->feeds; *link != feed; link = &(*link)->next) {
         }
         *link = feed->next;
+        free(feed->subscription);
         free(feed->slots);
         free(feed);
     }
@@ -87,6 +101,7 @@ void rs_feed_leave(rs_client_t *client)
         rs_feed_exit(client);
     }
     client->feed = NULL;
+    client->subscription = NULL;
     release(feed);
 }
 
@@ -147,6 +162,21 @@ int rs_feed_exit(rs_client_t *client)
     client->resume->from = feed->from;
     client->resume->losses = feed->losses;
     client->resume->until = client->deadline;
+    return 1;
+}
+
+int rs_feed_move(rs_client_t *client, rs_subscription_t *subscription)
+{
+    rs_feed_t *feed = client->feed;
+
+    if (client->state == RS_LIVE && !rs_feed_exit(client)) {
+        free(subscription);
+        return 0;
+    }
+    if (!join(feed->follow, client, subscription)) {
+        return 0;
+    }
+    release(feed);
     return 1;
 }
 
@@ -242,7 +272,8 @@ static int choose(const rs_feed_t *feed, rs_event_t **events, int n, batch_t *ba
         rs_event_t *e = events[i];
         rs_text_t bytes;
 
-        if (!rs_profile_wants(feed->profile, rs_event_type(e).data, e->type_len)) {
+        if (!rs_profile_wants(feed->profile, rs_event_type(e).data, e->type_len)
+            || !rs_subscription_wants(feed->subscription, rs_event_type(e).data, e->type_len)) {
             rs_output_count(feed->follow->topic, e, 0, (apr_uint64_t)feed->live);
             continue;
         }

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The clients of one topic and one endpoint on one streamer: they get the same bytes, so an event
+ * The clients of one topic, one endpoint and one subscription on one streamer: they get the same bytes, so an event
  * is looked at once for all of them and written from one iovec. The streamer's thread.
  */
 #ifndef RS_FEED_H
 #define RS_FEED_H
 
 #include "../log/rs_client.h"
+#include "../log/rs_subscription.h"
 
 /* What the inner loop needs of a client, side by side: for a plain socket the client itself is
  * not touched. */
@@ -19,6 +20,7 @@ struct rs_feed_t {
     rs_feed_t *next; /* of the same topic */
     rs_follow_t *follow;
     const rs_profile_t *profile;
+    rs_subscription_t *subscription; /* NULL: everything that is the endpoint's */
     rs_accepted_t *accepted; /* by the group of all its clients */
     apr_uint64_t seq;        /* every LIVE client has everything below */
     rs_cursor_t pos;         /* the position after the event before that */
@@ -32,6 +34,10 @@ struct rs_feed_t {
 
 /* The feed of the client's endpoint, made if it is the first; NULL when memory is short. */
 rs_feed_t *rs_feed_join(rs_follow_t *follow, rs_client_t *client);
+
+/* To the feed of this subscription, which is taken over. It is BEHIND then, where it stood. 0 when
+ * memory is short: it can only be ended. */
+int rs_feed_move(rs_client_t *client, rs_subscription_t *subscription);
 
 /* Frees the feed with its last member. */
 void rs_feed_leave(rs_client_t *client);

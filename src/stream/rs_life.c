@@ -19,6 +19,7 @@
 #include "../wire/rs_wire.h"
 #include "rs_catch_up.h"
 #include "rs_deliver.h"
+#include "rs_hear.h"
 #include "rs_life.h"
 #include "rs_output.h"
 
@@ -44,6 +45,7 @@ void rs_life_release(rs_streamer_t *s, rs_client_t *client)
     rs_poll_del(s->poll, client->conn.fd);
     rs_feed_leave(client);
     rs_catch_up_forget(client);
+    rs_hear_end(client);
     rs_output_unpin(client);
     client->conn.transport->close(&client->conn);
     client->conn.fd = -1;
@@ -53,13 +55,25 @@ void rs_life_release(rs_streamer_t *s, rs_client_t *client)
     s->released = client;
 }
 
+/* What the poller is to report of it. What cannot be answered now is not read. */
+static void watch(rs_streamer_t *s, rs_client_t *client)
+{
+    int wanted = (client->pinned && rs_hear_listens(client) ? 0 : RS_POLL_IN)
+                 | (client->wants_out ? RS_POLL_OUT : 0);
+
+    if (client->polled != wanted) {
+        client->polled = wanted;
+        rs_poll_mod(s->poll, client->conn.fd, wanted, client);
+    }
+}
+
 static void want_out(rs_streamer_t *s, rs_client_t *client, int wanted)
 {
     if (client->wants_out != wanted) {
         client->wants_out = wanted;
         client->wants = s->now;
-        rs_poll_mod(s->poll, client->conn.fd, RS_POLL_IN | (wanted ? RS_POLL_OUT : 0), client);
     }
+    watch(s, client);
 }
 
 /* Whether it says when its client has taken the answer, on which the group's position waits. */
@@ -186,6 +200,9 @@ static void set_deadline(rs_streamer_t *s, rs_client_t *client)
     if (client->expires && client->expires < due) {
         due = client->expires;
     }
+    if (!blocked(client) && rs_hear_due(client) && rs_hear_due(client) < due) {
+        due = rs_hear_due(client);
+    }
     rs_wheel_set(&s->wheel, &client->timer, due);
 }
 
@@ -210,23 +227,46 @@ static int heartbeat(rs_streamer_t *s, rs_client_t *client, const rs_cursor_t *p
     return send_buf(s, client);
 }
 
-static void live_heartbeat(rs_streamer_t *s, rs_client_t *client)
+/* After a frame of its own: if that did not fit, the feed writes to it no more. */
+static void settle(rs_streamer_t *s, rs_client_t *client)
 {
-    if (!rs_feed_up_to_date(client->feed)) {
-        rs_wheel_set(&s->wheel, &client->timer, s->now); /* an event is on its way anyway */
-        return;
-    }
-    if (!heartbeat(s, client, &client->feed->pos)) {
-        return;
-    }
     if (client->pinned) {
-        if (!rs_feed_exit(client)) {
+        if (client->state == RS_LIVE && !rs_feed_exit(client)) {
             rs_life_release(s, client);
             return;
         }
         want_out(s, client, 1);
     }
     set_deadline(s, client);
+}
+
+static void live_heartbeat(rs_streamer_t *s, rs_client_t *client)
+{
+    if (!rs_feed_up_to_date(client->feed)) {
+        rs_wheel_set(&s->wheel, &client->timer, s->now); /* an event is on its way anyway */
+        return;
+    }
+    if (heartbeat(s, client, &client->feed->pos)) {
+        settle(s, client);
+    }
+}
+
+/* Whether nothing was heard of it for as long as that may be. */
+static int is_silent(const rs_streamer_t *s, const rs_client_t *client)
+{
+    apr_time_t due = rs_hear_due(client);
+
+    return due && s->now >= due && !blocked(client);
+}
+
+static void ask(rs_streamer_t *s, rs_client_t *client)
+{
+    if (rs_hear_ask(s, client) == RS_NEXT_GO) {
+        settle(s, client);
+    }
+    else {
+        rs_life_release(s, client);
+    }
 }
 
 void rs_life_deadline(rs_streamer_t *s, rs_client_t *client)
@@ -243,6 +283,10 @@ void rs_life_deadline(rs_streamer_t *s, rs_client_t *client)
     else if (client->expires && s->now >= client->expires) {
         end(s, client, "token_expired", "Stream ended", "the token has expired",
             client->profile->retry > RENEWAL ? client->profile->retry : RENEWAL);
+        return;
+    }
+    else if (is_silent(s, client)) {
+        ask(s, client);
         return;
     }
     else if (client->state == RS_LIVE && client->profile->wire->one_batch) {
@@ -302,10 +346,30 @@ static void go(rs_streamer_t *s, rs_client_t *client, rs_next_t next)
         rs_buf_clear(&s->buf);
         end_with_buf(s, client);
         break;
+    case RS_NEXT_LAST:
+        end_with_buf(s, client);
+        break;
     }
 }
 
-void rs_life_room(rs_streamer_t *s, rs_client_t *client) { go(s, client, rs_catch_up(s, client)); }
+/* Listens to it. 0: it ended, by what it said or otherwise. */
+static int hear(rs_streamer_t *s, rs_client_t *client)
+{
+    rs_next_t next = rs_hear(s, client);
+
+    go(s, client, next);
+    return next == RS_NEXT_GO;
+}
+
+void rs_life_room(rs_streamer_t *s, rs_client_t *client)
+{
+    /* What it said while nothing could be answered. */
+    if (client->pinned && rs_hear_listens(client) && rs_output_flush(client) == 1
+        && !hear(s, client)) {
+        return;
+    }
+    go(s, client, rs_catch_up(s, client));
+}
 
 void rs_life_fetched(rs_streamer_t *s, rs_fetch_t *fetch)
 {
@@ -360,6 +424,7 @@ void rs_life_attach(rs_streamer_t *s, rs_client_t *client)
     client->last_out = s->now;
     s->clients++;
     RS_STAT_ADD(s->common->stats->connections, 1);
+    client->polled = RS_POLL_IN;
     rv = rs_poll_add(s->poll, client->conn.fd, RS_POLL_IN, client);
     if (rv != APR_SUCCESS) {
         rs_log(RS_LOG_ERR, rv, RSLOGNO(0101) "cannot watch a connection, it is closed");
@@ -375,11 +440,11 @@ void rs_life_attach(rs_streamer_t *s, rs_client_t *client)
             client->profile->retry);
         return;
     }
-    if (!client->member && !rs_feed_join(client->follow, client)) {
+    if ((!client->member && !rs_feed_join(client->follow, client)) || !rs_hear_begin(s, client)) {
         rs_life_release(s, client);
         return;
     }
-    if (greet(s, client)) {
+    if (greet(s, client) && (!rs_hear_listens(client) || hear(s, client))) {
         rs_life_room(s, client);
     }
 }
@@ -393,9 +458,9 @@ void rs_life_drain(rs_streamer_t *s, rs_client_t *client)
     end_draining(s, client);
 }
 
-/* Bytes from the peer mean nothing on a stream; their end means it is gone. Of an answer they mean
- * that it was taken. */
-void rs_life_input(rs_streamer_t *s, rs_client_t *client)
+/* Bytes from a peer that nobody understands mean nothing; their end means it is gone. Of an answer
+ * they mean that it was taken. */
+static void skip(rs_streamer_t *s, rs_client_t *client)
 {
     char buf[4096];
     ssize_t n;
@@ -409,5 +474,23 @@ void rs_life_input(rs_streamer_t *s, rs_client_t *client)
     } while (n > 0 && --turns);
     if (n < 0) {
         rs_life_release(s, client);
+    }
+}
+
+void rs_life_input(rs_streamer_t *s, rs_client_t *client, int hung_up)
+{
+    if (!rs_hear_listens(client)) {
+        skip(s, client);
+    }
+    else if (client->pinned && hung_up) {
+        rs_life_release(s, client); /* nothing is read of it that would say so */
+    }
+    else if (hear(s, client)) {
+        if (client->pinned) {
+            settle(s, client);
+        }
+        else if (client->state == RS_BEHIND) {
+            rs_life_room(s, client);
+        }
     }
 }

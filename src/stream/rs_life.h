@@ -10,7 +10,7 @@
 #include "rs_streamer_int.h"
 
 void rs_life_attach(rs_streamer_t *s, rs_client_t *client);
-void rs_life_input(rs_streamer_t *s, rs_client_t *client);
+void rs_life_input(rs_streamer_t *s, rs_client_t *client, int hung_up);
 void rs_life_room(rs_streamer_t *s, rs_client_t *client);
 void rs_life_deadline(rs_streamer_t *s, rs_client_t *client);
 void rs_life_fetched(rs_streamer_t *s, rs_fetch_t *fetch);

@@ -33,8 +33,8 @@ struct rs_streamer_t {
     rs_client_t *released; /* ended in this turn, linked by msg.next */
 };
 
-/* What is to be done with a client that was moved on: said by rs_catch_up.c and rs_deliver.c, done
- * by rs_life.c. */
+/* What is to be done with a client: said by rs_catch_up.c, rs_deliver.c and rs_hear.c, done by
+ * rs_life.c. */
 typedef enum {
     RS_NEXT_GO,     /* nothing: it goes on */
     RS_NEXT_ROOM,   /* its socket is full, or it has had its fair share of this turn */
@@ -42,7 +42,8 @@ typedef enum {
     RS_NEXT_GONE,   /* the peer is gone, or memory is short: it is closed */
     RS_NEXT_SLOW,   /* it is ended because it reads too slowly */
     RS_NEXT_LINGER, /* everything is written: the peer may close */
-    RS_NEXT_DONE    /* it has what it came for: it is ended */
+    RS_NEXT_DONE,   /* it has what it came for: it is ended */
+    RS_NEXT_LAST    /* it is ended with what is in s->buf */
 } rs_next_t;
 
 #endif

@@ -27,6 +27,9 @@ static rs_id_place_t frame(rs_buf_t *b, const rs_wire_t *wire, rs_notice_t notic
     if (notice == RS_NOTICE_NONE) {
         wire->event(b, type.data, type.len, id, id_len, data.data, data.len, &head, &tail);
     }
+    else if (wire->notice) {
+        wire->notice(b, reason_of(notice), id, id_len, &head, &tail);
+    }
     else {
         rs_buf_t said = RS_BUF_INIT;
 
@@ -141,6 +144,9 @@ rs_event_t *rs_frames_with_id(const rs_wire_t *wire, rs_event_t *e, const rs_cur
     rs_buf_add(&b, bytes.data, parts.place.head);
     wire->id(&b, id, rs_cursor_format(id, own));
     rs_buf_add(&b, bytes.data + parts.place.tail, bytes.len - parts.place.tail);
+    if (wire->reframe && rs_buf_ok(&b)) {
+        wire->reframe(&b);
+    }
     if (rs_buf_ok(&b)) {
         parts.frame = (rs_text_t){b.data, b.len};
         parts.type = parts.data = parts.user = (rs_text_t){b.data, 0};

@@ -9,22 +9,62 @@
 
 #include "../log/rs_entry.h"
 #include "../log/rs_event.h"
+#include "../log/rs_subscription.h"
 #include "../proto/rs_sse.h"
 
-/* The first one's frame is made with the event, and holds it. */
-enum { RS_WIRE_SSE, RS_WIRE_NDJSON, RS_WIRE_POLL, RS_WIRES };
+/* The first one's frame is made with the event, and holds it. A request chooses among the first
+ * RS_WIRES_CHOSEN by what it accepts; the others have a handler of their own, and are its dialects. */
+enum {
+    RS_WIRE_SSE,
+    RS_WIRE_NDJSON,
+    RS_WIRE_POLL,
+    RS_WIRES_CHOSEN,
+    RS_WIRE_WEBSOCKET = RS_WIRES_CHOSEN,
+    RS_WIRE_WEBSOCKET_PLAIN,
+    RS_WIRE_WEBSOCKET_ORDERS,
+    RS_WIRES
+};
+
+/* What a peer that may speak asks for. */
+typedef enum {
+    RS_ASKS_NOTHING,   /* more, or nothing that was not answered at once */
+    RS_ASKS_SUBSCRIBE, /* from now on for what it wants, and nothing else */
+    RS_ASKS_END        /* what was appended is the last that it is told */
+} rs_asks_t;
+
+/* How a peer is understood. */
+typedef struct {
+    size_t size; /* of what is known of each */
+    void (*begin)(void *state, size_t max);
+    void (*end)(void *state);
+    /* Takes bytes from *at on until something is asked for, or all of them. What is answered at once
+     * is appended to `out`. RS_ASKS_SUBSCRIBE: *wanted, which is the caller's; NULL is everything. */
+    rs_asks_t (*hear)(void *state, const char **at, const char *end, rs_buf_t *out,
+                      rs_subscription_t **wanted);
+    /* The answers to that; `why` is a sentence. */
+    void (*subscribed)(rs_buf_t *out, const rs_subscription_t *wanted);
+    void (*refused)(rs_buf_t *out, const char *why);
+    /* What every peer that is alive answers by itself. */
+    void (*ping)(rs_buf_t *out);
+} rs_wire_peer_t;
 
 struct rs_wire_t {
     int frames;             /* whose frames of events it has: an index, its own as a rule */
     int one_batch;          /* the stream ends with the first events, or when its time is over */
-    const char *name;       /* for RaglineWires */
+    const char *name;       /* for RaglineWires; NULL: it is not chosen so */
     const char *media_type; /* what a request accepts, and the answer is */
+    const rs_wire_peer_t *peer; /* NULL: what it says means nothing */
 
     /* An event; type is rs_event_type_valid(), data is anything. *head and *tail: where in what was
      * appended the id stands, for which id() makes other bytes. */
     void (*event)(rs_buf_t *b, const char *type, size_t type_len, const char *id, size_t id_len,
                   const char *data, size_t data_len, size_t *head, size_t *tail);
     void (*id)(rs_buf_t *b, const char *id, size_t len);
+    /* Makes a frame whole in which that was done; NULL: it is. */
+    void (*reframe)(rs_buf_t *frame);
+    /* In the place of an event, that it or others are missing; NULL: an event of the type `reset`. */
+    void (*notice)(rs_buf_t *b, const char *reason, const char *id, size_t id_len, size_t *head,
+                   size_t *tail);
 
     /* The module's own messages; rs_said.h and rs_sse.h tell the parameters. */
     void (*connected)(rs_buf_t *b, const rs_who_t *who, apr_interval_time_t retry, const char *id,
@@ -38,6 +78,7 @@ struct rs_wire_t {
 };
 
 extern const rs_wire_t rs_wire_sse, rs_wire_ndjson, rs_wire_poll;
+extern const rs_wire_t rs_wire_websocket, rs_wire_websocket_plain, rs_wire_websocket_orders;
 
 /* All of them, by index. */
 extern const rs_wire_t *const rs_wires[RS_WIRES];
@@ -51,5 +92,9 @@ const char *rs_wires_names(apr_pool_t *p);
 
 /* The index of the wire with this name; -1: there is none. */
 int rs_wires_find(const char *name);
+
+/* Appends the data of an event as a JSON value in one line: as it was written, or, where it is no
+ * JSON, a string. */
+void rs_wire_json(rs_buf_t *b, const char *data, size_t len);
 
 #endif

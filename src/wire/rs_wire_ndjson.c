@@ -6,7 +6,6 @@
  */
 #include <string.h>
 
-#include "../base/rs_json.h"
 #include "rs_wire.h"
 
 static void put_id(rs_buf_t *b, const char *id, size_t len)
@@ -16,37 +15,10 @@ static void put_id(rs_buf_t *b, const char *id, size_t len)
     rs_buf_add(b, "\",", 2);
 }
 
-/* Within JSON an end of line is only white space between tokens. */
-static void put_json(rs_buf_t *b, rs_json_t value)
-{
-    const char *at = value.s;
-
-    while (at < value.end) {
-        size_t n = 0;
-
-        while (at + n < value.end && at[n] != '\n' && at[n] != '\r') {
-            n++;
-        }
-        rs_buf_add(b, at, n);
-        at += n;
-        if (at < value.end) {
-            rs_buf_add(b, " ", 1);
-            at++;
-        }
-    }
-}
-
 static void put_data(rs_buf_t *b, const char *data, size_t len)
 {
-    rs_json_t text = {data, data + len}, value;
-
     rs_buf_add(b, "\"data\":", 7);
-    if (rs_json_is_good(&value, text, RS_JSON_DEPTH_ANY)) {
-        put_json(b, value);
-    }
-    else {
-        rs_buf_json(b, data, len);
-    }
+    rs_wire_json(b, data, len);
     rs_buf_add(b, "}\n", 2);
 }
 

@@ -13,13 +13,16 @@ const rs_wire_t *const rs_wires[RS_WIRES] = {
     [RS_WIRE_SSE] = &rs_wire_sse,
     [RS_WIRE_NDJSON] = &rs_wire_ndjson,
     [RS_WIRE_POLL] = &rs_wire_poll,
+    [RS_WIRE_WEBSOCKET] = &rs_wire_websocket,
+    [RS_WIRE_WEBSOCKET_PLAIN] = &rs_wire_websocket_plain,
+    [RS_WIRE_WEBSOCKET_ORDERS] = &rs_wire_websocket_orders,
 };
 
 int rs_wires_find(const char *name)
 {
     int i;
 
-    for (i = 0; i < RS_WIRES; i++) {
+    for (i = 0; i < RS_WIRES_CHOSEN; i++) {
         if (strcmp(rs_wires[i]->name, name) == 0) {
             return i;
         }
@@ -32,7 +35,7 @@ const char *rs_wires_names(apr_pool_t *p)
     const char *names = rs_wires[0]->name;
     int i;
 
-    for (i = 1; i < RS_WIRES; i++) {
+    for (i = 1; i < RS_WIRES_CHOSEN; i++) {
         names = apr_pstrcat(p, names, ", ", rs_wires[i]->name, NULL);
     }
     return names;
@@ -95,7 +98,7 @@ const rs_wire_t *rs_wires_choose(unsigned allowed, const char *accept)
     const rs_wire_t *best = NULL;
     int i, q, most = 0;
 
-    for (i = 0; i < RS_WIRES; i++) {
+    for (i = 0; i < RS_WIRES_CHOSEN; i++) {
         if (!(allowed & 1u << i)) {
             continue;
         }

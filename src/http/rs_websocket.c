@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Handshakes.
+ */
+#include "../conf/rs_httpd.h"
+
+#include <apr_base64.h>
+#include <apr_sha1.h>
+
+#include "../base/rs_buf.h"
+#include "../proto/rs_ws.h"
+#include "rs_error.h"
+#include "rs_request.h"
+#include "rs_websocket.h"
+
+#define GUID "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+#define VERSION "13"
+#define PROTOCOL "ragline.v1"
+#define BEARER "bearer."
+
+/* 16 bytes as base64. */
+#define KEY_LEN 24
+
+/* A client waits for the answer before it sends anything: this is for those that do not. */
+#define EARLY_MAX (64 * 1024)
+
+static ap_filter_rec_t *filter;
+
+static int has_token(request_rec *r, const char *header, const char *token)
+{
+    const char *value = apr_table_get(r->headers_in, header);
+
+    return value && ap_find_token(r->pool, value, token);
+}
+
+static int key_is_good(const char *key)
+{
+    int i;
+
+    for (i = 0; key && i < KEY_LEN - 2; i++) {
+        if (!apr_isalnum(key[i]) && key[i] != '+' && key[i] != '/') {
+            return 0;
+        }
+    }
+    return key && !strcmp(key + KEY_LEN - 2, "==");
+}
+
+static int upgrades(request_rec *r)
+{
+    return r->method_number == M_GET && !r->header_only && r->proto_num >= HTTP_VERSION(1, 1)
+           && r->proto_num < HTTP_VERSION(2, 0) && has_token(r, "Upgrade", "websocket")
+           && has_token(r, "Connection", "upgrade");
+}
+
+static int version_is_ours(request_rec *r)
+{
+    const char *version = apr_table_get(r->headers_in, "Sec-WebSocket-Version");
+
+    return version && !strcmp(version, VERSION);
+}
+
+static const char *key_of(request_rec *r)
+{
+    return apr_table_get(r->headers_in, "Sec-WebSocket-Key");
+}
+
+int rs_websocket_is_asked(request_rec *r)
+{
+    return rs_request_kind(r) == RS_KIND_WEBSOCKET && upgrades(r) && version_is_ours(r)
+           && key_is_good(key_of(r));
+}
+
+int rs_websocket_check(request_rec *r)
+{
+    if (!upgrades(r)) {
+        apr_table_setn(r->err_headers_out, "Upgrade", "websocket");
+        apr_table_setn(r->err_headers_out, "Connection", "Upgrade");
+        return rs_http_error(r, HTTP_UPGRADE_REQUIRED, "upgrade_required",
+                             "this endpoint speaks WebSocket, over HTTP/1.1");
+    }
+    if (!version_is_ours(r)) {
+        apr_table_setn(r->err_headers_out, "Sec-WebSocket-Version", VERSION);
+        return rs_http_error(r, HTTP_UPGRADE_REQUIRED, "upgrade_required",
+                             "the version of WebSocket here is " VERSION);
+    }
+    if (!key_is_good(key_of(r))) {
+        return rs_http_error(r, HTTP_BAD_REQUEST, "bad_handshake",
+                             "Sec-WebSocket-Key is no key of 16 bytes");
+    }
+    return OK;
+}
+
+/* --- the answer --- */
+
+static const char *accept_of(request_rec *r)
+{
+    unsigned char digest[APR_SHA1_DIGESTSIZE];
+    const char *key = key_of(r);
+    apr_sha1_ctx_t sha1;
+    char *text;
+
+    apr_sha1_init(&sha1);
+    apr_sha1_update(&sha1, key, (unsigned)strlen(key));
+    apr_sha1_update(&sha1, GUID, sizeof(GUID) - 1);
+    apr_sha1_final(digest, &sha1);
+    text = apr_palloc(r->pool, (apr_size_t)apr_base64_encode_len(sizeof(digest)));
+    apr_base64_encode_binary(text, digest, sizeof(digest));
+    return text;
+}
+
+/* Those of the handshake are written by themselves; there is no content. */
+static int put_header(void *head, const char *name, const char *value)
+{
+    static const char *const others[] = {"Connection", "Upgrade", "Keep-Alive", "Date", "Server"};
+    apr_size_t i;
+
+    for (i = 0; i < RS_ARRAY_LEN(others) && ap_cstr_casecmp(name, others[i]); i++) {
+    }
+    if (i == RS_ARRAY_LEN(others) && ap_cstr_casecmpn(name, "Content-", 8)
+        && !strpbrk(value, "\r\n")) {
+        rs_buf_printf(head, "%s: %s\r\n", name, value);
+    }
+    return 1;
+}
+
+/* What other modules say of the response is part of the answer. */
+static void put_head(rs_buf_t *head, request_rec *r)
+{
+    rs_buf_puts(head, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
+                      "Connection: Upgrade\r\n");
+    rs_buf_printf(head, "Sec-WebSocket-Accept: %s\r\n", accept_of(r));
+    if (has_token(r, "Sec-WebSocket-Protocol", PROTOCOL)) {
+        rs_buf_puts(head, "Sec-WebSocket-Protocol: " PROTOCOL "\r\n");
+    }
+    apr_table_do(put_header, head, r->headers_out, NULL);
+    apr_table_do(put_header, head, r->err_headers_out, NULL);
+    rs_buf_puts(head, "\r\n");
+}
+
+/* The last of the filters that see a response: those behind would make HTTP of what are frames. */
+static apr_status_t answer(ap_filter_t *f, apr_bucket_brigade *in)
+{
+    request_rec *r = f->r;
+    conn_rec *c = r->connection;
+    rs_buf_t head = RS_BUF_INIT;
+
+    if (!f->ctx) {
+        f->ctx = f;
+        put_head(&head, r);
+        if (!rs_buf_ok(&head)) {
+            rs_buf_free(&head);
+            c->aborted = 1;
+            return APR_ENOMEM;
+        }
+        APR_BRIGADE_INSERT_HEAD(in, apr_bucket_heap_create(head.data, head.len, NULL,
+                                                           c->bucket_alloc));
+        rs_buf_free(&head);
+        r->output_filters = r->proto_output_filters = c->output_filters;
+    }
+    return ap_pass_brigade(c->output_filters, in);
+}
+
+void rs_websocket_accept(request_rec *r)
+{
+    rs_request_t *req = rs_request(r);
+
+    if (req->accepted) {
+        return;
+    }
+    req->accepted = 1;
+    r->status = HTTP_SWITCHING_PROTOCOLS;
+    r->status_line = NULL;
+    r->connection->keepalive = AP_CONN_CLOSE;
+    apr_table_setn(r->subprocess_env, "no-gzip", "1");
+    apr_table_setn(r->subprocess_env, "no-brotli", "1");
+    ap_add_output_filter_handle(filter, NULL, r, r->connection);
+}
+
+int rs_websocket_refuse(request_rec *r, unsigned code, const char *reason)
+{
+    rs_buf_t b = RS_BUF_INIT;
+
+    rs_websocket_accept(r);
+    rs_ws_close(&b, code, reason);
+    if (rs_buf_ok(&b)) {
+        ap_rwrite(b.data, (int)b.len, r);
+        ap_rflush(r);
+    }
+    rs_buf_free(&b);
+    return DONE;
+}
+
+/* --- what the client has sent --- */
+
+int rs_websocket_early(request_rec *r, const char **bytes, apr_size_t *len)
+{
+    conn_rec *c = r->connection;
+    apr_bucket_brigade *bb = apr_brigade_create(r->pool, c->bucket_alloc);
+    rs_buf_t all = RS_BUF_INIT;
+    apr_status_t rv = APR_SUCCESS;
+    apr_size_t n = 1;
+    char *some;
+
+    while (rv == APR_SUCCESS && n && all.len < EARLY_MAX) {
+        n = 0;
+        rv = ap_get_brigade(c->input_filters, bb, AP_MODE_READBYTES, APR_NONBLOCK_READ,
+                            AP_IOBUFSIZE);
+        if (rv == APR_SUCCESS && apr_brigade_pflatten(bb, &some, &n, r->pool) == APR_SUCCESS) {
+            rs_buf_add(&all, some, n);
+        }
+        apr_brigade_cleanup(bb);
+    }
+    *bytes = apr_pmemdup(r->pool, all.data ? all.data : "", all.len);
+    *len = all.len;
+    n = all.len < EARLY_MAX && rs_buf_ok(&all);
+    rs_buf_free(&all);
+    return (int)n;
+}
+
+const char *rs_websocket_token(request_rec *r)
+{
+    const char *offered = apr_table_get(r->headers_in, "Sec-WebSocket-Protocol");
+    const char *token = NULL, *rest = NULL;
+    char *name, *last;
+
+    if (!offered) {
+        return NULL;
+    }
+    for (name = apr_strtok(apr_pstrdup(r->pool, offered), ", \t", &last); name;
+         name = apr_strtok(NULL, ", \t", &last)) {
+        if (!strncmp(name, BEARER, sizeof(BEARER) - 1)) {
+            token = token ? token : name + sizeof(BEARER) - 1;
+        }
+        else {
+            rest = rest ? apr_pstrcat(r->pool, rest, ", ", name, NULL) : name;
+        }
+    }
+    if (token && rest) {
+        apr_table_setn(r->headers_in, "Sec-WebSocket-Protocol", rest);
+    }
+    else if (token) {
+        apr_table_unset(r->headers_in, "Sec-WebSocket-Protocol");
+    }
+    return token && *token ? token : NULL;
+}
+
+void rs_websocket_hooks(apr_pool_t *p)
+{
+    filter = ap_register_output_filter("RAGLINE_WEBSOCKET", answer, NULL, AP_FTYPE_PROTOCOL - 1);
+}

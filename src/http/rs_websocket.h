@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The handshake of WebSocket (RFC 6455, 4.2): what the request must be, and the answer, which goes
+ * through httpd's filters up to where it becomes bytes. From there on nothing is HTTP any more. The
+ * worker.
+ */
+#ifndef RS_WEBSOCKET_H
+#define RS_WEBSOCKET_H
+
+#include "../conf/rs_httpd.h"
+
+/* Whether the request is a good handshake for one of our endpoints. */
+int rs_websocket_is_asked(request_rec *r);
+
+/* OK, or why it is none: a status to return. */
+int rs_websocket_check(request_rec *r);
+
+/* The answer, 101, is what goes out with the first bytes or the first flush; what follows are
+ * frames. */
+void rs_websocket_accept(request_rec *r);
+
+/* Accepts and closes at once: what a browser's page may know of a status is nothing. Returns DONE. */
+int rs_websocket_refuse(request_rec *r, unsigned code, const char *reason);
+
+/* What the client sent behind its handshake, as far as httpd has read it, or could. 0: too much. */
+int rs_websocket_early(request_rec *r, const char **bytes, apr_size_t *len);
+
+/* The token of `bearer.TOKEN` among the protocols that the client offers, or NULL; it is taken out of
+ * the request. */
+const char *rs_websocket_token(request_rec *r);
+
+void rs_websocket_hooks(apr_pool_t *p);
+
+#endif

@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Listening. What a wire makes of the bytes is the wire's; what has to be done is done here, or said
+ * to rs_life.c. The streamer's thread; nothing in here waits.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "../log/rs_profile.h"
+#include "../wire/rs_wire.h"
+#include "rs_hear.h"
+#include "rs_output.h"
+
+/* How much is read at once, and how often before others have their turn. */
+#define CHUNK 4096
+#define TURNS 16
+
+struct rs_hearing_t {
+    apr_time_t heard; /* something, last */
+    apr_time_t asked; /* since then: when; 0: it was not */
+    char *early;      /* what came before the stream did; NULL: nothing */
+    size_t early_len;
+    apr_uint64_t state[]; /* the wire's */
+};
+
+static const rs_wire_peer_t *peer_of(const rs_client_t *client)
+{
+    return client->profile->wire->peer;
+}
+
+int rs_hear_begin(rs_streamer_t *s, rs_client_t *client)
+{
+    const rs_wire_peer_t *peer = peer_of(client);
+    rs_hearing_t *h;
+
+    if (!peer) {
+        return 1;
+    }
+    h = calloc(1, sizeof(*h) + peer->size);
+    if (!h) {
+        return 0;
+    }
+    h->heard = s->now;
+    h->early = client->early;
+    h->early_len = client->early_len;
+    client->early = NULL;
+    peer->begin(h->state, client->profile->max_heard);
+    client->hearing = h;
+    return 1;
+}
+
+void rs_hear_end(rs_client_t *client)
+{
+    rs_hearing_t *h = client->hearing;
+
+    if (h) {
+        peer_of(client)->end(h->state);
+        free(h->early);
+        free(h);
+        client->hearing = NULL;
+    }
+}
+
+int rs_hear_listens(const rs_client_t *client)
+{
+    return client->hearing && (client->state == RS_LIVE || client->state == RS_BEHIND);
+}
+
+/* From now on for these events. What it was sent before is as it was, and what comes next is judged
+ * by this: it stands where it stood. */
+static int subscribe(rs_client_t *client, rs_subscription_t *wanted, rs_buf_t *out)
+{
+    const rs_wire_peer_t *peer = peer_of(client);
+
+    if (client->profile->group) {
+        /* The position is the tenant's: what one does not want others would not get. */
+        free(wanted);
+        peer->refused(out, "this endpoint has a consumer group: no subscriptions");
+        return 1;
+    }
+    peer->subscribed(out, wanted);
+    return rs_feed_move(client, wanted);
+}
+
+/* All of these bytes; the answers are appended to s->buf. */
+static rs_next_t hear_bytes(rs_streamer_t *s, rs_client_t *client, const char *at, const char *end)
+{
+    const rs_wire_peer_t *peer = peer_of(client);
+    rs_subscription_t *wanted = NULL;
+    rs_asks_t asks = RS_ASKS_NOTHING;
+
+    while (at < end && asks != RS_ASKS_END) {
+        asks = peer->hear(client->hearing->state, &at, end, &s->buf, &wanted);
+        if (asks == RS_ASKS_SUBSCRIBE && !subscribe(client, wanted, &s->buf)) {
+            return RS_NEXT_GONE;
+        }
+    }
+    return asks == RS_ASKS_END ? RS_NEXT_LAST : RS_NEXT_GO;
+}
+
+static rs_next_t hear_and_answer(rs_streamer_t *s, rs_client_t *client, const char *bytes,
+                                 size_t len)
+{
+    rs_next_t next;
+
+    rs_buf_clear(&s->buf);
+    next = hear_bytes(s, client, bytes, bytes + len);
+    if (next == RS_NEXT_GO && s->buf.len && !rs_output_buf(client, &s->buf)) {
+        return RS_NEXT_GONE;
+    }
+    return rs_buf_ok(&s->buf) ? next : RS_NEXT_GONE;
+}
+
+rs_next_t rs_hear(rs_streamer_t *s, rs_client_t *client)
+{
+    rs_hearing_t *h = client->hearing;
+    rs_next_t next = RS_NEXT_GO;
+    char buf[CHUNK], *early = h->early;
+    ssize_t n;
+    int turn;
+
+    if (early && !client->pinned) {
+        h->early = NULL;
+        next = hear_and_answer(s, client, early, h->early_len);
+        free(early);
+    }
+    for (turn = 0; turn < TURNS && next == RS_NEXT_GO && !client->pinned; turn++) {
+        n = client->conn.transport->read(&client->conn, buf, sizeof(buf));
+        if (n <= 0) {
+            return n < 0 ? RS_NEXT_GONE : RS_NEXT_GO;
+        }
+        h->heard = s->now;
+        h->asked = 0;
+        next = hear_and_answer(s, client, buf, (size_t)n);
+    }
+    return next;
+}
+
+apr_time_t rs_hear_due(const rs_client_t *client)
+{
+    const rs_hearing_t *h = client->hearing;
+
+    if (!rs_hear_listens(client) || !client->profile->ping) {
+        return 0;
+    }
+    return (h->asked ? h->asked : h->heard) + client->profile->ping;
+}
+
+rs_next_t rs_hear_ask(rs_streamer_t *s, rs_client_t *client)
+{
+    rs_hearing_t *h = client->hearing;
+
+    if (h->asked) {
+        return RS_NEXT_GONE;
+    }
+    h->asked = s->now;
+    rs_buf_clear(&s->buf);
+    peer_of(client)->ping(&s->buf);
+    return rs_output_buf(client, &s->buf) ? RS_NEXT_GO : RS_NEXT_GONE;
+}

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Clients of a wire that understands them: what they say, and whether they are there at all. All
+ * answers to what was read at once are written at once, so nobody is answered in pieces; from one
+ * whose socket is full nothing is read. The streamer's thread.
+ */
+#ifndef RS_HEAR_H
+#define RS_HEAR_H
+
+#include "rs_streamer_int.h"
+
+/* Begins to listen, if the client's wire does. 0 when memory is short. */
+int rs_hear_begin(rs_streamer_t *s, rs_client_t *client);
+void rs_hear_end(rs_client_t *client);
+
+/* Whether what it says is to be read now. */
+int rs_hear_listens(const rs_client_t *client);
+
+/* Reads what is there (first, what came before the stream began), does what it asks for and answers;
+ * nothing while it has no room for that. It may be BEHIND then. RS_NEXT_GO, RS_NEXT_GONE, or
+ * RS_NEXT_LAST: the answer is in s->buf. */
+rs_next_t rs_hear(rs_streamer_t *s, rs_client_t *client);
+
+/* When the client is to be asked for a sign of life, or given up; 0: never. */
+apr_time_t rs_hear_due(const rs_client_t *client);
+
+/* That time has come. RS_NEXT_GONE: it has not answered. */
+rs_next_t rs_hear_ask(rs_streamer_t *s, rs_client_t *client);
+
+#endif

@@ -1,0 +1,393 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * WebSocket: each message is a JSON object in a text frame. There are three dialects of the same:
+ * ours, and those that clients of the service Ragline know from its two endpoints, /ws (`plain`) and
+ * /ws/orders (`orders`), whose members they have, in that order; what is ours alone comes behind.
+ */
+#include <string.h>
+
+#include <apr_general.h>
+
+#include "../base/rs_clock.h"
+#include "../proto/rs_ws.h"
+#include "rs_wire.h"
+#include "rs_ws_message.h"
+
+/* What an end is called, and as what it closes. */
+static const struct {
+    const char *code;
+    unsigned status;
+} ends[] = {
+    {"draining", RS_WS_GOING_AWAY},      {"token_expired", RS_WS_POLICY},
+    {"internal", RS_WS_INTERNAL},        {"slow_consumer", RS_WS_TRY_LATER},
+    {"over_limit", RS_WS_TRY_LATER},     {"redis_unavailable", RS_WS_TRY_LATER},
+    {"unavailable", RS_WS_TRY_LATER},
+};
+
+static unsigned status_of(const char *code)
+{
+    size_t i;
+
+    for (i = 0; i < RS_ARRAY_LEN(ends); i++) {
+        if (!strcmp(ends[i].code, code)) {
+            return ends[i].status;
+        }
+    }
+    return RS_WS_INTERNAL;
+}
+
+/* --- events --- */
+
+static void put_id(rs_buf_t *b, const char *id, size_t len)
+{
+    rs_buf_add(b, ",\"id\":\"", 7);
+    rs_buf_add(b, id, len);
+    rs_buf_add(b, "\"", 1);
+}
+
+static void put_time(rs_buf_t *b, apr_time_t wall)
+{
+    char iso[RS_CLOCK_ISO_LEN];
+
+    rs_clock_iso(iso, wall);
+    rs_buf_printf(b, "\"timestamp\":\"%s\"", iso);
+}
+
+/* The message ends with its id. */
+static void finish(rs_buf_t *b, size_t start, const char *id, size_t id_len, size_t *head,
+                   size_t *tail)
+{
+    size_t shift;
+
+    *head = b->len - start;
+    put_id(b, id, id_len);
+    *tail = b->len - start;
+    rs_buf_puts(b, "}");
+    shift = rs_ws_finish(b, start, RS_WS_OP_TEXT);
+    *head -= shift;
+    *tail -= shift;
+}
+
+static void put_event(rs_buf_t *b, const char *kind, rs_text_t type, rs_text_t id, rs_text_t data,
+                      size_t *head, size_t *tail)
+{
+    size_t start = rs_ws_open(b);
+
+    rs_buf_printf(b, "{\"type\":\"%s\",\"event_type\":", kind);
+    rs_buf_json(b, type.data, type.len);
+    rs_buf_puts(b, ",\"data\":");
+    rs_wire_json(b, data.data, data.len);
+    rs_buf_puts(b, ",");
+    put_time(b, apr_time_now());
+    finish(b, start, id.data, id.len, head, tail);
+}
+
+static void event(rs_buf_t *b, const char *type, size_t type_len, const char *id, size_t id_len,
+                  const char *data, size_t data_len, size_t *head, size_t *tail)
+{
+    put_event(b, "event", (rs_text_t){type, type_len}, (rs_text_t){id, id_len},
+              (rs_text_t){data, data_len}, head, tail);
+}
+
+static void order_event(rs_buf_t *b, const char *type, size_t type_len, const char *id,
+                        size_t id_len, const char *data, size_t data_len, size_t *head,
+                        size_t *tail)
+{
+    put_event(b, "order_event", (rs_text_t){type, type_len}, (rs_text_t){id, id_len},
+              (rs_text_t){data, data_len}, head, tail);
+}
+
+static void notice(rs_buf_t *b, const char *reason, const char *id, size_t id_len, size_t *head,
+                   size_t *tail)
+{
+    size_t start = rs_ws_open(b);
+
+    rs_buf_puts(b, "{\"type\":\"reset\",\"data\":");
+    rs_said_reset(b, NULL, reason, NULL);
+    finish(b, start, id, id_len, head, tail);
+}
+
+/* --- what the module itself says --- */
+
+static size_t begin(rs_buf_t *b, const char *type)
+{
+    size_t start = rs_ws_open(b);
+
+    rs_buf_printf(b, "{\"type\":\"%s\",", type);
+    return start;
+}
+
+static void end(rs_buf_t *b, size_t start, const char *id)
+{
+    if (id) {
+        put_id(b, id, strlen(id));
+    }
+    rs_buf_puts(b, "}");
+    rs_ws_finish(b, start, RS_WS_OP_TEXT);
+}
+
+static void put_stream(rs_buf_t *b, const char *profile)
+{
+    rs_buf_puts(b, "\"stream\":");
+    rs_buf_json(b, profile, strlen(profile));
+    rs_buf_puts(b, ",");
+}
+
+/* A random UUID (RFC 9562, 5.4). */
+static void put_client_id(rs_buf_t *b)
+{
+    unsigned char r[16];
+    int i;
+
+    if (apr_generate_random_bytes(r, sizeof(r)) != APR_SUCCESS) {
+        b->broken = 1;
+        return;
+    }
+    r[6] = (unsigned char)((r[6] & 0x0F) | 0x40);
+    r[8] = (unsigned char)((r[8] & 0x3F) | 0x80);
+    rs_buf_puts(b, "\"client_id\":\"");
+    for (i = 0; i < 16; i++) {
+        rs_buf_printf(b, "%s%02x", i == 4 || i == 6 || i == 8 || i == 10 ? "-" : "", r[i]);
+    }
+    rs_buf_puts(b, "\"");
+}
+
+static void put_who(rs_buf_t *b, const rs_who_t *who)
+{
+    rs_buf_puts(b, "\"data\":{");
+    put_client_id(b);
+    rs_buf_puts(b, ",\"tenant_id\":");
+    rs_buf_puts(b, who->tenant_json);
+    rs_buf_puts(b, ",\"user_id\":");
+    rs_buf_puts(b, who->user_json);
+    rs_buf_puts(b, ",");
+}
+
+/* From the verdict on. */
+static void end_connected(rs_buf_t *b, size_t start, apr_interval_time_t retry, const char *id,
+                          const char *recovery, const char *reason, const char *first)
+{
+    rs_buf_printf(b, ",\"recovery\":\"%s\"", recovery);
+    if (reason) {
+        rs_buf_printf(b, ",\"reason\":\"%s\"", reason);
+        if (first) {
+            rs_buf_printf(b, ",\"first_id\":\"%s\"", first);
+        }
+    }
+    rs_buf_printf(b, "},\"retry\":%" APR_INT64_T_FMT, (apr_int64_t)apr_time_as_msec(retry));
+    end(b, start, id);
+}
+
+static void connected(rs_buf_t *b, const rs_who_t *who, apr_interval_time_t retry, const char *id,
+                      apr_time_t wall, const char *recovery, const char *reason, const char *first)
+{
+    size_t start = begin(b, "connected");
+
+    put_stream(b, who->profile);
+    put_who(b, who);
+    put_time(b, wall);
+    rs_buf_puts(b, ",\"subscriptions\":[]");
+    end_connected(b, start, retry, id, recovery, reason, first);
+}
+
+static void connected_plain(rs_buf_t *b, const rs_who_t *who, apr_interval_time_t retry,
+                            const char *id, apr_time_t wall, const char *recovery,
+                            const char *reason, const char *first)
+{
+    size_t start = begin(b, "connected");
+
+    put_who(b, who);
+    put_time(b, wall);
+    rs_buf_puts(b, ",\"subscriptions\":[]");
+    end_connected(b, start, retry, id, recovery, reason, first);
+}
+
+static void connected_orders(rs_buf_t *b, const rs_who_t *who, apr_interval_time_t retry,
+                             const char *id, apr_time_t wall, const char *recovery,
+                             const char *reason, const char *first)
+{
+    size_t start = begin(b, "connected");
+
+    put_stream(b, who->profile);
+    put_who(b, who);
+    rs_buf_puts(b, "\"subscriptions\":[\"order_created\",\"order_updated\",\"order_completed\","
+                   "\"order_failed\"],");
+    put_time(b, wall);
+    end_connected(b, start, retry, id, recovery, reason, first);
+}
+
+static void caught_up(rs_buf_t *b, const rs_who_t *who, const char *id, apr_uint64_t replayed)
+{
+    size_t start = begin(b, "caught_up");
+
+    rs_buf_puts(b, "\"data\":");
+    rs_said_caught_up(b, who, replayed);
+    end(b, start, id);
+}
+
+static void reset(rs_buf_t *b, const rs_who_t *who, const char *id, const char *reason,
+                  const char *first)
+{
+    size_t start = begin(b, "reset");
+
+    rs_buf_puts(b, "\"data\":");
+    rs_said_reset(b, who, reason, first);
+    end(b, start, id);
+}
+
+static void ping(rs_buf_t *b) { rs_ws_frame(b, RS_WS_OP_PING, "", 0); }
+
+/* Without a word of its own, as RaglineHeartbeat may ask: a frame that pages do not see. */
+static void heartbeat(rs_buf_t *b, const rs_who_t *who, const char *id, apr_time_t wall, int style)
+{
+    size_t start;
+
+    if (style == RS_HEARTBEAT_COMMENT) {
+        ping(b);
+        return;
+    }
+    start = begin(b, "heartbeat");
+    put_stream(b, who->profile);
+    put_time(b, wall);
+    end(b, start, id);
+}
+
+static void heartbeat_plain(rs_buf_t *b, const rs_who_t *who, const char *id, apr_time_t wall,
+                            int style)
+{
+    size_t start;
+
+    (void)who;
+    if (style == RS_HEARTBEAT_COMMENT) {
+        ping(b);
+        return;
+    }
+    start = begin(b, "ping");
+    put_time(b, wall);
+    end(b, start, id);
+}
+
+static void error(rs_buf_t *b, const char *profile, const char *code, const char *message,
+                  const char *text, apr_interval_time_t retry)
+{
+    size_t start = begin(b, "error");
+
+    rs_buf_puts(b, "\"message\":");
+    rs_buf_json(b, message, strlen(message));
+    rs_buf_puts(b, ",\"error\":");
+    rs_buf_json(b, text, strlen(text));
+    rs_buf_puts(b, ",");
+    put_stream(b, profile);
+    rs_buf_printf(b, "\"code\":\"%s\"", code);
+    if (retry >= 0) {
+        rs_buf_printf(b, ",\"retry\":%" APR_INT64_T_FMT, (apr_int64_t)apr_time_as_msec(retry));
+    }
+    end(b, start, NULL);
+    rs_ws_close(b, status_of(code), code);
+}
+
+/* --- what the peer says --- */
+
+static void peer_begin(void *state, size_t max) { rs_ws_begin(state, max); }
+
+static void peer_end(void *state) { rs_ws_end(state); }
+
+static const char *reason_of(unsigned code)
+{
+    return code == RS_WS_TOO_BIG       ? "too_big"
+           : code == RS_WS_INTERNAL    ? "internal"
+           : code == RS_WS_UNSUPPORTED ? "only text messages"
+                                       : "protocol";
+}
+
+static rs_asks_t hear(void *state, const char **at, const char *stop, rs_buf_t *out,
+                      rs_subscription_t **wanted)
+{
+    rs_asks_t asks = RS_ASKS_NOTHING;
+    rs_ws_t *ws = state;
+    const char *payload;
+    size_t len;
+
+    while (asks == RS_ASKS_NOTHING && *at < stop) {
+        switch (rs_ws_next(ws, at, stop, &payload, &len)) {
+        case RS_WS_TEXT:
+            asks = rs_ws_message(out, payload, len, wanted);
+            break;
+        case RS_WS_PING:
+            rs_ws_frame(out, RS_WS_OP_PONG, payload, len);
+            break;
+        case RS_WS_CLOSE:
+            rs_ws_close(out, ws->code, "");
+            asks = RS_ASKS_END;
+            break;
+        case RS_WS_BROKEN:
+            rs_ws_close(out, ws->code, reason_of(ws->code));
+            asks = RS_ASKS_END;
+            break;
+        case RS_WS_MORE:
+        case RS_WS_PONG:
+            break;
+        }
+    }
+    rs_ws_done(ws);
+    return asks;
+}
+
+static void subscribed(rs_buf_t *out, const rs_subscription_t *wanted)
+{
+    char iso[RS_CLOCK_ISO_LEN];
+    size_t start = begin(out, "subscription_updated");
+
+    rs_clock_iso(iso, apr_time_now());
+    rs_buf_puts(out, "\"subscriptions\":");
+    rs_subscription_json(out, wanted);
+    rs_buf_printf(out, ",\"timestamp\":\"%s\"", iso);
+    end(out, start, NULL);
+}
+
+static void refused(rs_buf_t *out, const char *why)
+{
+    size_t start = begin(out, "error");
+
+    rs_buf_puts(out, "\"message\":\"Message handling failed\",\"error\":");
+    rs_buf_json(out, why, strlen(why));
+    end(out, start, NULL);
+}
+
+static const rs_wire_peer_t peer = {
+    .size = sizeof(rs_ws_t),
+    .begin = peer_begin,
+    .end = peer_end,
+    .hear = hear,
+    .subscribed = subscribed,
+    .refused = refused,
+    .ping = ping,
+};
+
+#define WEBSOCKET                                                                                  \
+    .peer = &peer, .id = put_id, .reframe = rs_ws_reframe, .notice = notice,                       \
+    .caught_up = caught_up, .reset = reset, .error = error
+
+const rs_wire_t rs_wire_websocket = {
+    WEBSOCKET,
+    .frames = RS_WIRE_WEBSOCKET,
+    .event = event,
+    .connected = connected,
+    .heartbeat = heartbeat,
+};
+
+const rs_wire_t rs_wire_websocket_plain = {
+    WEBSOCKET,
+    .frames = RS_WIRE_WEBSOCKET,
+    .event = event,
+    .connected = connected_plain,
+    .heartbeat = heartbeat_plain,
+};
+
+const rs_wire_t rs_wire_websocket_orders = {
+    WEBSOCKET,
+    .frames = RS_WIRE_WEBSOCKET_ORDERS,
+    .event = order_event,
+    .connected = connected_orders,
+    .heartbeat = heartbeat,
+};

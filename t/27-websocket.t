@@ -1,0 +1,355 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# WebSockets: the handshake, the messages of either side, coming back, subscriptions, the close codes.
+use strict;
+use warnings;
+
+use FindBin ();
+use lib "$FindBin::Bin/lib";
+
+use JSON::PP ();
+use Test::More;
+use Time::HiRes ();
+
+use Ragline::HTTP ();
+use Ragline::Httpd ();
+use Ragline::Test;
+use Ragline::Token ();
+use Ragline::WebSocket ();
+
+my $redis = redis_a();
+my $key = unique('ragline:ws');
+my $second = unique('ragline:ws2');
+my $tenant = unique('ws');
+my $token = token($tenant, 7);
+my @from = 'RaglineTokenFrom header query:token cookie:session';
+my $origins = 'RaglineOrigins https://shop.example';
+
+# A location: ws_location('/ws', 'RaglineSubscribe orders', ...).
+sub ws_location
+{
+    my $location = bearer_location(@_);
+    $location =~ s/ragline-sse/ragline-websocket/;
+    return $location;
+}
+
+my $httpd = Ragline::Httpd->new(name => 'websocket', conf => <<"EOF2")->start;
+KeepAlive On
+RaglineRedis @{[ $redis->url ]}
+RaglineStream orders $key
+RaglineStream others $second
+RaglineMaxMessage 2000
+RaglineWebSocketPing 30s
+<Location /ragline-stats>
+    SetHandler ragline-stats
+    Require local
+</Location>
+@{[ join '', map { ws_location(@$_) }
+    ['/ws', 'RaglineSubscribe orders', @from, $origins, 'RaglineRetry 3s'],
+    ['/ws/orders', 'RaglineSubscribe orders', 'RaglineWebSocketDialect ragline', 'RaglineHeartbeat 1s'],
+    ['/ws/plain', 'RaglineSubscribe orders', 'RaglineWebSocketDialect ragline', 'RaglineHeartbeat 1s'],
+    ['/two', 'RaglineSubscribe orders others'],
+    ['/some', 'RaglineSubscribe orders', 'RaglineEvents order_*'],
+    ['/mine', 'RaglineSubscribe orders', 'RaglineUserOnly on'],
+    ['/group', 'RaglineSubscribe orders', 'RaglineStart group'],
+    ['/beat', 'RaglineSubscribe orders', 'RaglineHeartbeat 1s'],
+    ['/quiet', 'RaglineSubscribe orders', 'RaglineHeartbeat 1s comment'],
+    ['/alive', 'RaglineSubscribe orders', 'RaglineHeartbeat off', 'RaglineWebSocketPing 1s'],
+    ['/small', 'RaglineSubscribe orders', 'RaglineWebSocketMaxMessage 1KB'],
+    ['/kept', 'RaglineSubscribe orders', 'RaglineHandoff off'],
+    ['/anybody', 'RaglineSubscribe orders', 'RaglineOrigins *'] ]}
+@{[ bearer_location('/stream', 'RaglineSubscribe orders') ]}
+EOF2
+
+sub ws
+{
+    my ($path, %r) = @_;
+    return Ragline::WebSocket->open(port => $httpd->port, path => $path, token => $token, %r);
+}
+
+sub add
+{
+    my ($payload, %r) = @_;
+    return $redis->xadd($r{key} // $key, tenant_id => $r{tenant} // $tenant,
+        event_type => $r{type} // 'order_status', payload => $payload,
+        defined $r{user} ? (user_id => $r{user}) : ());
+}
+
+my $time = qr/"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}\+00:00"/;
+my $uuid = qr/"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"/;
+
+sub data_of { return JSON::PP->new->canonical->allow_nonref->encode($_[0]{data}) }
+
+# --- the handshake ------------------------------------------------------------------------------
+
+my $ws = ws('/ws');
+ok($ws->accepted, 'accepted, with the answer to the key');
+is(lc $ws->header('Upgrade'), 'websocket', 'Upgrade');
+is($ws->header('Connection'), 'Upgrade', 'Connection');
+is($ws->header('Sec-WebSocket-Protocol'), undef, 'no protocol that was not offered');
+ok(!defined $ws->header('Sec-WebSocket-Extensions') && !defined $ws->header('Content-Length')
+        && !defined $ws->header('Transfer-Encoding'), 'nothing that it is not');
+my $connected = $ws->take('connected');
+like($connected->{raw}, qr/^\{"type":"connected","stream":"ws","data":\{"client_id":$uuid,
+    "tenant_id":"\Q$tenant\E","user_id":7,"timestamp":$time,"subscriptions":\[\],
+    "recovery":"new"\},"retry":3000,"id":"\d+-\d+"\}$/x, 'connected');
+
+sub handshake
+{
+    my ($path, %r) = @_;
+    my %h = (Upgrade => 'websocket', Connection => 'Upgrade', 'Sec-WebSocket-Version' => 13,
+        'Sec-WebSocket-Key' => 'dGhlIHNhbXBsZSBub25jZQ==', %{ $r{headers} // {} });
+    return Ragline::HTTP::request(port => $httpd->port, path => $path, token => $token,
+        head_only => 1, close => 0, method => $r{method},
+        headers => [map { defined $h{$_} ? ($_ => $h{$_}) : () } sort keys %h]);
+}
+is(handshake('/ws')->header('Sec-WebSocket-Accept'), 's3pPLMBiTxaQ9kYGzzhZRbK+xOo=',
+    'the key of RFC 6455');
+for (
+    ['no Upgrade', 426, Upgrade => undef], ['another one', 426, Upgrade => 'h2c'],
+    ['no Connection', 426, Connection => 'keep-alive'],
+    ['an old version', 426, 'Sec-WebSocket-Version' => 8], ['no key', 400, 'Sec-WebSocket-Key' => undef],
+    ['a short key', 400, 'Sec-WebSocket-Key' => 'dGhlIHNhbXBsZSBub25j'],
+    ['no base64', 400, 'Sec-WebSocket-Key' => 'dGhlIHNhbXBsZSBub2*jZQ=='],
+) {
+    my ($what, $status, @headers) = @$_;
+    my $answer = handshake('/ws', headers => {@headers});
+    is($answer->status, $status, "$what: $status");
+}
+is(handshake('/ws', headers => { 'Sec-WebSocket-Version' => 8 })->header('Sec-WebSocket-Version'), 13,
+    'which version it is');
+is(handshake('/ws', method => 'POST')->status, 405, 'POST');
+is(handshake('/ws', method => 'HEAD')->status, 426, 'HEAD');
+is(handshake('/ws', headers => { Connection => 'keep-alive, uPGRADE', Upgrade => 'h2c, WebSocket' })->status,
+    101, 'lists, in any case');
+is(handshake('/stream')->header('Content-Type'), 'text/event-stream', 'elsewhere it means nothing');
+
+# --- events -------------------------------------------------------------------------------------
+
+my $id = add('{"order_id":7,"status":"paid"}');
+my $event = $ws->take('event');
+like($event->{raw}, qr/^\{"type":"event","event_type":"order_status",
+    "data":\{"order_id":7,"status":"paid"\},"timestamp":$time,"id":"\Q$id\E"\}$/x, 'an event');
+for (['a number', '17', '17'], ['null', 'null', 'null'], ['an array', "[1,\n2]", '[1, 2]'],
+    ['no JSON', 'it\'s "so"', '"it\'s \"so\""'], ['half of JSON', '{"a":', '"{\"a\":"'],
+    ['nothing', '', '""'], ['no UTF-8', "a\xffb", "\"a\xef\xbf\xbdb\""],
+    ['a number beyond a double', '123456789012345678901234567890', '123456789012345678901234567890']) {
+    my ($name, $payload, $data) = @$_;
+    add($payload);
+    my $got = $ws->take('event')->{raw};
+    like($got, qr/"data":\Q$data\E,"timestamp"/, "data: $name");
+}
+my $long = 'x' x 1900;
+for my $size (60 .. 70, 1890) {
+    add('"' . substr($long, 0, $size) . '"');
+    is(length $ws->take('event')->{data}, $size, "a length around where the header grows: $size");
+}
+$id = add('"' . 'x' x 3000 . '"');
+is($ws->take('reset')->{raw}, "{\"type\":\"reset\",\"data\":{\"reason\":\"too_big\"},\"id\":\"$id\"}",
+    'an event that is too large');
+is($ws->fault, '', 'and every frame was as it must be');
+
+# --- what clients say ---------------------------------------------------------------------------
+
+$ws->send_text({ type => 'ping' });
+like($ws->take('pong')->{raw}, qr/^\{"type":"pong","timestamp":$time\}$/, 'ping');
+for (
+    ['{"type":', '{"type":"error","message":"Invalid JSON message"}'],
+    ['{"type":"foo"}', '{"type":"error","message":"Unknown message type: foo"}'],
+    ['{}', '{"type":"error","message":"Unknown message type: "}'],
+    ['{"type":"ack"}', '{"type":"error","message":"Unknown message type: ack"}'],
+    ['[]', '{"type":"error","message":"Message handling failed","error":"a message is a JSON object"}'],
+) {
+    my ($said, $answer) = @$_;
+    $ws->send_text($said);
+    is($ws->take('error')->{raw}, $answer, $said);
+}
+
+# --- subscriptions ------------------------------------------------------------------------------
+
+sub subscribe
+{
+    my ($on, @types) = @_;
+    $on->send_text({ type => 'subscribe', subscriptions => \@types });
+    return $on->take('subscription_updated');
+}
+like(subscribe($ws, qw(b a b))->{raw},
+    qr/^\{"type":"subscription_updated","subscriptions":\["a","b"\],"timestamp":$time\}$/, 'subscribed');
+add("{\"n\":\"$_\"}", type => $_) for qw(c a order b ab a);
+is(join(' ', map { $ws->take('event')->{event_type} } 1 .. 3), 'a b a', 'and that is what comes');
+subscribe($ws, 'order_*');
+add('1', type => $_) for qw(a order_x orders order_);
+is(join(' ', map { $ws->take('event')->{event_type} } 1 .. 2), 'order_x order_', 'what types begin with');
+for ([], ['all'], ['x', '*']) {
+    subscribe($ws, 'nothing');
+    is(JSON::PP->new->encode(subscribe($ws, @$_)->{subscriptions}), '[]', 'everything: ' . "[@$_]");
+    add('2', type => 'anything');
+    is($ws->take('event')->{event_type}, 'anything', 'comes');
+}
+for ('"all"', '[1]', '[""]', '["a*b"]', '["' . 'x' x 129 . '"]', '["a\u0000b"]', 'null',
+    '[' . join(',', map { "\"t$_\"" } 0 .. 64) . ']') {
+    $ws->send_text("{\"type\":\"subscribe\",\"subscriptions\":$_}");
+    is($ws->take('error')->{message}, 'Message handling failed', 'refused: ' . substr $_, 0, 20);
+}
+my $some = ws('/some');
+$some->take('connected');
+subscribe($some, 'order_a', 'other');
+add("\"$_\"", type => $_) for qw(order_b other order_a);
+is($some->take('event')->{event_type}, 'order_a', 'within what the endpoint gives');
+my $group = ws('/group');
+$group->take('connected');
+$group->send_text({ type => 'subscribe', subscriptions => ['a'] });
+like($group->take('error')->{error}, qr/consumer group/, 'not where others depend on it');
+
+# A change while events come: nothing is lost, nothing comes twice.
+my $changes = ws('/ws');
+$changes->take('connected');
+my (@all, $answers);
+for my $n (1 .. 300) {
+    push @all, add("$n", type => 'even') if $n % 3;
+    $changes->send_text({ type => 'subscribe', subscriptions => $n % 2 ? ['even', "x$n"] : ['e*'] });
+    push @all, add("$n", type => 'even') if !($n % 3);
+}
+$changes->wait(sub { 300 == grep { $_->{type} eq 'event' } $changes->messages });
+is(join(' ', map { $_->{id} } grep { $_->{type} eq 'event' } $changes->messages), "@all",
+    'in order, each once, across 300 changes');
+$changes->wait(sub { 300 == grep { $_->{type} eq 'subscription_updated' } $changes->messages });
+is($changes->fault, '', 'frames as they must be');
+$changes->close;
+
+# --- coming back --------------------------------------------------------------------------------
+
+my @ids = map { add("{\"n\":$_}") } 1 .. 3;
+for (['header', '/ws', last_event_id => $ids[0]], ['query', "/ws?last_event_id=$ids[0]"]) {
+    my ($how, $path, @more) = @$_;
+    my $again = ws($path, @more);
+    is($again->take('connected')->{data}{recovery}, 'resumed', "resumed by $how");
+    like($again->take('caught_up')->{raw}, qr/^\{"type":"caught_up","data":\{"stream":"ws",
+        "replayed":2\},"id":"\Q$ids[2]\E"\}$/x, 'caught up');
+    is(join(' ', map { $_->{id} } grep { $_->{type} eq 'event' } $again->messages), "@ids[1, 2]",
+        'what was missed');
+    $again->close;
+}
+my $unknown = ws('/ws?last_event_id=garbage')->take('connected');
+is("$unknown->{data}{recovery} $unknown->{data}{reason}", 'reset unknown', 'an id that is none');
+
+# Of two streams each reader has a position of its own for a while.
+my $two = ws('/two');
+my $from = $two->take('connected')->{id};
+add("{\"n\":$_}", key => $_ % 2 ? $key : $second) for 4 .. 9;
+my $last = $two->take(sub { $_[0]{type} eq 'event' && $_[0]{data}{n} == 9 });
+my $both = ws('/two', last_event_id => $from);
+my $caught = $both->take('caught_up');
+is(join(' ', sort map { data_of($_) } grep { $_->{type} eq 'event' } $both->messages),
+    join(' ', map { "{\"n\":$_}" } 4 .. 9), 'an endpoint with two streams');
+is($caught->{id}, $last->{id}, 'and one position');
+is($both->fault . $two->fault, '', 'in frames that fit');
+
+my $mine = ws('/mine');
+$mine->take('connected');
+add('1', user => 8);
+$id = add('2', user => 7);
+is($mine->take('event')->{id}, $id, 'only what is for the user');
+
+# --- frames that come with the handshake --------------------------------------------------------
+
+my $early = ws('/ws', extra => Ragline::WebSocket::frame(1, '{"type":"subscribe","subscriptions":["x"]}')
+        . Ragline::WebSocket::frame(9, 'early') . substr(Ragline::WebSocket::frame(1, '{"type":"ping"}'), 0, 7));
+ok($early->accepted, 'a handshake with frames behind it');
+is(join(' ', map { $early->take->{type} } 1 .. 2), 'connected subscription_updated', 'in their turn');
+is($early->take_frame(10)->[1], 'early', 'a pong');
+$early->send_bytes(substr(Ragline::WebSocket::frame(1, '{"type":"ping"}'), 7));
+is($early->take->{type}, 'pong', 'and the half of one is not lost');
+my $flood = ws('/ws', extra => Ragline::WebSocket::frame(9, 'x' x 100) x 300);
+$flood->wait(sub { 300 == grep { $_->[0] == 10 } $flood->frames });
+is(scalar(grep { $_->[0] == 10 && $_->[1] eq 'x' x 100 } $flood->frames), 300, '30 KB of them');
+
+# --- authentication: accepted first, then closed ------------------------------------------------
+
+sub closed
+{
+    my ($path, %r) = @_;
+    my $socket = ws($path, token => undef, %r);
+    return $socket->accepted ? $socket->wait_close : 'status ' . $socket->status;
+}
+is(closed('/ws'), '1008 Authentication required', 'no token');
+is(closed('/ws?token='), '1008 Authentication required', 'an empty one');
+is(closed('/ws?token=garbage'), '1008 Invalid token', 'one that is none');
+is(closed('/ws', token => 'garbage'), '1008 Invalid token', 'in the header');
+is(closed('/ws', token => token($tenant, 7, exp => time() - 3600)), '1008 Invalid token', 'an expired one');
+is(closed('/ws', token => Ragline::Token::encode({ type => 'access', sub => '7', exp => time() + 60 })),
+    '1008 Invalid token', 'one without a tenant');
+is(closed('/ws', headers => [Cookie => "session=$token"]), '1008 Authentication failed',
+    'a cookie that anybody may have sent');
+for (
+    ['query', "/ws?token=$token"], ['protocol', '/ws', protocols => "ragline.v1, bearer.$token"],
+    ['protocol alone', '/ws', protocols => "bearer.$token"],
+    ['cookie', '/ws', headers => [Cookie => "session=$token", Origin => 'https://shop.example']],
+) {
+    my ($how, $path, @more) = @$_;
+    my $socket = ws($path, token => undef, @more);
+    is($socket->take('connected') && $socket->header('Sec-WebSocket-Protocol'),
+        $how eq 'protocol' ? 'ragline.v1' : undef, "token by $how");
+    $socket->close;
+}
+is(closed('/ws', token => $token, headers => [Origin => 'https://evil.example']), 'status 403',
+    'another origin');
+is(ws('/anybody', headers => [Origin => 'https://evil.example'])->take('connected')->{type}, 'connected',
+    'any origin, where it brings a token');
+my $short = ws('/ws', token => token($tenant, 7, exp => time() + 3));
+is($short->take('error')->{code}, 'token_expired', 'a token that expires');
+is($short->wait_close, '1008 token_expired', 'closes');
+
+# --- where it cannot be -------------------------------------------------------------------------
+
+is(closed('/kept', token => $token), '1013 unavailable', 'a connection that has to stay in httpd');
+
+# --- heartbeats, and signs of life --------------------------------------------------------------
+
+like(ws('/beat')->take('heartbeat')->{raw}, qr/^\{"type":"heartbeat","stream":"beat","timestamp":$time,
+    "id":"[^"]+"\}$/x, 'a heartbeat');
+ok(ws('/quiet')->take_frame(9), 'or a ping');
+my $alive = ws('/alive');
+ok($alive->take_frame(9), "a ping $_") for 1 .. 3;
+is($alive->ended, '', 'who answers stays');
+my $dead = ws('/alive', mute => 1);
+$dead->take('connected');
+is($dead->wait_close, 'eof', 'who does not is gone');
+
+# --- the dialect --------------------------------------------------------------------------------
+
+my $orders = ws('/ws/orders');
+like($orders->take('connected')->{raw}, qr/^\{"type":"connected","stream":"orders","data":\{"client_id":$uuid,
+    "tenant_id":"\Q$tenant\E","user_id":7,"subscriptions":\["order_created","order_updated",
+    "order_completed","order_failed"\],"timestamp":$time,"recovery":"new"\}/x, '/ws/orders');
+my $plain = ws('/ws/plain');
+like($plain->take('connected')->{raw}, qr/^\{"type":"connected","data":\{"client_id":$uuid,
+    "tenant_id":"\Q$tenant\E","user_id":7,"timestamp":$time,"subscriptions":\[\],/x, '/ws');
+$id = add('{"a":1}');
+like($orders->take('order_event')->{raw}, qr/^\{"type":"order_event","event_type":"order_status","data":\{"a":1\},
+    "timestamp":$time,"id":"\Q$id\E"\}$/x, 'its events');
+is($plain->take('event')->{id}, $id, 'the same event');
+like($orders->take('heartbeat')->{raw}, qr/^\{"type":"heartbeat","stream":"orders","timestamp":$time/,
+    'its keepalive');
+like($plain->take('ping')->{raw}, qr/^\{"type":"ping","timestamp":$time/, 'and that of /ws');
+
+# --- the end ------------------------------------------------------------------------------------
+
+my $small = ws('/small');
+$small->take('connected');
+$small->send_text('{"type":"ping","x":"' . 'x' x 1100 . '"}');
+is($small->wait_close, '1009 too_big', 'a message that is too large');
+my $leaving = ws('/ws');
+$leaving->take('connected');
+$leaving->send_close(1000, 'bye');
+is($leaving->wait_close, '1000', 'a client that says good-bye');
+is($leaving->ended, 'eof', 'and the server closes first');
+ok(wait_until(sub { stats_connections(stats($httpd)) > 0 }), 'counted');
+my ($status) = $httpd->control('graceful');
+is($status, 0, 'graceful');
+is($ws->take('error')->{code}, 'draining', 'told that it ends');
+is($ws->wait_close, '1001 draining', 'and closed');
+is($ws->fault, '', 'whole frames to the end');
+$_->close for $some, $group, $two, $both, $mine, $early, $flood, $alive, $orders, $plain, $changes;
+$httpd->stop;
+done_testing();
