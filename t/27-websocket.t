@@ -55,6 +55,7 @@ RaglineWebSocketPing 30s
     ['/beat', 'RaglineSubscribe orders', 'RaglineHeartbeat 1s'],
     ['/quiet', 'RaglineSubscribe orders', 'RaglineHeartbeat 1s comment'],
     ['/alive', 'RaglineSubscribe orders', 'RaglineHeartbeat off', 'RaglineWebSocketPing 1s'],
+    ['/brief', 'RaglineSubscribe orders', 'RaglineJWTLeeway 0s'],
     ['/small', 'RaglineSubscribe orders', 'RaglineWebSocketMaxMessage 1KB'],
     ['/kept', 'RaglineSubscribe orders', 'RaglineHandoff off'],
     ['/anybody', 'RaglineSubscribe orders', 'RaglineOrigins *'] ]}
@@ -296,7 +297,7 @@ is(closed('/ws', token => $token, headers => [Origin => 'https://evil.example'])
     'another origin');
 is(ws('/anybody', headers => [Origin => 'https://evil.example'])->take('connected')->{type}, 'connected',
     'any origin, where it brings a token');
-my $short = ws('/ws', token => token($tenant, 7, exp => time() + 3));
+my $short = ws('/brief', token => token($tenant, 7, exp => time() + 3));
 is($short->take('error')->{code}, 'token_expired', 'a token that expires');
 is($short->wait_close, '1008 token_expired', 'closes');
 
