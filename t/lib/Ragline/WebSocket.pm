@@ -193,14 +193,14 @@ sub pump
 {
     my ($seconds) = @_;
     my ($in, $pending) = ('', 0);
-    for my $ws (values %open) {
+    for my $ws (my @all = values %open) {
         next if $ws->{paused};
         vec($in, $ws->{fd}, 1) = 1;
         $pending ||= $ws->{tls} && $ws->{socket}->pending;
     }
     my $ready = select($in, undef, undef, $pending ? 0 : $seconds);
     return if !$pending && $ready <= 0;
-    for my $ws (values %open) {
+    for my $ws (my @all = values %open) {
         next if $ws->{paused};
         $ws->read_some if vec($in, $ws->{fd}, 1) || $ws->{tls} && $ws->{socket}->pending;
     }
