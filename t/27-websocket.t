@@ -157,6 +157,7 @@ like($ws->take('pong')->{raw}, qr/^\{"type":"pong","timestamp":$time\}$/, 'ping'
 for (
     ['{"type":', '{"type":"error","message":"Invalid JSON message"}'],
     ['{"type":"foo"}', '{"type":"error","message":"Unknown message type: foo"}'],
+    ['{"type":5}', '{"type":"error","message":"Unknown message type: "}'],
     ['{}', '{"type":"error","message":"Unknown message type: "}'],
     ['{"type":"ack"}', '{"type":"error","message":"Unknown message type: ack"}'],
     ['[]', '{"type":"error","message":"Message handling failed","error":"a message is a JSON object"}'],
@@ -165,6 +166,22 @@ for (
     $ws->send_text($said);
     is($ws->take('error')->{raw}, $answer, $said);
 }
+
+# How many the tenant has here, and nobody else's.
+my $census = unique('census');
+my @counted = map { ws('/ws', token => token($census, $_)) } 1, 2, 2;
+$_->take('connected') for @counted;
+$counted[0]->send_text({ type => 'get_stats' });
+my $stats = $counted[0]->take('stats');
+is(data_of($stats), '{"connections_by_tenant":{"' . $census . '":3},"connections_by_user":{"1":1,"2":2},'
+    . '"healthy_connections":3,"total_connections":3}', 'get_stats');
+like($stats->{timestamp}, qr/^20/, 'with the time');
+$_->close for @counted[1, 2];
+ok(wait_until(sub {
+    $counted[0]->send_text({ type => 'get_stats' });
+    return $counted[0]->take('stats')->{data}{total_connections} == 1;
+}), 'until they leave');
+$counted[0]->close;
 
 # --- subscriptions ------------------------------------------------------------------------------
 

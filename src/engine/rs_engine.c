@@ -47,6 +47,7 @@ apr_status_t rs_engine_create(rs_engine_t **out, apr_pool_t *pchild, const rs_en
     engine->common.nstreamers = conf->streamers;
     engine->common.stats = stats;
     rs_profiles_open(&engine->profiles);
+    rs_census_open(&engine->common.census);
     *out = engine;
     rv = rs_hub_create(&engine->hub, pchild, &engine->common, &hub);
     for (i = 0; rv == APR_SUCCESS && i < engine->conf.streamers; i++) {
@@ -217,5 +218,6 @@ apr_status_t rs_engine_stop(rs_engine_t *engine)
         return APR_TIMEUP;
     }
     rs_profiles_close(&engine->profiles);
+    rs_census_close(&engine->common.census);
     return APR_SUCCESS;
 }

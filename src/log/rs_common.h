@@ -8,6 +8,7 @@
 #define RS_COMMON_H
 
 #include "../base/rs_inbox.h"
+#include "rs_census.h"
 #include "rs_stats.h"
 
 #define RS_STREAMERS_MAX 4
@@ -37,6 +38,8 @@ struct rs_common_t {
     rs_inbox_t *hub;
     rs_inbox_t *streamer[RS_STREAMERS_MAX];
     rs_stats_t *stats; /* atomics */
+
+    rs_census_t census;
 
     size_t pinned;   /* atomic: bytes of events that some client is in the middle of */
     int connections; /* atomic: places taken, by clients that were not yet destroyed, too */

@@ -15,9 +15,13 @@
 #define CHUNK 4096
 #define TURNS 16
 
+/* Users that statistics name. */
+#define USERS 100
+
 struct rs_hearing_t {
     apr_time_t heard; /* something, last */
     apr_time_t asked; /* since then: when; 0: it was not */
+    rs_census_t *census; /* where it is counted; NULL: nowhere */
     char *early;      /* what came before the stream did; NULL: nothing */
     size_t early_len;
     apr_uint64_t state[]; /* the wire's */
@@ -44,6 +48,9 @@ int rs_hear_begin(rs_streamer_t *s, rs_client_t *client)
     h->early = client->early;
     h->early_len = client->early_len;
     client->early = NULL;
+    if (rs_census_add(&s->common->census, client->tenant, client->user)) {
+        h->census = &s->common->census;
+    }
     peer->begin(h->state, client->profile->max_heard);
     client->hearing = h;
     return 1;
@@ -55,6 +62,9 @@ void rs_hear_end(rs_client_t *client)
 
     if (h) {
         peer_of(client)->end(h->state);
+        if (h->census) {
+            rs_census_remove(h->census, client->tenant, client->user);
+        }
         free(h->early);
         free(h);
         client->hearing = NULL;
@@ -82,6 +92,19 @@ static int subscribe(rs_client_t *client, rs_subscription_t *wanted, rs_buf_t *o
     return rs_feed_move(client, wanted);
 }
 
+static int tell_stats(rs_streamer_t *s, rs_client_t *client)
+{
+    rs_buf_t users = RS_BUF_INIT;
+    unsigned n = rs_census_tell(&s->common->census, client->tenant, USERS, &users);
+
+    if (rs_buf_ok(&users)) {
+        peer_of(client)->stats(&s->buf, client->tenant, n, &users);
+    }
+    n = rs_buf_ok(&users);
+    rs_buf_free(&users);
+    return (int)n;
+}
+
 /* All of these bytes; the answers are appended to s->buf. */
 static rs_next_t hear_bytes(rs_streamer_t *s, rs_client_t *client, const char *at, const char *end)
 {
@@ -91,7 +114,8 @@ static rs_next_t hear_bytes(rs_streamer_t *s, rs_client_t *client, const char *a
 
     while (at < end && asks != RS_ASKS_END) {
         asks = peer->hear(client->hearing->state, &at, end, &s->buf, &wanted);
-        if (asks == RS_ASKS_SUBSCRIBE && !subscribe(client, wanted, &s->buf)) {
+        if ((asks == RS_ASKS_SUBSCRIBE && !subscribe(client, wanted, &s->buf))
+            || (asks == RS_ASKS_STATS && !tell_stats(s, client))) {
             return RS_NEXT_GONE;
         }
     }

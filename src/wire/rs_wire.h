@@ -29,6 +29,7 @@ enum {
 typedef enum {
     RS_ASKS_NOTHING,   /* more, or nothing that was not answered at once */
     RS_ASKS_SUBSCRIBE, /* from now on for what it wants, and nothing else */
+    RS_ASKS_STATS,     /* how many its tenant has */
     RS_ASKS_END        /* what was appended is the last that it is told */
 } rs_asks_t;
 
@@ -44,6 +45,8 @@ typedef struct {
     /* The answers to that; `why` is a sentence. */
     void (*subscribed)(rs_buf_t *out, const rs_subscription_t *wanted);
     void (*refused)(rs_buf_t *out, const char *why);
+    /* The tenant has so many; `users` is a JSON object. */
+    void (*stats)(rs_buf_t *out, const char *tenant, unsigned connections, const rs_buf_t *users);
     /* What every peer that is alive answers by itself. */
     void (*ping)(rs_buf_t *out);
 } rs_wire_peer_t;

@@ -335,13 +335,26 @@ static rs_asks_t hear(void *state, const char **at, const char *stop, rs_buf_t *
 
 static void subscribed(rs_buf_t *out, const rs_subscription_t *wanted)
 {
-    char iso[RS_CLOCK_ISO_LEN];
     size_t start = begin(out, "subscription_updated");
 
-    rs_clock_iso(iso, apr_time_now());
     rs_buf_puts(out, "\"subscriptions\":");
     rs_subscription_json(out, wanted);
-    rs_buf_printf(out, ",\"timestamp\":\"%s\"", iso);
+    rs_buf_puts(out, ",");
+    put_time(out, apr_time_now());
+    end(out, start, NULL);
+}
+
+/* All are healthy: those that take nothing are ended. */
+static void stats(rs_buf_t *out, const char *tenant, unsigned connections, const rs_buf_t *users)
+{
+    size_t start = begin(out, "stats");
+
+    rs_buf_printf(out, "\"data\":{\"total_connections\":%u,\"connections_by_tenant\":{", connections);
+    rs_buf_json(out, tenant, strlen(tenant));
+    rs_buf_printf(out, ":%u},\"connections_by_user\":", connections);
+    rs_buf_add(out, users->data, users->len);
+    rs_buf_printf(out, ",\"healthy_connections\":%u},", connections);
+    put_time(out, apr_time_now());
     end(out, start, NULL);
 }
 
@@ -361,6 +374,7 @@ static const rs_wire_peer_t peer = {
     .hear = hear,
     .subscribed = subscribed,
     .refused = refused,
+    .stats = stats,
     .ping = ping,
 };
 

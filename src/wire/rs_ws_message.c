@@ -129,5 +129,8 @@ rs_asks_t rs_ws_message(rs_buf_t *out, const char *text, size_t len, rs_subscrip
     if (n == 9 && !memcmp(type, "subscribe", 9)) {
         return subscribe(out, found[1], wanted);
     }
+    if (n == 9 && !memcmp(type, "get_stats", 9)) {
+        return RS_ASKS_STATS;
+    }
     return unknown(out, type, n < 0 ? 0 : (size_t)n);
 }

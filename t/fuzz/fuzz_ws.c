@@ -95,8 +95,8 @@ static void with_message(apr_pool_t *p, const char *data, size_t size)
     const char *text = fuzz_text(p, data, size);
     rs_asks_t asks = rs_ws_message(&out, text, size, &wanted);
 
-    require(asks == RS_ASKS_NOTHING || (asks == RS_ASKS_SUBSCRIBE && !out.len));
-    require(asks == RS_ASKS_SUBSCRIBE || (!wanted && out.len));
+    require(asks != RS_ASKS_END && (asks == RS_ASKS_NOTHING) == (out.len > 0));
+    require(asks == RS_ASKS_SUBSCRIBE || !wanted);
     if (wanted) {
         require(wanted->n > 0 && wanted->n <= RS_SUBSCRIPTION_MAX);
         require(rs_subscription_wants(wanted, wanted->text, strcspn(wanted->text, "*")));
