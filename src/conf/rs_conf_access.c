@@ -149,8 +149,7 @@ static void check_no_require(const access_t *a)
                                  a->guard.auth_type ? "" : "AuthType RaglineJWT and "));
     }
     /* Where the tenant is not the same for all, who has none is refused. */
-    else if (!rs_conf_kind_streams(a->e->kind)
-             || rs_check_fixed_tenant(a->pool, a->e->conf)) {
+    else if (!rs_conf_kind_streams(a->e->kind) || rs_check_fixed_tenant(a->pool, a->e->conf)) {
         warn(a, apr_psprintf(a->pool,
                              "no Require says who may %s, so everybody may: add one (Require all "
                              "granted if that is meant)",

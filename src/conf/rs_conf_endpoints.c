@@ -124,13 +124,12 @@ static void check_cookies(check_t *check, const rs_endpoint_t *e)
 static void check_stream(check_t *check, const rs_endpoint_t *e)
 {
     if (!e->maybe->subscribe) {
-        rs_check_complain(e->server, NULL,
-                          apr_psprintf(check->pool,
-                                       "%s: SetHandler %s needs RaglineSubscribe with the streams "
-                                       "of this endpoint",
-                                       e->where,
-                                       e->kind == RS_KIND_SSE ? "ragline-sse"
-                                                              : "ragline-websocket"));
+        rs_check_complain(
+            e->server, NULL,
+            apr_psprintf(check->pool,
+                         "%s: SetHandler %s needs RaglineSubscribe with the streams "
+                         "of this endpoint",
+                         e->where, e->kind == RS_KIND_SSE ? "ragline-sse" : "ragline-websocket"));
     }
     if (!e->conf->profile || !rs_name_valid(e->conf->profile, strlen(e->conf->profile))) {
         rs_check_complain(

@@ -12,9 +12,9 @@ const rs_wire_t *rs_stream_wire(request_rec *r)
     unsigned allowed = (unsigned)conf->wires;
 
     if (rs_request_kind(r) == RS_KIND_WEBSOCKET) {
-        return !conf->ws_ragline                    ? &rs_wire_websocket
+        return !conf->ws_ragline                  ? &rs_wire_websocket
                : !strcmp(conf->profile, "orders") ? &rs_wire_websocket_orders
-                                                    : &rs_wire_websocket_plain;
+                                                  : &rs_wire_websocket_plain;
     }
     /* Nobody could say of an answer that it was taken. */
     if (conf->shared) {

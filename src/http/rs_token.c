@@ -69,8 +69,7 @@ void rs_token_look(request_rec *r)
     const apr_array_header_t *from = rs_request_conf(r)->token_from;
     int i, n = from ? from->nelts : 1;
     /* Browsers cannot give a WebSocket a header of their own; this one they can. */
-    const char *offered =
-        rs_request_is(r) == RS_KIND_WEBSOCKET ? rs_websocket_token(r) : NULL;
+    const char *offered = rs_request_is(r) == RS_KIND_WEBSOCKET ? rs_websocket_token(r) : NULL;
 
     if (req->token_looked_for) {
         return;

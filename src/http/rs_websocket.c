@@ -152,8 +152,8 @@ static apr_status_t answer(ap_filter_t *f, apr_bucket_brigade *in)
             c->aborted = 1;
             return APR_ENOMEM;
         }
-        APR_BRIGADE_INSERT_HEAD(in, apr_bucket_heap_create(head.data, head.len, NULL,
-                                                           c->bucket_alloc));
+        APR_BRIGADE_INSERT_HEAD(in,
+                                apr_bucket_heap_create(head.data, head.len, NULL, c->bucket_alloc));
         rs_buf_free(&head);
         r->output_filters = r->proto_output_filters = c->output_filters;
     }

@@ -19,14 +19,14 @@ int rs_websocket_check(request_rec *r);
  * frames. */
 void rs_websocket_accept(request_rec *r);
 
-/* Accepts and closes at once: what a browser's page may know of a status is nothing. Returns DONE. */
+/* Accepts and closes at once: of a status a browser's page would know nothing. Returns DONE. */
 int rs_websocket_refuse(request_rec *r, unsigned code, const char *reason);
 
 /* What the client sent behind its handshake, as far as httpd has read it, or could. 0: too much. */
 int rs_websocket_early(request_rec *r, const char **bytes, apr_size_t *len);
 
-/* The token of `bearer.TOKEN` among the protocols that the client offers, or NULL; it is taken out of
- * the request. */
+/* The token of `bearer.TOKEN` among the protocols that the client offers, or NULL; it is taken out
+ * of the request. */
 const char *rs_websocket_token(request_rec *r);
 
 void rs_websocket_hooks(apr_pool_t *p);

@@ -10,9 +10,9 @@
 #define FIRST_SIZE 64u
 
 struct rs_census_node_t {
-    rs_census_node_t *next;           /* in the bucket */
-    rs_census_node_t *tenant;         /* of a user; NULL: this is a tenant */
-    rs_census_node_t *newer, *older;  /* users of the tenant; of a tenant: `older` is the first */
+    rs_census_node_t *next;          /* in the bucket */
+    rs_census_node_t *tenant;        /* of a user; NULL: this is a tenant */
+    rs_census_node_t *newer, *older; /* users of the tenant; of a tenant: `older` is the first */
     unsigned count;
     apr_uint32_t hash;
     char name[];

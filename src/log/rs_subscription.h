@@ -20,8 +20,8 @@ struct rs_subscription_t {
     char text[]; /* the patterns, each with a NUL */
 };
 
-/* From n (at most RS_SUBSCRIPTION_MAX) patterns without NULs, which are put in order. NULL when memory
- * is short. Freed by free(). */
+/* From n (at most RS_SUBSCRIPTION_MAX) patterns without NULs, which are put in order. NULL when
+ * memory is short. Freed by free(). */
 rs_subscription_t *rs_subscription_create(const char **patterns, int n);
 
 int rs_subscription_same(const rs_subscription_t *a, const rs_subscription_t *b);

@@ -13,7 +13,7 @@
 enum { CONTINUED = 0, BINARY = 2 };
 
 #define MASK_LEN 4
-#define CONTROL(opcode) ((opcode) & 8)
+#define CONTROL(opcode) ((opcode)&8)
 
 /* A payload of more than so many bytes has its length in 2 more, or in 8. */
 #define LEN_SHORT 125
@@ -52,9 +52,7 @@ static size_t head_size(const rs_ws_t *ws)
     size_t more = 0;
 
     if (ws->head_len >= 2) {
-        more = (ws->head[1] & LEN) == LEN_TWO     ? 2
-               : (ws->head[1] & LEN) == LEN_EIGHT ? 8
-                                                  : 0;
+        more = (ws->head[1] & LEN) == LEN_TWO ? 2 : (ws->head[1] & LEN) == LEN_EIGHT ? 8 : 0;
         more += MASK_LEN;
     }
     return 2 + more;

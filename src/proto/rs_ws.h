@@ -32,20 +32,20 @@ enum { RS_WS_OP_TEXT = 1, RS_WS_OP_CLOSE = 8, RS_WS_OP_PING = 9, RS_WS_OP_PONG =
 #define RS_WS_CONTROL_MAX 125
 
 typedef enum {
-    RS_WS_MORE,  /* all bytes are taken, and nothing is complete */
-    RS_WS_TEXT,  /* a message */
-    RS_WS_PING,  /* to be answered with the same payload */
+    RS_WS_MORE, /* all bytes are taken, and nothing is complete */
+    RS_WS_TEXT, /* a message */
+    RS_WS_PING, /* to be answered with the same payload */
     RS_WS_PONG,
     RS_WS_CLOSE, /* by the peer; `code` is what to answer */
     RS_WS_BROKEN /* to be closed with `code`: nothing that follows means anything */
 } rs_ws_what_t;
 
 typedef struct {
-    rs_buf_t data;        /* the message so far, and behind it the control frame between */
-    size_t message;       /* bytes of it that are the message's */
-    size_t max;           /* of a message */
-    apr_uint64_t left;    /* bytes of the frame's payload that are still to come */
-    rs_utf8_t utf8;       /* where in a character the message's text is */
+    rs_buf_t data;     /* the message so far, and behind it the control frame between */
+    size_t message;    /* bytes of it that are the message's */
+    size_t max;        /* of a message */
+    apr_uint64_t left; /* bytes of the frame's payload that are still to come */
+    rs_utf8_t utf8;    /* where in a character the message's text is */
     unsigned char head[14];
     unsigned char head_len; /* bytes of the header that are here */
     unsigned char masked;   /* which byte of the mask is next */
@@ -58,8 +58,9 @@ typedef struct {
 void rs_ws_begin(rs_ws_t *ws, size_t max);
 void rs_ws_end(rs_ws_t *ws);
 
-/* Takes bytes from *at up to `end`, or up to the next thing to be told of: its payload is valid until
- * the next call, or until rs_ws_done(). After RS_WS_CLOSE and RS_WS_BROKEN it is not called again. */
+/* Takes bytes from *at up to `end`, or up to the next thing to be told of: its payload is valid
+ * until the next call, or until rs_ws_done(). After RS_WS_CLOSE and RS_WS_BROKEN it is not called
+ * again. */
 rs_ws_what_t rs_ws_next(rs_ws_t *ws, const char **at, const char *end, const char **payload,
                         size_t *len);
 

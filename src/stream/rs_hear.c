@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Listening. What a wire makes of the bytes is the wire's; what has to be done is done here, or said
- * to rs_life.c. The streamer's thread; nothing in here waits.
+ * Listening. What a wire makes of the bytes is the wire's; what has to be done is done here, or
+ * said to rs_life.c. The streamer's thread; nothing in here waits.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -19,10 +19,10 @@
 #define USERS 100
 
 struct rs_hearing_t {
-    apr_time_t heard; /* something, last */
-    apr_time_t asked; /* since then: when; 0: it was not */
+    apr_time_t heard;    /* something, last */
+    apr_time_t asked;    /* since then: when; 0: it was not */
     rs_census_t *census; /* where it is counted; NULL: nowhere */
-    char *early;      /* what came before the stream did; NULL: nothing */
+    char *early;         /* what came before the stream did; NULL: nothing */
     size_t early_len;
     apr_uint64_t state[]; /* the wire's */
 };

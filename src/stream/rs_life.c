@@ -19,14 +19,12 @@
 #include "../wire/rs_wire.h"
 #include "rs_catch_up.h"
 #include "rs_deliver.h"
+#include "rs_due.h"
 #include "rs_hear.h"
 #include "rs_life.h"
 #include "rs_output.h"
 
 #define LINGER apr_time_from_sec(2)
-/* How often a client that has no room is looked at: where falling behind ends it, and elsewhere. */
-#define LOOK_SLOW apr_time_from_sec(1)
-#define LOOK apr_time_from_sec(10)
 /* A client that takes nothing for so long is ended while such clients hold too much memory: not at
  * once, which would hit those that are only slow. */
 #define STUCK apr_time_from_sec(10)
@@ -143,67 +141,9 @@ static void go(rs_streamer_t *s, rs_client_t *client, rs_next_t next);
 
 /* --- deadlines --- */
 
-/* When the client was written to last. */
-static apr_time_t last_out(const rs_client_t *client)
-{
-    return client->state == RS_LIVE && client->feed->last_out > client->last_out
-               ? client->feed->last_out
-               : client->last_out;
-}
-
-static int blocked(const rs_client_t *client) { return client->pinned || client->wants_out; }
-
-/* How long the client may take nothing. */
-static apr_interval_time_t patience(const rs_client_t *client)
-{
-    return client->member ? rs_deliver_patience(client) : client->profile->stall;
-}
-
-/* Since when it has taken nothing of what waits for it: where nothing had waited, it was quiet. */
-static apr_time_t stuck_since(const rs_client_t *client)
-{
-    return client->wants > client->last_out ? client->wants : client->last_out;
-}
-
-/* When a client that has no room is looked at again. */
-static apr_time_t blocked_until(const rs_streamer_t *s, const rs_client_t *client)
-{
-    apr_time_t stalled = stuck_since(client) + patience(client);
-    apr_time_t look = s->now + (client->profile->slow_disconnect ? LOOK_SLOW : LOOK);
-
-    return look < stalled ? look : stalled;
-}
-
 static void set_deadline(rs_streamer_t *s, rs_client_t *client)
 {
-    apr_interval_time_t beat = client->profile->heartbeat;
-    apr_time_t due = s->now + apr_time_from_sec(3600);
-
-    if (client->state == RS_CLOSING || client->state == RS_LINGER) {
-        due = client->deadline;
-    }
-    else if (client->state == RS_BEHIND && (blocked(client) || !client->member)) {
-        due = blocked(client) ? blocked_until(s, client) : client->deadline;
-        if (beat && !blocked(client) && last_out(client) + beat < due) {
-            due = last_out(client) + beat; /* a replay may go through much that is not for it */
-        }
-    }
-    else if (client->state == RS_LIVE && client->profile->wire->one_batch) {
-        due = client->deadline;
-    }
-    else if (beat) {
-        /* Up to an eighth early: clients that all got the same event must not all be due at the
-         * same moment. */
-        due = last_out(client) + beat
-              - rs_jitter(&s->jitter, (apr_uint32_t)(apr_time_as_msec(beat) / 8 + 1)) * 1000;
-    }
-    if (client->expires && client->expires < due) {
-        due = client->expires;
-    }
-    if (!blocked(client) && rs_hear_due(client) && rs_hear_due(client) < due) {
-        due = rs_hear_due(client);
-    }
-    rs_wheel_set(&s->wheel, &client->timer, due);
+    rs_wheel_set(&s->wheel, &client->timer, rs_due(s, client));
 }
 
 /* Sends s->buf. 0: the client is gone, and released. */
@@ -256,7 +196,7 @@ static int is_silent(const rs_streamer_t *s, const rs_client_t *client)
 {
     apr_time_t due = rs_hear_due(client);
 
-    return due && s->now >= due && !blocked(client);
+    return due && s->now >= due && !rs_due_blocked(client);
 }
 
 static void ask(rs_streamer_t *s, rs_client_t *client)
@@ -272,7 +212,7 @@ static void ask(rs_streamer_t *s, rs_client_t *client)
 void rs_life_deadline(rs_streamer_t *s, rs_client_t *client)
 {
     apr_interval_time_t beat = client->profile->heartbeat;
-    int beat_due = beat && s->now >= last_out(client) + beat - beat / 8;
+    int beat_due = beat && s->now >= rs_due_last_out(client) + beat - beat / 8;
 
     if (client->state == RS_CLOSING || client->state == RS_LINGER) {
         if (s->now >= client->deadline) {
@@ -301,9 +241,9 @@ void rs_life_deadline(rs_streamer_t *s, rs_client_t *client)
             return;
         }
     }
-    else if (blocked(client)) {
-        if (s->now >= stuck_since(client) + patience(client)
-            || (s->now >= stuck_since(client) + STUCK && rs_output_pins_too_much(client))) {
+    else if (rs_due_blocked(client)) {
+        if (s->now >= rs_due_stuck_since(client) + rs_due_patience(client)
+            || (s->now >= rs_due_stuck_since(client) + STUCK && rs_output_pins_too_much(client))) {
             rs_life_release(s, client);
             return;
         }

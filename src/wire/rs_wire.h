@@ -13,7 +13,8 @@
 #include "../proto/rs_sse.h"
 
 /* The first one's frame is made with the event, and holds it. A request chooses among the first
- * RS_WIRES_CHOSEN by what it accepts; the others have a handler of their own, and are its dialects. */
+ * RS_WIRES_CHOSEN by what it accepts; the others have a handler of their own, and are its dialects.
+ */
 enum {
     RS_WIRE_SSE,
     RS_WIRE_NDJSON,
@@ -38,8 +39,9 @@ typedef struct {
     size_t size; /* of what is known of each */
     void (*begin)(void *state, size_t max);
     void (*end)(void *state);
-    /* Takes bytes from *at on until something is asked for, or all of them. What is answered at once
-     * is appended to `out`. RS_ASKS_SUBSCRIBE: *wanted, which is the caller's; NULL is everything. */
+    /* Takes bytes from *at on until something is asked for, or all of them. What is answered at
+     * once is appended to `out`. RS_ASKS_SUBSCRIBE: *wanted, which is the caller's; NULL is
+     * everything. */
     rs_asks_t (*hear)(void *state, const char **at, const char *end, rs_buf_t *out,
                       rs_subscription_t **wanted);
     /* The answers to that; `why` is a sentence. */
@@ -65,7 +67,7 @@ struct rs_wire_t {
     void (*id)(rs_buf_t *b, const char *id, size_t len);
     /* Makes a frame whole in which that was done; NULL: it is. */
     void (*reframe)(rs_buf_t *frame);
-    /* In the place of an event, that it or others are missing; NULL: an event of the type `reset`. */
+    /* In the place of an event, that it or others are missing; NULL: an event called `reset`. */
     void (*notice)(rs_buf_t *b, const char *reason, const char *id, size_t id_len, size_t *head,
                    size_t *tail);
 

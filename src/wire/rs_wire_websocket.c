@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * WebSocket: each message is a JSON object in a text frame. There are three dialects of the same:
- * ours, and those that clients of the service Ragline know from its two endpoints, /ws (`plain`) and
+ * WebSocket: each message is a JSON object in a text frame. There are three dialects of it: ours, and those that clients of the service Ragline know from its endpoints /ws (`plain`) and
  * /ws/orders (`orders`), whose members they have, in that order; what is ours alone comes behind.
  */
 #include <string.h>
@@ -18,9 +17,9 @@ static const struct {
     const char *code;
     unsigned status;
 } ends[] = {
-    {"draining", RS_WS_GOING_AWAY},      {"token_expired", RS_WS_POLICY},
-    {"internal", RS_WS_INTERNAL},        {"slow_consumer", RS_WS_TRY_LATER},
-    {"over_limit", RS_WS_TRY_LATER},     {"redis_unavailable", RS_WS_TRY_LATER},
+    {"draining", RS_WS_GOING_AWAY},   {"token_expired", RS_WS_POLICY},
+    {"internal", RS_WS_INTERNAL},     {"slow_consumer", RS_WS_TRY_LATER},
+    {"over_limit", RS_WS_TRY_LATER},  {"redis_unavailable", RS_WS_TRY_LATER},
     {"unavailable", RS_WS_TRY_LATER},
 };
 
@@ -349,7 +348,8 @@ static void stats(rs_buf_t *out, const char *tenant, unsigned connections, const
 {
     size_t start = begin(out, "stats");
 
-    rs_buf_printf(out, "\"data\":{\"total_connections\":%u,\"connections_by_tenant\":{", connections);
+    rs_buf_printf(out, "\"data\":{\"total_connections\":%u,\"connections_by_tenant\":{",
+                  connections);
     rs_buf_json(out, tenant, strlen(tenant));
     rs_buf_printf(out, ":%u},\"connections_by_user\":", connections);
     rs_buf_add(out, users->data, users->len);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * What a WebSocket's client may send. The first byte of an input chooses what the rest is: bytes of
- * frames, which must mean the same in pieces of any size; or one message, whose answer must be whole
- * frames with JSON in them.
+ * frames, which must mean the same in pieces of any size; or one message, whose answer must be
+ * whole frames with JSON in them.
  */
 #include "../../src/base/rs_json.h"
 #include "../../src/proto/rs_ws.h"

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * WebSocket frames: what is read in pieces of any size, what is written, and that nothing is kept
- * between messages. An event whose reader has a position of its own, of another length; what clients
- * ask for: sets of types, and how many there are.
+ * between messages. An event whose reader has a position of its own, of another length; what
+ * clients ask for: sets of types, and how many there are.
  */
 #include <stdlib.h>
 
@@ -90,7 +90,8 @@ static void test_reading(void)
     frame(&b, 0x8A, "", 0);
     frame(&b, 0x80, "wo", 2);
     frame(&b, 0x88, "\x03\xe9xyz", 5);
-    is_heard(&b, 100, "text:one ping:p pong: text:two close:1001 ", "fragments, and what is between");
+    is_heard(&b, 100, "text:one ping:p pong: text:two close:1001 ",
+             "fragments, and what is between");
     is_heard(&b, 3, "text:one ping:p pong: text:two close:1001 ", "as large as may be");
     is_heard(&b, 2, "broken:1009 ", "larger");
     rs_buf_clear(&b);
@@ -182,8 +183,8 @@ static void test_position(void)
         frame = rs_frames_get(&rs_wire_websocket, event, &tags);
         good &= length_in(frame) + head_of(frame) == frame.len;
         frame = rs_frames_get(&rs_wire_websocket, mine, &tags);
-        good &= length_in(frame) + head_of(frame) == frame.len
-                && frame.data[head_of(frame)] == '{' && frame.data[frame.len - 1] == '}';
+        good &= length_in(frame) + head_of(frame) == frame.len && frame.data[head_of(frame)] == '{'
+                && frame.data[frame.len - 1] == '}';
         rs_event_drop(event);
         rs_event_drop(mine);
     }
