@@ -13,6 +13,7 @@ use Time::HiRes ();
 
 use Ragline::HTTP ();
 use Ragline::Httpd ();
+use Ragline::Proc qw(free_port run_command);
 use Ragline::Test;
 use Ragline::Token ();
 use Ragline::WebSocket ();
@@ -32,6 +33,13 @@ sub ws_location
     $location =~ s/ragline-sse/ragline-websocket/;
     return $location;
 }
+
+my $dir = vars('run_dir') . '/websocket-tls';
+mkdir $dir;
+my ($made) = run_command('openssl', 'req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', 2,
+    '-subj', '/CN=localhost', '-keyout', "$dir/key", '-out', "$dir/cert");
+is($made, 0, 'a certificate');
+my $tls_port = free_port();
 
 my $httpd = Ragline::Httpd->new(name => 'websocket', conf => <<"EOF2")->start;
 KeepAlive On
@@ -60,6 +68,14 @@ RaglineWebSocketPing 30s
     ['/kept', 'RaglineSubscribe orders', 'RaglineHandoff off'],
     ['/anybody', 'RaglineSubscribe orders', 'RaglineOrigins *'] ]}
 @{[ bearer_location('/stream', 'RaglineSubscribe orders') ]}
+SSLSessionCache none
+Listen 127.0.0.1:$tls_port
+<VirtualHost 127.0.0.1:$tls_port>
+    SSLEngine on
+    SSLCertificateFile $dir/cert
+    SSLCertificateKeyFile $dir/key
+    @{[ ws_location('/ws', 'RaglineSubscribe orders') ]}
+</VirtualHost>
 EOF2
 
 sub ws
@@ -318,9 +334,32 @@ my $short = ws('/brief', token => token($tenant, 7, exp => time() + 3));
 is($short->take('error')->{code}, 'token_expired', 'a token that expires');
 is($short->wait_close, '1008 token_expired', 'closes');
 
-# --- where it cannot be -------------------------------------------------------------------------
+# --- where it cannot be --------------------------------------------------------------------------
 
-is(closed('/kept', token => $token), '1013 unavailable', 'a connection that has to stay in httpd');
+my $kept = ws('/kept', extra => Ragline::WebSocket::frame(9, 'early'));
+ok($kept->take('connected'), 'a connection that stays in httpd');
+is($kept->take_frame(10)->[1], 'early', 'is heard from the start');
+$kept->send_text('{"type":"ping","x":"' . 'x' x 60_000 . '"}') for 1 .. 10;
+is(join(' ', map { $kept->take->{type} } 1 .. 10), join(' ', ('pong') x 10), 'whatever it says');
+$id = add('{"kept":1}');
+is($kept->take('event')->{id}, $id, 'and gets what the others get');
+$kept->send_close(1000);
+is($kept->wait_close, '1000', 'until it leaves');
+ok(wait_until(sub { !stats($httpd)->{pumps}{open} }), 'which frees its worker');
+
+# TLS, with the handshake and the first frames in one record.
+my $secure = ws('/ws', port => $tls_port, tls => 1,
+    extra => Ragline::WebSocket::frame(1, '{"type":"subscribe","subscriptions":["secret"]}'));
+ok($secure->accepted, 'wss');
+is(join(' ', map { $secure->take->{type} } 1 .. 2), 'connected subscription_updated', 'heard from the start');
+add('1');
+$id = add('"' . 'x' x 1500 . '"', type => 'secret');
+is($secure->take->{id}, $id, 'and gets what it wants');
+$secure->send_text('{"type":"ping","x":"' . 'x' x 60_000 . '"}') for 1 .. 10;
+is(join(' ', map { $secure->take->{type} } 1 .. 10), join(' ', ('pong') x 10), 'large messages');
+$secure->send_close(4000, 'enough');
+is($secure->wait_close, '4000', 'good-bye');
+is($secure->fault, '', 'and every frame was whole');
 
 # --- heartbeats, and signs of life --------------------------------------------------------------
 

@@ -212,8 +212,10 @@ static const struct {
     const char *handler;
     rs_kind_t kind;
 } kinds[] = {
-    {"ragline-sse", RS_KIND_SSE},         {"ragline-websocket", RS_KIND_WEBSOCKET},
-    {"ragline-publish", RS_KIND_PUBLISH}, {"ragline-stats", RS_KIND_STATS},
+    {"ragline-sse", RS_KIND_SSE},
+    {"ragline-websocket", RS_KIND_WEBSOCKET},
+    {"ragline-publish", RS_KIND_PUBLISH},
+    {"ragline-stats", RS_KIND_STATS},
     {"ragline-health", RS_KIND_HEALTH},
 };
 

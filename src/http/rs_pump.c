@@ -34,11 +34,15 @@ int rs_pump_to_client(request_rec *r, void *baton, const char *data, apr_size_t 
     return rv == APR_SUCCESS;
 }
 
-/* What a worker copies: from `fd`, the engine's, as long as `socket`, the client's, is there. */
+/* What a worker copies: from `fd`, the engine's, as long as `socket`, the client's, is there; and
+ * what the client says, where that means something. */
 typedef struct {
     int fd, socket;
     rs_pump_sink_t *sink;
     void *baton;
+    int listens;
+    char said[4096]; /* and was not taken yet */
+    apr_size_t said_from, said_to;
 } copy_t;
 
 static int copy_once(request_rec *r, const copy_t *c)
@@ -50,6 +54,45 @@ static int copy_once(request_rec *r, const copy_t *c)
         return errno == EINTR || errno == EAGAIN;
     }
     return n > 0 && c->sink(r, c->baton, buf, (apr_size_t)n);
+}
+
+/* Reads what the client has said. -1: it is gone, 0: nothing now. */
+static int read_said(request_rec *r, copy_t *c)
+{
+    conn_rec *conn = r->connection;
+    apr_bucket_brigade *bb = apr_brigade_create(r->pool, conn->bucket_alloc);
+    apr_status_t rv = ap_get_brigade(conn->input_filters, bb, AP_MODE_READBYTES, APR_NONBLOCK_READ,
+                                     sizeof(c->said));
+
+    c->said_from = 0;
+    c->said_to = sizeof(c->said);
+    if (rv != APR_SUCCESS || APR_BRIGADE_EMPTY(bb)
+        || (rv = apr_brigade_flatten(bb, c->said, &c->said_to)) != APR_SUCCESS) {
+        c->said_to = 0;
+    }
+    apr_brigade_destroy(bb);
+    return c->said_to ? 1 : rv == APR_SUCCESS || APR_STATUS_IS_EAGAIN(rv) ? 0 : -1;
+}
+
+/* Until there is nothing more, or the engine takes no more: there may be bytes in httpd's filters
+ * of which the socket says nothing. 0: the client is gone. */
+static int listen_to(request_rec *r, copy_t *c)
+{
+    int rv = 1;
+
+    while (rv > 0 && c->listens) {
+        rv = c->said_from < c->said_to ? 1 : read_said(r, c);
+        if (rv > 0) {
+            ssize_t n = send(c->fd, c->said + c->said_from, c->said_to - c->said_from,
+                             MSG_DONTWAIT | MSG_NOSIGNAL);
+
+            if (n <= 0) {
+                return 1; /* later; or the engine is gone, which is seen elsewhere */
+            }
+            c->said_from += (apr_size_t)n;
+        }
+    }
+    return rv >= 0;
 }
 
 /* On prefork the hook that tells of a stop runs when the request is over, which this one is not
@@ -64,26 +107,37 @@ static void drain_if_stopping(void)
     }
 }
 
-static void copy(request_rec *r, const copy_t *c)
+#ifdef POLLRDHUP
+#define GONE POLLRDHUP
+#else
+#define GONE 0
+#endif
+
+static void copy(request_rec *r, copy_t *c)
 {
     int http2 = r->connection->master != NULL;
-    struct pollfd fds[2] = {{c->fd, POLLIN, 0}, {http2 ? -1 : c->socket, 0, 0}};
+    struct pollfd fds[2] = {{c->fd, POLLIN, 0}, {http2 ? -1 : c->socket, GONE, 0}};
 
-#ifdef POLLRDHUP
-    fds[1].events = POLLRDHUP;
-#endif
     while (!r->connection->aborted) {
-        drain_if_stopping();
-        int n = poll(fds, 2, http2 ? LOOK_HTTP2_MSEC : LOOK_MSEC);
+        int n, waits;
 
-        if (n < 0 && errno != EINTR) {
-            return;
-        }
-        if (n > 0 && fds[1].revents) {
+        drain_if_stopping();
+        if (!listen_to(r, c)) {
             r->connection->aborted = 1;
             return;
         }
-        if (n > 0 && fds[0].revents && !copy_once(r, c)) {
+        waits = c->said_from < c->said_to;
+        fds[0].events = POLLIN | (waits ? POLLOUT : 0);
+        fds[1].events = c->listens && !waits ? POLLIN : GONE;
+        n = poll(fds, 2, http2 ? LOOK_HTTP2_MSEC : LOOK_MSEC);
+        if (n < 0 && errno != EINTR) {
+            return;
+        }
+        if (n > 0 && (fds[1].revents & ~POLLIN)) {
+            r->connection->aborted = 1;
+            return;
+        }
+        if (n > 0 && (fds[0].revents & ~POLLOUT) && !copy_once(r, c)) {
             return;
         }
     }
@@ -114,6 +168,10 @@ int rs_pump(request_rec *r, rs_client_params_t *params, int socket, rs_pump_sink
         return -1;
     }
     rs_engine_submit(engine, client);
-    copy(r, &(copy_t){pair[1], socket, sink, baton});
+    copy(r, &(copy_t){.fd = pair[1],
+                      .socket = socket,
+                      .sink = sink,
+                      .baton = baton,
+                      .listens = params->profile->wire->peer != NULL});
     return pair[1];
 }

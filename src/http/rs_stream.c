@@ -157,14 +157,6 @@ static void explain(request_rec *r, const char *obstacle)
     }
 }
 
-/* A pump copies in one direction. */
-static int refuse_pump(request_rec *r, const char *obstacle)
-{
-    ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, r,
-                  "RS0751: a WebSocket cannot leave its worker here, and is closed: %s", obstacle);
-    return rs_websocket_refuse(r, RS_WS_TRY_LATER, "unavailable");
-}
-
 /* There is a place in the engine. Which filters stay is seen when the headers have gone through all
  * of them: those that are not for this response have left by then. */
 static int open_stream(request_rec *r, rs_client_params_t *params)
@@ -183,10 +175,6 @@ static int open_stream(request_rec *r, rs_client_params_t *params)
     if (!obstacle) {
         explain(r, NULL);
         return rs_handoff(r, params);
-    }
-    if (params->profile->wire->peer) {
-        rs_engine_unreserve(rs_child_engine());
-        return refuse_pump(r, obstacle);
     }
     refused = rs_pumps_enter(&place, r, obstacle);
     if (refused != RS_REFUSED_MAX) {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The clients of one topic, one endpoint and one subscription on one streamer: they get the same
- * bytes, so an event is looked at once for all of them and written from one iovec. The streamer's thread.
+ * bytes, so an event is looked at once for all of them and written from one iovec. The streamer's
+ * thread.
  */
 #ifndef RS_FEED_H
 #define RS_FEED_H

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * WebSocket: each message is a JSON object in a text frame. There are three dialects of it: ours, and those that clients of the service Ragline know from its endpoints /ws (`plain`) and
+ * WebSocket: each message is a JSON object in a text frame. There are three dialects of it: ours,
+ * and those that clients of the service Ragline know from its endpoints /ws (`plain`) and
  * /ws/orders (`orders`), whose members they have, in that order; what is ours alone comes behind.
  */
 #include <string.h>
