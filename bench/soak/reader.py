@@ -125,6 +125,9 @@ class Reader(Stream):
     def missing(self, key, entry, before):
         if entry.fate == 'lost' and any(entry.gone_at <= when for when in self.told):
             return
+        # Trimmed, then its stream was replaced, and that was told: the position went back over what it may have had.
+        if entry.fate and not entry.live and any(key.replaced_between(entry.gone_at, when) for when in self.told):
+            return
         # Its child has read it, and so knows of the loss.
         seen = self.here < entry.at and entry.gone_at and self.world.excuse(entry.gone_at, 2) < entry.gone_at - entry.at
         if key.replaced_since(entry.at) and not entry.live and not seen:
