@@ -46,8 +46,8 @@ static int is_older(const rs_known_t *k, const rs_history_t *h, const rs_hand_t 
                    && rs_id_cmp(h->first, hand->first) < 0));
 }
 
-/* It held more, or newer ones, when it was last looked at, though not all of that was read; and it is
- * no copy of before: of a tail that was lost unread nobody has had anything. */
+/* It held more, or newer ones, when it was last looked at, though not all of that was read; and it
+ * is no copy of before: of a tail that was lost unread nobody has had anything. */
 static int held_more(const rs_known_t *k, const rs_history_t *h)
 {
     return !is_older_copy(k, h)
