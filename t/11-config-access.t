@@ -181,8 +181,8 @@ wrong("AuthType $_", "AuthType $_: there is no such type: write RaglineJWT", loc
 
 # --- what is no endpoint --------------------------------------------------------------------------
 
-wrong("SetHandler $_", "SetHandler $_: there is no such handler: write ragline-sse, ragline-publish, "
-    . 'ragline-stats or ragline-health', location('/x', "SetHandler $_\nRaglineSubscribe orders\n"))
+wrong("SetHandler $_", "SetHandler $_: there is no such handler: write ragline-sse, ragline-websocket, "
+    . 'ragline-publish, ragline-stats or ragline-health', location('/x', "SetHandler $_\nRaglineSubscribe orders\n"))
     for 'ragline_sse', 'ragline-see', 'Ragline-SSE', 'ragline', 'RAGLINE-publish';
 wrong('... in an <If>', 'SetHandler ragline_sse: there is no such handler', location('/x',
     section('If "true"', "SetHandler ragline_sse\n")));

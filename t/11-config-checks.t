@@ -80,6 +80,12 @@ fine('a pattern that gets all from elsewhere', location('/a', $guard, $key,
     section('LocationMatch ^/a/(b|c)$', "SetHandler ragline-sse\nRaglineProfile abc\n"));
 wrong('no streams', '<Location /stream>: SetHandler ragline-sse needs RaglineSubscribe',
     location('/stream', "SetHandler ragline-sse\n", $guard, $key));
+wrong('a WebSocket without streams', '<Location /ws>: SetHandler ragline-websocket needs RaglineSubscribe',
+    location('/ws', "SetHandler ragline-websocket\n", $guard, $key));
+fine('a WebSocket', location('/ws', "SetHandler ragline-websocket\nRaglineSubscribe orders\n", $guard, $key));
+wrong('a WebSocket with shared delivery', '<Location /ws>: RaglineDelivery shared is not for ragline-websocket',
+    "RaglineStream own ws:{tenant}\n",
+    location('/ws', "SetHandler ragline-websocket\nRaglineSubscribe own\nRaglineDelivery shared\n", $guard, $key));
 wrong('a publish location without streams',
     '<Location /publish>: SetHandler ragline-publish needs RaglinePublish',
     location('/publish', "SetHandler ragline-publish\n", $guard, $key));

@@ -132,6 +132,12 @@ my %row = (
     RaglineWires => { in => 'D', good => ['sse', 'ndjson', 'ndjson sse'], bad => [
         ['carrier-pigeon', '"carrier-pigeon" is no wire: write sse, ndjson, poll'],
         ['', 'write one or more of sse, ndjson, poll']] },
+    RaglineWebSocketDialect => { in => 'D', good => ['standard', 'ragline', 'Ragline'], bad => [
+        ['nchan', 'write standard or ragline'], ['', 'takes one argument']] },
+    RaglineWebSocketMaxMessage => { in => 'D', good => ['64KB', '1KB', '16MB'], bad => [
+        sizes('1023', '17MB'), ['', 'takes one argument']] },
+    RaglineWebSocketPing => { in => 'D', good => ['60s', 'off', 'Off', '1s', '1h'], bad => [
+        durations('999ms', '61min'), ['', 'takes one argument']] },
     RaglineReplayLimit => { in => 'D', good => ['1', '50000'], bad => [
         ['0', '"0" is not a number from 1 to'], ['many', 'is not a number']] },
     RaglineDelivery => { in => 'D', good => ['broadcast'], bad => [

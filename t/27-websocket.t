@@ -46,6 +46,7 @@ KeepAlive On
 RaglineRedis @{[ $redis->url ]}
 RaglineStream orders $key
 RaglineStream others $second
+RaglineStream large $key-large
 RaglineMaxMessage 2000
 RaglineWebSocketPing 30s
 <Location /ragline-stats>
@@ -57,6 +58,7 @@ RaglineWebSocketPing 30s
     ['/ws/orders', 'RaglineSubscribe orders', 'RaglineWebSocketDialect ragline', 'RaglineHeartbeat 1s'],
     ['/ws/plain', 'RaglineSubscribe orders', 'RaglineWebSocketDialect ragline', 'RaglineHeartbeat 1s'],
     ['/two', 'RaglineSubscribe orders others'],
+    ['/large', 'RaglineSubscribe large'],
     ['/some', 'RaglineSubscribe orders', 'RaglineEvents order_*'],
     ['/mine', 'RaglineSubscribe orders', 'RaglineUserOnly on'],
     ['/group', 'RaglineSubscribe orders', 'RaglineStart group'],
@@ -271,7 +273,8 @@ is("$unknown->{data}{recovery} $unknown->{data}{reason}", 'reset unknown', 'an i
 my $two = ws('/two');
 my $from = $two->take('connected')->{id};
 add("{\"n\":$_}", key => $_ % 2 ? $key : $second) for 4 .. 9;
-my $last = $two->take(sub { $_[0]{type} eq 'event' && $_[0]{data}{n} == 9 });
+$two->wait(sub { 6 == grep { $_->{type} eq 'event' } $_[0]->messages });
+my ($last) = reverse grep { $_->{type} eq 'event' } $two->messages;
 my $both = ws('/two', last_event_id => $from);
 my $caught = $both->take('caught_up');
 is(join(' ', sort map { data_of($_) } grep { $_->{type} eq 'event' } $both->messages),
@@ -297,6 +300,37 @@ is($early->take->{type}, 'pong', 'and the half of one is not lost');
 my $flood = ws('/ws', extra => Ragline::WebSocket::frame(9, 'x' x 100) x 300);
 $flood->wait(sub { 300 == grep { $_->[0] == 10 } $flood->frames });
 is(scalar(grep { $_->[0] == 10 && $_->[1] eq 'x' x 100 } $flood->frames), 300, '30 KB of them');
+
+# --- who does not read is not listened to -------------------------------------------------------
+
+my $slow = ws('/large', bulk => 1);
+$slow->take('connected');
+$slow->{paused} = 1;
+my @many = map { add("{\"n\":$_,\"x\":\"" . 'x' x 1800 . '"}', key => "$key-large") } 1 .. 3000;
+$slow->send_text({ type => 'ping' }) for 1 .. 500;
+$slow->{paused} = 0;
+$slow->wait(sub {
+    3000 == (grep { $_->{type} eq 'event' } $_[0]->messages) && 500 == grep { $_->{type} eq 'pong' } $_[0]->messages
+});
+is(scalar(grep { $_->{type} eq 'pong' } $slow->messages), 500, 'who reads again is answered, 500 times');
+my @has = map { $_->{id} } grep { $_->{type} eq 'event' } $slow->messages;
+my ($wrong) = grep { ($has[$_] // '') ne $many[$_] } 0 .. $#many;
+ok(@has == @many && !defined $wrong, 'and has 3000 events, in order, each once')
+    or diag(scalar(@has) . ' events, the first wrong one is ' . ($wrong // 'none'),
+        map { " $_->{type}" } grep { $_->{type} =~ /reset|caught/ } $slow->messages);
+is($slow->fault, '', 'with whole frames, whatever stood between them');
+$slow->{paused} = 1;
+add('"' . 'y' x 1900 . '"', key => "$key-large") for 1 .. 3000;
+$slow->send_close(1000);
+$slow->{paused} = 0;
+is($slow->wait_close, '1000', 'a close behind all that is heard, too');
+my $gone = ws('/large', bulk => 1);
+$gone->take('connected');
+$gone->{paused} = 1;
+add('"' . 'z' x 1900 . '"', key => "$key-large") for 1 .. 1500;
+my $before = stats_connections(stats($httpd));
+$gone->close('reset');
+ok(wait_until(sub { stats_connections(stats($httpd)) < $before }), 'who is gone while it has no room is noticed');
 
 # --- authentication: accepted first, then closed ------------------------------------------------
 

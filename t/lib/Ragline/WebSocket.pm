@@ -28,8 +28,9 @@ my $serial = 0;
 
 $SIG{PIPE} = 'IGNORE';
 
-# open(port => ..., path => ..., token, headers, protocols, last_event_id, tls, extra, mute). `extra` is
-# sent with the handshake, in the same write; a `mute` one answers no ping, and no close.
+# open(port => ..., path => ..., token, headers, protocols, last_event_id, tls, extra, mute, bulk). `extra`
+# is sent with the handshake, in the same write; a `mute` one answers no ping, and no close; a `bulk`
+# one keeps of its messages only their type and id, for very many.
 sub open
 {
     my ($class, %r) = @_;
@@ -42,7 +43,7 @@ sub open
     my $self = bless {
         socket => $socket, fd => fileno($socket), port => $r{port}, tls => $r{tls},
         http => Ragline::HTTP->new, buffer => '', frames => [], messages => [], taken => 0,
-        ended => '', mute => $r{mute},
+        ended => '', mute => $r{mute}, bulk => $r{bulk},
         accept => MIME::Base64::encode_base64(Digest::SHA::sha1("$key$GUID"), ''),
     }, $class;
     my $bytes = Ragline::HTTP::request_bytes(%r, headers => \@headers, body => undef);
@@ -263,6 +264,12 @@ sub take_frames
 sub take_frame_of
 {
     my ($self, $opcode, $payload) = @_;
+    if ($opcode == TEXT && $self->{bulk}) {
+        my ($type, $id) = $payload =~ /\A\{"type":"(\w+)".*?(?:"id":"([^"]+)")?\}\z/s;
+        $self->{fault} = "no message: $payload" if !defined $type;
+        push @{ $self->{messages} }, { type => $type, id => $id };
+        return;
+    }
     push @{ $self->{frames} }, [$opcode, $payload];
     if ($opcode == TEXT) {
         my $message = eval { $json->decode($payload) };
