@@ -258,6 +258,9 @@ for my $kind (qw(shared own)) {
     add('own', $tenant, 4 .. 6);
     $stream = subscribe(0, '/own', $tenant);
     like(recovery($stream), qr/^reset/, 'the stream was replaced meanwhile: reset');
+    # What nobody had is owed to the next one, and may still be in memory when Redis has lost it.
+    is(wait_numbers($stream, 3), '4 5 6', 'and what it holds now');
+    position_is('own', $tenant, $stream->last_event_id, 'which the group has then');
     $stream->close;
 
     $redis->client->flushall;

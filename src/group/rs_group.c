@@ -389,6 +389,7 @@ void rs_group_set_from(rs_client_t *client)
 {
     rs_group_t *group = rs_group_of(client);
     rs_cursor_t *from = &client->resume->from;
+    int k;
 
     if (!group || from->n) {
         return;
@@ -397,6 +398,10 @@ void rs_group_set_from(rs_client_t *client)
     pthread_mutex_lock(&group->accepted.topic->lock);
     if (rs_accepted_has_all(&group->accepted)) {
         *from = group->accepted.at;
+    }
+    /* It began where the group was: what it was told to be missing is missing for all. */
+    for (k = 0; !*client->cursor && k < from->n; k++) {
+        rs_id_lower(&from->pos[k], group->accepted.at.pos[k]);
     }
     pthread_mutex_unlock(&group->accepted.topic->lock);
 }

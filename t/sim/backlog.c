@@ -73,3 +73,26 @@ void sim_backlog_settles(const sim_conn_t *c)
     groups[c->profile][c->tenant].told_at = c->told_at;
     sim_backlog_raise(c);
 }
+
+/* Whoever began where the group was takes it along, also over what it was told to be missing. */
+void sim_backlog_follows(const sim_conn_t *c)
+{
+    int k, i;
+
+    for (k = 0; sim_conf.pgroup[c->profile] && c->brought != SIM_ID && k < c->nkeys; k++) {
+        const sim_key_t *key = &sim_keys[c->key[k]];
+        rs_id_t at;
+
+        for (i = c->next[k] - 1; i >= 0 && sim_entries[key->all[i]].tenant != c->tenant; i--) {
+        }
+        if (i < 0 || key->disturbed_at >= 0
+            || !sim_group_position(key, c->profile, c->tenant, &at)) {
+            continue;
+        }
+        if (rs_id_cmp(at, sim_entries[key->all[i]].id) < 0) {
+            sim_fail("stuck", "c%d at e%d: has %s of %s, its group is at %s", c->client, c->engine,
+                     sim_id_text(sim_entries[key->all[i]].id), key->name, sim_id_text(at));
+            return;
+        }
+    }
+}

@@ -22,6 +22,7 @@
  *   flood       on one connection: a third one though nothing was removed since the first
  *   last        RaglineStart last=N: fewer came than there were
  *   group       a group's position went by an entry that no client of the group was given
+ *   stuck       it stays behind what one has that began where the group was
  *   silent      no heartbeat in time
  *   late        a client is not greeted, or not caught up, though all is well
  *

@@ -184,6 +184,9 @@ redisReply *sim_reply_entry(int uid);
 redisReply *sim_reply_info(sim_key_t *key);
 size_t sim_payload(char *to, int uid); /* to NULL: its length */
 
+/* --- group.c --- */
+int sim_group_position(const sim_key_t *key, int profile, int tenant, rs_id_t *id);
+
 /* --- link.c --- */
 int sim_link_ready(const rs_link_t *l);
 apr_time_t sim_link_next(const rs_link_t *l);
