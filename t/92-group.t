@@ -230,6 +230,16 @@ for my $kind (qw(shared own)) {
     is(recovery($stream), 'reset/limit', 'more than RaglineReplayLimit: said');
     $stream->take('caught_up');
     is(numbers($stream), join(' ', 8 .. 12), 'and the newest come');
+    my $last = $stream->last_event_id;
+    ok(wait_until(sub { (group('shared', $tenant, 'few') // {})->{'last-delivered-id'} eq $last }),
+        'the group goes with it');
+    $stream->close;
+    $httpd[1]->stop;
+    $httpd[1]->start;
+    $stream = subscribe(1, '/few', $tenant);
+    is(recovery($stream), 'resumed', 'so the next one is not told again');
+    $stream->take('caught_up');
+    is(numbers($stream), '', 'and gets nothing of it');
     $stream->close;
 
     $tenant = unique();
