@@ -54,6 +54,7 @@ sub restart
 sub come_back
 {
     my ($path, $tenant, $id, $query) = @_;
+    $redis->all_read;
     my $stream = $httpd->stream($query ? "$path?last_event_id=$id" : $path,
         token => token($tenant, 1), $query ? () : (last_event_id => $id));
     $stream->connected;

@@ -49,6 +49,7 @@ sub add
 sub subscribe
 {
     my ($node, $path, $tenant, %more) = @_;
+    $redis->all_read;
     my $stream = $httpd[$node]->stream($path, token => token($tenant, 1), %more);
     $stream->connected;
     return $stream;
