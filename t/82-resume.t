@@ -410,6 +410,7 @@ sub under_load
         ($got, $ended) = ($now, Time::HiRes::time() + limit(30)) if $now != $got;
         return !grep { !$_->complete($rounds) } @pages;
     };
+    alarm(alarm(0) + limit(120)); # nor is that a test that hangs
     wait_until(sub { $complete->() || Time::HiRes::time() > $ended }, 600);
     ok($complete->(), "$name: every page has everything");
     my @problems = map { @{ $_->{problems} } } @pages;
