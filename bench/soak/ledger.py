@@ -37,7 +37,7 @@ class Key:
         self.highest = {}      # fate: the highest id that it ever befell
         self.removals = 0      # that and replacements, counted
         self.removed_at = 0.0
-        self.replaced_at = None
+        self.replaced = []     # when, the last times
         self.copied = NEVER    # up to here it may be a copy: an id may be from before or after it
         self.copy = None       # what the copy of it held, and its newest id
         self.worker_until = 0.0
@@ -95,7 +95,8 @@ class Key:
         self.live, self.top, self.whole = list(live), top, whole
         self.copied = max(self.copied, top)
         self.removals += 1
-        self.removed_at = self.replaced_at = time.monotonic()
+        self.removed_at = time.monotonic()
+        self.replaced = self.replaced[-99:] + [self.removed_at]
 
     def between(self, tenant, after, until):
         """The tenant's entries of these ids, from the first that is above `after`."""
@@ -113,7 +114,10 @@ class Key:
     # What may be said of it.
 
     def replaced_since(self, when):
-        return self.replaced_at is not None and self.replaced_at > when
+        return bool(self.replaced) and self.replaced[-1] > when
+
+    def replaced_between(self, begin, end):
+        return any(begin <= when <= end for when in self.replaced)
 
     def why_reset(self, position, since):
         """Whether a reset is right for who has had this position since then: 'gap', 'replaced'; where one
