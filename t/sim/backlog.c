@@ -74,12 +74,25 @@ void sim_backlog_settles(const sim_conn_t *c)
     sim_backlog_raise(c);
 }
 
-/* Whoever began where the group was takes it along, also over what it was told to be missing. */
+/* One that brings no id begins where the group is. */
+void sim_backlog_comes(sim_conn_t *c)
+{
+    rs_id_t at;
+    int k;
+
+    c->leads = sim_conf.pgroup[c->profile];
+    for (k = 0; c->leads && c->brought == SIM_ID && k < c->nkeys; k++) {
+        c->leads = sim_group_position(&sim_keys[c->key[k]], c->profile, c->tenant, &at)
+                   && rs_id_cmp(c->hold.pos[k], at) <= 0;
+    }
+}
+
+/* It takes the group along, also over what it was told to be missing. */
 void sim_backlog_follows(const sim_conn_t *c)
 {
     int k, i;
 
-    for (k = 0; sim_conf.pgroup[c->profile] && c->brought != SIM_ID && k < c->nkeys; k++) {
+    for (k = 0; c->leads && k < c->nkeys; k++) {
         const sim_key_t *key = &sim_keys[c->key[k]];
         rs_id_t at;
 

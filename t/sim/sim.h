@@ -271,6 +271,7 @@ typedef struct {
     apr_time_t submit_at, out_at, connected_at, told_at, reading_since;
     apr_time_t stood_at; /* what was removed by then is none of its business */
     int came_at_birth[SIM_PROFILE_KEYS];
+    int leads; /* it stood where its group was, or before */
     rs_id_t last_when_told[SIM_PROFILE_KEYS]; /* of a loss, where its streams ended */
     int resets;          /* since something was removed */
     int wanted_last;
