@@ -101,16 +101,6 @@ sub heartbeats
     return;
 }
 
-# One that came back: its verdict and, when it has the last one, what it got. A child that has read
-# less than another one gives the rest as new.
-sub came_back
-{
-    my ($stream, $last) = @_;
-    $stream->take('caught_up');
-    $stream->wait(sub { numbers($_[0]) =~ /\b$last$/ });
-    return recovery($stream) . ' ' . numbers($stream);
-}
-
 # How many of its children read.
 sub reading { return (stats($httpd)->{redis}[0] // {})->{children_reading} // -1 }
 
@@ -176,7 +166,7 @@ for my $case (['xread', 'xread'], ['xinfo', 'xinfo']) {
     is(scalar(grep { $_->ended || count($_, 'reset') } @streams), 0,
         "$command: nobody was told otherwise");
     my $again = open_stream('/one', $tenant, last_event_id => $id);
-    is(came_back($again, 6), 'resumed 4 5 6', "$command: resuming works again");
+    is($again->came_back('n', 6), 'resumed 4 5 6', "$command: resuming works again");
     $_->close for @streams, $again;
 }
 
@@ -234,7 +224,7 @@ for my $case (['xread', 'xread'], ['xinfo', 'xinfo']) {
         'xrevrange: what is live is live');
     acl('+@all');
     my $again = open_stream('/one', $tenant, last_event_id => $ids[1]);
-    is(came_back($again, 6), 'resumed 3 4 5 6', 'xrevrange allowed again');
+    is($again->came_back('n', 6), 'resumed 3 4 5 6', 'xrevrange allowed again');
     $_->close for @streams, $again;
 }
 
@@ -299,7 +289,7 @@ for my $case (['xread', 'xread'], ['xinfo', 'xinfo']) {
     like($httpd->error_log, qr/RS0472: [^\n]*OOM/, 'the log says so');
     heartbeats('OOM', @streams);
     my $new = open_stream('/one', $tenant, last_event_id => $id);
-    is(came_back($new, 3), 'resumed 2 3', 'OOM: reading goes on');
+    is($new->came_back('n', 3), 'resumed 2 3', 'OOM: reading goes on');
     $redis->client->config('set', 'maxmemory', 0);
     is(publish($httpd, $tenant)->status, 201, 'OOM over: publishing works');
     ok(Ragline::SSE->wait_all([@streams, $new], sub { numbers($_[0]) =~ /3 "published"$/ }),
@@ -322,7 +312,7 @@ for my $case (['xread', 'xread'], ['xinfo', 'xinfo']) {
     $of->stop;
     $of->start;
     my $again = $of->stream('/one', token => token($tenant, 1), last_event_id => $ids[0]);
-    is(came_back($again, 3), 'resumed 2 3', 'also what is older');
+    is($again->came_back('n', 3), 'resumed 2 3', 'also what is older');
     my $answer = publish($of, $tenant);
     is($answer->status, 503, 'READONLY: publishing is 503');
     is($answer->json->{error}, 'redis_refused', 'as JSON, with a code');

@@ -77,7 +77,7 @@ void sim_backlog_settles(const sim_conn_t *c)
 /* One that brings no id begins where the group is. */
 void sim_backlog_comes(sim_conn_t *c)
 {
-    rs_id_t at;
+    rs_id_t at = {0, 0};
     int k;
 
     c->leads = sim_conf.pgroup[c->profile];
@@ -94,7 +94,7 @@ void sim_backlog_follows(const sim_conn_t *c)
 
     for (k = 0; c->leads && k < c->nkeys; k++) {
         const sim_key_t *key = &sim_keys[c->key[k]];
-        rs_id_t at;
+        rs_id_t at = {0, 0};
 
         for (i = c->next[k] - 1; i >= 0 && sim_entries[key->all[i]].tenant != c->tenant; i--) {
         }
