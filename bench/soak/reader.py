@@ -128,6 +128,11 @@ class Reader(Stream):
         # Trimmed, then its stream was replaced, and that was told: the position went back over what it may have had.
         if entry.fate and not entry.live and any(key.replaced_between(entry.gone_at, when) for when in self.told):
             return
+        if entry.live and entry.back_at != entry.at and entry.back_at > self.sent_at() - JUST_NOW:
+            return  # put back since that was sent
+        if entry.fate == 'trimmed' and not entry.live and key.worked_off >= entry.gone_at:
+            self.world.count(self.world.soft, 'untold: trimmed, and then all that was left was deleted')
+            return
         # Its child has read it, and so knows of the loss.
         seen = self.here < entry.at and entry.gone_at and self.world.excuse(entry.gone_at, 2) < entry.gone_at - entry.at
         if key.replaced_since(entry.at) and not entry.live and not seen:

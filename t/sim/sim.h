@@ -375,7 +375,8 @@ typedef struct sim_actor_t {
     rs_poll_t *poll;
     int running, over;
     apr_time_t same_at;
-    int same; /* turns since the clock moved */
+    long taken; /* its engine's, then */
+    int same; /* turns since the clock moved, or a client took something */
 } sim_actor_t;
 
 /* --- count.c --- */
@@ -420,6 +421,8 @@ typedef struct {
     uint64_t looked[SIM_KEYS]; /* a bit for each epoch (modulo 64) that it was told of */
     long commands_second;      /* of this second */
     apr_time_t second;
+    apr_time_t last_look[SIM_KEYS];
+    long taken; /* bytes, by its clients */
 } sim_engine_t;
 
 extern sim_engine_t sim_engines[SIM_ENGINES];
