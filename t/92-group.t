@@ -300,6 +300,21 @@ for my $kind (qw(shared own)) {
     $stream->close;
 }
 
+# Made anew with lower ids than the one its client began at: the group goes along with what that gets.
+{
+    my $tenant = unique();
+    add('own', $tenant, 1);
+    my $stream = subscribe(0, '/own', $tenant);
+    my ($id) = add('own', $tenant, 2);
+    position_is('own', $tenant, $id, 'a position');
+    $redis->client->del(key('own', $tenant));
+    ok($stream->take('reset'), 'the stream is gone');
+    $redis->client->xadd(key('own', $tenant), "1000-$_", event_type => 'n', payload => $_) for 3, 4;
+    is(wait_numbers($stream, 3), '2 3 4', 'and another one is there, with lower ids');
+    position_is('own', $tenant, '1000-4', 'which the group has then');
+    $stream->close;
+}
+
 # --- a position that somebody else moves ----------------------------------------------------------------
 
 {
