@@ -263,6 +263,10 @@ rs_look_t rs_known_look(rs_known_t *k, const rs_history_t *h, const rs_hand_t *h
     rs_look_t look = RS_LOOK_SAME;
 
     if (!k->sure) {
+        /* What is still known from before nobody asked for it may be of another stream. */
+        if (is_another(k, h, &nothing)) {
+            lose(k, h, &nothing);
+        }
         k->sure = 1;
         k->at = k->idle = h->newest;
         k->deleted = h->deleted;
