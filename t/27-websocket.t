@@ -443,4 +443,28 @@ is($ws->wait_close, '1001 draining', 'and closed');
 is($ws->fault, '', 'whole frames to the end');
 $_->close for $some, $group, $two, $both, $mine, $early, $flood, $alive, $orders, $plain, $changes;
 $httpd->stop;
+
+# --- who cannot be had for now is told so -------------------------------------------------------
+
+my $full = Ragline::Httpd->new(name => 'full', conf => <<"EOF2")->start;
+RaglineRedis @{[ $redis->url ]}
+RaglineMaxConnections 1
+RaglineStream orders $key
+@{[ ws_location('/ws', 'RaglineSubscribe orders') ]}
+EOF2
+my $first = ws('/ws', port => $full->port);
+$first->take('connected');
+my $other = ws('/ws', port => $full->port);
+ok($other->accepted, 'one too many is accepted');
+is($other->take('error')->{raw}, '{"type":"error","message":"Stream failed","error":"too many streams are open",'
+    . '"stream":"ws","code":"over_limit","retry":2000}', 'told why');
+is($other->wait_close, '1013 over_limit', 'and closed');
+$full->stop;
+my $down = Ragline::Httpd->new(name => 'down', conf => <<"EOF2")->start;
+RaglineRedis redis://127.0.0.1:@{[ free_port() ]}/0
+RaglineStream orders $key
+@{[ ws_location('/ws', 'RaglineSubscribe orders') ]}
+EOF2
+is(ws('/ws', port => $down->port)->wait_close, '1013 redis_unavailable', 'no Redis');
+$down->stop;
 done_testing();

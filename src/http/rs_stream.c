@@ -213,7 +213,8 @@ static int check_request(request_rec *r, rs_identity_t *id)
         return rs_http_error(r, HTTP_MISDIRECTED_REQUEST, "misdirected",
                              "streams of this host are not for HTTP/2: use another connection");
     }
-    if (!conf->subscribe || !conf->profile || !rs_stream_wire(r)) {
+    if (!conf->subscribe || !conf->profile || !rs_stream_wire(r)
+        || (conf->shared && rs_stream_wire(r)->peer)) {
         return rs_http_error(r, HTTP_SERVICE_UNAVAILABLE, "unavailable",
                              "this endpoint is not configured completely");
     }
