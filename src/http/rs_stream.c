@@ -166,6 +166,10 @@ static int open_stream(request_rec *r, rs_client_params_t *params)
         return OK;
     }
     obstacle = rs_handoff_obstacle(r);
+    if (r->connection->aborted) {
+        rs_engine_unreserve(rs_child_engine());
+        return OK;
+    }
     if (!obstacle) {
         explain(r, NULL);
         return rs_handoff(r, params);

@@ -49,7 +49,8 @@ struct rs_client_t {
     rs_resume_t *resume; /* NULL while LIVE */
     rs_fetch_t *fetch;   /* events that the topic does not hold, or that are on their way */
     int slot;            /* in the feed, while LIVE */
-    int wants_out;       /* the poller reports room to write */
+    int wants_out;       /* something waits for room */
+    int polled;          /* what the poller reports of it */
     apr_uint64_t seq;    /* unless LIVE: the number to be sent next */
     rs_event_t *pinned;  /* begun and not finished: nothing else may be written before */
     size_t pinned_off;

@@ -53,13 +53,26 @@ void rs_life_release(rs_streamer_t *s, rs_client_t *client)
     s->released = client;
 }
 
+/* What the poller is to report of it: what its transport waits for. */
+static void watch(rs_streamer_t *s, rs_client_t *client)
+{
+    const rs_conn_t *conn = &client->conn;
+    int wanted = (conn->read_wants_out ? RS_POLL_OUT : RS_POLL_IN)
+                 | (client->wants_out ? (conn->write_wants_in ? RS_POLL_IN : RS_POLL_OUT) : 0);
+
+    if (client->polled != wanted) {
+        client->polled = wanted;
+        rs_poll_mod(s->poll, conn->fd, wanted, client);
+    }
+}
+
 static void want_out(rs_streamer_t *s, rs_client_t *client, int wanted)
 {
     if (client->wants_out != wanted) {
         client->wants_out = wanted;
         client->wants = s->now;
-        rs_poll_mod(s->poll, client->conn.fd, RS_POLL_IN | (wanted ? RS_POLL_OUT : 0), client);
     }
+    watch(s, client);
 }
 
 /* Whether it says when its client has taken the answer, on which the group's position waits. */
@@ -72,10 +85,11 @@ static int is_answered(const rs_client_t *client)
  * bytes do not turn our close into a reset that would take away what it has not read yet. */
 static void linger(rs_streamer_t *s, rs_client_t *client)
 {
-    client->state = RS_LINGER;
-    client->deadline = s->now + (is_answered(client) ? client->profile->stall : LINGER);
-    client->conn.transport->finish(&client->conn);
-    want_out(s, client, 0);
+    if (client->state != RS_LINGER) {
+        client->state = RS_LINGER;
+        client->deadline = s->now + (is_answered(client) ? client->profile->stall : LINGER);
+    }
+    want_out(s, client, !client->conn.transport->finish(&client->conn));
     rs_wheel_set(&s->wheel, &client->timer, client->deadline);
 }
 
@@ -360,6 +374,7 @@ void rs_life_attach(rs_streamer_t *s, rs_client_t *client)
     client->last_out = s->now;
     s->clients++;
     RS_STAT_ADD(s->common->stats->connections, 1);
+    client->polled = RS_POLL_IN;
     rv = rs_poll_add(s->poll, client->conn.fd, RS_POLL_IN, client);
     if (rv != APR_SUCCESS) {
         rs_log(RS_LOG_ERR, rv, RSLOGNO(0101) "cannot watch a connection, it is closed");
@@ -409,5 +424,8 @@ void rs_life_input(rs_streamer_t *s, rs_client_t *client)
     } while (n > 0 && --turns);
     if (n < 0) {
         rs_life_release(s, client);
+    }
+    else {
+        watch(s, client);
     }
 }
