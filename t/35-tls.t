@@ -85,7 +85,7 @@ sub raw
 sub request
 {
     my (%r) = @_;
-    return Ragline::HTTP::request_bytes(port => 443, path => $r{path} // '/stream', token => $token,
+    return Ragline::HTTP::request_bytes(port => 443, host => $r{sni} // 'localhost', path => $r{path} // '/stream', token => $token,
         headers => [Accept => 'text/event-stream']);
 }
 

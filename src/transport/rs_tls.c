@@ -46,7 +46,12 @@ static int write_some(rs_conn_t *conn, const char *data, size_t len)
     int n;
 
     ERR_clear_error();
-    n = SSL_write(tls->ssl, data, (int)len);
+    /* An answer to a change of keys may be half written, and OpenSSL wants no fewer bytes than that
+     * has left, whatever they are for. */
+    n = SSL_in_init(tls->ssl) ? SSL_do_handshake(tls->ssl) : 1;
+    if (n == 1) {
+        n = SSL_write(tls->ssl, data, (int)len);
+    }
     if (n > 0) {
         conn->write_wants_in = 0;
         return n;
@@ -145,11 +150,17 @@ static ssize_t tls_writev(rs_conn_t *conn, const struct iovec *iov, int n)
     return (ssize_t)done;
 }
 
+/* Not while a record is half written: where what comes wants an answer (a change of keys does),
+ * OpenSSL would take that for a wrong repetition of the record, and end the session. */
 static ssize_t tls_read(rs_conn_t *conn, char *buf, size_t size)
 {
     tls_t *tls = conn->session;
-    int n;
+    int n = send_held(conn);
 
+    if (n <= 0) {
+        conn->read_wants_out = n == 0 && !conn->write_wants_in;
+        return n;
+    }
     ERR_clear_error();
     n = SSL_read(tls->ssl, buf, (int)size);
     if (n > 0) {

@@ -35,7 +35,7 @@ sub new
     my $bio = sub { Net::SSLeay::BIO_new(Net::SSLeay::BIO_s_mem()) };
     my $self = bless { %r, ctx => $ctx, ssl => $ssl, rbio => $bio->(), wbio => $bio->(), out => '', in => '',
         socket => Ragline::HTTP::connect_to(port => $r{port}) }, $class;
-    Net::SSLeay::set_bio($ssl, @$self{qw(rbio wbio)});
+    Net::SSLeay::set_bio($ssl, $self->{rbio}, $self->{wbio});
     Net::SSLeay::set_tlsext_host_name($ssl, $r{sni} // 'localhost');
     Net::SSLeay::set_session($ssl, $r{session}) if $r{session};
     Net::SSLeay::set_connect_state($ssl);
