@@ -441,4 +441,35 @@ unlike($httpd->error_log, qr/exit signal|AH00046|RS072[1234]/, 'nothing was out 
     $own->stop;
 }
 
+# mod_ssl as it is not, see strange_ssl.c.
+my $strange = "$dir/tls-$$-strange.so";
+my ($built, $output) = run_command('cc', '-shared', '-fPIC', '-o', $strange,
+    "$ENV{RAGLINE_TEST_SRCDIR}/t/strange_ssl.c", '-ldl');
+is($built, 0, 'a library to preload') or diag($output);
+
+for my $case (['library', 'tls library', 'RS0722: mod_ssl uses another OpenSSL library'],
+    ['module', 'tls module', 'RS0724: the TLS of this connection is not mod_ssl'],
+    ['used', 'tls mod_ssl', 'RS0723: mod_ssl used a session']) {
+    my ($how, $cause, $said) = @$case;
+    last if $ENV{RAGLINE_TEST_SANITIZE}; # which is preloaded itself
+    local @ENV{qw(LD_PRELOAD RAGLINE_STRANGE)} = ($strange, $how);
+    my $own = start("strange-$how");
+    if ($how eq 'used') {
+        my $tls = raw($own);
+        $tls->send;
+        ok(!$tls->read_until(qr/^event:/m), "$how: the stream is cut") or diag($tls->{in});
+        open_count_becomes($own, 0, 'and forgotten');
+    }
+    my @tls = map { my $tls = raw($own); $tls->send; $tls } 1 .. 3;
+    is(scalar(grep { $_->read_until(qr/^: keeps a worker: \Q$cause\E$/m) } @tls), 3, "$how: three streams")
+        or diag(map { "$_->{ended}: $_->{in}" } @tls);
+    lives($_, 'one lives') for @tls;
+    my $log = $own->error_log;
+    is(scalar(() = $log =~ /\Q$said\E/g), 1, 'the log says why, once') or diag($log);
+    $_->close for @tls;
+    open_count_becomes($own, 0, 'they end');
+    $own->stop;
+    unlike($own->error_log, qr/exit signal/, 'nothing has happened to the server');
+}
+
 done_testing();

@@ -83,33 +83,34 @@ static void complain(const char *what)
 
 /* --- before the handshake, after the connection --- */
 
-static void give_up(rs_client_t *client)
+/* Nobody else used the session since it was promised to the client. */
+static int is_untouched(const rs_connection_t *mine)
 {
-    rs_client_destroy(client);
-    rs_engine_unreserve(rs_child_engine());
+    return BIO_number_read(SSL_get_rbio(mine->ssl)) == mine->read
+           && BIO_number_written(SSL_get_wbio(mine->ssl)) == mine->written;
 }
 
 /* The connection's pool goes, and mod_ssl has cleaned up. */
 static apr_status_t connection_over(void *data)
 {
     rs_connection_t *mine = data;
-    rs_client_t *client = mine->client;
+    int untouched;
 
-    if (!client) {
+    if (!mine->client) {
         return APR_SUCCESS;
     }
-    mine->client = NULL;
-    if (BIO_number_read(SSL_get_rbio(mine->ssl)) != mine->read
-        || BIO_number_written(SSL_get_wbio(mine->ssl)) != mine->written) {
+    untouched = is_untouched(mine);
+    if (!untouched) {
         complain("mod_ssl used a session that a stream had got");
-        give_up(client);
     }
-    else if (!rs_tls_begin(&client->conn)) {
-        give_up(client);
+    if (untouched && rs_tls_begin(&mine->client->conn)) {
+        rs_engine_submit(mine->engine, mine->client);
     }
     else {
-        rs_engine_submit(rs_child_engine(), client);
+        rs_client_destroy(mine->client);
+        rs_engine_unreserve(mine->engine);
     }
+    mine->client = NULL;
     return APR_SUCCESS;
 }
 
@@ -220,6 +221,7 @@ void rs_handoff_tls_take(conn_rec *c, rs_client_t *client)
     rs_connection_t *mine = rs_connection_of(c);
 
     mine->client = client;
+    mine->engine = rs_child_engine();
     mine->read = BIO_number_read(SSL_get_rbio(mine->ssl));
     mine->written = BIO_number_written(SSL_get_wbio(mine->ssl));
 }
