@@ -32,6 +32,7 @@ sub certificate
 }
 
 my %file = map { $_ => certificate($_) } qw(localhost other.example visitor);
+$file{large} = certificate('large', '-addext', 'nsComment=' . 'x' x 40_000);
 
 sub host
 {
@@ -424,6 +425,27 @@ unlike($httpd->error_log, qr/exit signal|AH00046|RS072[1234]/, 'nothing was out 
     none_is_pumped($own, 'no worker was kept');
     $own->stop;
     unlike($own->error_log, qr/exit signal|RS072[1234]/, 'nothing was out of the ordinary');
+}
+
+# What mod_ssl has of a client's certificate ends with the connection, as if that were httpd's still.
+SKIP: {
+    skip 'a sanitizer keeps what was freed', 3 if $ENV{RAGLINE_TEST_SANITIZE};
+    skip 'prefork has many children', 3 if $prefork;
+    my $own = start('large', host => ["SSLCACertificateFile $file{large}.pem", 'SSLVerifyClient require',
+        'SSLSessionTickets off']);
+    my @kib;
+    for my $n (1 .. 120) {
+        my $tls = raw($own, cert => $file{large});
+        $tls->send;
+        $tls->read_until(qr/^: handed over/m) or diag($tls->{ended}, $tls->{in});
+        $tls->close;
+        next if $n % 60;
+        open_count_becomes($own, 0, 'they are gone');
+        my ($pid) = $own->children;
+        push @kib, slurp("/proc/$pid/status") =~ /^VmRSS:\s+(\d+)/m;
+    }
+    cmp_ok($kib[1] - $kib[0], '<', 1500, 'sixty large certificates leave nothing behind') or diag("@kib");
+    $own->stop;
 }
 
 # --- what keeps its worker ----------------------------------------------------------------------

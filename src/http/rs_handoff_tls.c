@@ -81,6 +81,15 @@ static void complain(const char *what)
     }
 }
 
+/* mod_ssl's, which has the same name in both directions. */
+static ap_filter_t *session_filter(ap_filter_t *f)
+{
+    while (f && ap_cstr_casecmp(f->frec->name, "ssl/tls filter")) {
+        f = f->next;
+    }
+    return f;
+}
+
 /* --- before the handshake, after the connection --- */
 
 /* Nobody else used the session since it was promised to the client. */
@@ -114,6 +123,29 @@ static apr_status_t connection_over(void *data)
     return APR_SUCCESS;
 }
 
+/* At its regular end mod_ssl also lets go of the client's certificate. It does not look at a connection
+ * that is aborted, so for a moment it is none: of the session nothing is said then, and nothing else is
+ * left to be written. */
+static int pre_close_connection(conn_rec *c)
+{
+    const rs_connection_t *mine = rs_connection_of(c);
+    apr_bucket_brigade *bb;
+    ap_filter_t *f;
+
+    if (!mine || !mine->client || !SSL_get0_peer_certificate(mine->ssl)) {
+        return DECLINED;
+    }
+    f = session_filter(c->output_filters);
+    if (f) {
+        bb = apr_brigade_create(c->pool, c->bucket_alloc);
+        APR_BRIGADE_INSERT_TAIL(bb, ap_bucket_eoc_create(c->bucket_alloc));
+        c->aborted = 0;
+        ap_pass_brigade(f, bb);
+        c->aborted = 1;
+    }
+    return DECLINED;
+}
+
 static int pre_handshake(conn_rec *c, SSL *ssl, int is_proxy)
 {
     rs_connection_t *mine;
@@ -133,15 +165,6 @@ static int pre_handshake(conn_rec *c, SSL *ssl, int is_proxy)
 }
 
 /* --- the hand-off --- */
-
-static ap_filter_t *session_filter(const conn_rec *c)
-{
-    ap_filter_t *f;
-
-    for (f = c->input_filters; f && ap_cstr_casecmp(f->frec->name, "ssl/tls filter"); f = f->next) {
-    }
-    return f;
-}
 
 const char *rs_handoff_tls_obstacle(conn_rec *c)
 {
@@ -164,7 +187,7 @@ const char *rs_handoff_tls_obstacle(conn_rec *c)
     if (SSL_CTX_get_keylog_callback(SSL_get_SSL_CTX(mine->ssl))) {
         return "tls keylog"; /* mod_ssl's needs its connection, whenever the client changes keys */
     }
-    if (!session_filter(c)) {
+    if (!session_filter(c->input_filters)) {
         complain("the filter of mod_ssl has another name");
         return "tls mod_ssl";
     }
@@ -200,7 +223,7 @@ const char *rs_handoff_tls_settle(request_rec *r)
     BIO *out = SSL_get_wbio(rs_connection_of(c)->ssl);
     apr_uint64_t written = BIO_number_written(out);
 
-    if (read_all(r, session_filter(c))) {
+    if (read_all(r, session_filter(c->input_filters))) {
         return "tls early bytes";
     }
     /* What the session answers (to a renegotiation) is in httpd's output filters, which will send
@@ -229,5 +252,6 @@ void rs_handoff_tls_take(conn_rec *c, rs_client_t *client)
 void rs_handoff_tls_hooks(apr_pool_t *p)
 {
     ap_hook_post_config(post_config, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_pre_close_connection(pre_close_connection, NULL, NULL, APR_HOOK_LAST);
     APR_OPTIONAL_HOOK(ssl, pre_handshake, pre_handshake, NULL, NULL, APR_HOOK_MIDDLE);
 }

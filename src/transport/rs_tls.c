@@ -197,6 +197,9 @@ static void tls_close(rs_conn_t *conn)
          * takes it out of the server's cache. */
         SSL_set_shutdown(tls->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
     }
+    else {
+        SSL_set_quiet_shutdown(tls->ssl, 0);
+    }
     SSL_free(tls->ssl);
     free(tls->held);
     free(tls);
@@ -217,6 +220,8 @@ int rs_tls_open(rs_conn_t *conn, SSL *ssl)
         return 0;
     }
     tls->ssl = ssl;
+    /* Its owner may say goodbye, and the peer must not hear it. */
+    SSL_set_quiet_shutdown(ssl, 1);
     conn->session = tls;
     conn->transport = &rs_transport_tls;
     return 1;
@@ -250,7 +255,7 @@ int rs_tls_begin(rs_conn_t *conn)
     SSL_set_options(ssl, SSL_OP_NO_RENEGOTIATION);
     SSL_set_mode(ssl, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER
                           | SSL_MODE_RELEASE_BUFFERS);
-    /* The owner may have marked it as ended, to keep itself from saying so to the peer. */
+    SSL_set_quiet_shutdown(ssl, 0);
     SSL_set_shutdown(ssl, 0);
     tls->begun = 1;
     return SSL_set_fd(ssl, conn->fd);
