@@ -13,10 +13,10 @@
 #include "../engine/rs_engine.h"
 
 typedef struct {
-    const conn_rec *stream; /* HTTP/2: the stream that has its place for one */
-    SSL *ssl;               /* of mod_ssl; NULL: none that is known */
-    rs_client_t *client;    /* who gets that when httpd is done with it, */
-    rs_engine_t *engine;    /* here; */
+    const conn_rec *stream;     /* HTTP/2: the stream that has its place for one */
+    SSL *ssl;                   /* of mod_ssl; NULL: none that is known */
+    rs_client_t *client;        /* who gets that when httpd is done with it, */
+    rs_engine_t *engine;        /* here; */
     apr_uint64_t read, written; /* what had gone through it when this was decided */
 } rs_connection_t;
 

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * How a TLS session leaves mod_ssl. It tells other modules of each session before the handshake (its
- * hook pre_handshake), and only afterwards registers what frees that at the end of the connection. So
- * a cleanup which is registered in the hook runs when mod_ssl has let go of the session, and another
- * reference keeps it alive. The connection was marked aborted, so nothing was written after the stream's
- * headers; this is looked at each time, by the numbers of bytes that went through mod_ssl's BIOs.
+ * How a TLS session leaves mod_ssl. It tells other modules of each session before the handshake
+ * (its hook pre_handshake), and only afterwards registers what frees that at the end of the
+ * connection. So a cleanup which is registered in the hook runs when mod_ssl has let go of the
+ * session, and another reference keeps it alive. The connection was marked aborted, so nothing was
+ * written after the stream's headers; this is looked at each time, by the numbers of bytes that
+ * went through mod_ssl's BIOs.
  *
  * The worker, and whichever thread of httpd destroys the connection's pool.
  */
@@ -64,8 +65,8 @@ static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, s
     tls.other_library = mod_ssl && its_function(mod_ssl, "SSL_new") != (void *)SSL_new;
     if (tls.other_library && ap_state_query(AP_SQ_MAIN_STATE) != AP_SQ_MS_CREATE_PRE_CONFIG) {
         ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s,
-                     "RS0722: mod_ssl uses another OpenSSL library than this module, which was built "
-                     "with %s: streams over TLS keep their worker",
+                     "RS0722: mod_ssl uses another OpenSSL library than this module, which was "
+                     "built with %s: streams over TLS keep their worker",
                      OPENSSL_VERSION_TEXT);
     }
     return OK;
@@ -75,8 +76,8 @@ static void complain(const char *what)
 {
     if (!__atomic_exchange_n(&tls.unexpected, 1, __ATOMIC_RELAXED)) {
         ap_log_error(APLOG_MARK, APLOG_WARNING, 0, ap_server_conf,
-                     "RS0723: %s: from now on streams over TLS keep their worker in this child; please "
-                     "report this, with the version of httpd",
+                     "RS0723: %s: from now on streams over TLS keep their worker in this child; "
+                     "please report this, with the version of httpd",
                      what);
     }
 }
@@ -123,9 +124,9 @@ static apr_status_t connection_over(void *data)
     return APR_SUCCESS;
 }
 
-/* At its regular end mod_ssl also lets go of the client's certificate. It does not look at a connection
- * that is aborted, so for a moment it is none: of the session nothing is said then, and nothing else is
- * left to be written. */
+/* At its regular end mod_ssl also lets go of the client's certificate. It does not look at a
+ * connection that is aborted, so for a moment it is none: of the session nothing is said then, and
+ * nothing else is left to be written. */
 static int pre_close_connection(conn_rec *c)
 {
     const rs_connection_t *mine = rs_connection_of(c);
@@ -179,8 +180,8 @@ const char *rs_handoff_tls_obstacle(conn_rec *c)
     if (!mine || !mine->ssl) {
         if (!__atomic_exchange_n(&tls.unknown, 1, __ATOMIC_RELAXED)) {
             ap_log_cerror(APLOG_MARK, APLOG_NOTICE, 0, c,
-                          "RS0724: the TLS of this connection is not mod_ssl's: its streams keep their "
-                          "worker");
+                          "RS0724: the TLS of this connection is not mod_ssl's: its streams keep "
+                          "their worker");
         }
         return "tls module";
     }

@@ -9,8 +9,8 @@
 
 #include "../log/rs_client.h"
 
-/* What keeps a stream over this connection in its worker: "tls module", "tls library", "tls mod_ssl",
- * "tls keylog". NULL: nothing that is known. */
+/* What keeps a stream over this connection in its worker: "tls module", "tls library",
+ * "tls mod_ssl", "tls keylog". NULL: nothing that is known. */
 const char *rs_handoff_tls_obstacle(conn_rec *c);
 
 /* Has the session read what httpd's filters hold of its records. NULL, or "tls early bytes": there

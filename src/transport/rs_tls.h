@@ -13,8 +13,8 @@
 
 extern const rs_transport_t rs_transport_tls;
 
-/* Makes this session what carries conn, whose descriptor is there. Its owner goes on to use it until
- * rs_tls_begin(); before that, conn may only be closed. 0: memory is short. The worker. */
+/* Makes this session what carries conn, whose descriptor is there. Its owner goes on to use it
+ * until rs_tls_begin(); before that, conn may only be closed. 0: memory is short. The worker. */
 int rs_tls_open(rs_conn_t *conn, SSL *ssl);
 
 /* Its owner is done with the session: nothing of the owner's will be called any more. 0: memory is

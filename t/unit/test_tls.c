@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The TLS transport by itself, over a socket that takes little: what a reader gets is what was said to
- * be taken, in whatever pieces, while it changes keys; and nothing of the session's owner is called.
+ * The TLS transport by itself, over a socket that takes little: what a reader gets is what was
+ * said to be taken, in whatever pieces, while it changes keys; and nothing of the session's owner
+ * is called.
  */
 #include <errno.h>
 #include <fcntl.h>
