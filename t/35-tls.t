@@ -281,6 +281,16 @@ sub s_lives
     s_lives($log, 'changed keys again and again');
     close($in);
 
+    for my $round (1 .. 5) {
+        ($in, $log) = s_client(1.3);
+        syswrite($in, request());
+        select(undef, undef, undef, 0.0004 * $round);
+        syswrite($in, "K\n");
+        ok(wait_until(sub { slurp($log) =~ /^: handed over$/m }), 'keys that change right behind a request') or diag(slurp($log));
+        s_lives($log, 'do no harm');
+        close($in);
+    }
+
     ($in, $log) = s_client(1.2);
     syswrite($in, request());
     ok(wait_until(sub { slurp($log) =~ /^: handed over$/m }), 'a stream') or diag(slurp($log));
@@ -403,9 +413,12 @@ unlike($httpd->error_log, qr/exit signal|AH00046|RS072[1234]/, 'nothing was out 
 # --- certificates of clients, hosts by name -----------------------------------------------------
 
 {
-    my $own = start('clients', hosts => sub { host($_[0], 'other.example', "SSLCACertificateFile $file{visitor}.pem",
-        'SSLVerifyClient optional') }, host => ["SSLCACertificateFile $file{visitor}.pem"],
-        conf => bearer_location('/known', 'RaglineSubscribe orders', 'RaglineHandoff explain', 'SSLVerifyClient require',
+    # All that mod_ssl could be called for is switched on. (Only a log of that name may show requests.)
+    my $own = start('clients-trace', args => { loglevel => 'warn ragline_stream:info ssl:trace7' }, hosts => sub { host($_[0], 'other.example', "SSLCACertificateFile $file{visitor}.pem",
+        'SSLVerifyClient optional') }, host => ["SSLCACertificateFile $file{visitor}.pem",
+        "SSLCertificateChainFile $file{localhost}.pem", 'SSLUseStapling on', 'SSLStaplingForceURL http://127.0.0.1:9/',
+        'SSLStaplingReturnResponderErrors on'], conf => "SSLStaplingCache shmcb:\@ROOT\@/stapling(65536)\n"
+        . "LogFormat \"%{SSL_PROTOCOL}x %{SSL_CLIENT_S_DN_CN}x %U\" who\nCustomLog \@ROOT\@/who who\n" . bearer_location('/known', 'RaglineSubscribe orders', 'RaglineHandoff explain', 'SSLVerifyClient require',
             'SSLVerifyDepth 1'));
     for my $version (1.2, 1.3) {
         my $tls = raw($own, version => $version, path => '/known', cert => $file{visitor});
@@ -423,6 +436,8 @@ unlike($httpd->error_log, qr/exit signal|AH00046|RS072[1234]/, 'nothing was out 
         }
     }
     none_is_pumped($own, 'no worker was kept');
+    like(slurp($own->root . '/who'), qr{^TLSv1\.2 visitor /known\n(?:.*\n)*TLSv1\.3 visitor /known$}m,
+        'the access log knows the session');
     $own->stop;
     unlike($own->error_log, qr/exit signal|RS072[1234]/, 'nothing was out of the ordinary');
 }

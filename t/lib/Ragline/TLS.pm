@@ -16,7 +16,7 @@ use Ragline::Proc ();
 my %version = (1.2 => 0x0303, 1.3 => 0x0304);
 
 # new(port, version => 1.2 or 1.3, session => of an earlier one, sni, cert => files without .pem and .key).
-# Connects, and shakes hands.
+# Connects, asks for a stapled answer of OCSP, and shakes hands.
 sub new
 {
     my ($class, %r) = @_;
@@ -37,6 +37,7 @@ sub new
         socket => Ragline::HTTP::connect_to(port => $r{port}) }, $class;
     Net::SSLeay::set_bio($ssl, $self->{rbio}, $self->{wbio});
     Net::SSLeay::set_tlsext_host_name($ssl, $r{sni} // 'localhost');
+    Net::SSLeay::set_tlsext_status_type($ssl, Net::SSLeay::TLSEXT_STATUSTYPE_ocsp());
     Net::SSLeay::set_session($ssl, $r{session}) if $r{session};
     Net::SSLeay::set_connect_state($ssl);
     $self->{socket}->blocking(0);
