@@ -489,6 +489,7 @@ for my $case (['library', 'tls library', 'RS0722: mod_ssl uses another OpenSSL l
     ['used', 'tls mod_ssl', 'RS0723: mod_ssl used a session']) {
     my ($how, $cause, $said) = @$case;
     last if $ENV{RAGLINE_TEST_SANITIZE}; # which is preloaded itself
+    last if $prefork && $how ne 'library'; # each child finds out for itself
     local @ENV{qw(LD_PRELOAD RAGLINE_STRANGE)} = ($strange, $how);
     my $own = start("strange-$how");
     if ($how eq 'used') {

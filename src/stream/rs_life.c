@@ -53,16 +53,14 @@ void rs_life_release(rs_streamer_t *s, rs_client_t *client)
     s->released = client;
 }
 
-/* What the poller is to report of it: what its transport waits for. */
+/* Room is waited for by what is to be sent, and by what the transport has taken. */
 static void watch(rs_streamer_t *s, rs_client_t *client)
 {
-    const rs_conn_t *conn = &client->conn;
-    int wanted = (conn->read_wants_out ? RS_POLL_OUT : RS_POLL_IN)
-                 | (client->wants_out ? (conn->write_wants_in ? RS_POLL_IN : RS_POLL_OUT) : 0);
+    int wanted = RS_POLL_IN | (client->wants_out || client->conn.holds ? RS_POLL_OUT : 0);
 
     if (client->polled != wanted) {
         client->polled = wanted;
-        rs_poll_mod(s->poll, conn->fd, wanted, client);
+        rs_poll_mod(s->poll, client->conn.fd, wanted, client);
     }
 }
 
@@ -140,6 +138,8 @@ static void end_slow(rs_streamer_t *s, rs_client_t *client)
 }
 
 static void go(rs_streamer_t *s, rs_client_t *client, rs_next_t next);
+
+static void go_on(rs_streamer_t *s, rs_client_t *client) { go(s, client, rs_catch_up(s, client)); }
 
 /* --- deadlines --- */
 
@@ -284,7 +284,7 @@ void rs_life_deadline(rs_streamer_t *s, rs_client_t *client)
     }
     else {
         if (!beat_due || heartbeat(s, client, &client->resume->own)) {
-            rs_life_room(s, client);
+            go_on(s, client);
         }
         return;
     }
@@ -319,7 +319,18 @@ static void go(rs_streamer_t *s, rs_client_t *client, rs_next_t next)
     }
 }
 
-void rs_life_room(rs_streamer_t *s, rs_client_t *client) { go(s, client, rs_catch_up(s, client)); }
+void rs_life_output(rs_streamer_t *s, rs_client_t *client)
+{
+    if (client->wants_out) {
+        go_on(s, client);
+    }
+    else if (client->conn.transport->writev(&client->conn, NULL, 0) < 0) {
+        rs_life_release(s, client);
+    }
+    else {
+        watch(s, client);
+    }
+}
 
 void rs_life_fetched(rs_streamer_t *s, rs_fetch_t *fetch)
 {
@@ -395,7 +406,7 @@ void rs_life_attach(rs_streamer_t *s, rs_client_t *client)
         return;
     }
     if (greet(s, client)) {
-        rs_life_room(s, client);
+        go_on(s, client);
     }
 }
 

@@ -23,19 +23,15 @@ static void give_back_released(rs_streamer_t *s)
     }
 }
 
-/* Looked at before each step, which may change it, or end the client. */
 static void on_event(rs_streamer_t *s, const rs_poll_event_t *event)
 {
     rs_client_t *client = event->data;
-    const rs_conn_t *conn = &client->conn;
-    int in = conn->read_wants_out ? RS_POLL_OUT : RS_POLL_IN;
-    int out = conn->write_wants_in ? RS_POLL_IN : RS_POLL_OUT;
 
-    if (conn->fd >= 0 && (event->events & (in | RS_POLL_HUP))) {
+    if (client->conn.fd >= 0 && (event->events & (RS_POLL_IN | RS_POLL_HUP))) {
         rs_life_input(s, client);
     }
-    if (conn->fd >= 0 && (event->events & out) && client->wants_out) {
-        rs_life_room(s, client);
+    if (client->conn.fd >= 0 && (event->events & RS_POLL_OUT)) {
+        rs_life_output(s, client);
     }
 }
 

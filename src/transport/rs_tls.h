@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * TLS on a socket, over a session that somebody else has opened (OpenSSL). It does no handshakes
- * and refuses new ones. The streamer's thread, but for rs_tls_open() and rs_tls_begin(). SIGPIPE
- * is ignored in its process, as httpd does.
+ * and refuses new ones. The streamer's thread, but for rs_tls_open() and rs_tls_begin().
  */
 #ifndef RS_TLS_H
 #define RS_TLS_H

@@ -20,8 +20,7 @@ typedef struct {
     const rs_transport_t *transport;
     void *session; /* the transport's own */
     int fd;        /* -1: closed */
-    /* Set by what the transport did last: it waits for the opposite of what one would think. */
-    unsigned char read_wants_out, write_wants_in;
+    int holds;     /* bytes that were taken wait for room: a writev() of nothing sends them */
 } rs_conn_t;
 
 struct rs_transport_t {
