@@ -11,7 +11,7 @@ NEVER = (0, 0)
 
 
 class Entry:
-    __slots__ = ('id', 'tenant', 'n', 'at', 'live', 'deleted', 'fate', 'gone_at')
+    __slots__ = ('id', 'tenant', 'n', 'at', 'live', 'deleted', 'fate', 'gone_at', 'back_at')
 
     def __init__(self, id, tenant, n):
         self.id, self.tenant, self.n = id, tenant, n
@@ -19,6 +19,7 @@ class Entry:
         self.live = True
         self.deleted = False  # by XDEL, ever
         self.fate = self.gone_at = None
+        self.back_at = self.at  # when it came to be there: again, with a copy
 
     def __str__(self):
         return '%d-%d (%s, %s%s)' % (self.id + (self.tenant, 'there' if self.live else self.fate,
@@ -37,10 +38,11 @@ class Key:
         self.highest = {}      # fate: the highest id that it ever befell
         self.removals = 0      # that and replacements, counted
         self.removed_at = 0.0
-        self.replaced_at = None
+        self.replaced = []     # when, the last times
         self.copied = NEVER    # up to here it may be a copy: an id may be from before or after it
         self.copy = None       # what the copy of it held, and its newest id
         self.worker_until = 0.0
+        self.worked_off = 0.0  # when nothing was left, and the newest one was deleted
         self.last = []         # what was done to it, for reports
 
     def note(self, text):
@@ -81,6 +83,8 @@ class Key:
     def delete(self, entries):
         self.gone([entry for entry in entries if entry.live], 'XDEL')
         self.live = [entry for entry in self.live if entry.live]
+        if entries and not self.live and entries[-1].id == self.top:
+            self.worked_off = time.monotonic()
 
     def state(self):
         return list(self.live), self.top, self.whole
@@ -91,11 +95,13 @@ class Key:
         keep = {id(entry) for entry in live}
         self.gone([entry for entry in self.live if id(entry) not in keep], 'lost')
         for entry in live:
-            entry.live = True
+            if not entry.live:
+                entry.live, entry.back_at = True, time.monotonic()
         self.live, self.top, self.whole = list(live), top, whole
         self.copied = max(self.copied, top)
         self.removals += 1
-        self.removed_at = self.replaced_at = time.monotonic()
+        self.removed_at = time.monotonic()
+        self.replaced = self.replaced[-99:] + [self.removed_at]
 
     def between(self, tenant, after, until):
         """The tenant's entries of these ids, from the first that is above `after`."""
@@ -113,7 +119,10 @@ class Key:
     # What may be said of it.
 
     def replaced_since(self, when):
-        return self.replaced_at is not None and self.replaced_at > when
+        return bool(self.replaced) and self.replaced[-1] > when
+
+    def replaced_between(self, begin, end):
+        return any(begin <= when <= end for when in self.replaced)
 
     def why_reset(self, position, since):
         """Whether a reset is right for who has had this position since then: 'gap', 'replaced'; where one

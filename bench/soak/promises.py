@@ -177,9 +177,9 @@ class Promises(World):
     def idle(self, seconds=2.0):
         """Nothing is written and nobody does anything: nor may the servers."""
         chaos, self.chaos, self.writing = self.chaos, False, False
-        self.step(2)
         while self.busy or not self.is_healthy(time.monotonic()):
             self.step(0.5)
+        self.step(5)  # what was in the way is over: who has to catch up does so
         before = self.cost.take()
         began = time.monotonic()
         self.step(seconds)

@@ -17,7 +17,7 @@ JUST_NOW = 5  # seconds within which not every child has noticed what happened t
 
 
 class Held:
-    """An id, and when it was had; `told`: of a reset, with what had been removed by then."""
+    """An id, and when it was had; `told`: of a reset, with what had been removed by then, and where its streams ended."""
     __slots__ = ('id', 'at', 'told')
 
     def __init__(self, id, at, told):
@@ -99,7 +99,7 @@ class Reader(Stream):
 
     def hold(self, told=False):
         """self.id is a new one."""
-        self.mine = Held(self.id, self.sent_at(), [key.removals for key in self.keys] if told else None)
+        self.mine = Held(self.id, self.sent_at(), [(key.removals, key.top) for key in self.keys] if told else None)
         if len(self.held) < HELD:
             self.held.append(self.mine)
         elif random.random() < 0.2 or told:
@@ -124,6 +124,14 @@ class Reader(Stream):
 
     def missing(self, key, entry, before):
         if entry.fate == 'lost' and any(entry.gone_at <= when for when in self.told):
+            return
+        # Trimmed, then its stream was replaced, and that was told: the position went back over what it may have had.
+        if entry.fate and not entry.live and any(key.replaced_between(entry.gone_at, when) for when in self.told):
+            return
+        if entry.live and entry.back_at != entry.at and entry.back_at > self.sent_at() - JUST_NOW:
+            return  # put back since that was sent
+        if entry.fate == 'trimmed' and not entry.live and key.worked_off >= entry.gone_at:
+            self.world.count(self.world.soft, 'untold: trimmed, and then all that was left was deleted')
             return
         # Its child has read it, and so knows of the loss.
         seen = self.here < entry.at and entry.gone_at and self.world.excuse(entry.gone_at, 2) < entry.gone_at - entry.at
@@ -213,10 +221,17 @@ class Reader(Stream):
             self.fail('reset, and nothing is missing', detail)
         elif not set(whys) & {'replaced', 'gap'}:
             self.world.count(self.world.soft, 'told, and none was trimmed: ' + ', '.join(sorted(set(filter(None, whys)))))
-        told = where == 'connected' and self.brought.told
-        if told and told == [key.removals for key in self.keys] and not any(
-                key.live and key.live[0].id > place for key, place in zip(self.keys, position) if not key.whole):
+        if where == 'connected' and self.brought.told and self.is_again(reason, position):
             self.fail('told twice', detail)
+
+    def is_again(self, reason, position):
+        """Nothing was removed since it was told, nor is anything missing; and it has caught up since, if of a loss."""
+        for key, place, (removals, top) in zip(self.keys, position, self.brought.told):
+            if key.removals != removals or (key.live and key.live[0].id > place and not key.whole):
+                return False
+            if reason == 'redis_reset' and place < top:
+                return False
+        return True
 
     def on_caught_up(self, replayed):
         self.moved()

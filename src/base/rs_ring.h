@@ -42,6 +42,20 @@ static inline void rs_ring_remove(rs_ring_t *link)
     }
 }
 
+/* Takes the first off the list; NULL: there is none. */
+static inline rs_ring_t *rs_ring_take(rs_ring_t *list)
+{
+    rs_ring_t *link = list->next;
+
+    if (link == list) {
+        return NULL;
+    }
+    list->next = link->next;
+    link->next->prev = list;
+    link->next = link->prev = NULL;
+    return link;
+}
+
 /* Before `where`: a member of a list, or the list itself for its end. Leaves the list it was in. */
 static inline void rs_ring_put(rs_ring_t *where, rs_ring_t *link)
 {

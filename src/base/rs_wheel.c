@@ -12,6 +12,7 @@ void rs_wheel_init(rs_wheel_t *wheel, apr_time_t now)
         wheel->slots[i].next = wheel->slots[i].prev = &wheel->slots[i];
     }
     wheel->tick = 0;
+    wheel->turning = 0;
     wheel->next = now + RS_WHEEL_TICK;
     wheel->armed = 0;
     wheel->sweep = 0;
@@ -29,8 +30,10 @@ void rs_wheel_unset(rs_wheel_t *wheel, rs_timer_t *timer)
 
 void rs_wheel_set(rs_wheel_t *wheel, rs_timer_t *timer, apr_time_t due)
 {
-    /* Never the list whose turn it is: a deadline in the past would come up for ever. */
-    apr_int64_t ticks = due > wheel->next ? (due - wheel->next) / RS_WHEEL_TICK + 1 : 1;
+    /* Never the list whose turn it is: a deadline in the past would come up for ever. Else the next
+     * one, or a deadline that is set again with each answer of Redis would never come up. */
+    apr_int64_t ticks =
+        due > wheel->next ? (due - wheel->next) / RS_WHEEL_TICK + 1 : wheel->turning;
     rs_timer_t *slot;
 
     if (ticks >= RS_WHEEL_SLOTS) {
@@ -47,7 +50,7 @@ void rs_wheel_set(rs_wheel_t *wheel, rs_timer_t *timer, apr_time_t due)
 
 rs_timer_t *rs_wheel_due(rs_wheel_t *wheel, apr_time_t now)
 {
-    while (wheel->next <= now) {
+    while ((wheel->turning = wheel->next <= now)) {
         rs_timer_t *slot = &wheel->slots[wheel->tick % RS_WHEEL_SLOTS];
 
         if (slot->next != slot) {

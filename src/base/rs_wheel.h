@@ -23,6 +23,7 @@ typedef struct {
     rs_timer_t slots[RS_WHEEL_SLOTS];
     apr_time_t next; /* when the next tick is due */
     apr_uint64_t tick;
+    int turning;    /* the list of this tick is being worked off */
     int armed;      /* how many timers there are */
     unsigned sweep; /* where rs_wheel_any() goes on looking */
 } rs_wheel_t;

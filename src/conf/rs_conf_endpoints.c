@@ -72,11 +72,13 @@ static ap_conf_vector_t *walk(apr_pool_t *p, server_rec *s, const apr_array_head
 /* Without a request the handler's expression cannot be evaluated, but its text can be found. */
 static const ap_directive_t *handler_of(const ap_conf_vector_t *section)
 {
-    const core_dir_config *core = ap_get_core_module_config(section);
+    const core_dir_config *core = section ? ap_get_core_module_config(section) : NULL;
 
-    return core->expr_handler ? rs_tree_at(ap_conftree, "SetHandler", core->expr_handler->filename,
-                                           core->expr_handler->line_number)
-                              : NULL;
+    if (!core || !core->expr_handler) {
+        return NULL;
+    }
+    return rs_tree_at(ap_conftree, "SetHandler", core->expr_handler->filename,
+                      core->expr_handler->line_number);
 }
 
 static rs_kind_t kind_of(apr_pool_t *p, const ap_conf_vector_t *section)

@@ -388,7 +388,7 @@ static void destroy(rs_share_t *share)
     rs_ring_t *d;
     int k;
 
-    while ((d = rs_ring_first(&share->waiting)) || (d = rs_ring_first(&share->out))) {
+    while ((d = rs_ring_take(&share->waiting)) || (d = rs_ring_take(&share->out))) {
         rs_delivery_free(DELIVERY(d));
     }
     for (k = 0; k < share->nlanes; k++) {
@@ -469,13 +469,13 @@ void rs_shares_close(rs_source_t *source)
     rs_client_t *client;
     rs_ring_t *one, *link;
 
-    while ((one = rs_ring_first(&source->shares))) {
+    while ((one = rs_ring_take(&source->shares))) {
         rs_share_t *share = SHARE(one);
 
         while ((client = take_joining(share))) {
             refuse(client);
         }
-        while ((link = rs_ring_first(&share->members))) {
+        while ((link = rs_ring_take(&share->members))) {
             rs_member_t *m = RS_RING_OF(link, rs_member_t, link);
 
             remove_member(m);

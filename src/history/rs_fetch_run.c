@@ -85,7 +85,7 @@ static void cover(rs_fetch_t *f)
 /* What was trimmed since it was read was told to be missing. */
 static void skip_to(const redisReply *chunk, rs_id_t own, size_t *at)
 {
-    rs_id_t id;
+    rs_id_t id = {0, 0};
 
     while (chunk && *at < chunk->elements && rs_stream_entry_id(chunk->element[*at], &id)
            && rs_id_cmp(id, own) <= 0) {
@@ -137,7 +137,7 @@ static void merge(rs_fetch_t *f)
 static void judge(rs_fetch_t *f)
 {
     rs_cursor_t asked = f->own;
-    rs_id_t read[RS_STREAMS_MAX];
+    rs_id_t read[RS_STREAMS_MAX] = {{0, 0}};
     int k;
 
     for (k = 0; k < f->topic->nstreams; k++) {

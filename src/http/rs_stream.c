@@ -39,7 +39,7 @@ static void choose_streams(rs_profile_t *wanted, const rs_dir_conf_t *conf,
         apr_uint64_t bit = stream ? rs_source_stream_bit(server->source, stream->key) : 0;
 
         if (bit && wanted->group && stream->tenant_literal
-            && strcmp(stream->tenant_literal, tenant)) {
+            && (!tenant || strcmp(stream->tenant_literal, tenant))) {
             others |= bit;
         }
         else {
@@ -233,8 +233,8 @@ int rs_stream_handler(request_rec *r)
     rs_server_conf_t *server = rs_conf_server(r->server);
     rs_engine_t *engine = rs_child_engine();
     rs_client_params_t params;
-    apr_interval_time_t wait;
-    rs_identity_t id;
+    apr_interval_time_t wait = 0;
+    rs_identity_t id = {0};
     int status = check_request(r, &id);
 
     if (status != OK) {

@@ -158,7 +158,7 @@ int rs_key_take(rs_key_t *key, const rs_history_t *history, const redisReply *en
 {
     static const rs_hand_t nothing;
     rs_hand_t hand;
-    rs_id_t id;
+    rs_id_t id = {0, 0};
     size_t i;
 
     if (!weigh_hand(&hand, history, entries)) {

@@ -46,6 +46,14 @@ static int is_older(const rs_known_t *k, const rs_history_t *h, const rs_hand_t 
                    && rs_id_cmp(h->first, hand->first) < 0));
 }
 
+/* It held more, or newer ones, when it was last looked at, though not all of that was read; and it
+ * is no copy of before: of a tail that was lost unread nobody has had anything. */
+static int held_more(const rs_known_t *k, const rs_history_t *h)
+{
+    return !is_older_copy(k, h)
+           && (rs_id_cmp(h->newest, k->newest) < 0 || (h->added >= 0 && h->added < k->ever));
+}
+
 /* Ids went back (also that of the oldest one, or of the last one deleted), or it counts fewer
  * entries than were read, or fewer that are gone. */
 static int is_another(const rs_known_t *k, const rs_history_t *h, const rs_hand_t *hand)
@@ -56,7 +64,7 @@ static int is_another(const rs_known_t *k, const rs_history_t *h, const rs_hand_
         && (h->added < 0 || h->added >= k->added)) {
         return 0; /* nobody can tell them apart, and nothing is missing */
     }
-    return order < 0 || is_older(k, h, hand)
+    return order < 0 || is_older(k, h, hand) || held_more(k, h)
            || (h->added >= 0 && rs_id_cmp(h->deleted, k->deleted) < 0)
            || (h->added >= 0 && k->added >= 0 && h->added < k->added + hand->n)
            || removed_unread(k, h, hand) < 0;
@@ -132,7 +140,7 @@ static void lose(rs_known_t *k, const rs_history_t *h, const rs_hand_t *hand)
     k->deleted = h->deleted;
     k->trims = only_trimmed(h);
     k->begin = k->is_copy ? none : first_ever(h);
-    k->added = -1;
+    k->added = k->marked = -1;
     if (!h->empty && rs_id_cmp(start, rs_id_before(h->first)) == 0) {
         k->added = h->gone;
     }
@@ -239,12 +247,26 @@ static void count_anew(rs_known_t *k, const rs_history_t *h, const rs_hand_t *ha
     }
 }
 
+/* How many entries there were up to here is remembered where everything is gone, or something was
+ * missed: who comes back with an id after this may miss nothing. */
+static void note_mark(rs_known_t *k, const rs_history_t *h, const rs_hand_t *hand, rs_look_t look)
+{
+    if (look == RS_LOOK_GAP || (h->empty && !hand->n && rs_id_cmp(k->at, h->newest) == 0)) {
+        k->mark = k->at;
+        k->marked = k->added;
+    }
+}
+
 rs_look_t rs_known_look(rs_known_t *k, const rs_history_t *h, const rs_hand_t *hand, int watched)
 {
     static const rs_hand_t nothing;
     rs_look_t look = RS_LOOK_SAME;
 
     if (!k->sure) {
+        /* What is still known from before nobody asked for it may be of another stream. */
+        if (is_another(k, h, &nothing)) {
+            lose(k, h, &nothing);
+        }
         k->sure = 1;
         k->at = k->idle = h->newest;
         k->deleted = h->deleted;
@@ -263,12 +285,14 @@ rs_look_t rs_known_look(rs_known_t *k, const rs_history_t *h, const rs_hand_t *h
     }
     k->gone = h->gone;
     k->newest = h->newest;
+    k->ever = h->added;
     k->first = h->first;
     k->whole = h->whole;
     if (look == RS_LOOK_LOST) {
         hand = &nothing; /* it does not count */
     }
     count_anew(k, h, hand);
+    note_mark(k, h, hand, look);
     return look;
 }
 
@@ -345,6 +369,14 @@ static int is_next(const rs_known_t *k, rs_id_t id, rs_id_t first)
     return 0;
 }
 
+/* No more is gone than there was up to this id: so nothing of what came after it. */
+static int all_is_there_after(const rs_known_t *k, const rs_history_t *h, rs_id_t id)
+{
+    return h->gone >= 0
+           && ((rs_id_cmp(id, k->at) >= 0 && h->gone <= k->added)
+               || (rs_id_cmp(id, k->mark) >= 0 && h->gone <= k->marked));
+}
+
 rs_verdict_t rs_known_judge(const rs_known_t *k, rs_id_t start, rs_id_t id, int came,
                             const rs_history_t *h)
 {
@@ -382,6 +414,7 @@ rs_verdict_t rs_known_judge(const rs_known_t *k, rs_id_t start, rs_id_t id, int 
         return say(RS_VERDICT_ASK, id, none);
     }
     if (rs_id_cmp(idle ? k->at : id, rs_history_floor(h)) >= 0
+        || (!ahead && !before && all_is_there_after(k, h, idle ? k->at : id))
         || (!before && is_next(k, id, h->first))) {
         return say(RS_VERDICT_RESUMED, id, none);
     }

@@ -19,7 +19,10 @@ typedef struct {
     rs_id_t deleted;   /* max-deleted-entry-id, when what was removed was counted last */
     long long gone;    /* how many were not there any more, when Redis was asked last */
     int trims;         /* it was trimmed since it was last seen worked off */
+    rs_id_t mark;      /* so many entries there were up to this id, of which no more is there: */
+    long long marked;  /* -1: not known */
     rs_id_t newest;    /* last-generated-id, when Redis was asked last */
+    long long ever;    /* entries-added, likewise; -1: not known */
     rs_id_t first;     /* its oldest entry then, or the first that was read since; 0-0: none */
     rs_id_t begin;     /* what is there now never held a lower id; 0-0: it held nothing so far */
     rs_id_t covers;    /* `newest` when the read that is under way was sent */

@@ -15,10 +15,10 @@ typedef struct {
 
 #define SCAR(link_) RS_RING_OF(link_, scar_t, link)
 
+/* It is in the list no more. */
 static void drop(rs_source_t *source, scar_t *scar)
 {
     apr_hash_set(source->scar_index, scar->key, APR_HASH_KEY_STRING, NULL);
-    rs_ring_remove(&scar->link);
     free(scar);
 }
 
@@ -35,7 +35,7 @@ void rs_scars_keep(rs_source_t *source, const char *key, const rs_known_t *known
         return;
     }
     if (apr_hash_count(source->scar_index) >= RS_SCARS_MAX) {
-        drop(source, SCAR(rs_ring_first(&source->scars)));
+        drop(source, SCAR(rs_ring_take(&source->scars)));
     }
     scar->known = *known;
     strcpy(scar->key, key);
@@ -50,6 +50,7 @@ void rs_scars_apply(rs_source_t *source, const char *key, rs_known_t *known)
     if (scar) {
         *known = scar->known;
         known->sure = 0; /* where it stands is to be asked */
+        rs_ring_remove(&scar->link);
         drop(source, scar);
     }
 }
@@ -58,7 +59,7 @@ void rs_scars_close(rs_source_t *source)
 {
     rs_ring_t *link;
 
-    while ((link = rs_ring_first(&source->scars))) {
+    while ((link = rs_ring_take(&source->scars))) {
         drop(source, SCAR(link));
     }
 }

@@ -308,7 +308,7 @@ int sim_may_be_reset(const sim_conn_t *c, const char *reason)
                && (c->brought == SIM_NO_ID || sim_disturbed_since(c, 0) || may_be_limited(c));
     }
     return sim_is_beyond(c, 0)
-           || sim_disturbed_since(c, c->told_at < 0 ? c->connected_at - SEC(5)
+           || sim_disturbed_since(c, c->told_at < 0 ? c->submit_at - SEC(5)
                                                     : c->told_at - TOLD_MARGIN);
 }
 

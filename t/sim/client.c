@@ -224,6 +224,7 @@ static ssize_t conn_writev(rs_conn_t *conn, const struct iovec *iov, int n)
         take = sim_rand(&sim_sched, (uint32_t)take + 1);
         sim_stats[SIM_S_PARTIAL]++;
     }
+    sim_engines[c->engine].taken += (long)take;
     if (sim_clients[c->client].lag) {
         c->room -= (int)take;
         c->unread += take;

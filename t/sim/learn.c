@@ -7,6 +7,27 @@
 
 sim_rrep_t *sim_noting; /* the reply that is being made */
 
+/* A tenant's own key is forgotten half a minute after its last reader: what it was then is not known
+ * any more. */
+static void forget(int engine, int k)
+{
+    static const rs_id_t none;
+    sim_engine_t *e = &sim_engines[engine];
+    int i, j;
+
+    for (i = 0; i < sim_conns_used; i++) {
+        const sim_conn_t *c = &sim_conns[i];
+
+        for (j = 0; c->used && c->engine == engine && j < c->nkeys; j++) {
+            if (c->key[j] == k && c->submit_at < sim_now - SEC(29)) {
+                return;
+            }
+        }
+    }
+    e->saw_loss[k] = 0;
+    e->born[k] = e->followed[k] = none;
+}
+
 void sim_learn(int engine, const sim_rrep_t *rep)
 {
     sim_engine_t *e = &sim_engines[engine];
@@ -16,6 +37,12 @@ void sim_learn(int engine, const sim_rrep_t *rep)
         int k = rep->note[i].key;
         rs_id_t last = rep->note[i].last;
 
+        if (k >= SIM_OWN && rep->note[i].info) {
+            if (e->last_look[k] < sim_now - SEC(29)) {
+                forget(engine, k);
+            }
+            e->last_look[k] = sim_now;
+        }
         if (rep->note[i].hi > rep->note[i].lo) {
             e->hand_lo[k] = rep->note[i].lo;
             e->hand_hi[k] = rep->note[i].hi;

@@ -194,6 +194,7 @@ static void reset(sim_conn_t *c, const sim_frame_t *f)
 {
     rs_id_t pos[SIM_PROFILE_KEYS];
     char reason[16];
+    int k;
 
     if (!sim_json_word(f, "reason", reason, sizeof(reason)) || !f->has_id
         || !sim_cursor_parse(c->profile, f->id, pos)) {
@@ -220,6 +221,9 @@ static void reset(sim_conn_t *c, const sim_frame_t *f)
     else {
         sim_stand_at(c, pos);
         c->floating = 1;
+        for (k = 0; k < c->nkeys; k++) {
+            c->last_when_told[k] = sim_keys[c->key[k]].s.last;
+        }
     }
     sim_backlog_settles(c);
 }
@@ -324,8 +328,8 @@ void sim_model_hold(const sim_conn_t *c, const char *text, sim_hold_t *h)
 {
     int k;
 
+    memset(h, 0, sizeof(*h));
     strcpy(h->text, text);
-    h->made_up = 0;
     h->at = sim_now;
     h->told_at = c->told_at;
     h->stood_at = c->stood_at;
@@ -333,10 +337,12 @@ void sim_model_hold(const sim_conn_t *c, const char *text, sim_hold_t *h)
     h->replaying = c->replay && !c->caught_up;
     h->debt = c->debt;
     for (k = 0; k < c->nkeys; k++) {
-        h->pos[k] = c->pos[k];
         h->next[k] = c->next[k];
     }
     sim_cursor_parse(c->profile, text, h->pos);
+    for (k = 0; k < c->nkeys; k++) {
+        h->replaying |= rs_id_cmp(h->pos[k], c->last_when_told[k]) < 0;
+    }
 }
 
 void sim_model_submit(sim_conn_t *c)

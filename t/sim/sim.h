@@ -268,6 +268,7 @@ typedef struct {
     apr_time_t submit_at, out_at, connected_at, told_at, reading_since;
     apr_time_t stood_at; /* what was removed by then is none of its business */
     int came_at_birth[SIM_PROFILE_KEYS];
+    rs_id_t last_when_told[SIM_PROFILE_KEYS]; /* of a loss, where its streams ended */
     int resets;          /* since something was removed */
     int wanted_last;
     int behind, ahead; /* of its engine, so many entries when it was connected */
@@ -370,7 +371,8 @@ typedef struct sim_actor_t {
     rs_poll_t *poll;
     int running, over;
     apr_time_t same_at;
-    int same; /* turns since the clock moved */
+    long taken; /* its engine's, then */
+    int same; /* turns since the clock moved, or a client took something */
 } sim_actor_t;
 
 /* --- count.c --- */
@@ -415,6 +417,8 @@ typedef struct {
     uint64_t looked[SIM_KEYS]; /* a bit for each epoch (modulo 64) that it was told of */
     long commands_second;      /* of this second */
     apr_time_t second;
+    apr_time_t last_look[SIM_KEYS];
+    long taken; /* bytes, by its clients */
 } sim_engine_t;
 
 extern sim_engine_t sim_engines[SIM_ENGINES];

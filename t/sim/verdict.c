@@ -72,7 +72,8 @@ static void expect_last(sim_conn_t *c)
                  && sim_entries[s->uid[i]].added_at < c->submit_at - SEC(2);
         }
     }
-    n = all > sim_conf.plimit[c->profile] ? 0 : n;
+    /* A key that may not be read is left out. */
+    n = !sim_well(c->submit_at + SEC(10)) || all > sim_conf.plimit[c->profile] ? 0 : n;
     c->wanted_last = n < sim_conf.plast[c->profile] ? n : sim_conf.plast[c->profile];
 }
 
@@ -106,7 +107,8 @@ static void is_resumed(sim_conn_t *c, const rs_id_t *pos)
     }
     for (k = 0; k < c->nkeys; k++) {
         c->pos[k] = c->hold.pos[k];
-        c->next[k] = c->hold.next[k];
+        /* What nobody was given may have become the id of an entry meanwhile. */
+        c->next[k] = c->hold.made_up ? sim_index_above(c->key[k], c->pos[k]) : c->hold.next[k];
         c->came_at_birth[k] =
             rs_id_cmp(c->pos[k], sim_engines[c->engine].born[c->key[k]]) == 0;
     }
@@ -148,7 +150,7 @@ static void is_reset(sim_conn_t *c, const char *reason, const rs_id_t *pos)
             int next = sim_index_above(c->key[k], c->hold.pos[k]);
 
             c->pos[k] = c->hold.pos[k];
-            c->next[k] = next < c->hold.next[k] ? next : c->hold.next[k];
+            c->next[k] = c->hold.made_up || next < c->hold.next[k] ? next : c->hold.next[k];
         }
         c->told_at = sim_now;
         sim_raise_position(c, pos);

@@ -238,8 +238,9 @@ static void take_turn(sim_actor_t *a)
     sim_engine_t *e = &sim_engines[a->engine];
     int on;
 
-    if (a->same_at != sim_now) {
+    if (a->same_at != sim_now || (a->streamer >= 0 && a->taken != e->taken)) {
         a->same_at = sim_now;
+        a->taken = e->taken;
         a->same = 0;
     }
     if (++a->same > SPIN) {

@@ -92,6 +92,47 @@ static void anew(void)
     look_at(5, 10, 50, 0, 5, 0);
     look_at(3, 10, 50, 0, 3, 0);
     is_int(losses, 1, "one whose newest entry has the id of a lost one, but that counts fewer");
+
+    begin();
+    look_at(0, 0, 0, 0, 0, 0);
+    look_at(3, 10, 30, 0, 3, 10); /* 20 and 30 were seen, and not read yet */
+    look_at(1, 40, 40, 0, 1, 40);
+    is_int(losses, 1, "one that counts fewer than were seen, though not fewer than were read");
+}
+
+/* What Redis says to somebody who comes with an id that is not in memory. */
+static rs_verdict_t asked_with(apr_uint64_t ms, long long there, apr_uint64_t first,
+                                    apr_uint64_t last, long long count)
+{
+    rs_history_t h = {{last, 0}, {first, 0}, !there, there == count, count, count - there, {0, 0}};
+    rs_id_t start = {last, 0}, id = {ms, 0};
+
+    return rs_known_judge(&k, start, id, 1, &h);
+}
+
+static void emptied(void)
+{
+    int i;
+
+    begin();
+    look_at(1, 10, 10, 0, 1, 0);
+    look_at(0, 0, 10, 0, 1, 0);
+    for (i = 2; i < 10; i++) {
+        look_at(i - 1, 20, (apr_uint64_t)i * 10, 0, i, (apr_uint64_t)i * 10);
+    }
+    is_int(asked_with(10, 8, 20, 90, 9).kind, RS_VERDICT_RESUMED,
+           "who had what was there before it was emptied misses nothing of what came then");
+    is_int(asked_with(5, 8, 20, 90, 9).kind, RS_VERDICT_TRIMMED, "who had less does");
+    is_int(asked_with(10, 7, 30, 90, 9).kind, RS_VERDICT_TRIMMED,
+           "and so does the first, if more is gone");
+
+    begin();
+    look_at(0, 0, 0, 0, 0, 0);
+    look_at(0, 0, 10, 0, 1, 0);
+    is_int(came_with(5), RS_VERDICT_TRIMMED, "trimmed unread");
+    look_at(1, 10, 10, 0, 1, 0);
+    is_int(losses, 0, "it is there again");
+    is_int((long long)asked_with(5, 1, 10, 10, 1).place.ms, 9, "who comes gets it");
 }
 
 static void worked_off(void)
@@ -112,6 +153,7 @@ static void worked_off(void)
 int main(void)
 {
     anew();
+    emptied();
     worked_off();
     return done_testing();
 }

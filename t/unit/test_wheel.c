@@ -48,6 +48,16 @@ int main(void)
     rs_wheel_set(wheel, &timers[0], now - apr_time_from_sec(5));
     ok(!rs_wheel_due(wheel, now), "one in the past does not come up in the same turn");
     ok(rs_wheel_due(wheel, now + 3 * RS_WHEEL_TICK) == &timers[0], "but soon after");
+    while (rs_wheel_due(wheel, now)) {
+    }
+    for (left = 0; left < 600; left++) {
+        rs_wheel_set(wheel, &timers[0], now - apr_time_from_sec(5));
+        now += RS_WHEEL_TICK / 4;
+        if (rs_wheel_due(wheel, now)) {
+            break;
+        }
+    }
+    ok(left < 600, "also one that is set again more often than the wheel turns");
     for (i = 0; i < 100; i++) {
         rs_wheel_set(wheel, &timers[i], now + i * 1000000);
         rs_wheel_set(wheel, &timers[i], now + i * 500000);
