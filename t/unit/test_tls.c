@@ -241,6 +241,31 @@ static int client_sees(pair_t *p)
     return SSL_get_error(p->client, n);
 }
 
+/* Each change of keys wants an answer, for which there is no room. */
+static void asks_and_asks(void)
+{
+    static char much[65536];
+    struct iovec iov = {much, sizeof(much)};
+    char buf[4096];
+    ssize_t n = 0;
+    int i;
+    pair_t p;
+
+    open_pair(&p, TLS1_3_VERSION, 0);
+    while (p.conn.transport->writev(&p.conn, &iov, 1) > 0) {
+    }
+    for (i = 0; i < 20000 && n >= 0; i++) {
+        SSL_key_update(p.client, SSL_KEY_UPDATE_REQUESTED);
+        SSL_do_handshake(p.client);
+        do {
+            n = p.conn.transport->read(&p.conn, buf, sizeof(buf));
+        } while (n > 0);
+    }
+    ok(n < 0, "a client that reads nothing and asks again and again is sent away (after %d)", i);
+    p.conn.transport->close(&p.conn);
+    close_client(&p);
+}
+
 static void ends(int version, const char *name)
 {
     static char much[65536];
@@ -314,6 +339,7 @@ int main(int argc, char **argv)
     exchange(TLS1_2_VERSION, TLSEXT_max_fragment_length_512, "TLS 1.2, small records");
     ends(TLS1_3_VERSION, "TLS 1.3");
     ends(TLS1_2_VERSION, "TLS 1.2");
+    asks_and_asks();
     is_int(owner_called, 0, "nothing of the owner was called");
     SSL_CTX_sess_set_remove_cb(server_ctx, NULL);
     SSL_CTX_free(server_ctx);
