@@ -360,7 +360,7 @@ sub starts
 SKIP: {
     skip 'prefork has no spare threads', 4 if vars('mpm') eq 'prefork';
     starts('few-spare', 'RS0808: MinSpareThreads 2: httpd may not start as many children as 16 streams '
-        . 'that keep a worker need \(TLS, HTTP/2\): set MinSpareThreads to 3', "MinSpareThreads 2\n",
+        . 'that keep a worker need \(HTTP/2, filters\): set MinSpareThreads to 3', "MinSpareThreads 2\n",
         children => 2, threads => 16);
     starts('enough-spare', 'RS0808', "MinSpareThreads 3\n# none\n", children => 2, threads => 16);
     starts('culled', 'RS0805: MaxSpareThreads 20 lets httpd end children', "MaxSpareThreads 20\n",

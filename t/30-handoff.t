@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # An open stream costs httpd nothing: a thousand of them on four threads. What cannot be handed
-# over keeps its worker and works all the same: TLS, HTTP/2, foreign filters.
+# over keeps its worker and works all the same: HTTP/2, foreign filters. (TLS: 35-tls.t)
 use strict;
 use warnings;
 

@@ -88,7 +88,7 @@ sub tls_host
         { path => '/limited' }, { path => '/stream', port => $tls_port, tls => 1 };
     $_->connected for @streams;
     is(join('|', map { join ',', $_->comments } @streams),
-        ': handed over||: keeps a worker: filter rate_limit|: keeps a worker: tls',
+        ': handed over||: keeps a worker: filter rate_limit|: handed over',
         'RaglineHandoff explain: a comment says what became of the stream');
     like($streams[2]->body, qr/\A: keeps a worker: filter rate_limit\nretry: \d+\nevent: connected\n/,
         'before anything else');
@@ -96,13 +96,13 @@ sub tls_host
     $_->connected for @streams[4 .. 6];
     my $stats = stats($httpd);
     is_deeply($stats->{pumps}{by_cause}, { 'RaglineHandoff off' => { open => 3, opened => 3 },
-        'filter rate_limit' => { open => 1, opened => 1 }, tls => { open => 1, opened => 1 } },
+        'filter rate_limit' => { open => 1, opened => 1 } },
         'the statistics say what keeps how many');
-    is($stats->{pumps}{open}, 5, 'five in all');
+    is($stats->{pumps}{open}, 4, 'four in all');
     $_->close for @streams;
     ok(wait_until(sub { stats($httpd)->{pumps}{open} == 0 }), 'none when they are gone');
-    is(stats($httpd)->{pumps}{by_cause}{tls}{opened}, 1, 'those of before stay counted');
-    for my $cause ('filter rate_limit', 'tls', 'RaglineHandoff off') {
+    is(stats($httpd)->{pumps}{by_cause}{'filter rate_limit'}{opened}, 1, 'those of before stay counted');
+    for my $cause ('filter rate_limit', 'RaglineHandoff off') {
         my @said = lines($httpd, qr/RS0732: a stream keeps its worker: \Q$cause\E/);
         $prefork ? cmp_ok(scalar(@said), '>=', 1, "the log names $cause")
             : is(scalar(@said), 1, "the log names $cause, once");
@@ -154,7 +154,7 @@ SKIP: {
     skip 'with the MPM that Debian installs', 1 if vars('mpm') ne 'event';
     skip "Debian's packages are not here: run ./check", 1 if !Ragline::Stock::packages();
     my ($tls, $port) = tls_host('stock', "RaglineRedis @{[ $redis->url ]}", "RaglineStream orders $key",
-        location('/stream'));
+        location('/stream', 'RaglineHandoff off'));
     my $httpd = Ragline::Stock->new(name => 'debian', modules => ['ssl'], conf => "RaglineDrain 1s\n$tls",
         host => common() =~ s/^RaglineDrain.*\n//mr)->start;
     ok(wait_until(sub { my @children = $httpd->children; @children == 2 }), 'two children to begin with');
@@ -176,7 +176,7 @@ SKIP: {
     is(scalar(@streams), $limit, "$limit streams over TLS, each with a worker")
         or diag(explain(stats($httpd)));
     note("$tries tries");
-    is(stats($httpd)->{pumps}{by_cause}{tls}{open}, $limit, 'they are there');
+    is(stats($httpd)->{pumps}{by_cause}{'RaglineHandoff off'}{open}, $limit, 'they are there');
     is(refused(Ragline::SSE->open(port => $port, path => '/stream', tls => 1, token => $token)),
         'over_limit', 'one more is refused');
     # As many pages at a time as httpd promises: it keeps MinSpareThreads idle.
@@ -216,7 +216,7 @@ for my $how ('graceful', 'graceful-stop', 'stop') {
     next if $how eq 'stop' && ($ENV{RAGLINE_TEST_SANITIZE} // '') eq 'thread';
     my ($tls, $port) = tls_host($how);
     my $httpd = Ragline::Httpd->new(name => "stuck-$how",
-        conf => common() . location('/stream', 'RaglineHeartbeat 1s') . "SSLSessionCache none\n$tls")->start;
+        conf => common() . location('/stream', 'RaglineHandoff off', 'RaglineHeartbeat 1s') . "SSLSessionCache none\n$tls")->start;
     my $socket = stuck($httpd, $port);
     if ($how eq 'graceful') {
         ok($httpd->graceful, 'graceful: the child of before is gone, long before Timeout');

@@ -173,7 +173,7 @@ static void warn_about_spare(apr_pool_t *p, server_rec *s)
     if (limits.threads > 1 && spare < wanted) {
         ap_log_error(APLOG_MARK, APLOG_NOTICE, 0, s,
                      "RS0808: MinSpareThreads %d: httpd may not start as many children as %d "
-                     "streams that keep a worker need (TLS, HTTP/2): set MinSpareThreads to %d",
+                     "streams that keep a worker need (HTTP/2, filters): set MinSpareThreads to %d",
                      spare, limits.all, wanted);
     }
 }

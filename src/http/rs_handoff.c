@@ -8,7 +8,7 @@
  *   3. The handler returns. In the log_transaction hook, when httpd writes its access line, the
  *      connection is marked aborted: httpd then closes its descriptor without a shutdown().
  *   4. When httpd destroys the connection's pool, nothing of it can write any more: a cleanup of
- *      that pool gives the client to the engine.
+ *      that pool gives the client to the engine. With TLS that is rs_handoff_tls.c's.
  *
  * The worker, and for 4. whichever thread of httpd destroys the pool.
  */
@@ -21,6 +21,7 @@
 
 #include "rs_child.h"
 #include "rs_handoff.h"
+#include "rs_handoff_tls.h"
 #include "rs_request.h"
 #include "rs_websocket.h"
 
@@ -34,6 +35,9 @@ static const char *const harmless[] = {
     "old_write",
     "logio_ttfb_out",
     "reqtimeout",
+    /* Of mod_ssl: these stay behind, and the session comes along. */
+    "ssl/tls filter",
+    "ssl/tls coalescing filter",
     /* Only if the headers are out: a response that it is to see is held back, with them. */
     "modsecurity_out",
 };
@@ -65,7 +69,7 @@ static const char *foreign_filter(const ap_filter_t *first)
 const char *rs_handoff_obstacle(request_rec *r)
 {
     conn_rec *c = r->connection;
-    const char *filter;
+    const char *filter, *tls = NULL;
 
     if (rs_request_conf(r)->handoff == RS_HANDOFF_OFF) {
         return "RaglineHandoff off";
@@ -73,15 +77,17 @@ const char *rs_handoff_obstacle(request_rec *r)
     if (c->master) {
         return "http2";
     }
-    if (ap_ssl_conn_is_ssl(c)) {
-        return "tls";
-    }
     if (!ap_get_conn_socket(c)) {
         return "no socket";
     }
+    if (ap_ssl_conn_is_ssl(c) && (tls = rs_handoff_tls_obstacle(c))) {
+        return tls;
+    }
     filter = foreign_filter(r->output_filters);
-    return filter ? apr_pstrcat(r->pool, "filter ", ap_escape_logitem(r->pool, filter), NULL)
-                  : NULL;
+    if (filter) {
+        return apr_pstrcat(r->pool, "filter ", ap_escape_logitem(r->pool, filter), NULL);
+    }
+    return ap_ssl_conn_is_ssl(c) ? rs_handoff_tls_settle(r) : NULL;
 }
 
 /* What is left to do when httpd is done with the connection. */
@@ -98,33 +104,65 @@ static apr_status_t submit(void *data)
     return APR_SUCCESS;
 }
 
+static void submit_later(conn_rec *c, rs_client_t *client)
+{
+    handoff_t *handoff = apr_pcalloc(c->pool, sizeof(*handoff));
+
+    handoff->engine = rs_child_engine();
+    handoff->client = client;
+    apr_pool_cleanup_register(c->pool, handoff, submit, apr_pool_cleanup_null);
+}
+
+/* A connection beside httpd's. */
+static int open_conn(conn_rec *c, rs_conn_t *conn)
+{
+    apr_os_sock_t fd;
+
+    if (apr_os_sock_get(&fd, ap_get_conn_socket(c)) != APR_SUCCESS
+        || (conn->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0)) < 0) {
+        return 0;
+    }
+    if (ap_ssl_conn_is_ssl(c) && !rs_handoff_tls_open(c, conn)) {
+        close(conn->fd);
+        return 0;
+    }
+    return 1;
+}
+
+/* Over TLS it has been read by now. 0: it is too much. */
+static int hear_early(request_rec *r, rs_client_params_t *params)
+{
+    int good = ap_ssl_conn_is_ssl(r->connection) || rs_websocket_early(r);
+
+    params->early = rs_request(r)->early;
+    params->early_len = rs_request(r)->early_len;
+    return good;
+}
+
 int rs_handoff(request_rec *r, rs_client_params_t *params)
 {
     conn_rec *c = r->connection;
-    handoff_t *handoff = apr_pcalloc(c->pool, sizeof(*handoff));
-    apr_os_sock_t fd;
+    rs_client_t *client;
 
-    handoff->engine = rs_child_engine();
-    if (params->profile->wire->peer && !rs_websocket_early(r, &params->early, &params->early_len)) {
-        rs_engine_unreserve(handoff->engine);
+    if (params->profile->wire->peer && !hear_early(r, params)) {
+        rs_engine_unreserve(rs_child_engine());
         return OK;
     }
-    if (apr_os_sock_get(&fd, ap_get_conn_socket(c)) != APR_SUCCESS
-        || (params->conn.fd = fcntl(fd, F_DUPFD_CLOEXEC, 0)) < 0) {
+    if (!open_conn(c, &params->conn)) {
         ap_log_rerror(APLOG_MARK, APLOG_ERR, apr_get_os_error(), r,
                       "RS0721: the connection cannot be taken over");
-        rs_engine_unreserve(handoff->engine);
+        rs_engine_unreserve(rs_child_engine());
         return OK; /* the headers are out: closing is all that is left */
     }
-    handoff->client = rs_client_create(params);
-    if (!handoff->client) {
-        close(params->conn.fd);
-        rs_engine_unreserve(handoff->engine);
+    client = rs_client_create(params);
+    if (!client) {
+        params->conn.transport->close(&params->conn);
+        rs_engine_unreserve(rs_child_engine());
         return OK;
     }
     rs_transport_socket_setup(params->conn.fd, rs_child_send_buffer());
     rs_request(r)->handed_over = 1;
-    apr_pool_cleanup_register(c->pool, handoff, submit, apr_pool_cleanup_null);
+    (ap_ssl_conn_is_ssl(c) ? rs_handoff_tls_take : submit_later)(c, client);
     return OK;
 }
 
@@ -141,4 +179,5 @@ static int log_transaction(request_rec *r)
 void rs_handoff_hooks(apr_pool_t *p)
 {
     ap_hook_log_transaction(log_transaction, NULL, NULL, APR_HOOK_REALLY_LAST);
+    rs_handoff_tls_hooks(p);
 }

@@ -11,7 +11,8 @@
 #include "../log/rs_client.h"
 
 /* What keeps the stream in its worker, once the headers are out: "RaglineHandoff off", "http2",
- * "tls", "filter NAME". NULL: nothing, the connection can leave httpd. */
+ * "tls ...", "filter NAME". NULL: nothing, the connection can leave httpd (or c->aborted: the
+ * client is gone). */
 const char *rs_handoff_obstacle(request_rec *r);
 
 /* After the headers were sent. From here the engine has the connection (or, if it cannot be had,

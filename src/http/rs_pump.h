@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The pump: a stream that stays in its worker because its connection cannot leave httpd (TLS,
- * HTTP/2, a filter we do not know, `RaglineHandoff off`). The engine writes into one end of a
+ * The pump: a stream that stays in its worker because its connection cannot leave httpd
+ * (HTTP/2, a filter we do not know, `RaglineHandoff off`). The engine writes into one end of a
  * socketpair as if it were the client, the worker copies from the other end through httpd's
  * filters, and the other way where what the client says means something. Costs a thread, and is
  * always right. The worker.

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "../obs/rs_board.h"
+#include "rs_connection.h"
 #include "rs_pumps.h"
 
 static struct {
@@ -88,13 +89,13 @@ static int duplicate(const conn_rec *c)
  * that the client has cancelled makes room at once, though its worker has still to notice. */
 static int enter_http2(rs_pump_place_t *place, const conn_rec *c)
 {
-    const conn_rec **stream = ap_get_module_config(c->master->conn_config, &ragline_stream_module);
+    rs_connection_t *master = rs_connection_of(c->master);
 
-    if (!stream || (*stream && !(*stream)->aborted)) {
+    if (!master || (master->stream && !master->stream->aborted)) {
         return 0;
     }
-    *stream = c;
-    place->stream = stream;
+    master->stream = c;
+    place->stream = &master->stream;
     return 1;
 }
 
@@ -187,8 +188,7 @@ const char *rs_pumps_text(apr_pool_t *p)
 static int pre_connection(conn_rec *c, void *csd)
 {
     if (!c->master && pumps.stats) {
-        ap_set_module_config(c->conn_config, &ragline_stream_module,
-                             apr_pcalloc(c->pool, sizeof(const conn_rec *)));
+        rs_connection(c);
     }
     return OK;
 }

@@ -19,6 +19,8 @@ typedef struct {
     int token_looked_for;
     int token_from_cookie;
     int accepted;           /* as a WebSocket */
+    const char *early;      /* of one: what came behind the handshake */
+    apr_size_t early_len;
     int handed_over;        /* httpd has to let go of the connection */
     rs_jwt_t *jwt;          /* verified, or NULL */
     int let_in;             /* Require is satisfied */

@@ -172,9 +172,18 @@ static int open_stream(request_rec *r, rs_client_params_t *params)
         return OK;
     }
     obstacle = rs_handoff_obstacle(r);
+    if (r->connection->aborted) {
+        rs_engine_unreserve(rs_child_engine());
+        return OK;
+    }
     if (!obstacle) {
         explain(r, NULL);
         return rs_handoff(r, params);
+    }
+    if (rs_request(r)->early_len) {
+        /* Only where there was no end of it. */
+        rs_engine_unreserve(rs_child_engine());
+        return rs_websocket_refuse(r, RS_WS_TOO_BIG, "too_big");
     }
     refused = rs_pumps_enter(&place, r, obstacle);
     if (refused != RS_REFUSED_MAX) {

@@ -192,29 +192,43 @@ int rs_websocket_refuse(request_rec *r, unsigned code, const char *reason)
 
 /* --- what the client has sent --- */
 
-int rs_websocket_early(request_rec *r, const char **bytes, apr_size_t *len)
+int rs_websocket_keep(request_rec *r, apr_bucket_brigade *bb)
+{
+    rs_request_t *req = rs_request(r);
+    apr_size_t n = 0;
+    char *some, *all;
+
+    if (rs_request_kind(r) != RS_KIND_WEBSOCKET
+        || apr_brigade_pflatten(bb, &some, &n, r->pool) != APR_SUCCESS || !n) {
+        return 1;
+    }
+    all = apr_palloc(r->pool, req->early_len + n);
+    if (req->early_len) {
+        memcpy(all, req->early, req->early_len);
+    }
+    memcpy(all + req->early_len, some, n);
+    req->early = all;
+    req->early_len += n;
+    return req->early_len < EARLY_MAX;
+}
+
+int rs_websocket_early(request_rec *r)
 {
     conn_rec *c = r->connection;
     apr_bucket_brigade *bb = apr_brigade_create(r->pool, c->bucket_alloc);
-    rs_buf_t all = RS_BUF_INIT;
-    apr_status_t rv = APR_SUCCESS;
-    apr_size_t n = 1;
-    char *some;
+    apr_size_t before;
+    int good = 1;
 
-    while (rv == APR_SUCCESS && n && all.len < EARLY_MAX) {
-        n = 0;
-        rv = ap_get_brigade(c->input_filters, bb, AP_MODE_READBYTES, APR_NONBLOCK_READ,
-                            AP_IOBUFSIZE);
-        if (rv == APR_SUCCESS && apr_brigade_pflatten(bb, &some, &n, r->pool) == APR_SUCCESS) {
-            rs_buf_add(&all, some, n);
+    do {
+        before = rs_request(r)->early_len;
+        if (ap_get_brigade(c->input_filters, bb, AP_MODE_READBYTES, APR_NONBLOCK_READ,
+                           AP_IOBUFSIZE)
+            == APR_SUCCESS) {
+            good = rs_websocket_keep(r, bb);
         }
         apr_brigade_cleanup(bb);
-    }
-    *bytes = apr_pmemdup(r->pool, all.data ? all.data : "", all.len);
-    *len = all.len;
-    n = all.len < EARLY_MAX && rs_buf_ok(&all);
-    rs_buf_free(&all);
-    return (int)n;
+    } while (good && rs_request(r)->early_len > before);
+    return good;
 }
 
 const char *rs_websocket_token(request_rec *r)

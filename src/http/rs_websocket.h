@@ -22,8 +22,10 @@ void rs_websocket_accept(request_rec *r);
 /* Accepts and closes at once: of a status a browser's page would know nothing. Returns DONE. */
 int rs_websocket_refuse(request_rec *r, unsigned code, const char *reason);
 
-/* What the client sent behind its handshake, as far as httpd has read it, or could. 0: too much. */
-int rs_websocket_early(request_rec *r, const char **bytes, apr_size_t *len);
+/* What the client sent behind its handshake is kept in what is remembered of the request: what was
+ * read of it (nothing of other requests), and what can be read now. 0: that is too much. */
+int rs_websocket_keep(request_rec *r, apr_bucket_brigade *bb);
+int rs_websocket_early(request_rec *r);
 
 /* The token of `bearer.TOKEN` among the protocols that the client offers, or NULL; it is taken out
  * of the request. */

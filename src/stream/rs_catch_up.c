@@ -275,7 +275,7 @@ rs_next_t rs_catch_up(rs_streamer_t *s, rs_client_t *client)
     if (rv <= 0) {
         return rv < 0 ? RS_NEXT_GONE : RS_NEXT_ROOM;
     }
-    if (client->state == RS_CLOSING) {
+    if (client->state == RS_CLOSING || client->state == RS_LINGER) {
         return RS_NEXT_LINGER;
     }
     if (client->member) {

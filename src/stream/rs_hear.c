@@ -11,9 +11,10 @@
 #include "rs_hear.h"
 #include "rs_output.h"
 
-/* How much is read at once, and how often before others have their turn. */
-#define CHUNK 4096
-#define TURNS 16
+/* How much is read at once (a whole record of TLS: of what is left in the session no poller tells),
+ * and how often before others have their turn. */
+#define CHUNK 16384
+#define TURNS 4
 
 /* Users that statistics name. */
 #define USERS 100

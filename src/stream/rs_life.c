@@ -53,11 +53,12 @@ void rs_life_release(rs_streamer_t *s, rs_client_t *client)
     s->released = client;
 }
 
-/* What the poller is to report of it. What cannot be answered now is not read. */
+/* Room is waited for by what is to be sent, and by what the transport has taken. What could not be
+ * answered now is not read. */
 static void watch(rs_streamer_t *s, rs_client_t *client)
 {
     int wanted = (client->pinned && rs_hear_listens(client) ? 0 : RS_POLL_IN)
-                 | (client->wants_out ? RS_POLL_OUT : 0);
+                 | (client->wants_out || client->conn.holds ? RS_POLL_OUT : 0);
 
     if (client->polled != wanted) {
         client->polled = wanted;
@@ -84,10 +85,11 @@ static int is_answered(const rs_client_t *client)
  * bytes do not turn our close into a reset that would take away what it has not read yet. */
 static void linger(rs_streamer_t *s, rs_client_t *client)
 {
-    client->state = RS_LINGER;
-    client->deadline = s->now + (is_answered(client) ? client->profile->stall : LINGER);
-    client->conn.transport->finish(&client->conn);
-    want_out(s, client, 0);
+    if (client->state != RS_LINGER) {
+        client->state = RS_LINGER;
+        client->deadline = s->now + (is_answered(client) ? client->profile->stall : LINGER);
+    }
+    want_out(s, client, !client->conn.transport->finish(&client->conn));
     rs_wheel_set(&s->wheel, &client->timer, client->deadline);
 }
 
@@ -138,6 +140,8 @@ static void end_slow(rs_streamer_t *s, rs_client_t *client)
 }
 
 static void go(rs_streamer_t *s, rs_client_t *client, rs_next_t next);
+
+static void go_on(rs_streamer_t *s, rs_client_t *client);
 
 /* --- deadlines --- */
 
@@ -254,7 +258,7 @@ void rs_life_deadline(rs_streamer_t *s, rs_client_t *client)
     }
     else {
         if (!beat_due || heartbeat(s, client, &client->resume->own)) {
-            rs_life_room(s, client);
+            go_on(s, client);
         }
         return;
     }
@@ -301,7 +305,7 @@ static int hear(rs_streamer_t *s, rs_client_t *client)
     return next == RS_NEXT_GO;
 }
 
-void rs_life_room(rs_streamer_t *s, rs_client_t *client)
+static void go_on(rs_streamer_t *s, rs_client_t *client)
 {
     /* What it said while nothing could be answered. */
     if (client->pinned && rs_hear_listens(client) && rs_output_flush(client) == 1
@@ -309,6 +313,19 @@ void rs_life_room(rs_streamer_t *s, rs_client_t *client)
         return;
     }
     go(s, client, rs_catch_up(s, client));
+}
+
+void rs_life_output(rs_streamer_t *s, rs_client_t *client)
+{
+    if (client->wants_out) {
+        go_on(s, client);
+    }
+    else if (client->conn.transport->writev(&client->conn, NULL, 0) < 0) {
+        rs_life_release(s, client);
+    }
+    else {
+        watch(s, client);
+    }
 }
 
 void rs_life_fetched(rs_streamer_t *s, rs_fetch_t *fetch)
@@ -385,7 +402,7 @@ void rs_life_attach(rs_streamer_t *s, rs_client_t *client)
         return;
     }
     if (greet(s, client) && (!rs_hear_listens(client) || hear(s, client))) {
-        rs_life_room(s, client);
+        go_on(s, client);
     }
 }
 
@@ -415,6 +432,9 @@ static void skip(rs_streamer_t *s, rs_client_t *client)
     if (n < 0) {
         rs_life_release(s, client);
     }
+    else {
+        watch(s, client);
+    }
 }
 
 void rs_life_input(rs_streamer_t *s, rs_client_t *client, int hung_up)
@@ -430,7 +450,10 @@ void rs_life_input(rs_streamer_t *s, rs_client_t *client, int hung_up)
             settle(s, client);
         }
         else if (client->state == RS_BEHIND) {
-            rs_life_room(s, client);
+            go_on(s, client);
+        }
+        if (client->conn.fd >= 0) {
+            watch(s, client);
         }
     }
 }

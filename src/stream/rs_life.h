@@ -11,7 +11,7 @@
 
 void rs_life_attach(rs_streamer_t *s, rs_client_t *client);
 void rs_life_input(rs_streamer_t *s, rs_client_t *client, int hung_up);
-void rs_life_room(rs_streamer_t *s, rs_client_t *client);
+void rs_life_output(rs_streamer_t *s, rs_client_t *client);
 void rs_life_deadline(rs_streamer_t *s, rs_client_t *client);
 void rs_life_fetched(rs_streamer_t *s, rs_fetch_t *fetch);
 void rs_life_deliver(rs_streamer_t *s, rs_delivery_t *delivery);

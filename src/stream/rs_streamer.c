@@ -30,8 +30,8 @@ static void on_event(rs_streamer_t *s, const rs_poll_event_t *event)
     if (client->conn.fd >= 0 && (event->events & (RS_POLL_IN | RS_POLL_HUP))) {
         rs_life_input(s, client, event->events & RS_POLL_HUP);
     }
-    if (client->conn.fd >= 0 && (event->events & RS_POLL_OUT) && client->wants_out) {
-        rs_life_room(s, client);
+    if (client->conn.fd >= 0 && (event->events & RS_POLL_OUT)) {
+        rs_life_output(s, client);
     }
 }
 

@@ -45,7 +45,11 @@ static ssize_t socket_read(rs_conn_t *conn, char *buf, size_t size)
     return n == 0 ? -1 : n;
 }
 
-static void socket_finish(rs_conn_t *conn) { shutdown(conn->fd, SHUT_WR); }
+static int socket_finish(rs_conn_t *conn)
+{
+    shutdown(conn->fd, SHUT_WR);
+    return 1;
+}
 
 static void socket_close(rs_conn_t *conn) { close(conn->fd); }
 

@@ -20,6 +20,7 @@ typedef struct {
     const rs_transport_t *transport;
     void *session; /* the transport's own */
     int fd;        /* -1: closed */
+    int holds;     /* bytes that were taken wait for room: a writev() of nothing sends them */
 } rs_conn_t;
 
 struct rs_transport_t {
@@ -28,8 +29,9 @@ struct rs_transport_t {
     ssize_t (*writev)(rs_conn_t *conn, const struct iovec *iov, int n);
     /* The bytes read; 0: there are none now; -1: the peer is gone. */
     ssize_t (*read)(rs_conn_t *conn, char *buf, size_t size);
-    /* Nothing more will be written: tell the peer. */
-    void (*finish)(rs_conn_t *conn);
+    /* Nothing more will be written: tell the peer. 0: not told yet, again when there is room. */
+    int (*finish)(rs_conn_t *conn);
+    /* Also of what was not finished. */
     void (*close)(rs_conn_t *conn);
 };
 

@@ -251,7 +251,7 @@ static ssize_t conn_read(rs_conn_t *conn, char *buf, size_t size)
 }
 
 /* A client that reads sees the end and closes. */
-static void conn_finish(rs_conn_t *conn)
+static int conn_finish(rs_conn_t *conn)
 {
     sim_conn_t *c = conn->session;
 
@@ -259,6 +259,7 @@ static void conn_finish(rs_conn_t *conn)
     if (!sim_clients[c->client].lag) {
         c->peer_closed = 1;
     }
+    return 1;
 }
 
 static void conn_close(rs_conn_t *conn)

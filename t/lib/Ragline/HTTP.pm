@@ -50,6 +50,7 @@ sub connect_to
             PeerAddr => '127.0.0.1', PeerPort => $r{port}, Timeout => Ragline::Proc::limit(),
             SSL_verify_mode => 0, SSL_hostname => $r{sni} // 'localhost',
             SSL_alpn_protocols => ['http/1.1'],
+            $r{version} ? (SSL_version => 'TLSv' . $r{version} =~ s/\./_/r) : (),
         ) // die "TLS to port $r{port}: $! " . IO::Socket::SSL::errstr() . "\n";
     }
     socket(my $socket, Socket::PF_INET(), Socket::SOCK_STREAM(), 0) or die "socket: $!\n";
