@@ -36,7 +36,7 @@ SendBufferSize 32768
 @{[ join '', map { bearer_location(@$_) }
     ['/poll', @poll, 'RaglineEvents order_*'],
     ['/small', @poll, 'AddOutputFilterByType DEFLATE application/json'],
-    ['/impatient', @poll, 'RaglineSlowConsumer resume stall=1s', 'RaglineHeartbeat off'],
+    ['/impatient', @poll, 'RaglineSlowConsumer resume stall=2s', 'RaglineHeartbeat off'],
     ['/mine', @poll, 'RaglineUserOnly on'],
     ['/group', @poll, 'RaglineStart group'] ]}
 EOF2
@@ -92,15 +92,19 @@ cmp_ok(Time::HiRes::time() - $began, '<', 20, 'at once');
 for my $round (1 .. 3) {
     my @polls = map { ask('/impatient?wait=30s') } 1 .. 3;
     all_wait(3);
-    select(undef, undef, undef, 2.5);
+    select(undef, undef, undef, 3.5);
     $id = add();
     is(events(answer($_)), 'connected order_made', "patience begins with the event, $round") for @polls;
 }
 $stream = ask('/impatient', wire => 'sse');
 $stream->wait(sub { $_[0]{http}{body} =~ /connected/ });
-select(undef, undef, undef, 2.5);
-$redis->xadd_many($key, map { [tenant_id => $tenant, event_type => 'order_made',
-    payload => '"' . 'x' x 1900 . '"'] } 1 .. 5000);
+select(undef, undef, undef, 3.5);
+# It is read meanwhile: what is written may take longer than a stalled socket has.
+for (1 .. 10) {
+    $redis->xadd_many($key, map { [tenant_id => $tenant, event_type => 'order_made',
+        payload => '"' . 'x' x 1900 . '"'] } 1 .. 500);
+    Ragline::SSE::pump(0);
+}
 ok($stream->wait(sub { $_[0]->ended || length $_[0]{http}{body} > 800 * 1900 }), 'a burst');
 is($stream->ended, '', 'that fills a socket which was quiet ends nobody');
 $stream->close;

@@ -53,8 +53,10 @@ SKIP: {
     skip 'ThreadSanitizer has a thread and signal masks of its own', 1
         if ($ENV{RAGLINE_TEST_SANITIZE} // '') eq 'thread';
     is(blocked("/proc/$child/status"), '', 'the main thread of a child gets signals');
-    is(blocked($_), 'ALRM HUP INT TERM USR1 WINCH', 'no other thread does, but for its own faults')
-        for $threads->();
+    # Until it runs a thread has everything blocked.
+    my $all = 'ALRM HUP INT TERM USR1 WINCH';
+    wait_until(sub { !grep { blocked($_) ne $all } $threads->() });
+    is(blocked($_), $all, 'no other thread does, but for its own faults') for $threads->();
 }
 is(blocked('/proc/' . $httpd->pid . '/status'), '', 'nor is anything blocked in the parent');
 

@@ -43,6 +43,7 @@ sub restart
 sub open_stream
 {
     my ($path, $tenant, @more) = @_;
+    $redis->all_read;
     my $stream = $httpd->stream($path, token => token($tenant, 1), @more);
     $stream->connected;
     return $stream;

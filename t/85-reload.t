@@ -142,7 +142,10 @@ sub calls
     cmp_ok($calls{xrevrange}, '<=', mode('tenant') ? 3 * $n : 3 * $missed / 512 * $processes,
         "that took $calls{xrevrange} calls of XREVRANGE");
     cmp_ok($calls{xrange}, '<=', 20, "and $calls{xrange} of XRANGE");
-    cmp_ok($seconds, '<', limit($n / 250 + 5), sprintf('in %.1f s', $seconds));
+    SKIP: {
+        skip 'each process of prefork passes over it by itself', 1 if $processes > 1;
+        cmp_ok($seconds, '<', limit($n / 250 + 5), sprintf('in %.1f s', $seconds));
+    }
 
     $redis->xadd_many($storm, map { $event->($_, 'live') } 0 .. $n - 1);
     ok(Ragline::SSE->wait_all(\@again, sub { ($_[0]->events)[-1]{data} eq 'live' }, 60),

@@ -18,7 +18,7 @@ use Ragline::Test;
 
 my ($slow, $other) = map { Ragline::Redis->start(name => $_, args => ['--appendonly', 'no']) }
     qw(slow other);
-my $httpd = Ragline::Httpd->new(name => 'passes', conf => join '', <<"EOF",
+my $httpd = Ragline::Httpd->new(name => 'passes', processes => 1, conf => join '', <<"EOF",
 RaglineDrain 0
 RaglineCache 1MB
 RaglineReplayLimit 1000000

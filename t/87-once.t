@@ -102,7 +102,7 @@ sub add
 
 SKIP: {
     skip 'it is about keys that all share', 1 if mode('tenant');
-    my $httpd = Ragline::Httpd->new(name => 'many',
+    my $httpd = Ragline::Httpd->new(name => 'many', processes => 1,
         conf => "RaglineCache 1MB\n" . conf($redis->url, \%endpoints))->start;
     my @tenants = map { unique() } 1 .. 300;
     my @ones = map { $httpd->stream('/one', token => token($_, 1)) } @tenants;
@@ -209,7 +209,7 @@ package main;
 {
     my $proxy = Hold->start;
     my $near = Ragline::Httpd->new(name => 'near', conf => conf($redis->url, \%endpoints))->start;
-    my $far = Ragline::Httpd->new(name => 'far',
+    my $far = Ragline::Httpd->new(name => 'far', processes => 1,
         conf => conf("redis://127.0.0.1:$proxy->{port}/0", \%endpoints))->start;
     for my $path ('/one', '/two') {
         my $tenant = unique();

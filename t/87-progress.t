@@ -43,7 +43,7 @@ sub restart
     my (@conf) = @_;
     $httpd->stop if $httpd;
     $redis->client->flushall;
-    $httpd = Ragline::Httpd->new(conf => conf(@conf))->start;
+    $httpd = Ragline::Httpd->new(processes => 1, conf => conf(@conf))->start;
     return;
 }
 

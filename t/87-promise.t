@@ -29,7 +29,10 @@ my $conf = join('', "RaglineRedis @{[ $redis->url ]}\nRaglineDrain 0\n",
     bearer_location('/pumped', 'RaglineSubscribe one', 'RaglineHeartbeat 1s', 'RaglineHandoff off'),
     bearer_location('/last', 'RaglineSubscribe one', 'RaglineStart last=20'),
     bearer_location('/all', 'RaglineSubscribe one', 'RaglineStart all'));
-my $httpd = Ragline::Httpd->new(name => 'main', conf => $conf);
+my $httpd = Ragline::Httpd->new(name => 'main', processes => 1, conf => $conf);
+# Streams that keep a worker need more of them; with prefork each of those is an engine of its own.
+my $pumped = vars('mpm') eq 'prefork'
+    ? Ragline::Httpd->new(name => 'pumped', conf => $conf) : $httpd;
 my @PATHS = qw(/one /two);
 
 # What is in memory is gone then.
@@ -120,12 +123,16 @@ sub watched
 sub each_path
 {
     my ($name, $test, @more) = @_;
+    my $main = $httpd;
     for my $path (@PATHS, again() ? () : @more) {
         $httpd->stop;
+        $httpd = $path eq '/pumped' ? $pumped : $main;
         $redis->client->flushall;
         $httpd->start;
         $test->($path, "$path, $name", unique(), unique());
     }
+    $httpd->stop;
+    $httpd = $main;
     return;
 }
 
@@ -341,7 +348,8 @@ each_path('a worker that deletes what it has done', sub {
 
 SKIP: {
     skip 'RaglineStart is the mode', 1 if mode('group');
-    my $small = Ragline::Httpd->new(name => 'small', conf => "RaglineCache 1MB\n$conf");
+    my $small = Ragline::Httpd->new(name => 'small', processes => 1,
+        conf => "RaglineCache 1MB\n$conf");
     my ($tenant, @fill) = map { unique() } 0 .. 60;
     $redis->client->flushall;
     add($tenant, map { "$_ " . 'x' x 5000 } 1 .. 30);

@@ -49,6 +49,7 @@ sub add
 sub subscribe
 {
     my ($node, $path, $tenant, %more) = @_;
+    $redis->all_read;
     my $stream = $httpd[$node]->stream($path, token => token($tenant, 1), %more);
     $stream->connected;
     return $stream;
@@ -230,6 +231,16 @@ for my $kind (qw(shared own)) {
     is(recovery($stream), 'reset/limit', 'more than RaglineReplayLimit: said');
     $stream->take('caught_up');
     is(numbers($stream), join(' ', 8 .. 12), 'and the newest come');
+    my $last = $stream->last_event_id;
+    ok(wait_until(sub { (group('shared', $tenant, 'few') // {})->{'last-delivered-id'} eq $last }),
+        'the group goes with it');
+    $stream->close;
+    $httpd[1]->stop;
+    $httpd[1]->start;
+    $stream = subscribe(1, '/few', $tenant);
+    is(recovery($stream), 'resumed', 'so the next one is not told again');
+    $stream->take('caught_up');
+    is(numbers($stream), '', 'and gets nothing of it');
     $stream->close;
 
     $tenant = unique();
@@ -258,6 +269,9 @@ for my $kind (qw(shared own)) {
     add('own', $tenant, 4 .. 6);
     $stream = subscribe(0, '/own', $tenant);
     like(recovery($stream), qr/^reset/, 'the stream was replaced meanwhile: reset');
+    # What nobody had is owed to the next one, and may still be in memory when Redis has lost it.
+    is(wait_numbers($stream, 3), '4 5 6', 'and what it holds now');
+    position_is('own', $tenant, $stream->last_event_id, 'which the group has then');
     $stream->close;
 
     $redis->client->flushall;
@@ -283,6 +297,21 @@ for my $kind (qw(shared own)) {
     ok(wait_until(sub { Ragline::SSE::pump(0.1); add('shared', $tenant, 4 + $id++); own($stream) }),
         'events go on');
     unlike(numbers($stream), qr/\b[123]\b/, 'nothing comes twice');
+    $stream->close;
+}
+
+# Made anew with lower ids than the one its client began at: the group goes along with what that gets.
+{
+    my $tenant = unique();
+    add('own', $tenant, 1);
+    my $stream = subscribe(0, '/own', $tenant);
+    my ($id) = add('own', $tenant, 2);
+    position_is('own', $tenant, $id, 'a position');
+    $redis->client->del(key('own', $tenant));
+    ok($stream->take('reset'), 'the stream is gone');
+    $redis->client->xadd(key('own', $tenant), "1000-$_", event_type => 'n', payload => $_) for 3, 4;
+    is(wait_numbers($stream, 3), '2 3 4', 'and another one is there, with lower ids');
+    position_is('own', $tenant, '1000-4', 'which the group has then');
     $stream->close;
 }
 

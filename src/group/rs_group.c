@@ -385,10 +385,23 @@ int rs_group_start(rs_client_t *client)
     return 1;
 }
 
+/* Where it came from: without an id from where the group was. */
+static void came_from(const rs_client_t *client, const rs_group_t *group, rs_cursor_t *came)
+{
+    *came = client->resume->own;
+    if (*client->cursor) {
+        (void)rs_cursor_parse(came, client->cursor, strlen(client->cursor));
+    }
+    else {
+        memcpy(came->pos, group->accepted.at.pos, sizeof(came->pos));
+    }
+}
+
 void rs_group_set_from(rs_client_t *client)
 {
     rs_group_t *group = rs_group_of(client);
-    rs_cursor_t *from = &client->resume->from;
+    rs_cursor_t *from = &client->resume->from, came;
+    int k;
 
     if (!group || from->n) {
         return;
@@ -398,7 +411,12 @@ void rs_group_set_from(rs_client_t *client)
     if (rs_accepted_has_all(&group->accepted)) {
         *from = group->accepted.at;
     }
+    came_from(client, group, &came);
     pthread_mutex_unlock(&group->accepted.topic->lock);
+    /* What it was told to be missing is missing for all. */
+    for (k = 0; k < from->n; k++) {
+        rs_id_lower(&from->pos[k], came.pos[k]);
+    }
 }
 
 void rs_group_sweep(rs_topic_t *topic)

@@ -73,13 +73,19 @@ int rs_catch_up_too_slow(const rs_client_t *client)
            && rs_topic_read(client->topic, client->seq, NULL, 0) < 0;
 }
 
-/* That something is missing before its position. 0: the reader is gone. */
+/* That something is missing before its position. 0: the reader is gone. A stream that was made anew
+ * may have lower ids than those it had something of: its group follows it there. */
 static int tell_gap(rs_streamer_t *s, rs_client_t *client, const char *reason, rs_id_t oldest)
 {
     rs_who_t who = rs_output_who(client);
     char id[RS_CURSOR_LEN], first[RS_ID_LEN];
+    rs_resume_t *resume = client->resume;
+    int k;
 
-    client->resume->said = 1;
+    for (k = 0; k < resume->from.n; k++) {
+        rs_id_lower(&resume->from.pos[k], resume->own.pos[k]);
+    }
+    resume->said = 1;
     rs_id_format(first, oldest);
     rs_buf_clear(&s->buf);
     client->profile->wire->reset(&s->buf, &who, rs_output_id(client, &client->resume->own, id),

@@ -73,3 +73,39 @@ void sim_backlog_settles(const sim_conn_t *c)
     groups[c->profile][c->tenant].told_at = c->told_at;
     sim_backlog_raise(c);
 }
+
+/* One that brings no id begins where the group is. */
+void sim_backlog_comes(sim_conn_t *c)
+{
+    rs_id_t at = {0, 0};
+    int k;
+
+    c->leads = sim_conf.pgroup[c->profile];
+    for (k = 0; c->leads && c->brought == SIM_ID && k < c->nkeys; k++) {
+        c->leads = sim_group_position(&sim_keys[c->key[k]], c->profile, c->tenant, &at)
+                   && rs_id_cmp(c->hold.pos[k], at) <= 0;
+    }
+}
+
+/* It takes the group along, also over what it was told to be missing. */
+void sim_backlog_follows(const sim_conn_t *c)
+{
+    int k, i;
+
+    for (k = 0; c->leads && k < c->nkeys; k++) {
+        const sim_key_t *key = &sim_keys[c->key[k]];
+        rs_id_t at = {0, 0};
+
+        for (i = c->next[k] - 1; i >= 0 && sim_entries[key->all[i]].tenant != c->tenant; i--) {
+        }
+        if (i < 0 || key->disturbed_at >= 0
+            || !sim_group_position(key, c->profile, c->tenant, &at)) {
+            continue;
+        }
+        if (rs_id_cmp(at, sim_entries[key->all[i]].id) < 0) {
+            sim_fail("stuck", "c%d at e%d: has %s of %s, its group is at %s", c->client, c->engine,
+                     sim_id_text(sim_entries[key->all[i]].id), key->name, sim_id_text(at));
+            return;
+        }
+    }
+}

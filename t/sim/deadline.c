@@ -133,6 +133,7 @@ void sim_model_settled(void)
                      c->connected ? "not caught up" : "not greeted");
             return;
         }
+        sim_backlog_follows(c);
         for (k = 0; k < c->nkeys; k++) {
             const sim_key_t *key = &sim_keys[c->key[k]];
             int n = c->next[k];

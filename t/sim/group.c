@@ -41,6 +41,17 @@ static int position(const sim_group_t *g, rs_id_t *id)
     return space && rs_id_parse(id, g->position, (size_t)(space - g->position));
 }
 
+int sim_group_position(const sim_key_t *key, int profile, int tenant, rs_id_t *id)
+{
+    char name[sizeof(key->groups[0].name)];
+    int i;
+
+    snprintf(name, sizeof(name), "ragline-p%d-%s", profile, sim_tenant(tenant));
+    for (i = 0; i < key->ngroups && strcmp(key->groups[i].name, name) != 0; i++) {
+    }
+    return i < key->ngroups && position(&key->groups[i], id);
+}
+
 static const char *one(sim_key_t *key, const char *name, const char *to, const char *entries,
                        rs_id_t *at)
 {

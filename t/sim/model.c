@@ -22,6 +22,7 @@
  *   flood       on one connection: a third one though nothing was removed since the first
  *   last        RaglineStart last=N: fewer came than there were
  *   group       a group's position went by an entry that no client of the group was given
+ *   stuck       it stays behind what one has that began where the group was, or before
  *   silent      no heartbeat in time
  *   late        a client is not greeted, or not caught up, though all is well
  *
@@ -354,6 +355,7 @@ void sim_model_submit(sim_conn_t *c)
     for (k = 0; k < c->nkeys; k++) {
         c->last_at_submit[k] = sim_keys[c->key[k]].s.last;
     }
+    sim_backlog_comes(c);
 }
 
 void sim_model_closed(sim_conn_t *c)

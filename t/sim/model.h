@@ -38,6 +38,8 @@ void sim_backlog_close(const sim_conn_t *c);
 void sim_backlog_starts(sim_conn_t *c);
 void sim_backlog_raise(const sim_conn_t *c);
 void sim_backlog_settles(const sim_conn_t *c);
+void sim_backlog_comes(sim_conn_t *c);
+void sim_backlog_follows(const sim_conn_t *c);
 
 /* --- verdict.c --- */
 int sim_json_word(const sim_frame_t *f, const char *name, char *to, size_t size);

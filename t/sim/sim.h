@@ -184,6 +184,9 @@ redisReply *sim_reply_entry(int uid);
 redisReply *sim_reply_info(sim_key_t *key);
 size_t sim_payload(char *to, int uid); /* to NULL: its length */
 
+/* --- group.c --- */
+int sim_group_position(const sim_key_t *key, int profile, int tenant, rs_id_t *id);
+
 /* --- link.c --- */
 int sim_link_ready(const rs_link_t *l);
 apr_time_t sim_link_next(const rs_link_t *l);
@@ -268,6 +271,7 @@ typedef struct {
     apr_time_t submit_at, out_at, connected_at, told_at, reading_since;
     apr_time_t stood_at; /* what was removed by then is none of its business */
     int came_at_birth[SIM_PROFILE_KEYS];
+    int leads; /* it stood where its group was, or before */
     rs_id_t last_when_told[SIM_PROFILE_KEYS]; /* of a loss, where its streams ended */
     int resets;          /* since something was removed */
     int wanted_last;

@@ -21,8 +21,11 @@ our %suite;
 my $count = 0;
 my %live; # weak references, for the end
 
-# new(name, conf, children => 1, threads => 16, mpm, loglevel). In `conf`, @PORT@, @ROOT@ (its
-# server root) and @DOCROOT@ are replaced. Writes files, starts nothing.
+# new(name, conf, children => 1, threads => 16, processes, mpm, loglevel). In `conf`, @PORT@, @ROOT@
+# (its server root) and @DOCROOT@ are replaced. Writes files, starts nothing.
+#
+# With prefork each thread is a process, with an engine of its own. `processes` => 1 is for who asks
+# what one engine knows: streams that are handed over leave its only worker free.
 sub new
 {
     my ($class, %self) = @_;
@@ -99,6 +102,7 @@ sub mpm_conf
 {
     my ($self) = @_;
     my $workers = $self->{children} * $self->{threads};
+    $workers = $self->{processes} // $workers if $self->{mpm} eq 'prefork';
     return <<"EOF" if $self->{mpm} eq 'prefork';
 StartServers $workers
 ServerLimit @{[ $workers + 16 ]}

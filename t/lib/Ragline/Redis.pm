@@ -133,6 +133,16 @@ sub clients
     return grep { $_->{id} != $own } @clients;
 }
 
+# Waits until each child has read what is there now of the keys that all tenants share: it is blocked
+# in an XREAD then. Who has got an event knows that of one child, and with prefork any may be next.
+sub all_read
+{
+    my ($self) = @_;
+    return wait_until(sub {
+        !grep { $_->{name} eq 'ragline-reader' && $_->{flags} !~ /b/ } $self->clients
+    });
+}
+
 # Ends it as its service manager would; start_again() finds the data in the append-only file.
 sub stop
 {

@@ -157,6 +157,17 @@ sub caught_up
     return JSON::PP->new->utf8->decode($event->{data})->{replayed};
 }
 
+# Of one that came back: its verdict, and the data of its events of a type as soon as it has the last
+# one. A child that has read less than another one gives as new what that one replays.
+sub came_back
+{
+    my ($self, $type, $last) = @_;
+    my $got = sub { return join ' ', map { $_->{data} } grep { $_->{event} eq $type } $self->events };
+    $self->take('caught_up');
+    $self->wait(sub { $got->() =~ /\b\Q$last\E$/ });
+    return $self->recovery . ' ' . $got->();
+}
+
 # Of a long poll: waits for the answer; what it says.
 sub answer
 {
