@@ -89,6 +89,7 @@ ok(wait_until(sub { waiting() == 0 }), 'then it is over');
 # --- what was missed, by each way to bring an id ------------------------------------------------
 
 my @more = map { add() } 1 .. 3;
+$redis->all_read;
 for (['a header', last_event_id => $id], ['If-None-Match', headers => ['If-None-Match' => "\"$id\""]],
     ['a weak one', headers => ['If-None-Match' => "W/\"$id\""]]) {
     my ($how, @r) = @$_;
@@ -134,6 +135,7 @@ is(ids(answer($mine)), $id, 'what is for the user');
 
 # --- several streams: no event twice, none lost -------------------------------------------------
 
+$redis->all_read;
 my ($at, @seen, @all) = poll('/two?wait=0')->[-1]{id};
 for (my $round = 1; $round <= 8 || @seen < @all; $round++) {
     push @all, map { add('order_made', key => $_) } $round % 2 ? ($key, $second) : ($second, $key)
@@ -151,6 +153,7 @@ my $night = unique('night');
 my $big = token($night, 1);
 $redis->xadd_many($key, map { [tenant_id => $night, event_type => 'order_made',
     payload => '"' . $_ . 'x' x 20_000 . '"'] } 1 .. 60);
+$redis->all_read;
 my ($last, $answers, @numbers);
 while (@numbers < 60 && ++$answers < 60) {
     my $part = ask('/night?wait=5s', token => $big, $last ? (last_event_id => $last) : ());
