@@ -121,12 +121,18 @@ static int only_trimmed(const rs_history_t *h)
     return h->gone > 0 && rs_id_cmp(h->deleted, none) == 0;
 }
 
+/* The lowest id that somebody may have of what there was: also of what was trimmed since. */
+static rs_id_t oldest_ever(const rs_known_t *k)
+{
+    return k->begin.ms && rs_id_cmp(k->begin, k->first) < 0 ? k->begin : k->first;
+}
+
 static void lose(rs_known_t *k, const rs_history_t *h, const rs_hand_t *hand)
 {
-    rs_id_t start = new_start(k, h, hand);
+    rs_id_t start = new_start(k, h, hand), oldest = oldest_ever(k);
 
-    if (!k->lost || rs_id_cmp(k->first, k->old_from) < 0) {
-        k->old_from = k->first;
+    if (!k->lost || rs_id_cmp(oldest, k->old_from) < 0) {
+        k->old_from = oldest;
     }
     k->old = later(k->at, k->lost ? k->old : none);
     /* What is in hand is what comes next after `at`. */

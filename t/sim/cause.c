@@ -199,11 +199,15 @@ static int is_below_removed(const sim_conn_t *c)
     return 0;
 }
 
-/* A tenant's own key, of which this engine does not know what the client was told: another one told
- * it, or it was forgotten since, half a minute after its last reader. */
+/* This engine does not know what the client was told: it was started since; or of a tenant's own key
+ * another one told it, or it was forgotten, half a minute after its last reader. */
 static int is_not_remembered(const sim_conn_t *c)
 {
     int k, own = 0;
+
+    if (sim_engines[c->engine].started > c->hold.told_at) {
+        return 1;
+    }
 
     for (k = 0; k < c->nkeys; k++) {
         own |= c->key[k] >= SIM_OWN;
@@ -307,9 +311,10 @@ int sim_may_be_reset(const sim_conn_t *c, const char *reason)
         return c->replay
                && (c->brought == SIM_NO_ID || sim_disturbed_since(c, 0) || may_be_limited(c));
     }
-    return sim_is_beyond(c, 0)
-           || sim_disturbed_since(c, c->told_at < 0 ? c->submit_at - SEC(5)
-                                                    : c->told_at - TOLD_MARGIN);
+    if (c->told_at < 0 || !sim_well(c->submit_at)) {
+        return sim_is_beyond(c, 0) || sim_disturbed_since(c, c->submit_at - SEC(5));
+    }
+    return sim_is_beyond(c, 0) || sim_disturbed_since(c, c->told_at - TOLD_MARGIN);
 }
 
 /* One of its keys, or of their groups' hashes, was not what it has to be. */

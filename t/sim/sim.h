@@ -225,8 +225,7 @@ typedef struct {
     int made_up; /* nobody was ever given this */
     rs_id_t pos[SIM_PROFILE_KEYS];
     int next[SIM_PROFILE_KEYS];
-    apr_time_t at, told_at; /* told_at: of a gap, up to here; negative: never */
-    apr_time_t stood_at;    /* as its connection's */
+    apr_time_t at, told_at, stood_at; /* told_at: of a gap, up to here; negative: never */
     int engine;             /* that gave it, */
     int replaying;          /* before the client had caught up */
     int debt;               /* something is still to be told */
@@ -420,8 +419,7 @@ typedef struct {
     int nblind;
     uint64_t looked[SIM_KEYS]; /* a bit for each epoch (modulo 64) that it was told of */
     long commands_second;      /* of this second */
-    apr_time_t second;
-    apr_time_t last_look[SIM_KEYS];
+    apr_time_t second, started, last_look[SIM_KEYS];
     long taken; /* bytes, by its clients */
 } sim_engine_t;
 

@@ -111,6 +111,7 @@ void sim_engine_start(int n)
         return;
     }
     memset(e, 0, sizeof(*e));
+    e->started = sim_now;
     memset(e->saw_loss, 0xff, sizeof(e->saw_loss));
     memset(e->looked, 0, sizeof(e->looked));
     memset(e->hand_hi, 0, sizeof(e->hand_hi));
