@@ -336,6 +336,8 @@ static void each_begins_anew(const rs_key_t *key, rs_id_t at, int broken)
 
 void rs_backfill_broken(const rs_key_t *key) { each_begins_anew(key, key->now.at, 1); }
 
+void rs_backfill_begins(const rs_key_t *key) { each_begins_anew(key, key->now.at, 0); }
+
 void rs_backfill_gap(const rs_key_t *key) { each_begins_anew(key, key->now.gap, 0); }
 
 void rs_backfill_sweep(rs_topic_t *topic)

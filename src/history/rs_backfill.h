@@ -31,6 +31,9 @@ void rs_backfill_made(rs_topic_t *topic);
 /* A topic is forgotten: what was said of tenants without one holds only from now on. */
 void rs_backfill_forgot(rs_topic_t *topic);
 
+/* The key can be read, which it could not so far: likewise. */
+void rs_backfill_begins(const rs_key_t *key);
+
 /* The key is not what it was: what was said of it holds only from now on. */
 void rs_backfill_broken(const rs_key_t *key);
 

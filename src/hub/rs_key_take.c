@@ -122,6 +122,7 @@ static int look(rs_key_t *key, const rs_history_t *history, const rs_hand_t *han
 
     moved(key);
     if (!was_sure) {
+        rs_backfill_begins(key);
         each_topic(key, begin_topic);
     }
     if (what == RS_LOOK_LOST) {

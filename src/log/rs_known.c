@@ -226,8 +226,11 @@ static rs_look_t look_for_gap(rs_known_t *k, const rs_history_t *h, const rs_han
         look = RS_LOOK_GAP;
     }
     else if (n > 0) {
-        k->added += n > doubtful ? n - doubtful : 0;
+        long long gone = n > doubtful ? n - doubtful : 0;
+
         look = were_deleted(k, h, hand, n, watched) ? RS_LOOK_SAME : RS_LOOK_GAP;
+        k->added += gone;
+        k->marked += k->marked >= 0 && look == RS_LOOK_SAME ? gone : 0;
     }
     if (look == RS_LOOK_GAP) {
         k->gap = later(k->gap, later(k->at, to));

@@ -19,7 +19,7 @@ typedef struct {
     rs_id_t deleted;   /* max-deleted-entry-id, when what was removed was counted last */
     long long gone;    /* how many were not there any more, when Redis was asked last */
     int trims;         /* it was trimmed since it was last seen worked off */
-    rs_id_t mark;      /* so many entries there were up to this id, of which no more is there: */
+    rs_id_t mark;      /* after this id no entry is missing unless more than so many are gone: */
     long long marked;  /* -1: not known */
     rs_id_t newest;    /* last-generated-id, when Redis was asked last */
     long long ever;    /* entries-added, likewise; -1: not known */
