@@ -3,8 +3,7 @@
 # Readers that stop reading: they cost next to nothing, disturb nobody, and get everything when they
 # read again.
 #
-# Modes: ndjson
-# Modes if full: tenant group
+# Modes if full: tenant group ndjson
 use strict;
 use warnings;
 

@@ -3,8 +3,8 @@
 # Redis dies, hangs, refuses, or holds what it should not: open streams stay open, delivery goes on by
 # itself, nothing is lost that Redis kept.
 #
-# Modes: tenant ndjson
-# Modes if full: group tenant+group
+# Modes: tenant
+# Modes if full: group ndjson tenant+group
 use strict;
 use warnings;
 
