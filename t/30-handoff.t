@@ -33,15 +33,6 @@ sub publish
     return $redis->xadd($key, tenant_id => $tenant, event_type => $type, payload => '{}');
 }
 
-sub open_count_becomes
-{
-    my ($httpd, $n, $name) = @_;
-    my $last;
-    ok(wait_until(sub { ($last = stats_connections(stats($httpd))) == $n }), $name)
-        or diag("the statistics say $last");
-    return;
-}
-
 # --- 1,000 streams on 4 threads -----------------------------------------------------------------
 
 {

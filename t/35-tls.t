@@ -96,15 +96,6 @@ sub publish
     return $redis->xadd($key, tenant_id => $tenant // 't', event_type => $type, payload => $payload // '{}');
 }
 
-sub open_count_becomes
-{
-    my ($httpd, $n, $name) = @_;
-    my $last;
-    ok(wait_until(sub { ($last = stats_connections(stats($httpd))) == $n }), $name)
-        or diag("the statistics say $last");
-    return;
-}
-
 sub none_is_pumped
 {
     my ($httpd, $name) = @_;

@@ -4,57 +4,6 @@
  */
 #include "rs_utf8.h"
 
-static int tail(unsigned char c) { return (c & 0xC0) == 0x80; }
-
-size_t rs_utf8_char(const char *s, size_t n)
-{
-    const unsigned char *u = (const unsigned char *)s;
-
-    if (n == 0) {
-        return 0;
-    }
-    if (u[0] < 0x80) {
-        return 1;
-    }
-    if (u[0] >= 0xC2 && u[0] <= 0xDF) {
-        return n >= 2 && tail(u[1]) ? 2 : 0;
-    }
-    if ((u[0] & 0xF0) == 0xE0) {
-        if (n < 3 || !tail(u[1]) || !tail(u[2])) {
-            return 0;
-        }
-        /* E0 would be overlong below A0; ED is a surrogate from A0. */
-        if ((u[0] == 0xE0 && u[1] < 0xA0) || (u[0] == 0xED && u[1] > 0x9F)) {
-            return 0;
-        }
-        return 3;
-    }
-    if (u[0] >= 0xF0 && u[0] <= 0xF4) {
-        if (n < 4 || !tail(u[1]) || !tail(u[2]) || !tail(u[3])) {
-            return 0;
-        }
-        if ((u[0] == 0xF0 && u[1] < 0x90) || (u[0] == 0xF4 && u[1] > 0x8F)) {
-            return 0;
-        }
-        return 4;
-    }
-    return 0;
-}
-
-int rs_utf8_valid(const char *s, size_t n)
-{
-    while (n) {
-        size_t len = rs_utf8_char(s, n);
-
-        if (!len) {
-            return 0;
-        }
-        s += len;
-        n -= len;
-    }
-    return 1;
-}
-
 /* The first byte of a character. 0: it is none. */
 static int first_byte(rs_utf8_t *u, unsigned char c)
 {
@@ -93,4 +42,24 @@ int rs_utf8_feed(rs_utf8_t *u, const char *s, size_t n)
         u->hi = 0xBF;
     }
     return 1;
+}
+
+size_t rs_utf8_char(const char *s, size_t n)
+{
+    rs_utf8_t u = {0};
+    size_t i;
+
+    for (i = 0; i < n && rs_utf8_feed(&u, s + i, 1); i++) {
+        if (rs_utf8_complete(&u)) {
+            return i + 1;
+        }
+    }
+    return 0;
+}
+
+int rs_utf8_valid(const char *s, size_t n)
+{
+    rs_utf8_t u = {0};
+
+    return rs_utf8_feed(&u, s, n) && rs_utf8_complete(&u);
 }

@@ -20,7 +20,7 @@ use Ragline::Token ();
 
 our @EXPORT = qw(vars redis_a redis_b fetch stream token full mode again wait_until json_of unique
     stream_key key_of
-    stats stats_connections stats_stream jwt_conf bearer_location has_ids position36);
+    stats stats_connections open_count_becomes stats_stream jwt_conf bearer_location has_ids position36);
 
 my $vars;
 
@@ -148,6 +148,16 @@ sub stats
 
 # Open streams over all children; -1 where the answer does not say.
 sub stats_connections { return $_[0]{connections} // -1 }
+
+# A test: so many are open soon.
+sub open_count_becomes
+{
+    my ($httpd, $n, $name) = @_;
+    my $last;
+    Test::More::ok(wait_until(sub { ($last = stats_connections(stats($httpd))) == $n }), $name)
+        or Test::More::diag("the statistics say $last");
+    return;
+}
 
 # {read, delivered, filtered, skipped => {reason => n}, last_id} of one stream, by its name.
 sub stats_stream
