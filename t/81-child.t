@@ -52,6 +52,8 @@ ok(wait_until(sub { $threads->() >= 3 }), 'a hub and two streamers') or diag($th
 SKIP: {
     skip 'ThreadSanitizer has a thread and signal masks of its own', 1
         if ($ENV{RAGLINE_TEST_SANITIZE} // '') eq 'thread';
+    # While it starts a thread it has everything blocked.
+    wait_until(sub { blocked("/proc/$child/status") eq '' });
     is(blocked("/proc/$child/status"), '', 'the main thread of a child gets signals');
     # Until it runs a thread has everything blocked.
     my $all = 'ALRM HUP INT TERM USR1 WINCH';
