@@ -153,10 +153,12 @@ static void note(rs_group_t *group, int k, rs_id_t id, rs_group_state_t state)
          * where the hub reads. */
         group->accepted.at.pos[k] = topic->key[k]->now.at;
         group->accepted.moved = 1;
+        group->accepted.from.n = 0;
     }
     else if (rs_id_cmp(id, group->accepted.at.pos[k]) > 0) {
         group->accepted.at.pos[k] = id; /* another process has moved it */
     }
+    rs_accepted_learnt(&group->accepted);
     pthread_mutex_unlock(&topic->lock);
 }
 
@@ -444,6 +446,7 @@ void rs_group_broken(rs_topic_t *topic, const rs_key_t *key)
     for (group = topic->groups; group; group = group->next) {
         group->accepted.at.pos[k] = key->now.at;
         group->accepted.moved = 1;
+        group->accepted.from.n = 0; /* that is of what it was */
     }
     pthread_mutex_unlock(&topic->lock);
 }

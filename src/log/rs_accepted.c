@@ -6,27 +6,72 @@
 
 #include "rs_accepted.h"
 
+/* Whether what begins here follows on what ends there, in each stream. */
+static int follows(const rs_cursor_t *from, const rs_cursor_t *end, int nstreams)
+{
+    int k;
+
+    for (k = 0; k < nstreams && rs_id_cmp(from->pos[k], end->pos[k]) <= 0; k++) {
+    }
+    return k == nstreams;
+}
+
+static int raise_to(rs_cursor_t *at, const rs_cursor_t *to, int nstreams)
+{
+    int k, moved = 0;
+
+    for (k = 0; k < nstreams; k++) {
+        if (rs_id_cmp(to->pos[k], at->pos[k]) > 0) {
+            at->pos[k] = to->pos[k];
+            moved = 1;
+        }
+    }
+    return moved;
+}
+
+/* Another process may have moved it meanwhile: the hub asks. */
+static void keep(rs_accepted_t *accepted, const rs_cursor_t *from, const rs_cursor_t *to)
+{
+    int nstreams = accepted->topic->nstreams;
+
+    accepted->unknown = 1;
+    if (accepted->from.n && follows(&accepted->from, from, nstreams)
+        && follows(from, &accepted->to, nstreams)) {
+        raise_to(&accepted->to, to, nstreams);
+    }
+    else {
+        accepted->from = *from;
+        accepted->to = *to;
+        accepted->from.n = nstreams;
+    }
+}
+
 void rs_accepted_move(rs_accepted_t *accepted, const rs_cursor_t *from, const rs_cursor_t *to)
 {
     rs_topic_t *topic;
-    int k, follows = 1;
 
     if (!accepted) {
         return;
     }
     topic = accepted->topic;
     pthread_mutex_lock(&topic->lock);
-    for (k = 0; k < topic->nstreams; k++) {
-        follows &= rs_id_cmp(from->pos[k], accepted->at.pos[k]) <= 0;
+    if (follows(from, &accepted->at, topic->nstreams)) {
+        accepted->moved |= raise_to(&accepted->at, to, topic->nstreams);
     }
-    for (k = 0; follows && k < topic->nstreams; k++) {
-        if (rs_id_cmp(to->pos[k], accepted->at.pos[k]) > 0) {
-            accepted->at.pos[k] = to->pos[k];
-            accepted->moved = 1;
-        }
+    else {
+        keep(accepted, from, to);
     }
-    accepted->unknown |= !follows; /* another process may have moved it meanwhile */
     pthread_mutex_unlock(&topic->lock);
+}
+
+void rs_accepted_learnt(rs_accepted_t *accepted)
+{
+    int nstreams = accepted->topic->nstreams;
+
+    if (accepted->from.n && follows(&accepted->from, &accepted->at, nstreams)) {
+        accepted->moved |= raise_to(&accepted->at, &accepted->to, nstreams);
+        accepted->from.n = 0;
+    }
 }
 
 int rs_accepted_has_all(const rs_accepted_t *accepted)

@@ -12,12 +12,19 @@ struct rs_accepted_t {
     rs_topic_t *topic; /* constant */
     rs_cursor_t at;    /* topic->lock */
     int moved;         /* topic->lock: since it was written */
-    int unknown;       /* topic->lock: somebody has accepted what does not follow on that */
+    int unknown;       /* topic->lock: somebody has accepted what does not follow on that: */
+    rs_cursor_t from;  /* topic->lock: from here; n = 0: nothing is kept */
+    rs_cursor_t to;    /* topic->lock: up to here */
 };
 
 /* Streamer: clients of the group have everything from one position up to the other. That moves it
- * if it stands in between: nothing is passed over that nobody had. accepted may be NULL. */
+ * if it stands in between: nothing is passed over that nobody had. Otherwise it is kept, as long as
+ * what comes after it follows on it. accepted may be NULL. */
 void rs_accepted_move(rs_accepted_t *accepted, const rs_cursor_t *from, const rs_cursor_t *to);
+
+/* The hub's thread has learnt where another process has moved it: what was kept may follow now. With
+ * the topic's lock held. */
+void rs_accepted_learnt(rs_accepted_t *accepted);
 
 /* Whether everything that came for the tenant was accepted. With the topic's lock held. */
 int rs_accepted_has_all(const rs_accepted_t *accepted);

@@ -61,7 +61,8 @@ static int is_another(const rs_known_t *k, const rs_history_t *h, const rs_hand_
     int order = rs_id_cmp(h->newest, hand->n ? hand->last : k->at);
 
     if (order == 0 && !hand->n && (h->empty || is_older_copy(k, h))
-        && (h->added < 0 || h->added >= k->added)) {
+        && (h->added < 0
+            || (h->added >= k->added && rs_id_cmp(h->deleted, k->deleted) >= 0))) {
         return 0; /* nobody can tell them apart, and nothing is missing */
     }
     return order < 0 || is_older(k, h, hand) || held_more(k, h)
