@@ -51,7 +51,7 @@ static void choose_streams(rs_profile_t *wanted, const rs_dir_conf_t *conf,
     if (!wanted->streams) {
         wanted->streams = others;
         wanted->group = NULL;
-        wanted->shared = 0;
+        wanted->shared = wanted->ack = 0;
     }
 }
 
@@ -80,6 +80,7 @@ static const rs_profile_t *profile(request_rec *r, rs_server_conf_t *server, con
     if (wanted.wire->peer) {
         wanted.max_heard = (size_t)conf->ws_max_message;
         wanted.ping = conf->ws_ping;
+        wanted.ack = conf->shared ? conf->ack : 0;
     }
     choose_streams(&wanted, conf, server, tenant);
     if (conf->events) {
@@ -222,8 +223,7 @@ static int check_request(request_rec *r, rs_identity_t *id)
         return rs_http_error(r, HTTP_MISDIRECTED_REQUEST, "misdirected",
                              "streams of this host are not for HTTP/2: use another connection");
     }
-    if (!conf->subscribe || !conf->profile || !rs_stream_wire(r)
-        || (conf->shared && rs_stream_wire(r)->peer)) {
+    if (!conf->subscribe || !conf->profile || !rs_stream_wire(r)) {
         return rs_http_error(r, HTTP_SERVICE_UNAVAILABLE, "unavailable",
                              "this endpoint is not configured completely");
     }

@@ -37,8 +37,9 @@ static int same(const rs_profile_t *a, const rs_profile_t *b)
         || a->start_since != b->start_since || a->replay_limit != b->replay_limit
         || a->npatterns != b->npatterns || a->slow_disconnect != b->slow_disconnect
         || a->stall != b->stall || a->shared != b->shared || a->claim_after != b->claim_after
-        || a->max_deliveries != b->max_deliveries || a->max_heard != b->max_heard
-        || a->ping != b->ping || !same_text(a->group, b->group) || strcmp(a->name, b->name) != 0) {
+        || a->max_deliveries != b->max_deliveries || a->ack != b->ack
+        || a->max_heard != b->max_heard || a->ping != b->ping || !same_text(a->group, b->group)
+        || strcmp(a->name, b->name) != 0) {
         return 0;
     }
     for (i = 0; i < a->npatterns; i++) {

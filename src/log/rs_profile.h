@@ -26,6 +26,7 @@ struct rs_profile_t {
     int shared;                      /* each event goes to one client of the tenant */
     apr_interval_time_t claim_after;
     int max_deliveries;
+    int ack; /* so many events wait for the client's own word; 0: what its socket took, it has */
     int replay_limit;          /* entries of the stream that a replay may scan */
     int slow_disconnect;       /* a reader that falls off its topic is ended, not fetched for */
     apr_interval_time_t stall; /* one that takes nothing for so long is ended */

@@ -8,6 +8,7 @@
 
 #include "../log/rs_profile.h"
 #include "../wire/rs_wire.h"
+#include "rs_deliver.h"
 #include "rs_hear.h"
 #include "rs_output.h"
 
@@ -93,6 +94,20 @@ static int subscribe(rs_client_t *client, rs_subscription_t *wanted, rs_buf_t *o
     return rs_feed_move(client, wanted);
 }
 
+/* That it has an event of shared delivery. Nothing is answered to what was expected. */
+static void acknowledge(rs_streamer_t *s, rs_client_t *client, const char *text)
+{
+    rs_id_t id;
+
+    if (!client->profile->ack) {
+        peer_of(client)->refused(&s->buf, "this endpoint waits for no acknowledgements");
+    }
+    else if (!client->member || !rs_id_parse(&id, text, strlen(text))
+             || !rs_deliver_acknowledged(s, client, id)) {
+        peer_of(client)->refused(&s->buf, "no event with this id waits for an acknowledgement");
+    }
+}
+
 static int tell_stats(rs_streamer_t *s, rs_client_t *client)
 {
     rs_buf_t users = RS_BUF_INIT;
@@ -110,12 +125,15 @@ static int tell_stats(rs_streamer_t *s, rs_client_t *client)
 static rs_next_t hear_bytes(rs_streamer_t *s, rs_client_t *client, const char *at, const char *end)
 {
     const rs_wire_peer_t *peer = peer_of(client);
-    rs_subscription_t *wanted = NULL;
+    rs_asked_t asked = {NULL, ""};
     rs_asks_t asks = RS_ASKS_NOTHING;
 
     while (at < end && asks != RS_ASKS_END) {
-        asks = peer->hear(client->hearing->state, &at, end, &s->buf, &wanted);
-        if ((asks == RS_ASKS_SUBSCRIBE && !subscribe(client, wanted, &s->buf))
+        asks = peer->hear(client->hearing->state, &at, end, &s->buf, &asked);
+        if (asks == RS_ASKS_ACK) {
+            acknowledge(s, client, asked.id);
+        }
+        if ((asks == RS_ASKS_SUBSCRIBE && !subscribe(client, asked.types, &s->buf))
             || (asks == RS_ASKS_STATS && !tell_stats(s, client))) {
             return RS_NEXT_GONE;
         }

@@ -30,9 +30,16 @@ enum {
 typedef enum {
     RS_ASKS_NOTHING,   /* more, or nothing that was not answered at once */
     RS_ASKS_SUBSCRIBE, /* from now on for what it wants, and nothing else */
+    RS_ASKS_ACK,       /* that an event be called its own: it has it */
     RS_ASKS_STATS,     /* how many its tenant has */
     RS_ASKS_END        /* what was appended is the last that it is told */
 } rs_asks_t;
+
+/* Of what. */
+typedef struct {
+    rs_subscription_t *types; /* SUBSCRIBE: the caller's; NULL is everything */
+    char id[RS_CURSOR_LEN];   /* ACK */
+} rs_asked_t;
 
 /* How a peer is understood. */
 typedef struct {
@@ -40,10 +47,9 @@ typedef struct {
     void (*begin)(void *state, size_t max);
     void (*end)(void *state);
     /* Takes bytes from *at on until something is asked for, or all of them. What is answered at
-     * once is appended to `out`. RS_ASKS_SUBSCRIBE: *wanted, which is the caller's; NULL is
-     * everything. */
+     * once is appended to `out`. */
     rs_asks_t (*hear)(void *state, const char **at, const char *end, rs_buf_t *out,
-                      rs_subscription_t **wanted);
+                      rs_asked_t *asked);
     /* The answers to that; `why` is a sentence. */
     void (*subscribed)(rs_buf_t *out, const rs_subscription_t *wanted);
     void (*refused)(rs_buf_t *out, const char *why);

@@ -301,7 +301,7 @@ static const char *reason_of(unsigned code)
 }
 
 static rs_asks_t hear(void *state, const char **at, const char *stop, rs_buf_t *out,
-                      rs_subscription_t **wanted)
+                      rs_asked_t *asked)
 {
     rs_asks_t asks = RS_ASKS_NOTHING;
     rs_ws_t *ws = state;
@@ -311,7 +311,7 @@ static rs_asks_t hear(void *state, const char **at, const char *stop, rs_buf_t *
     while (asks == RS_ASKS_NOTHING && *at < stop) {
         switch (rs_ws_next(ws, at, stop, &payload, &len)) {
         case RS_WS_TEXT:
-            asks = rs_ws_message(out, payload, len, wanted);
+            asks = rs_ws_message(out, payload, len, asked);
             break;
         case RS_WS_PING:
             rs_ws_frame(out, RS_WS_OP_PONG, payload, len);
