@@ -177,7 +177,9 @@ for (
     ['{"type":"foo"}', '{"type":"error","message":"Unknown message type: foo"}'],
     ['{"type":5}', '{"type":"error","message":"Unknown message type: "}'],
     ['{}', '{"type":"error","message":"Unknown message type: "}'],
-    ['{"type":"ack"}', '{"type":"error","message":"Unknown message type: ack"}'],
+    ['{"type":"acknowledge"}', '{"type":"error","message":"Unknown message type: acknowledge"}'],
+    ['{"type":"ack","id":"1-1"}', '{"type":"error","message":"Message handling failed",'
+        . '"error":"this endpoint waits for no acknowledgements"}'],
     ['[]', '{"type":"error","message":"Message handling failed","error":"a message is a JSON object"}'],
 ) {
     my ($said, $answer) = @$_;
