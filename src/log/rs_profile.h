@@ -9,7 +9,7 @@
 
 #include <pthread.h>
 
-#include "../base/rs_base.h"
+#include "../auth/rs_jwt.h"
 
 struct rs_profile_t {
     rs_profile_t *next; /* in the table */
@@ -33,6 +33,7 @@ struct rs_profile_t {
     /* Of a wire that understands its clients: */
     size_t max_heard;         /* a message of theirs */
     apr_interval_time_t ping; /* who is silent for so long is asked for a sign of life; 0: not */
+    const rs_jwt_policy_t *tokens; /* what their tokens must be; NULL: they have none */
     const char *name;
     int npatterns; /* 0: every type */
     const char *const *patterns;

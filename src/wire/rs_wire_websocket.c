@@ -359,11 +359,26 @@ static void stats(rs_buf_t *out, const char *tenant, unsigned connections, const
     end(out, start, NULL);
 }
 
-static void refused(rs_buf_t *out, const char *why)
+static void renewed(rs_buf_t *out, apr_interval_time_t left)
+{
+    size_t start = begin(out, "auth_updated");
+
+    rs_buf_puts(out, "\"expires_in\":");
+    if (left < 0) {
+        rs_buf_puts(out, "null,");
+    }
+    else {
+        rs_buf_printf(out, "%" APR_INT64_T_FMT ",", (apr_int64_t)apr_time_sec(left));
+    }
+    put_time(out, apr_time_now());
+    end(out, start, NULL);
+}
+
+static void refused(rs_buf_t *out, const char *what, const char *why)
 {
     size_t start = begin(out, "error");
 
-    rs_buf_puts(out, "\"message\":\"Message handling failed\",\"error\":");
+    rs_buf_printf(out, "\"message\":\"%s\",\"error\":", what ? what : "Message handling failed");
     rs_buf_json(out, why, strlen(why));
     end(out, start, NULL);
 }
@@ -374,6 +389,7 @@ static const rs_wire_peer_t peer = {
     .end = peer_end,
     .hear = hear,
     .subscribed = subscribed,
+    .renewed = renewed,
     .refused = refused,
     .stats = stats,
     .ping = ping,

@@ -111,6 +111,17 @@ static rs_asks_t ack(rs_buf_t *out, rs_json_t id, rs_asked_t *asked)
     return RS_ASKS_ACK;
 }
 
+static rs_asks_t auth(rs_buf_t *out, rs_json_t token, rs_asked_t *asked)
+{
+    apr_ssize_t len = rs_json_copy(asked->token, sizeof(asked->token), token);
+
+    if (len < 1) {
+        return failed(out, "token has to be a token");
+    }
+    asked->token_len = (size_t)len;
+    return RS_ASKS_AUTH;
+}
+
 static int is_type(const char *type, apr_ssize_t len, const char *name)
 {
     return len == (apr_ssize_t)strlen(name) && !memcmp(type, name, (size_t)len);
@@ -119,9 +130,9 @@ static int is_type(const char *type, apr_ssize_t len, const char *name)
 rs_asks_t rs_ws_message(rs_buf_t *out, const char *text, size_t len, rs_asked_t *asked)
 {
     static const char invalid[] = "Invalid JSON message";
-    static const char *const names[] = {"type", "subscriptions", "id"};
+    static const char *const names[] = {"type", "subscriptions", "id", "token"};
     rs_json_t message, whole = {text, text + len}, inside, name, value;
-    rs_json_t found[RS_ARRAY_LEN(names)] = {{NULL, NULL}, {NULL, NULL}, {NULL, NULL}};
+    rs_json_t found[RS_ARRAY_LEN(names)] = {{NULL, NULL}};
     char type[TYPE_MAX];
     apr_ssize_t n;
     int which;
@@ -148,6 +159,9 @@ rs_asks_t rs_ws_message(rs_buf_t *out, const char *text, size_t len, rs_asked_t 
     }
     if (is_type(type, n, "ack")) {
         return ack(out, found[2], asked);
+    }
+    if (is_type(type, n, "auth")) {
+        return auth(out, found[3], asked);
     }
     if (is_type(type, n, "get_stats")) {
         return RS_ASKS_STATS;
