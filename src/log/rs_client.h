@@ -25,6 +25,7 @@ typedef struct {
     int announce;     /* a caught_up event is owed */
     unsigned losses;  /* of data, when it was judged last: rs_verdict.h */
     int ended;        /* hub: it came from before its keys may have ended and begun anew */
+    int missed;       /* streamer: likewise, by an id that it said; it is to be told */
     int want;         /* hub: so many of the newest events have not been found yet */
     int unmeasured;   /* it may be more than RaglineReplayLimit behind: */
     int scanned;      /* entries that were looked at for it since */

@@ -8,6 +8,7 @@
 
 #include "../log/rs_profile.h"
 #include "../wire/rs_wire.h"
+#include "rs_catch_up.h"
 #include "rs_deliver.h"
 #include "rs_hear.h"
 #include "rs_output.h"
@@ -99,6 +100,27 @@ static int subscribe(rs_client_t *client, rs_subscription_t *wanted, rs_buf_t *o
     return rs_feed_move(client, wanted);
 }
 
+/* To go on from this id. One at a time: it may be a long way. 0: memory is short. */
+static int resume(rs_streamer_t *s, rs_client_t *client, const char *id)
+{
+    const char *why = "this is no id of this endpoint";
+    int rv = 0;
+
+    if (client->profile->group) {
+        why = "this endpoint has a consumer group: ids have no meaning";
+    }
+    else if (client->resume && client->resume->announce) {
+        why = "wait for caught_up";
+    }
+    else {
+        rv = rs_catch_up_resume(client, id);
+    }
+    if (!rv) {
+        peer_of(client)->refused(&s->buf, NULL, why);
+    }
+    return rv >= 0;
+}
+
 /* That it has an event of shared delivery. Nothing is answered to what was expected. */
 static void acknowledge(rs_streamer_t *s, rs_client_t *client, const char *text)
 {
@@ -156,6 +178,7 @@ static rs_next_t hear_bytes(rs_streamer_t *s, rs_client_t *client, const char *a
             renew(s, client, &asked);
         }
         if ((asks == RS_ASKS_SUBSCRIBE && !subscribe(client, asked.types, &s->buf))
+            || (asks == RS_ASKS_RESUME && !resume(s, client, asked.id))
             || (asks == RS_ASKS_STATS && !tell_stats(s, client))) {
             return RS_NEXT_GONE;
         }

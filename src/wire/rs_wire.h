@@ -31,6 +31,7 @@ enum {
 typedef enum {
     RS_ASKS_NOTHING,   /* more, or nothing that was not answered at once */
     RS_ASKS_SUBSCRIBE, /* from now on for what it wants, and nothing else */
+    RS_ASKS_RESUME,    /* what comes after an id, once more or not */
     RS_ASKS_ACK,       /* that an event be called its own: it has it */
     RS_ASKS_AUTH,      /* to be let stay for as long as this token is good */
     RS_ASKS_STATS,     /* how many its tenant has */
@@ -40,7 +41,7 @@ typedef enum {
 /* Of what. */
 typedef struct {
     rs_subscription_t *types;     /* SUBSCRIBE: the caller's; NULL is everything */
-    char id[RS_CURSOR_LEN];       /* ACK */
+    char id[RS_CURSOR_LEN];       /* ACK, RESUME */
     char token[RS_JWT_TOKEN_MAX]; /* AUTH */
     size_t token_len;
 } rs_asked_t;

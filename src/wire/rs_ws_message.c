@@ -100,7 +100,7 @@ static rs_asks_t subscribe(rs_buf_t *out, rs_json_t list, rs_asked_t *asked)
 }
 
 /* An id, as it came in an event. */
-static rs_asks_t ack(rs_buf_t *out, rs_json_t id, rs_asked_t *asked)
+static rs_asks_t of_id(rs_asks_t asks, rs_buf_t *out, rs_json_t id, rs_asked_t *asked)
 {
     apr_ssize_t len = rs_json_copy(asked->id, sizeof(asked->id) - 1, id);
 
@@ -108,7 +108,7 @@ static rs_asks_t ack(rs_buf_t *out, rs_json_t id, rs_asked_t *asked)
         return failed(out, "id has to be that of an event");
     }
     asked->id[len] = '\0';
-    return RS_ASKS_ACK;
+    return asks;
 }
 
 static rs_asks_t auth(rs_buf_t *out, rs_json_t token, rs_asked_t *asked)
@@ -158,7 +158,10 @@ rs_asks_t rs_ws_message(rs_buf_t *out, const char *text, size_t len, rs_asked_t 
         return subscribe(out, found[1], asked);
     }
     if (is_type(type, n, "ack")) {
-        return ack(out, found[2], asked);
+        return of_id(RS_ASKS_ACK, out, found[2], asked);
+    }
+    if (is_type(type, n, "resume")) {
+        return of_id(RS_ASKS_RESUME, out, found[2], asked);
     }
     if (is_type(type, n, "auth")) {
         return auth(out, found[3], asked);
