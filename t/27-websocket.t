@@ -151,6 +151,8 @@ like($event->{raw}, qr/^\{"type":"event","event_type":"order_status",
     "data":\{"order_id":7,"status":"paid"\},"timestamp":$time,"id":"\Q$id\E"\}$/x, 'an event');
 for (['a number', '17', '17'], ['null', 'null', 'null'], ['an array', "[1,\n2]", '[1, 2]'],
     ['no JSON', 'it\'s "so"', '"it\'s \"so\""'], ['half of JSON', '{"a":', '"{\"a\":"'],
+    ['a NUL', "a\0b", '"a\u0000b"'], ['a mark in front', "\xef\xbb\xbf{}", "\"\xef\xbb\xbf{}\""],
+    ['white space alone', " \n", '" \u000a"'], ['two values', '{} {}', '"{} {}"'],
     ['nothing', '', '""'], ['no UTF-8', "a\xffb", "\"a\xef\xbf\xbdb\""],
     ['a number beyond a double', '123456789012345678901234567890', '123456789012345678901234567890']) {
     my ($name, $payload, $data) = @$_;
@@ -167,6 +169,8 @@ $id = add('"' . 'x' x 3000 . '"');
 is($ws->take('reset')->{raw}, "{\"type\":\"reset\",\"data\":{\"reason\":\"too_big\"},\"id\":\"$id\"}",
     'an event that is too large');
 is($ws->fault, '', 'and every frame was as it must be');
+
+is($ws->ended, '', 'and what is no JSON has ended nothing');
 
 # --- what clients say ---------------------------------------------------------------------------
 
