@@ -12,6 +12,7 @@ use lib "$FindBin::Bin/lib";
 use Test::More;
 
 use Ragline::Httpd ();
+use Ragline::Load ();
 use Ragline::Proc qw(wait_until);
 use Ragline::Redis ();
 use Ragline::Test;
@@ -264,6 +265,55 @@ for my $how ('graceful', full() ? 'KILL' : ()) {
     ack($next, $ids[1]);
     ok(pending_becomes(0, $tenant, 'short'), 'who has it');
     $next->close;
+}
+
+# --- all of that under load -------------------------------------------------------------------------
+
+# Workers that come back, and do what they get: but one of twenty they forget.
+sub work
+{
+    my ($worker, $done) = @_;
+    my $ws = $worker->{ws};
+    if (!$ws || $ws->ended) {
+        $worker->{ws} = eval { ws('/short', $worker->{tenant}) };
+        $worker->{taken} = 0;
+        return;
+    }
+    my @messages = $ws->messages;
+    for my $event (grep { $_->{type} eq 'event' } @messages[$worker->{taken} .. $#messages]) {
+        my $n = $event->{data}{n};
+        next if !$done->{$n} && rand() < 0.05;
+        ack($ws, $event->{id});
+        $done->{$n}++;
+    }
+    $worker->{taken} = @messages;
+    return;
+}
+
+if (full()) {
+    my $tenant = unique();
+    my (%done, @killed);
+    my @workers = map { { tenant => $tenant } } 1 .. 6;
+    my $turn = sub { Ragline::WebSocket::pump(0.02); work($_, \%done) for @workers; return };
+    wait_until(sub { $turn->(); !grep { !$_->{ws} } @workers });
+    my $load = Ragline::Load->start(redis => $redis, keys => [key($tenant)], tenants => [$tenant], rate => 200);
+    for my $kill (1 .. 6) {
+        my $until = time() + 3;
+        $turn->() while time() < $until;
+        my %has = map { $_->{pid} => $_->{connections} } @{ (eval { stats($httpd) } // {})->{children} };
+        my ($victim) = grep { $has{$_} } keys %has;
+        next if !$victim;
+        $kill % 2 ? kill('KILL', $victim) : $httpd->control('graceful');
+        push @killed, $victim;
+    }
+    my $n = $load->stop;
+    ok(wait_until(sub { $turn->(); keys(%done) == $n }, 120), "each of $n events was done, through " . @killed
+        . ' ends of children') or diag(keys(%done) . ' were');
+    ok(wait_until(sub { $turn->(); !pending($tenant, 'short') }, 60), 'and nothing is pending');
+    my $more = grep { $_ > 1 } values %done;
+    note("$more of them more than once");
+    cmp_ok($more, '<', $n / 4, 'most of them once');
+    $_->{ws} && $_->{ws}->close for @workers;
 }
 
 unlike($httpd->error_log, qr/exit signal (?!Killed)|AH00046/, 'nobody crashed');
