@@ -48,22 +48,22 @@ struct rs_client_t {
     rs_inbox_t *streamer;    /* once it is attached */
     rs_accepted_t *accepted; /* by the group of its tenant and endpoint; NULL: there is none */
     rs_feed_t *feed;
-    rs_resume_t *resume;   /* NULL while LIVE */
-    rs_fetch_t *fetch;     /* events that the topic does not hold, or that are on their way */
-    rs_hearing_t *hearing; /* of a wire that understands its clients */
+    rs_resume_t *resume; /* NULL while LIVE */
+    rs_fetch_t *fetch;   /* events that the topic does not hold, or that are on their way */
+    rs_hearing_t *hearing;                 /* of a wire that understands its clients */
     const rs_subscription_t *subscription; /* its feed's; NULL: everything */
     char *early;                           /* what it sent before the stream began: its own block */
     size_t early_len;
-    int slot;           /* in the feed, while LIVE */
-    int wants_out;      /* something waits for room */
-    int polled;         /* what the poller reports of it */
-    apr_uint64_t seq;   /* unless LIVE: the number to be sent next */
-    rs_event_t *pinned; /* begun and not finished: nothing else may be written before */
+    int slot;            /* in the feed, while LIVE */
+    int wants_out;       /* something waits for room */
+    int polled;          /* what the poller reports of it */
+    apr_uint64_t seq;    /* unless LIVE: the number to be sent next */
+    rs_event_t *pinned;  /* begun and not finished: nothing else may be written before */
     size_t pinned_off;
-    apr_time_t last_out;       /* unless LIVE and the feed wrote later */
-    apr_time_t wants;          /* wants_out: since when */
-    apr_time_t deadline;       /* CLOSING, LINGER; or when a fetch is tried again */
-    apr_time_t expires;        /* of the token, on the monotonic clock; 0: never */
+    apr_time_t last_out; /* unless LIVE and the feed wrote later */
+    apr_time_t wants;    /* wants_out: since when */
+    apr_time_t deadline; /* CLOSING, LINGER; or when a fetch is tried again */
+    apr_time_t expires;  /* of the token, on the monotonic clock; 0: never */
     const unsigned char *says; /* what the token says (rs_jwt_says()); NULL: there was none */
     rs_client_state_t state;
     int resuming;         /* hub: it starts at a position, and has what was before */
@@ -83,11 +83,11 @@ typedef struct {
     rs_conn_t conn;
     const rs_profile_t *profile;
     const char *tenant, *user, *tenant_json, *user_json;
-    apr_time_t expires;        /* wall clock; 0: never */
+    apr_time_t expires;       /* wall clock; 0: never */
     const unsigned char *says; /* of the token, where it may be followed by another; NULL: not */
-    const char *cursor;        /* "": none */
-    apr_interval_time_t wait;  /* of a wire with one batch: how long */
-    const char *early;         /* what the client has sent already, where that means something */
+    const char *cursor;       /* "": none */
+    apr_interval_time_t wait; /* of a wire with one batch: how long */
+    const char *early;        /* what the client has sent already, where that means something */
     size_t early_len;
 } rs_client_params_t;
 
