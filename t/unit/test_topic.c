@@ -90,7 +90,8 @@ static void another_order(rs_source_t *source)
     for (i = 0; i < 6; i++) {
         rs_topic_prepend(topic, of(1 - (int)i % 2, 102 - i / 2), SECOND);
     }
-    is_int(rs_topic_read(topic, seq, front, &event, 1), -1, "which is elsewhere when they are back");
+    is_int(rs_topic_read(topic, seq, front, &event, 1), -1,
+           "which is elsewhere when they are back");
     seq = rs_topic_seek(topic, &had, &front);
     is_int(rs_topic_read(topic, seq, front, &event, 1), 1, "and found by its position");
     rs_event_drop(event);
@@ -112,7 +113,8 @@ static void history(rs_source_t *source)
     cursor = at(topic, 999);
     ok(rs_topic_seek(topic, &cursor, NULL) == 0, "a new topic knows nothing of what was before");
     cursor = at(topic, 1000);
-    ok(rs_topic_seek(topic, &cursor, NULL) == rs_topic_next(topic), "who has all of that starts here");
+    ok(rs_topic_seek(topic, &cursor, NULL) == rs_topic_next(topic),
+       "who has all of that starts here");
     for (i = 1; i <= 10; i++) {
         rs_topic_append(topic, make(1000 + i, 50), SECOND, 0);
     }
