@@ -14,6 +14,7 @@ use Time::HiRes ();
 
 use Ragline::Httpd ();
 use Ragline::Load ();
+use Ragline::Proc qw(limit);
 use Ragline::Redis ();
 use Ragline::Test;
 use Ragline::WebSocket ();
@@ -44,10 +45,13 @@ sub ws
     return $ws;
 }
 
+# Who comes afterwards does not get it.
 sub add
 {
     my ($key, @n) = @_;
-    return $redis->xadd_many($key, map { [tenant_id => $tenant, event_type => 'n', payload => $_] } @n);
+    my @added = $redis->xadd_many($key, map { [tenant_id => $tenant, event_type => 'n', payload => $_] } @n);
+    $redis->all_read;
+    return @added;
 }
 
 # What comes up to the next caught_up (which is the last), in words.
@@ -146,7 +150,7 @@ $_->wait(sub { $_[0]->messages }) for @subscribers, $resumer;
 my $load = Ragline::Load->start(redis => $redis, keys => ['load'], tenants => [$tenant], rate => 800);
 my ($steps, $changes, @targets) = (0, 0);
 my $until = Time::HiRes::time() + (full() ? 20 : 2);
-while (Time::HiRes::time() < $until) {
+while (Time::HiRes::time() < $until || (@targets < 5 && Time::HiRes::time() < $until + limit())) {
     Ragline::WebSocket::pump(0.01);
     $steps++;
     # One of them does not read all the time: its socket fills.
