@@ -168,7 +168,6 @@ int main(void)
     }
     is_int(rs_topic_read(topic, start + 1000, 0, events, 64), 0,
            "the next number is not there yet");
-
     for (i = 0; i < 100; i++) {
         bytes += rs_topic_append(topic, make(5000 + i, 20000), SECOND + i, 0);
     }
