@@ -97,8 +97,8 @@ void rs_topic_complete_from(rs_topic_t *topic, int k, rs_id_t start);
 void rs_topic_raise(rs_topic_t *topic, int k, rs_id_t start);
 
 /* From which number on a reader at this position has to read; those of its streams that it already
- * has may be among them if there are several streams. 0: what it misses is not all here. *front
- * (it may be NULL): to be told to rs_topic_read(), since what is put in front later may get numbers
+ * has may be among them if there are several streams. 0: what it misses is not all here. *front (it
+ * may be NULL): to be told to rs_topic_read(), since what is put in front later may get numbers
  * that others had before, and with several streams in another order. */
 apr_uint64_t rs_topic_seek(rs_topic_t *topic, const rs_cursor_t *cursor, unsigned *front);
 

@@ -124,10 +124,7 @@ static void history(rs_source_t *source)
     for (i = 2; i < 1010; i++) {
         cursor = at(topic, i);
         seq = rs_topic_seek(topic, &cursor, &front);
-        good &= holds(topic, seq, front,
-                      i >= 1000  ? i + 1
-                      : i >= 998 ? 1001
-                                 : (i / 2 + 1) * 2);
+        good &= holds(topic, seq, front, i >= 1000 ? i + 1 : i >= 998 ? 1001 : (i / 2 + 1) * 2);
     }
     ok(good, "every position finds the event after it");
     cursor = at(topic, 1);
@@ -169,8 +166,8 @@ int main(void)
     while (n) {
         rs_event_drop(events[--n]);
     }
-    is_int(rs_topic_read(topic, start + 1000, 0, events, 64), 0, "the next one is not there yet");
-
+    is_int(rs_topic_read(topic, start + 1000, 0, events, 64), 0,
+           "the next number is not there yet");
     for (i = 0; i < 100; i++) {
         bytes += rs_topic_append(topic, make(5000 + i, 20000), SECOND + i, 0);
     }
