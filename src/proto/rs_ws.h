@@ -52,11 +52,11 @@ typedef struct {
     unsigned char head[14];
     unsigned char head_len; /* bytes of the header that are here */
     unsigned char masked;   /* which byte of the mask is next */
-    unsigned char in_frame; /* the header is complete */
-    unsigned char open;     /* a message has begun, and its last fragment was not here */
-    unsigned char given;    /* what was told of last is still in `data` */
-    unsigned char may_deflate;
-    unsigned char deflated; /* the message that has begun is */
+    unsigned char in_frame : 1; /* the header is complete */
+    unsigned char open : 1;     /* a message has begun, and its last fragment was not here */
+    unsigned char given : 1;    /* what was told of last is still in `data` */
+    unsigned char may_deflate : 1;
+    unsigned char deflated : 1; /* the message that has begun is */
     unsigned short code;
 } rs_ws_t;
 
