@@ -20,9 +20,12 @@ static const unsigned char TAIL[] = {0, 0, 0xFF, 0xFF};
 #define WINDOW_MIN 9 /* zlib has no raw stream with 8 */
 #define WINDOW_MAX 15
 
-/* Larger messages are worth larger tables. */
-#define SMALL 4096
-#define MEMORY_SMALL 5
+/* Larger messages are worth larger tables, and not the time in which they would get a little
+ * smaller still: there are others who wait. */
+#define SMALL 8192
+#define SMALL_LEVEL 6
+#define SMALL_MEMORY 6
+#define LEVEL 3
 #define MEMORY 8
 
 /* The least that is made room for at once. */
@@ -50,8 +53,8 @@ int rs_deflate(rs_buf_t *b, const char *data, size_t len)
 
     memset(&z, 0, sizeof(z));
     if (!to || !len
-        || deflateInit2(&z, Z_DEFAULT_COMPRESSION, Z_DEFLATED, -window_for(len),
-                        len > SMALL ? MEMORY : MEMORY_SMALL, Z_DEFAULT_STRATEGY)
+        || deflateInit2(&z, len > SMALL ? LEVEL : SMALL_LEVEL, Z_DEFLATED, -window_for(len),
+                        len > SMALL ? MEMORY : SMALL_MEMORY, Z_DEFAULT_STRATEGY)
                != Z_OK) {
         b->broken |= len > 0;
         return 0;
