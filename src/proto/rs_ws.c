@@ -13,6 +13,12 @@
 
 enum { CONTINUED = 0, BINARY = 2 };
 
+/* How much a message may become when it is inflated: so much, and so many times what it was. Words
+ * that a client has something to say with never get that small; who sends little that becomes much
+ * would have a streamer work for nobody else. */
+#define INFLATE_FREE 1024
+#define INFLATE_TIMES 50
+
 #define MASK_LEN 4
 #define CONTROL(opcode) ((opcode)&8)
 
@@ -189,7 +195,9 @@ static unsigned inflate_message(rs_ws_t *ws)
                                      [RS_INFLATE_TOO_BIG] = RS_WS_TOO_BIG,
                                      [RS_INFLATE_NO_MEMORY] = RS_WS_INTERNAL};
     rs_buf_t text = RS_BUF_INIT;
-    rs_inflated_t what = rs_inflate(&text, ws->data.data, ws->message, ws->max);
+    size_t most = INFLATE_FREE + INFLATE_TIMES * ws->message;
+    rs_inflated_t what =
+        rs_inflate(&text, ws->data.data, ws->message, most < ws->max ? most : ws->max);
 
     rs_buf_free(&ws->data);
     ws->data = text;

@@ -272,6 +272,25 @@ static void test_reading(void)
     rs_buf_free(&b);
 }
 
+/* Bytes of one kind, which get smaller than anything that is said. */
+static void test_ratio(void)
+{
+    rs_buf_t b = RS_BUF_INIT, small = RS_BUF_INIT;
+    char text[10000];
+
+    memset(text, 'x', sizeof(text));
+    rs_deflate(&small, text, 1024);
+    frame(&b, 0xC1, small.data, small.len);
+    ok(!strncmp(heard(&b, b.len, 100000, 1), "text:xx", 7), "1 KB in %d bytes", (int)small.len);
+    rs_buf_clear(&b);
+    rs_buf_clear(&small);
+    rs_deflate(&small, text, sizeof(text));
+    frame(&b, 0xC1, small.data, small.len);
+    is_heard(&b, 100000, "1009", "much in few bytes, though it would not be too much");
+    rs_buf_free(&b);
+    rs_buf_free(&small);
+}
+
 static rs_event_t *event_of(const char *data, size_t len)
 {
     rs_entry_t entry = {.type = {"t", 1}, .data = {data, len}, .user = {"", 0}};
@@ -376,6 +395,7 @@ int main(void)
     test_both_ways();
     test_bomb();
     test_reading();
+    test_ratio();
     test_events();
     test_nothing_to_gain();
     test_many_sizes();
