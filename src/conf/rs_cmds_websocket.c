@@ -56,8 +56,8 @@ const char *rs_cmd_ws_deflate(cmd_parms *cmd, void *dconf, const char *arg, cons
         return rs_cmd_problem(cmd, "this module was built without zlib");
     }
     conf->ws_deflate = RS_DEFLATE_MIN;
-    return min ? rs_cmd_problem(cmd, rs_args_size(&conf->ws_deflate, cmd->pool, min, 1,
-                                                  (apr_off_t)64 * KB * KB))
+    return min ? rs_cmd_problem(
+               cmd, rs_args_size(&conf->ws_deflate, cmd->pool, min, 1, (apr_off_t)64 * KB * KB))
                : NULL;
 }
 

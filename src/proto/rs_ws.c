@@ -13,9 +13,9 @@
 
 enum { CONTINUED = 0, BINARY = 2 };
 
-/* How much a message may become when it is inflated: so much, and so many times what it was. Words
- * that a client has something to say with never get that small; who sends little that becomes much
- * would have a streamer work for nobody else. */
+/* How much a message may become when it is inflated: so much, and so many times what it was. What
+ * has something to say never gets that small, and who sends little that becomes much would have a
+ * streamer work for nobody else. */
 #define INFLATE_FREE 1024
 #define INFLATE_TIMES 50
 
@@ -203,7 +203,7 @@ static unsigned inflate_message(rs_ws_t *ws)
     ws->data = text;
     ws->message = text.len;
     return what == RS_INFLATED && !rs_utf8_feed(&ws->utf8, text.data, text.len) ? RS_WS_NOT_UTF8
-                                                                                 : codes[what];
+                                                                                : codes[what];
 }
 
 /* The frame is complete. */

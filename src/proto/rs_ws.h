@@ -50,8 +50,8 @@ typedef struct {
     apr_uint64_t left; /* bytes of the frame's payload that are still to come */
     rs_utf8_t utf8;    /* where in a character the message's text is */
     unsigned char head[14];
-    unsigned char head_len; /* bytes of the header that are here */
-    unsigned char masked;   /* which byte of the mask is next */
+    unsigned char head_len;     /* bytes of the header that are here */
+    unsigned char masked;       /* which byte of the mask is next */
     unsigned char in_frame : 1; /* the header is complete */
     unsigned char open : 1;     /* a message has begun, and its last fragment was not here */
     unsigned char given : 1;    /* what was told of last is still in `data` */

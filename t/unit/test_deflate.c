@@ -334,8 +334,8 @@ static void test_events(void)
     ok(!is_packed(b) && rs_frames_get(large, event, NULL).data == b.data && b.len > 2 * a.len,
        "who agreed on nothing, or on larger ones, has it as it is");
     head = (a.data[1] & 0x7f) == 126 ? 4 : 2;
-    ok(rs_inflate(&json, a.data + head, a.len - head, 2000) == RS_INFLATED
-           && json.len + 4 == b.len && !memcmp(json.data, b.data + 4, 100),
+    ok(rs_inflate(&json, a.data + head, a.len - head, 2000) == RS_INFLATED && json.len + 4 == b.len
+           && !memcmp(json.data, b.data + 4, 100),
        "it is the same");
     b = rs_frames_get(all, small, NULL);
     ok(b.data && !is_packed(b) && b.data == rs_frames_get(&rs_wire_websocket, small, NULL).data,
