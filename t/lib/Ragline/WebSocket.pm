@@ -30,8 +30,9 @@ my $serial = 0;
 $SIG{PIPE} = 'IGNORE';
 
 # open(port => ..., path => ..., token, headers, protocols, last_event_id, tls, extra, mute, bulk, deflate).
-# `deflate` is what to offer of Sec-WebSocket-Extensions; `extra` is sent with the handshake, in the same write; a `mute` one answers no ping, and no close; a `bulk`
-# one keeps of its messages only their type and id, for very many.
+# `extra` is sent with the handshake, in the same write; a `mute` one answers no ping, and no close; a
+# `bulk` one keeps of its messages only their type and id, for very many; `deflate` is what it offers as
+# Sec-WebSocket-Extensions.
 sub open
 {
     my ($class, %r) = @_;
