@@ -141,7 +141,13 @@ sub wait_close
 {
     my ($self, $seconds) = @_;
     $self->wait(sub { $_[0]{ended} }, $seconds);
-    return 'open' if !$self->{ended};
+    return $self->{ended} ? $self->end_said : 'open';
+}
+
+# The same of what has come so far.
+sub end_said
+{
+    my ($self) = @_;
     return $self->{ended} if !defined $self->{close_code};
     return join ' ', $self->{close_code}, length $self->{close_reason} ? $self->{close_reason} : ();
 }
