@@ -114,13 +114,13 @@ if (full() && vars('mpm') eq 'event') {
     $python ? peer_start('websockets', $python, peer_script('server.py')) : diag('no Python has websockets');
 }
 
-# Their verdict on what we answer with $answer: messages in whatever order if it stays open, else the
-# close code alone: its reason is theirs, and so is whether an answer still gets out before it.
+# What is compared with others: messages in whatever order if it stays open, else the close code alone.
+# Its reason is theirs, and so is whether an answer still gets out before it.
 sub verdict
 {
     my ($answer) = @_;
-    return $1 if $answer =~ /(?:^| )(\d+)(?: protocol| only text messages| too_big|)$/;
-    return join ' ', sort split / /, $answer;
+    return join ' ', sort split / /, $answer if $answer =~ /(?:^| )open$/;
+    return $answer =~ s/^(?:.* )?(\d{1,4})(?: \D.*|)$/$1/sr;
 }
 
 # One case: our $answer to the bytes, word by word, and the verdict of others. What is `differs` of a name
@@ -134,10 +134,10 @@ sub is_case
     for my $peer (sort keys %peer) {
         my $theirs = talk($bytes . ($o{rest} // ''), $o{how}, $peer{$peer});
         my $want = ($o{differs} // {})->{$peer} // verdict($answer);
-        is($theirs =~ /open$/ ? verdict($theirs) : $theirs =~ s/.*?(\d+)(?: .*)?$/$1/sr, $want, "$case by $peer");
+        is(verdict($theirs), $want, "$case by $peer");
         push @row, $theirs;
     }
-    @row = map { /open$/ ? 'taken' : /(\d+)(?: [a-z_ ]*)?$/ ? $1 : $_ } @row;
+    @row = map { /open$/ ? 'taken' : verdict($_) } @row;
     push @row, 'they, when it is whole' if $o{rest};
     push @row, 'they may' if $o{differs};
     push @table, ["$case $name", @row] if %peer;
