@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Opens event streams or WebSockets, publishes events, and measures what arrives and what it costs the servers:
- * see README.md. This file is the parent: options, phases, the search for the highest rate.
+ * Opens event streams or WebSockets, publishes events, and measures what arrives and what it costs
+ * the servers: see README.md. This file is the parent: options, phases, the search for the highest
+ * rate.
  */
 #include "load.h"
 
@@ -85,7 +86,7 @@ static void token_read(char *text)
 static void url_option(char *url)
 {
     options.websocket = strncmp(url, "ws", 2) == 0;
-    options.tls = strncmp(url, options.websocket ? "wss:" : "https:", options.websocket ? 4 : 6) == 0;
+    options.tls = strncmp(url, "wss:", 4) == 0 || strncmp(url, "https:", 6) == 0;
     options.path = url_read(url, &options.host, &options.port);
 }
 
