@@ -2,8 +2,8 @@
  *
  * The floor: the least that a server of event streams with one thread can do on a machine. GET of
  * PATH?id=tN subscribes to tenant N (GET /ws as a WebSocket), POST sends its body to all who did:
- * one send() each, from one loop, and that is all. No queue (a socket that is full loses the event),
- * no history, no identity, no time-outs, nothing checked: for comparison only, on loopback. Linux.
+ * one send() each, from one loop, and that is all. No queue (a full socket loses the event), no
+ * history, no identity, no time-outs, nothing checked: for comparison only, on loopback. Linux.
  *
  *     floor PORT
  */

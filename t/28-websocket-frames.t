@@ -15,10 +15,8 @@ use lib "$FindBin::Bin/lib";
 
 use Test::More;
 
-use Ragline::HTTP ();
 use Ragline::Httpd ();
-use Ragline::Peers qw(npm_package peer_script python_with);
-use Ragline::Proc qw(free_port spawn stop_pid wait_until);
+use Ragline::Peers qw(websocket_servers);
 use Ragline::Test;
 use Ragline::WebSocket ();
 
@@ -94,25 +92,9 @@ sub echo { return '{"type":"' . $_[0] . '"}' }
 
 # --- servers by others ----------------------------------------------------------------------------
 
-# With them each case is shown to be no matter of our own reading. They may be had or not; what they
-# do does not depend on our MPM.
-my (%peer, @running, @table);
-sub peer_start
-{
-    my ($name, @command) = @_;
-    my $port = free_port();
-    push @running, spawn(vars('t_logs') . "/28-websocket-frames-$name-output", @command, $port, $most);
-    ok(wait_until(sub { eval { Ragline::HTTP::connect_to(port => $port) } }), "a server by $name");
-    $peer{$name} = $port;
-    return;
-}
-
-if (full() && vars('mpm') eq 'event') {
-    my $package = npm_package(vars('run_dir') . '/npm', 'ws', '8.18.3');
-    $package ? peer_start('ws', 'node', peer_script('server.js'), $package) : diag('npm has no ws for us');
-    my $python = python_with('websockets');
-    $python ? peer_start('websockets', $python, peer_script('server.py')) : diag('no Python has websockets');
-}
+# With them each case is shown to be no matter of our own reading. What they do does not depend on our MPM.
+my %peer = full() && vars('mpm') eq 'event' ? websocket_servers($most) : ();
+my @table;
 
 # What is compared with others: messages in whatever order if it stays open, else the close code alone.
 # Its reason is theirs, and so is whether an answer still gets out before it.
@@ -332,6 +314,5 @@ if (%peer) {
     diag(join ' | ', 'case', 'ours', sort keys %peer);
     diag(join ' | ', @$_) for @table;
 }
-stop_pid($_) for @running;
 $httpd->stop;
 done_testing();

@@ -15,7 +15,7 @@ use JSON::PP ();
 use Test::More;
 
 use Ragline::Httpd ();
-use Ragline::Peers qw(browse chromium close_browser npm_package peer_script python_with);
+use Ragline::Peers qw(browse chromium close_browser peer_script python_with ws_package);
 use Ragline::Proc qw(slurp spawn spew stop_pid wait_until);
 use Ragline::Test;
 
@@ -138,7 +138,7 @@ SKIP: {
 }
 
 SKIP: {
-    my $package = npm_package(vars('run_dir') . '/npm', 'ws', '8.18.3') or skip('npm has no ws for us', 1);
+    my $package = ws_package() or skip('npm has no ws for us', 1);
     script('ws', 'node', peer_script('client.js'), $package);
 }
 

@@ -9,9 +9,13 @@ use warnings;
 
 use Exporter 'import';
 
-use Ragline::Proc qw(run_command spawn stop_pid);
+use Test::More ();
 
-our @EXPORT_OK = qw(peer_script npm_package python_with chromium browse close_browser);
+use Ragline::HTTP ();
+use Ragline::Proc qw(free_port run_command run_dir spawn stop_pid wait_until);
+
+our @EXPORT_OK = qw(peer_script npm_package ws_package python_with websocket_servers chromium browse
+    close_browser);
 
 sub peer_script { return "$ENV{RAGLINE_TEST_SRCDIR}/t/peers/$_[0]" }
 
@@ -25,11 +29,36 @@ sub npm_package
     return !$status && "$to/package";
 }
 
+# npm's `ws`, the same for all tests.
+sub ws_package { return npm_package(run_dir() . "/npm-$$", 'ws', '8.18.3') }
+
 # The system's own has what Debian packages install; somebody's first one may not.
 sub python_with
 {
     my ($module) = @_;
     return (grep { !(run_command($_, '-c', "import $module"))[0] } 'python3', '/usr/bin/python3')[0];
+}
+
+# Servers that answer as ours does, and take messages of $most bytes: their ports by name. They end with
+# the test. Who cannot be had is not there, and that is said.
+sub websocket_servers
+{
+    my ($most) = @_;
+    my %command;
+    my $package = ws_package();
+    $command{ws} = ['node', peer_script('server.js'), $package] if $package;
+    my $python = python_with('websockets');
+    $command{websockets} = [$python, peer_script('server.py')] if $python;
+    for my $name (sort keys %command) {
+        my $log = run_dir() . "/$name-$$-server_log";
+        my $port = free_port();
+        spawn($log, @{ $command{$name} }, $port, $most);
+        wait_until(sub { eval { Ragline::HTTP::connect_to(port => $port) } })
+            or die "the server by $name does not start: " . Ragline::Proc::slurp($log);
+        $command{$name} = $port;
+    }
+    Test::More::diag("$_ cannot be had") for grep { !$command{$_} } qw(ws websockets);
+    return %command;
 }
 
 sub chromium { return (grep { -x } map { "$_/chromium" } split /:/, $ENV{PATH})[0] }
