@@ -93,6 +93,10 @@ sub converses
     $add->(0, 'payment');
     $add->(1);
     $all_say->('order_created/1', @ways);
+    # All of them offer compression, which is for what is large.
+    my $large = 'x' x 3000;
+    $add->("\"$large\"");
+    $all_say->("order_created/$large", @ways);
     my $served = join ' ', $httpd->children;
     my ($status) = $httpd->control('graceful');
     is($status, 0, "$name: a graceful restart");
@@ -104,8 +108,9 @@ sub converses
     isnt(join(' ', $httpd->children), $served, 'from others than before');
     my @said = $said->();
     for my $way (@ways) {
-        my @events = map { m{^\Q$way\E/((?:order|payment)\w*/\d+)$} ? $1 : () } @said;
-        is("@events", 'order_created/1 order_created/2 order_created/3', "$name, $way: each once, in order");
+        my @events = map { m{^\Q$way\E/((?:order|payment)\w*/\w+)$} ? $1 : () } @said;
+        is("@events", "order_created/1 order_created/$large order_created/2 order_created/3",
+            "$name, $way: each once, in order");
     }
     is(join(' ', map { my $who = $_; scalar grep { m{^\Q$who\E/} } @said } @bad),
         join(' ', map { 2 } @bad), 'who may not come is connected, closed, and gets nothing');
