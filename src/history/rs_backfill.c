@@ -76,7 +76,7 @@ void rs_backfill_reset(rs_client_t *client, const char *reason)
  */
 static void place_at(rs_client_t *client)
 {
-    client->seq = rs_topic_seek(client->topic, &client->resume->own);
+    client->seq = rs_topic_seek(client->topic, &client->resume->own, &client->resume->front);
 }
 
 /* From now on. */

@@ -280,7 +280,7 @@ static void settle(rs_backfill_t *b, rs_client_t *client)
             }
         }
     }
-    client->seq = rs_topic_seek(client->topic, own);
+    client->seq = rs_topic_seek(client->topic, own, &client->resume->front);
     b->source->topics->calls->attach(client);
 }
 

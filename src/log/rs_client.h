@@ -21,6 +21,7 @@ typedef enum { RS_NEW, RS_LIVE, RS_BEHIND, RS_CLOSING, RS_LINGER } rs_client_sta
 /* Of a client that is not LIVE: a LIVE one's position is its feed's. */
 typedef struct {
     rs_cursor_t own; /* what it has accepted: its next id is never below */
+    unsigned front;  /* of its topic, as it found its place there */
     apr_uint64_t replayed;
     int announce;     /* a caught_up event is owed */
     unsigned losses;  /* of data, when it was judged last: rs_verdict.h */

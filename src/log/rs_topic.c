@@ -21,7 +21,8 @@ rs_topic_t *rs_topic_create(rs_source_t *source, apr_uint64_t streams, rs_key_t 
     }
     topic->source = source;
     topic->streams = streams;
-    topic->next_seq = topic->first = ROOM_BELOW;
+    topic->next_seq = topic->first = topic->arrived = ROOM_BELOW;
+    topic->front = 1;
     for (i = 0; i < source->nstreams && topic->nstreams < RS_STREAMS_MAX; i++) {
         if (streams & ((apr_uint64_t)1 << i)) {
             topic->key[topic->nstreams] = key[topic->nstreams];
@@ -41,7 +42,7 @@ static void trim_one(rs_topic_t *topic)
 
     topic->first++;
     rs_id_raise(&topic->start[k], event->id);
-    topic->trimmed = 1;
+    topic->trimmed = topic->removed = 1;
     topic->bytes -= rs_event_cost(event);
     rs_event_drop(event);
 }
@@ -63,7 +64,6 @@ static int consumed(const rs_topic_t *topic, apr_uint64_t seq)
     return 1;
 }
 
-/* Older events that are put in front later must not get numbers that readers are still to read. */
 static size_t clear(rs_topic_t *topic, int leave_out)
 {
     size_t freed;
@@ -71,13 +71,12 @@ static size_t clear(rs_topic_t *topic, int leave_out)
 
     pthread_mutex_lock(&topic->lock);
     freed = topic->bytes;
-    leave_out |= topic->first < topic->next_seq && !consumed(topic, topic->next_seq - 1);
     while (topic->first < topic->next_seq) {
         trim_one(topic);
     }
-    topic->next_seq += leave_out ? ROOM_BELOW : 0;
+    topic->next_seq += (apr_uint64_t)leave_out;
     topic->first = topic->next_seq;
-    topic->trimmed = 1;
+    topic->trimmed = topic->removed = 1;
     for (i = 0; i < topic->nstreams; i++) {
         topic->start[i] = topic->key[i]->now.at;
     }
@@ -174,6 +173,12 @@ apr_int64_t rs_topic_prepend(rs_topic_t *topic, rs_event_t *event, apr_time_t no
         rs_event_drop(event);
         return 0;
     }
+    if (topic->removed) {
+        /* The numbers below were those of other events. */
+        topic->removed = 0;
+        topic->arrived = topic->first > topic->arrived ? topic->first : topic->arrived;
+        topic->front++;
+    }
     topic->first--;
     topic->ring[topic->first & (topic->size - 1)] = event;
     topic->bytes += rs_event_cost(event);
@@ -239,7 +244,7 @@ static apr_uint64_t first_after(const rs_topic_t *topic, rs_id_t id)
     return low;
 }
 
-apr_uint64_t rs_topic_seek(rs_topic_t *topic, const rs_cursor_t *cursor)
+apr_uint64_t rs_topic_seek(rs_topic_t *topic, const rs_cursor_t *cursor, unsigned *front)
 {
     apr_uint64_t seq;
     int k;
@@ -250,6 +255,9 @@ apr_uint64_t rs_topic_seek(rs_topic_t *topic, const rs_cursor_t *cursor)
         if (rs_id_cmp(cursor->pos[k], topic->start[k]) < 0) {
             seq = 0;
         }
+    }
+    if (front) {
+        *front = topic->front;
     }
     pthread_mutex_unlock(&topic->lock);
     return seq;
@@ -283,12 +291,12 @@ apr_uint64_t rs_topic_tail(rs_topic_t *topic, rs_cursor_t *cursor)
     return next;
 }
 
-int rs_topic_read(rs_topic_t *topic, apr_uint64_t seq, rs_event_t **events, int max)
+int rs_topic_read(rs_topic_t *topic, apr_uint64_t seq, unsigned front, rs_event_t **events, int max)
 {
     int n = -1;
 
     pthread_mutex_lock(&topic->lock);
-    if (seq >= topic->first) {
+    if (seq >= topic->first && (seq >= topic->arrived || front == topic->front)) {
         for (n = 0; n < max && seq < topic->next_seq; n++, seq++) {
             events[n] = rs_event_take(topic->ring[seq & (topic->size - 1)]);
         }

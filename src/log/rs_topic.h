@@ -63,6 +63,9 @@ struct rs_topic_t {
     rs_event_t **ring;             /* lock */
     size_t size;                   /* lock: a power of two, or 0 */
     apr_uint64_t first, next_seq;  /* lock: what the ring holds is [first, next_seq) */
+    int removed;                   /* lock: something, since anything was put in front */
+    apr_uint64_t arrived;          /* lock: this number and those after it never were another's */
+    unsigned front;                /* lock: so often those below were given out anew */
     rs_id_t start[RS_STREAMS_MAX]; /* lock: nothing after these positions is missing */
     int trimmed;                   /* lock: `start` moved on since somebody set this to 0 */
     size_t bytes;                  /* lock */
@@ -94,8 +97,10 @@ void rs_topic_complete_from(rs_topic_t *topic, int k, rs_id_t start);
 void rs_topic_raise(rs_topic_t *topic, int k, rs_id_t start);
 
 /* From which number on a reader at this position has to read; those of its streams that it already
- * has may be among them if there are several streams. 0: what it misses is not all here. */
-apr_uint64_t rs_topic_seek(rs_topic_t *topic, const rs_cursor_t *cursor);
+ * has may be among them if there are several streams. 0: what it misses is not all here. *front (it
+ * may be NULL): to be told to rs_topic_read(), since what is put in front later may get numbers that
+ * others had before, and with several streams in another order. */
+apr_uint64_t rs_topic_seek(rs_topic_t *topic, const rs_cursor_t *cursor, unsigned *front);
 
 /* The k of a stream of the source. */
 static inline int rs_topic_k(const rs_topic_t *topic, int stream)
@@ -129,7 +134,7 @@ static inline int rs_topic_is_own(const rs_topic_t *topic) { return topic->key[0
 /* Hub. Forgets everything kept; returns the bytes given back. */
 size_t rs_topic_clear(rs_topic_t *topic);
 
-/* Hub. Clears it and leaves out numbers: every reader finds that its next event is not kept. */
+/* Hub. Clears it and leaves out a number: every reader finds that its next event is not kept. */
 size_t rs_topic_break(rs_topic_t *topic);
 
 /* The number that the next event will have. */
@@ -138,9 +143,10 @@ apr_uint64_t rs_topic_next(rs_topic_t *topic);
 /* The same, and the position there as the newest event kept has it; `cursor` is only raised. */
 apr_uint64_t rs_topic_tail(rs_topic_t *topic, rs_cursor_t *cursor);
 
-/* Copies up to max events from number seq on, with a reference each. Returns how many, or -1 when
- * seq is no longer kept. Any thread. */
-int rs_topic_read(rs_topic_t *topic, apr_uint64_t seq, rs_event_t **events, int max);
+/* Copies up to max events from number seq on, with a reference each. front: of rs_topic_seek(), or 0
+ * for who has read from the end of the topic on. Returns how many, or -1 when what had that number
+ * then is no longer kept. Any thread. */
+int rs_topic_read(rs_topic_t *topic, apr_uint64_t seq, unsigned front, rs_event_t **events, int max);
 
 /* Hub. The topic on this streamer, made if it is new; NULL when memory is short. */
 rs_follow_t *rs_topic_follow(rs_topic_t *topic, rs_inbox_t *streamer, int index);

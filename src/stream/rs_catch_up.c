@@ -69,8 +69,9 @@ static rs_next_t fetch(rs_streamer_t *s, rs_client_t *client)
 int rs_catch_up_too_slow(const rs_client_t *client)
 {
     /* Without a number it never was in the topic, and what is fetched comes from elsewhere. */
-    return client->profile->slow_disconnect && client->wants_out && client->seq && !client->fetch
-           && rs_topic_read(client->topic, client->seq, NULL, 0) < 0;
+    return client->profile->slow_disconnect && client->wants_out && client->resume && client->seq
+           && !client->fetch
+           && rs_topic_read(client->topic, client->seq, client->resume->front, NULL, 0) < 0;
 }
 
 /* That something is missing before its position. 0: the reader is gone. A stream that was made anew
@@ -104,7 +105,7 @@ static rs_next_t find_place(rs_streamer_t *s, rs_client_t *client)
     if (kind > RS_VERDICT_ASK && !tell_gap(s, client, rs_verdict_reason(kind), first)) {
         return RS_NEXT_GONE;
     }
-    client->seq = rs_topic_seek(client->topic, &client->resume->own);
+    client->seq = rs_topic_seek(client->topic, &resume->own, &resume->front);
     if (!client->seq) {
         return fetch(s, client);
     }
@@ -165,7 +166,7 @@ static rs_next_t use_fetch(rs_streamer_t *s, rs_client_t *client)
     resume->scanned += f->scanned;
     rs_catch_up_forget(client);
     if (resume->unmeasured && resume->scanned > client->profile->replay_limit
-        && !rs_topic_seek(client->topic, &resume->own) && !limit_replay(s, client)) {
+        && !rs_topic_seek(client->topic, &resume->own, NULL) && !limit_replay(s, client)) {
         return RS_NEXT_GONE;
     }
     return find_place(s, client);

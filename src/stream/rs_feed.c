@@ -319,7 +319,7 @@ int rs_feed_flush(rs_feed_t *feed, const rs_feed_calls_t *calls, apr_time_t now)
 
     feed->members++; /* the callbacks may end every client: the feed must outlive the loop */
     for (turn = 0; turn < BATCHES; turn++) {
-        n = rs_topic_read(feed->follow->topic, feed->seq, events, BATCH);
+        n = rs_topic_read(feed->follow->topic, feed->seq, 0, events, BATCH);
         if (n <= 0) {
             break;
         }

@@ -284,7 +284,8 @@ int rs_output_catch_up(rs_client_t *client, apr_uint64_t upto)
         apr_uint64_t left = upto - client->seq;
         int i, n, done;
 
-        n = rs_topic_read(client->topic, client->seq, events, left < BATCH ? (int)left : BATCH);
+        n = rs_topic_read(client->topic, client->seq, client->resume->front, events,
+                          left < BATCH ? (int)left : BATCH);
         if (n < 0) {
             return -2;
         }

@@ -53,7 +53,7 @@ static int hold(tls_t *tls, const char *data, size_t len)
     if (left + len > HELD_MAX || !(more = malloc(left + len))) {
         return 0;
     }
-    if (left) {
+    if (tls->held) {
         memcpy(more, tls->held + tls->held_off, left);
     }
     memcpy(more + left, data, len);

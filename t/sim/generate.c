@@ -13,7 +13,7 @@ static const struct {
     {SIM_XDEL, 6, 3},   {SIM_DEL, 1, 4},      {SIM_SETSTR, 1, 8},   {SIM_SETID, 1, 6},
     {SIM_COPY, 2, 3},   {SIM_RESTORE, 1, 3},  {SIM_SNAP, 2, 3},     {SIM_FAIL, 1, 3},
     {SIM_FLUSH, 1, 20}, {SIM_HASHSTR, 1, 16}, {SIM_CONNECT, 25, 1}, {SIM_LEAVE, 12, 1},
-    {SIM_LAG, 6, 2},    {SIM_READ, 6, 1},     {SIM_CUT, 3, 3},      {SIM_AWAY, 1, 4},
+    {SIM_LAG, 10, 2},    {SIM_READ, 6, 1},     {SIM_CUT, 3, 3},      {SIM_AWAY, 1, 4},
     {SIM_PAUSE, 2, 4},  {SIM_ERR, 1, 6},      {SIM_NOPERM, 1, 12},  {SIM_KILL, 1, 3},
     {SIM_START, 2, 1},  {SIM_DRAIN, 1, 4},    {SIM_WAIT, 25, 1},    {SIM_TURNS, 4, 1},
     {SIM_SETTLE, 1, 3},
@@ -50,7 +50,7 @@ void sim_generate_conf(sim_rng_t *r, sim_conf_t *conf)
     conf->tenants = ONE_OF(r, 1, 2, 3, 4);
     conf->clients = ONE_OF(r, 1, 2, 4, 6, 10);
     conf->profiles = ONE_OF(r, 1, 1, 2, 4);
-    conf->cache_kb = ONE_OF(r, 4, 64, 4096, 4096);
+    conf->cache_kb = ONE_OF(r, 4, 16, 64, 256, 4096, 4096);
     conf->max_message = ONE_OF(r, 2048, 65536, 65536);
     conf->batch = ONE_OF(r, 4, 64, 512, 512);
     conf->block_ms = ONE_OF(r, 200, 2000, 2000, 15000);
@@ -62,7 +62,7 @@ void sim_generate_conf(sim_rng_t *r, sim_conf_t *conf)
     conf->split = pick(r, 4) == 0;
     conf->empty_wakes = pick(r, 4) != 0;
     conf->partial = ONE_OF(r, 0, 0, 20, 4);
-    conf->room_kb = ONE_OF(r, 1, 4, 64);
+    conf->room_kb = ONE_OF(r, 1, 4, 16, 64);
     conf->preempt = ONE_OF(r, 0, 0, 16, 3);
     conf->redis6 = pick(r, 12) == 0;
     for (i = 0; i < SIM_PROFILES; i++) {

@@ -8,6 +8,7 @@ use strict;
 use warnings;
 
 use Net::SSLeay ();
+use Scalar::Util ();
 use Socket ();
 
 use Ragline::HTTP ();
@@ -16,7 +17,8 @@ use Ragline::Proc ();
 my %version = (1.2 => 0x0303, 1.3 => 0x0304);
 
 # new(port, version => 1.2 or 1.3, session => of an earlier one, sni, cert => files without .pem and .key).
-# Connects, asks for a stapled answer of OCSP, and shakes hands.
+# Connects, asks for a stapled answer of OCSP ({stapled}: whether the certificate is good by what came), and
+# shakes hands.
 sub new
 {
     my ($class, %r) = @_;
@@ -38,6 +40,13 @@ sub new
     Net::SSLeay::set_bio($ssl, $self->{rbio}, $self->{wbio});
     Net::SSLeay::set_tlsext_host_name($ssl, $r{sni} // 'localhost');
     Net::SSLeay::set_tlsext_status_type($ssl, Net::SSLeay::TLSEXT_STATUSTYPE_ocsp());
+    Scalar::Util::weaken(my $weak = $self);
+    Net::SSLeay::CTX_set_tlsext_status_cb($ctx, sub {
+        my (undef, $answer) = @_;
+        $weak->{stapled} = $answer && Net::SSLeay::OCSP_response_status($answer) == 0
+            && !grep { $_->[1] } Net::SSLeay::OCSP_response_results($answer);
+        return 1;
+    });
     Net::SSLeay::set_session($ssl, $r{session}) if $r{session};
     Net::SSLeay::set_connect_state($ssl);
     $self->{socket}->blocking(0);
