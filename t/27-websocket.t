@@ -255,7 +255,11 @@ $changes->close;
 
 # --- coming back --------------------------------------------------------------------------------
 
+my $there = ws('/ws');
+$there->take('connected');
 my @ids = map { add("{\"n\":$_}") } 1 .. 3;
+$there->take(sub { ($_[0]{id} // '') eq $ids[2] }); # it is read
+$there->close;
 for (['header', '/ws', last_event_id => $ids[0]], ['query', "/ws?last_event_id=$ids[0]"]) {
     my ($how, $path, @more) = @$_;
     my $again = ws($path, @more);

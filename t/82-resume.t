@@ -16,7 +16,6 @@ use Time::HiRes ();
 
 use Ragline::Httpd ();
 use Ragline::Load ();
-use Ragline::Proc qw(limit);
 use Ragline::Redis ();
 use Ragline::Test;
 
@@ -400,19 +399,7 @@ sub under_load
     my $rounds = $load->stop;
     cmp_ok($rounds * @{ $load{tenants} }, '>', Ragline::Load::rate($load{rate}) * $seconds / 10,
         "$name: $rounds rounds, $cuts reconnects");
-    # However far behind they are: as long as any of them goes on, it is waited for.
-    my ($got, $ended) = (-1, 0);
-    my $complete = sub {
-        Ragline::SSE::pump(0.02);
-        $_->step for @pages;
-        my $now = 0;
-        $now += $_->{count} // 0 for @pages;
-        ($got, $ended) = ($now, Time::HiRes::time() + limit(30)) if $now != $got;
-        return !grep { !$_->complete($rounds) } @pages;
-    };
-    alarm(alarm(0) + limit(120)); # nor is that a test that hangs
-    wait_until(sub { $complete->() || Time::HiRes::time() > $ended }, 600);
-    ok($complete->(), "$name: every page has everything");
+    ok(Ragline::Load::Page::all_complete(\@pages, $rounds), "$name: every page has everything");
     my @problems = map { @{ $_->{problems} } } @pages;
     is(scalar(@problems), 0, "$name: no gap, no repetition, always `resumed`")
         or diag(join "\n", splice(@problems, 0, 10));

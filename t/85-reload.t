@@ -68,7 +68,7 @@ for my $children (again() ? 2 : (1, 2)) {
         $turn->() while Time::HiRes::time() < $until;
     }
     my $rounds = $load->stop;
-    ok(wait_until(sub { $turn->(); !grep { !$_->complete($rounds) } @pages }),
+    ok(Ragline::Load::Page::all_complete(\@pages, $rounds),
         "$name: every page has all $rounds numbers");
     my @problems = map { @{ $_->{problems} } } @pages;
     is(scalar(@problems), 0, "$name: each once, in order, always resumed")

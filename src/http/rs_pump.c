@@ -113,10 +113,27 @@ static void drain_if_stopping(void)
 #define GONE 0
 #endif
 
+/* What tells that the client has said something, or is gone. A request of HTTP/2 has a pipe, whose
+ * bytes its filters take away as they are read to the end; -1: it tells nothing. */
+static int ear_of(conn_rec *conn, const copy_t *c)
+{
+    apr_pollfd_t pfd = {0};
+    apr_os_file_t file;
+
+    if (!conn->master) {
+        return c->socket;
+    }
+    if (!c->listens || ap_get_pollfd_from_conn(conn, &pfd, NULL) != APR_SUCCESS
+        || pfd.desc_type != APR_POLL_FILE || apr_os_file_get(&file, pfd.desc.f) != APR_SUCCESS) {
+        return -1;
+    }
+    return file;
+}
+
 static void copy(request_rec *r, copy_t *c)
 {
     int http2 = r->connection->master != NULL;
-    struct pollfd fds[2] = {{c->fd, POLLIN, 0}, {http2 ? -1 : c->socket, GONE, 0}};
+    struct pollfd fds[2] = {{c->fd, POLLIN, 0}, {ear_of(r->connection, c), GONE, 0}};
 
     while (!r->connection->aborted) {
         int n, waits;

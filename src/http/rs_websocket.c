@@ -45,11 +45,11 @@ static int key_is_good(const char *key)
     return key && !strcmp(key + KEY_LEN - 2, "==");
 }
 
+/* HTTP/2 has no Upgrade: that is mod_http2's, of what it has made an HTTP/1.1 request (RFC 8441). */
 static int upgrades(request_rec *r)
 {
     return r->method_number == M_GET && !r->header_only && r->proto_num >= HTTP_VERSION(1, 1)
-           && r->proto_num < HTTP_VERSION(2, 0) && has_token(r, "Upgrade", "websocket")
-           && has_token(r, "Connection", "upgrade");
+           && has_token(r, "Upgrade", "websocket") && has_token(r, "Connection", "upgrade");
 }
 
 static int version_is_ours(request_rec *r)

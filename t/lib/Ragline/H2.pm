@@ -56,17 +56,37 @@ sub string
 sub get
 {
     my ($self, $path, %r) = @_;
+    return $self->request(5, [':method', 'GET'], $path, %r);    # END_STREAM, END_HEADERS
+}
+
+# Asks for a WebSocket (RFC 8441).
+sub websocket
+{
+    my ($self, $path, %r) = @_;
+    return $self->request(4, [':method', 'CONNECT', ':protocol', 'websocket'], $path, %r,
+        headers => ['sec-websocket-version', 13, @{ $r{headers} // [] }]);
+}
+
+sub request
+{
+    my ($self, $flags, $how, $path, %r) = @_;
     my $stream = $self->{next};
     $self->{next} += 2;
-    my @headers = (':method', 'GET', ':scheme', 'http', ':authority', "127.0.0.1:$self->{port}",
-        ':path', $path, defined $r{token} ? (authorization => "Bearer $r{token}") : ());
+    my @headers = (@$how, ':scheme', 'http', ':authority', "127.0.0.1:$self->{port}",
+        ':path', $path, defined $r{token} ? (authorization => "Bearer $r{token}") : (), @{ $r{headers} // [] });
     my $block = '';
     while (my ($name, $value) = splice(@headers, 0, 2)) {
         $block .= "\0" . string($name) . string($value);
     }
     $self->{body}{$stream} = '';
-    $self->write(frame('HEADERS', 5, $stream, $block));     # END_STREAM, END_HEADERS
+    $self->write(frame('HEADERS', $flags, $stream, $block));
     return $stream;
+}
+
+sub say
+{
+    my ($self, $stream, $bytes) = @_;
+    return $self->write(frame('DATA', 0, $stream, $bytes));
 }
 
 sub cancel
@@ -124,6 +144,8 @@ sub take
         $self->{ended}{$stream} = 'reset';
     }
     elsif ($type == $type{SETTINGS} && !($flags & 1)) {
+        my %setting = unpack('(nN)*', $payload);
+        $self->{connect} = $setting{8};     # ENABLE_CONNECT_PROTOCOL
         $self->write(frame('SETTINGS', 1, 0, ''));
     }
     elsif ($type == $type{PING} && !($flags & 1)) {

@@ -210,4 +210,23 @@ sub complete
     return 1;
 }
 
+# Steps all of these pages until everything up to number $n is at each: however far behind they are, as
+# long as any of them goes on. Whether it is.
+sub all_complete
+{
+    my ($pages, $n) = @_;
+    my ($got, $ended) = (-1, 0);
+    my $complete = sub {
+        Ragline::SSE::pump(0.02);
+        $_->step for @$pages;
+        my $now = 0;
+        $now += $_->{count} // 0 for @$pages;
+        ($got, $ended) = ($now, Time::HiRes::time() + Ragline::Proc::limit(30)) if $now != $got;
+        return !grep { !$_->complete($n) } @$pages;
+    };
+    alarm(alarm(0) + Ragline::Proc::limit(120)); # nor is that a test that hangs
+    Ragline::Proc::wait_until(sub { $complete->() || Time::HiRes::time() > $ended }, 600);
+    return $complete->();
+}
+
 1;
