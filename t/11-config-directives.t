@@ -132,6 +132,9 @@ my %row = (
     RaglineWires => { in => 'D', good => ['sse', 'ndjson', 'ndjson sse'], bad => [
         ['carrier-pigeon', '"carrier-pigeon" is no wire: write sse, ndjson, poll'],
         ['', 'write one or more of sse, ndjson, poll']] },
+    RaglineWebSocketDeflate => { in => 'D', good => ['on', 'off', 'On 1', 'on 4KB', 'on 64MB'], bad => [
+        ['maybe', 'write on, on and a size, or off'], ['off 1KB', 'write on, on and a size, or off'],
+        ['1KB', 'write on, on and a size, or off'], map { ["on $_->[0]", $_->[1]] } sizes('0', '65MB')] },
     RaglineWebSocketDialect => { in => 'D', good => ['standard', 'ragline', 'Ragline'], bad => [
         ['nchan', 'write standard or ragline'], ['', 'takes one argument']] },
     RaglineWebSocketMaxMessage => { in => 'D', good => ['64KB', '1KB', '16MB'], bad => [

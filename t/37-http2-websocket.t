@@ -75,6 +75,17 @@ ok($h2->wait(sub { $h2->ended($n) }), 'its close ends it');
 is(unpack('H*', substr($h2->body($n), -4)), '880203e8', 'with a close frame');
 ok(wait_until(sub { stats($httpd)->{pumps}{open} == 0 }), 'and frees the worker');
 
+$n = $h2->websocket('/ws', token => $token, headers => ['sec-websocket-extensions', 'permessage-deflate']);
+ok($h2->wait(sub { $h2->body($n) =~ /"type":"connected"/ }), 'one that offers compression');
+$h2->say($n, Ragline::WebSocket::frame(Ragline::WebSocket::TEXT, Ragline::WebSocket::deflated('{"type":"ping"}'), rsv => 4));
+ok($h2->wait(sub { pongs() == 1 }), 'may say something compressed');
+my $start = length $h2->body($n);
+$redis->xadd($key, tenant_id => 't', event_type => 'news', payload => '"' . 'news ' x 1000 . '"');
+ok($h2->wait(sub { length $h2->body($n) > $start + 4 }), 'and gets an event');
+is(ord(substr $h2->body($n), $start), 0xC1, 'compressed');
+$h2->cancel($n);
+ok(wait_until(sub { stats($httpd)->{pumps}{open} == 0 }), 'it has gone');
+
 $n = $h2->websocket('/ws', token => 'nonsense');
 ok($h2->wait(sub { $h2->ended($n) }), 'a bad token');
 like($h2->body($n), qr/\A\x88.\x03\xf0/s, 'is accepted first, and closed with 1008');

@@ -388,6 +388,8 @@ const command_rec rs_cmds[] = {
                   "largest message of a client"),
     AP_INIT_TAKE1("RaglineWebSocketPing", rs_cmd_ws_ping, NULL, ANYWHERE,
                   "how long a client may be silent before it is asked, or off"),
+    AP_INIT_TAKE12("RaglineWebSocketDeflate", rs_cmd_ws_deflate, NULL, ANYWHERE,
+                   "on, and from which size on events are compressed; or off"),
     AP_INIT_TAKE1("RaglineWebSocketDialect", rs_cmd_ws_dialect, NULL, ANYWHERE,
                   "standard; or ragline, for clients of that service"),
     AP_INIT_TAKE1("RaglineTenant", set_expr, (void *)"tenant", ANYWHERE,

@@ -38,6 +38,7 @@ const char *rs_cmd_max_deliveries(cmd_parms *cmd, void *dconf, const char *arg);
 
 const char *rs_cmd_ws_max_message(cmd_parms *cmd, void *dconf, const char *arg);
 const char *rs_cmd_ws_ping(cmd_parms *cmd, void *dconf, const char *arg);
+const char *rs_cmd_ws_deflate(cmd_parms *cmd, void *dconf, const char *arg, const char *min);
 const char *rs_cmd_ws_dialect(cmd_parms *cmd, void *dconf, const char *arg);
 
 #endif

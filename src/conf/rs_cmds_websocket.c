@@ -4,6 +4,7 @@
  */
 #include "rs_httpd.h"
 
+#include "../proto/rs_deflate.h"
 #include "rs_args.h"
 #include "rs_cmds.h"
 #include "rs_conf.h"
@@ -34,6 +35,30 @@ const char *rs_cmd_ws_ping(cmd_parms *cmd, void *dconf, const char *arg)
     }
     return rs_cmd_problem(cmd, rs_args_duration(&conf->ws_ping, cmd->pool, arg,
                                                 apr_time_from_sec(1), apr_time_from_sec(3600)));
+}
+
+const char *rs_cmd_ws_deflate(cmd_parms *cmd, void *dconf, const char *arg, const char *min)
+{
+    rs_dir_conf_t *conf = dconf;
+    const char *problem = rs_cmd_enter(cmd, conf);
+
+    if (problem) {
+        return problem;
+    }
+    if (!ap_cstr_casecmp(arg, "off") && !min) {
+        conf->ws_deflate = 0;
+        return NULL;
+    }
+    if (ap_cstr_casecmp(arg, "on")) {
+        return rs_cmd_problem(cmd, "write on, on and a size, or off");
+    }
+    if (!rs_deflate_is_there()) {
+        return rs_cmd_problem(cmd, "this module was built without zlib");
+    }
+    conf->ws_deflate = RS_DEFLATE_MIN;
+    return min ? rs_cmd_problem(
+               cmd, rs_args_size(&conf->ws_deflate, cmd->pool, min, 1, (apr_off_t)64 * KB * KB))
+               : NULL;
 }
 
 const char *rs_cmd_ws_dialect(cmd_parms *cmd, void *dconf, const char *arg)

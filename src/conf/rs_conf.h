@@ -24,6 +24,9 @@ enum { RS_HANDOFF_OFF = 0, RS_HANDOFF_AUTO = 1, RS_HANDOFF_EXPLAIN = 2 };
 /* RaglineStart all: as many as RaglineReplayLimit allows. */
 #define RS_START_ALL 0x7fffffff
 
+/* RaglineWebSocketDeflate: smaller ones fit into one packet as they are. */
+#define RS_DEFLATE_MIN ((apr_off_t)1024)
+
 /* What a location is, from SetHandler. */
 typedef enum {
     RS_KIND_NONE = 0,
@@ -57,6 +60,7 @@ typedef enum {
     X(apr_interval_time_t, stall, RS_UNSET, apr_time_from_sec(300))                                \
     X(apr_off_t, ws_max_message, RS_UNSET, (apr_off_t)64 * 1024)                                   \
     X(apr_interval_time_t, ws_ping, RS_UNSET, apr_time_from_sec(60))                               \
+    X(apr_off_t, ws_deflate, RS_UNSET, RS_DEFLATE_MIN) /* of events with so much data; 0: off */   \
     X(int, ws_ragline, RS_UNSET, 0)                                                                \
     X(const char *, jwt_alg, NULL, "HS256")                                                        \
     X(apr_interval_time_t, jwt_leeway, RS_UNSET, apr_time_from_sec(30))                            \

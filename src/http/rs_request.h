@@ -19,6 +19,7 @@ typedef struct {
     int token_looked_for;
     int token_from_cookie;
     int accepted;           /* as a WebSocket */
+    const char *extensions; /* of one: what was agreed on, or NULL */
     const char *early;      /* of one: what came behind the handshake */
     apr_size_t early_len;
     int handed_over;        /* httpd has to let go of the connection */

@@ -78,6 +78,7 @@ static const rs_profile_t *profile(request_rec *r, rs_server_conf_t *server, con
     wanted.slow_disconnect = conf->slow_disconnect;
     wanted.stall = conf->stall;
     if (wanted.wire->peer) {
+        wanted.wire = rs_websocket_agree(r, wanted.wire);
         wanted.max_heard = (size_t)conf->ws_max_message;
         wanted.ping = conf->ws_ping;
     }

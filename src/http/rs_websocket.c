@@ -8,7 +8,9 @@
 #include <apr_sha1.h>
 
 #include "../base/rs_buf.h"
+#include "../proto/rs_deflate.h"
 #include "../proto/rs_ws.h"
+#include "../proto/rs_ws_offer.h"
 #include "rs_error.h"
 #include "rs_request.h"
 #include "rs_websocket.h"
@@ -45,7 +47,8 @@ static int key_is_good(const char *key)
     return key && !strcmp(key + KEY_LEN - 2, "==");
 }
 
-/* HTTP/2 has no Upgrade: that is mod_http2's, of what it has made an HTTP/1.1 request (RFC 8441). */
+/* HTTP/2 has no Upgrade: that is mod_http2's, of what it has made a request of HTTP/1.1 (RFC
+ * 8441). */
 static int upgrades(request_rec *r)
 {
     return r->method_number == M_GET && !r->header_only && r->proto_num >= HTTP_VERSION(1, 1)
@@ -92,6 +95,19 @@ int rs_websocket_check(request_rec *r)
 
 /* --- the answer --- */
 
+const rs_wire_t *rs_websocket_agree(request_rec *r, const rs_wire_t *plain)
+{
+    const char *offers = apr_table_get(r->headers_in, "Sec-WebSocket-Extensions"), *answer;
+    apr_off_t min = rs_request_conf(r)->ws_deflate;
+    const rs_wire_t *wire = NULL;
+
+    if (offers && min && rs_deflate_is_there() && (answer = rs_ws_offer_answer(offers))
+        && (wire = rs_wire_deflated(plain, (size_t)min))) {
+        rs_request(r)->extensions = answer;
+    }
+    return wire ? wire : plain;
+}
+
 static const char *accept_of(request_rec *r)
 {
     unsigned char digest[APR_SHA1_DIGESTSIZE];
@@ -131,6 +147,9 @@ static void put_head(rs_buf_t *head, request_rec *r)
     rs_buf_printf(head, "Sec-WebSocket-Accept: %s\r\n", accept_of(r));
     if (has_token(r, "Sec-WebSocket-Protocol", PROTOCOL)) {
         rs_buf_puts(head, "Sec-WebSocket-Protocol: " PROTOCOL "\r\n");
+    }
+    if (rs_request(r)->extensions) {
+        rs_buf_printf(head, "Sec-WebSocket-Extensions: %s\r\n", rs_request(r)->extensions);
     }
     apr_table_do(put_header, head, r->headers_out, NULL);
     apr_table_do(put_header, head, r->err_headers_out, NULL);

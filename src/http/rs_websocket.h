@@ -8,12 +8,17 @@
 #define RS_WEBSOCKET_H
 
 #include "../conf/rs_httpd.h"
+#include "../wire/rs_wire.h"
 
 /* Whether the request is a good handshake for one of our endpoints. */
 int rs_websocket_is_asked(request_rec *r);
 
 /* OK, or why it is none: a status to return. */
 int rs_websocket_check(request_rec *r);
+
+/* What the client offers to do beyond RFC 6455 is agreed on, if it is ours: the wire for that, or
+ * this one. */
+const rs_wire_t *rs_websocket_agree(request_rec *r, const rs_wire_t *plain);
 
 /* The answer, 101, is what goes out with the first bytes or the first flush; what follows are
  * frames. */

@@ -22,8 +22,8 @@ struct rs_accepted_t {
  * what comes after it follows on it. accepted may be NULL. */
 void rs_accepted_move(rs_accepted_t *accepted, const rs_cursor_t *from, const rs_cursor_t *to);
 
-/* The hub's thread has learnt where another process has moved it: what was kept may follow now. With
- * the topic's lock held. */
+/* The hub's thread has learnt where another process has moved it: what was kept may follow now.
+ * With the topic's lock held. */
 void rs_accepted_learnt(rs_accepted_t *accepted);
 
 /* Whether everything that came for the tenant was accepted. With the topic's lock held. */

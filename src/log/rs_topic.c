@@ -291,7 +291,8 @@ apr_uint64_t rs_topic_tail(rs_topic_t *topic, rs_cursor_t *cursor)
     return next;
 }
 
-int rs_topic_read(rs_topic_t *topic, apr_uint64_t seq, unsigned front, rs_event_t **events, int max)
+int rs_topic_read(rs_topic_t *topic, apr_uint64_t seq, unsigned front, rs_event_t **events,
+                  int max)
 {
     int n = -1;
 

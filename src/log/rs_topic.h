@@ -98,8 +98,8 @@ void rs_topic_raise(rs_topic_t *topic, int k, rs_id_t start);
 
 /* From which number on a reader at this position has to read; those of its streams that it already
  * has may be among them if there are several streams. 0: what it misses is not all here. *front (it
- * may be NULL): to be told to rs_topic_read(), since what is put in front later may get numbers that
- * others had before, and with several streams in another order. */
+ * may be NULL): to be told to rs_topic_read(), since what is put in front later may get numbers
+ * that others had before, and with several streams in another order. */
 apr_uint64_t rs_topic_seek(rs_topic_t *topic, const rs_cursor_t *cursor, unsigned *front);
 
 /* The k of a stream of the source. */
@@ -143,10 +143,11 @@ apr_uint64_t rs_topic_next(rs_topic_t *topic);
 /* The same, and the position there as the newest event kept has it; `cursor` is only raised. */
 apr_uint64_t rs_topic_tail(rs_topic_t *topic, rs_cursor_t *cursor);
 
-/* Copies up to max events from number seq on, with a reference each. front: of rs_topic_seek(), or 0
- * for who has read from the end of the topic on. Returns how many, or -1 when what had that number
- * then is no longer kept. Any thread. */
-int rs_topic_read(rs_topic_t *topic, apr_uint64_t seq, unsigned front, rs_event_t **events, int max);
+/* Copies up to max events from number seq on, with a reference each. front: of rs_topic_seek(), or
+ * 0 for who has read from the end of the topic on. Returns how many, or -1 when what had that
+ * number then is no longer kept. Any thread. */
+int rs_topic_read(rs_topic_t *topic, apr_uint64_t seq, unsigned front, rs_event_t **events,
+                  int max);
 
 /* Hub. The topic on this streamer, made if it is new; NULL when memory is short. */
 rs_follow_t *rs_topic_follow(rs_topic_t *topic, rs_inbox_t *streamer, int index);

@@ -2,6 +2,7 @@
  *
  * WebSocket frames. The streamer's thread (or a worker, for what is written before there is one).
  */
+#include "rs_deflate.h"
 #include "rs_ws.h"
 
 #define FIN 0x80
@@ -11,6 +12,12 @@
 #define LEN 0x7F
 
 enum { CONTINUED = 0, BINARY = 2 };
+
+/* How much a message may become when it is inflated: so much, and so many times what it was. What
+ * has something to say never gets that small, and who sends little that becomes much would have a
+ * streamer work for nobody else. */
+#define INFLATE_FREE 1024
+#define INFLATE_TIMES 50
 
 #define MASK_LEN 4
 #define CONTROL(opcode) ((opcode)&8)
@@ -25,6 +32,8 @@ void rs_ws_begin(rs_ws_t *ws, size_t max)
     memset(ws, 0, sizeof(*ws));
     ws->max = max;
 }
+
+void rs_ws_allow_deflate(rs_ws_t *ws) { ws->may_deflate = 1; }
 
 void rs_ws_end(rs_ws_t *ws) { rs_buf_free(&ws->data); }
 
@@ -61,9 +70,13 @@ static size_t head_size(const rs_ws_t *ws)
 /* What its first two bytes say, which is enough to refuse it. 0: it is good. */
 static unsigned check_start(const rs_ws_t *ws)
 {
-    int opcode = ws->head[0] & OPCODE, fin = ws->head[0] & FIN;
+    int opcode = ws->head[0] & OPCODE, fin = ws->head[0] & FIN, reserved = ws->head[0] & RESERVED;
 
-    if ((ws->head[0] & RESERVED) || !(ws->head[1] & MASKED)) {
+    /* Of a message, its first frame says that it is compressed. */
+    if (ws->may_deflate && !CONTROL(opcode) && opcode != CONTINUED) {
+        reserved &= ~RS_WS_DEFLATED;
+    }
+    if (reserved || !(ws->head[1] & MASKED)) {
         return RS_WS_PROTOCOL;
     }
     if (CONTROL(opcode)) {
@@ -94,6 +107,9 @@ static unsigned begin_frame(rs_ws_t *ws)
     if (!CONTROL(ws->head[0])) {
         if (len > ws->max || ws->message > ws->max - (size_t)len) {
             return RS_WS_TOO_BIG;
+        }
+        if (!ws->open) {
+            ws->deflated = (ws->head[0] & RS_WS_DEFLATED) != 0;
         }
         ws->open = 1;
     }
@@ -138,7 +154,7 @@ static unsigned take_payload(rs_ws_t *ws, const char **at, const char *end)
     ws->data.len += n;
     if (!CONTROL(ws->head[0])) {
         ws->message += n;
-        if (!rs_utf8_feed(&ws->utf8, to, n)) {
+        if (!ws->deflated && !rs_utf8_feed(&ws->utf8, to, n)) {
             return RS_WS_NOT_UTF8;
         }
     }
@@ -171,10 +187,30 @@ static rs_ws_what_t take_close(rs_ws_t *ws, const char *payload, size_t len)
     return RS_WS_CLOSE;
 }
 
+/* The message is what its bytes were compressed from. 0: it is good. */
+static unsigned inflate_message(rs_ws_t *ws)
+{
+    static const unsigned codes[] = {[RS_INFLATED] = 0,
+                                     [RS_INFLATE_BROKEN] = RS_WS_NOT_UTF8,
+                                     [RS_INFLATE_TOO_BIG] = RS_WS_TOO_BIG,
+                                     [RS_INFLATE_NO_MEMORY] = RS_WS_INTERNAL};
+    rs_buf_t text = RS_BUF_INIT;
+    size_t most = INFLATE_FREE + INFLATE_TIMES * ws->message;
+    rs_inflated_t what =
+        rs_inflate(&text, ws->data.data, ws->message, most < ws->max ? most : ws->max);
+
+    rs_buf_free(&ws->data);
+    ws->data = text;
+    ws->message = text.len;
+    return what == RS_INFLATED && !rs_utf8_feed(&ws->utf8, text.data, text.len) ? RS_WS_NOT_UTF8
+                                                                                : codes[what];
+}
+
 /* The frame is complete. */
 static rs_ws_what_t finish_frame(rs_ws_t *ws, const char **payload, size_t *len)
 {
     int opcode = ws->head[0] & OPCODE, fin = ws->head[0] & FIN;
+    unsigned code;
 
     ws->in_frame = 0;
     ws->head_len = 0;
@@ -188,6 +224,9 @@ static rs_ws_what_t finish_frame(rs_ws_t *ws, const char **payload, size_t *len)
     }
     if (!fin) {
         return RS_WS_MORE;
+    }
+    if (ws->deflated && (code = inflate_message(ws))) {
+        return broken(ws, code);
     }
     if (!rs_utf8_complete(&ws->utf8)) {
         return broken(ws, RS_WS_NOT_UTF8);
@@ -270,11 +309,33 @@ void rs_ws_frame(rs_buf_t *b, int opcode, const char *payload, size_t len)
     rs_buf_add(b, payload, len);
 }
 
+/* How long the header of a frame is that is not masked. */
+static size_t head_of(const char *frame)
+{
+    int len = (unsigned char)frame[1] & LEN;
+
+    return len == LEN_TWO ? 4 : len == LEN_EIGHT ? HEAD : 2;
+}
+
+int rs_ws_deflate(rs_buf_t *b, const char *frame, size_t len)
+{
+    size_t start = rs_ws_open(b), head = head_of(frame);
+
+    if (!rs_buf_ok(b)) {
+        return 0;
+    }
+    if (!rs_deflate(b, frame + head, len - head)) {
+        b->len = start;
+        return 0;
+    }
+    rs_ws_finish(b, start, ((unsigned char)frame[0] & OPCODE) | RS_WS_DEFLATED);
+    return 1;
+}
+
 void rs_ws_reframe(rs_buf_t *b)
 {
     unsigned char head[HEAD];
-    int len = (unsigned char)b->data[1] & LEN;
-    size_t old = len == LEN_TWO ? 4 : len == LEN_EIGHT ? HEAD : 2, payload = b->len - old, now;
+    size_t old = head_of(b->data), payload = b->len - old, now;
 
     now = put_head(head, (unsigned char)b->data[0] & OPCODE, payload);
     if (now > old && !rs_buf_room(b, now - old)) {

@@ -3,8 +3,8 @@
  * WebSocket frames (RFC 6455) of one connection, as a server reads and writes them: bytes in pieces
  * of any size become whole messages, control frames between the fragments of one come out by
  * themselves, and what breaks the protocol ends in a close code. Text is checked to be UTF-8 as it
- * comes. Nothing here knows sockets, threads, or what messages mean. Between messages a connection
- * has no memory but this structure.
+ * comes, or when it has been inflated (RFC 7692). Nothing here knows sockets, threads, or what
+ * messages mean. Between messages a connection has no memory but this structure.
  */
 #ifndef RS_WS_H
 #define RS_WS_H
@@ -28,6 +28,9 @@ enum {
 /* Opcodes of what is written. */
 enum { RS_WS_OP_TEXT = 1, RS_WS_OP_CLOSE = 8, RS_WS_OP_PING = 9, RS_WS_OP_PONG = 10 };
 
+/* With an opcode: the payload is compressed. */
+#define RS_WS_DEFLATED 0x40
+
 /* What a control frame may carry. */
 #define RS_WS_CONTROL_MAX 125
 
@@ -43,20 +46,25 @@ typedef enum {
 typedef struct {
     rs_buf_t data;     /* the message so far, and behind it the control frame between */
     size_t message;    /* bytes of it that are the message's */
-    size_t max;        /* of a message */
+    size_t max;        /* of a message, as it is sent and as it is inflated */
     apr_uint64_t left; /* bytes of the frame's payload that are still to come */
     rs_utf8_t utf8;    /* where in a character the message's text is */
     unsigned char head[14];
-    unsigned char head_len; /* bytes of the header that are here */
-    unsigned char masked;   /* which byte of the mask is next */
-    unsigned char in_frame; /* the header is complete */
-    unsigned char open;     /* a message has begun, and its last fragment was not here */
-    unsigned char given;    /* what was told of last is still in `data` */
+    unsigned char head_len;     /* bytes of the header that are here */
+    unsigned char masked;       /* which byte of the mask is next */
+    unsigned char in_frame : 1; /* the header is complete */
+    unsigned char open : 1;     /* a message has begun, and its last fragment was not here */
+    unsigned char given : 1;    /* what was told of last is still in `data` */
+    unsigned char may_deflate : 1;
+    unsigned char deflated : 1; /* the message that has begun is */
     unsigned short code;
 } rs_ws_t;
 
 void rs_ws_begin(rs_ws_t *ws, size_t max);
 void rs_ws_end(rs_ws_t *ws);
+
+/* The peer may compress its messages, each by itself. */
+void rs_ws_allow_deflate(rs_ws_t *ws);
 
 /* Takes bytes from *at up to `end`, or up to the next thing to be told of: its payload is valid
  * until the next call, or until rs_ws_done(). After RS_WS_CLOSE and RS_WS_BROKEN it is not called
@@ -79,6 +87,10 @@ size_t rs_ws_finish(rs_buf_t *b, size_t start, int opcode);
 
 /* A whole frame. */
 void rs_ws_frame(rs_buf_t *b, int opcode, const char *payload, size_t len);
+
+/* Appends the same whole frame with its payload compressed. 0: that would not be smaller, or memory
+ * is short, which b knows. */
+int rs_ws_deflate(rs_buf_t *b, const char *frame, size_t len);
 
 /* Gives the one frame that b is a header for the length that it has now. */
 void rs_ws_reframe(rs_buf_t *b);

@@ -59,8 +59,7 @@ int rs_output_flush(rs_client_t *client)
 {
     while (client->pinned) {
         rs_event_t *e = client->pinned;
-        rs_id_place_t place;
-        rs_text_t frame = rs_event_frame(e, client->profile->wire->frames, &place);
+        rs_text_t frame = rs_frames_get(client->profile->wire, e, NULL); /* it was made */
         struct iovec iov = {(char *)frame.data + client->pinned_off,
                             frame.len - client->pinned_off};
         ssize_t n = client->conn.transport->writev(&client->conn, &iov, 1);

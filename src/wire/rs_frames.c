@@ -106,22 +106,75 @@ rs_event_t *rs_frames_gap(rs_buf_t *scratch, int stream, rs_id_t id, const rs_cu
     return make(scratch, &parts);
 }
 
-rs_text_t rs_frames_get(const rs_wire_t *wire, rs_event_t *e, const rs_cursor_tags_t *tags)
+/* Appends the event's frame, which nobody has made yet. */
+static rs_id_place_t another(rs_buf_t *b, const rs_wire_t *wire, const rs_event_t *e,
+                             const rs_cursor_tags_t *tags)
 {
-    rs_id_place_t place;
-    rs_text_t bytes = rs_event_frame(e, wire->frames, &place);
     char text[RS_CURSOR_LEN];
-    rs_buf_t b = RS_BUF_INIT;
     rs_cursor_t cursor;
 
-    if (bytes.data) {
-        return bytes;
-    }
     cursor.n = e->npos ? e->npos : 1;
     cursor.tags = tags;
     rs_event_cursor(e, &cursor);
-    place = frame(&b, wire, (rs_notice_t)e->notice, rs_event_type(e), rs_event_data(e), text,
-                  rs_cursor_format(text, &cursor));
+    return frame(b, wire, (rs_notice_t)e->notice, rs_event_type(e), rs_event_data(e), text,
+                 rs_cursor_format(text, &cursor));
+}
+
+/* Adds the smaller frame, or one of no bytes: there is none. The other one is not kept for it. */
+static void pack(const rs_wire_t *wire, rs_event_t *e, const rs_cursor_tags_t *tags)
+{
+    static const rs_id_place_t nowhere = {0, 0};
+    rs_buf_t made = RS_BUF_INIT, b = RS_BUF_INIT;
+    rs_id_place_t place;
+    rs_text_t bytes = rs_event_frame(e, wire->plain->frames, &place);
+
+    if (!bytes.data) {
+        another(&made, wire->plain, e, tags);
+        bytes = (rs_text_t){made.data, made.len};
+    }
+    if (rs_buf_ok(&made)) {
+        if (wire->pack(&b, bytes.data, bytes.len)) {
+            rs_event_add_frame(e, wire->frames, (rs_text_t){b.data, b.len}, nowhere);
+        }
+        else if (rs_buf_ok(&b)) {
+            rs_event_add_frame(e, wire->frames, (rs_text_t){"", 0}, nowhere);
+        }
+    }
+    rs_buf_free(&made);
+    rs_buf_free(&b);
+}
+
+/* Where memory is short nobody gets the other frame instead: it could be in the middle of that when
+ * there is a smaller one. */
+static rs_text_t packed(const rs_wire_t *wire, rs_event_t *e, const rs_cursor_tags_t *tags)
+{
+    rs_id_place_t place;
+    rs_text_t bytes = rs_event_frame(e, wire->frames, &place);
+
+    if (!bytes.data && rs_event_data(e).len >= wire->pack_min) {
+        pack(wire, e, tags);
+        bytes = rs_event_frame(e, wire->frames, &place);
+        if (!bytes.data) {
+            return bytes;
+        }
+    }
+    return bytes.len ? bytes : rs_frames_get(wire->plain, e, tags);
+}
+
+rs_text_t rs_frames_get(const rs_wire_t *wire, rs_event_t *e, const rs_cursor_tags_t *tags)
+{
+    rs_id_place_t place;
+    rs_text_t bytes = {NULL, 0};
+    rs_buf_t b = RS_BUF_INIT;
+
+    if (wire->plain) {
+        return packed(wire, e, tags);
+    }
+    bytes = rs_event_frame(e, wire->frames, &place);
+    if (bytes.data) {
+        return bytes;
+    }
+    place = another(&b, wire, e, tags);
     if (rs_buf_ok(&b)) {
         rs_event_add_frame(e, wire->frames, (rs_text_t){b.data, b.len}, place);
     }
@@ -131,7 +184,8 @@ rs_text_t rs_frames_get(const rs_wire_t *wire, rs_event_t *e, const rs_cursor_ta
 
 rs_event_t *rs_frames_with_id(const rs_wire_t *wire, rs_event_t *e, const rs_cursor_t *own)
 {
-    rs_text_t bytes = rs_frames_get(wire, e, own->tags);
+    const rs_wire_t *as = wire->plain ? wire->plain : wire;
+    rs_text_t bytes = rs_frames_get(as, e, own->tags);
     rs_event_parts_t parts = {.id = e->id, .stream = e->stream, .wire = wire->frames};
     rs_buf_t b = RS_BUF_INIT;
     rs_event_t *mine = NULL;
@@ -140,7 +194,7 @@ rs_event_t *rs_frames_with_id(const rs_wire_t *wire, rs_event_t *e, const rs_cur
     if (!bytes.data) {
         return NULL;
     }
-    rs_event_frame(e, wire->frames, &parts.place);
+    rs_event_frame(e, as->frames, &parts.place);
     rs_buf_add(&b, bytes.data, parts.place.head);
     wire->id(&b, id, rs_cursor_format(id, own));
     rs_buf_add(&b, bytes.data + parts.place.tail, bytes.len - parts.place.tail);

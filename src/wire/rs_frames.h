@@ -20,7 +20,7 @@ rs_event_t *rs_frames_gap(rs_buf_t *scratch, int stream, rs_id_t id, const rs_cu
 rs_text_t rs_frames_get(const rs_wire_t *wire, rs_event_t *event, const rs_cursor_tags_t *tags);
 
 /* Any thread: an event of its own for one reader, with the same frame but for the position; NULL
- * when memory is short. */
+ * when memory is short. It is not compressed, which would be for one reader only. */
 rs_event_t *rs_frames_with_id(const rs_wire_t *wire, rs_event_t *event, const rs_cursor_t *own);
 
 /* Any thread: bytes that are nothing but a frame. */

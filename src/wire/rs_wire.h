@@ -14,6 +14,7 @@
 
 /* The first one's frame is made with the event, and holds it. A request chooses among the first
  * RS_WIRES_CHOSEN by what it accepts; the others have a handler of their own, and are its dialects.
+ * Behind them are the indices of frames that are compressed.
  */
 enum {
     RS_WIRE_SSE,
@@ -60,6 +61,13 @@ struct rs_wire_t {
     const char *media_type; /* what a request accepts, and the answer is */
     const rs_wire_peer_t *peer; /* NULL: what it says means nothing */
 
+    /* Where frames are shared that are smaller than those of another wire, with which it has all
+     * else in common: that one; of events with how much data; and what appends the smaller one, or
+     * 0 where there is none. NULL: it is none of these. */
+    const rs_wire_t *plain;
+    size_t pack_min;
+    int (*pack)(rs_buf_t *out, const char *frame, size_t len);
+
     /* An event; type is rs_event_type_valid(), data is anything. *head and *tail: where in what was
      * appended the id stands, for which id() makes other bytes. */
     void (*event)(rs_buf_t *b, const char *type, size_t type_len, const char *id, size_t id_len,
@@ -87,6 +95,10 @@ extern const rs_wire_t rs_wire_websocket, rs_wire_websocket_plain, rs_wire_webso
 
 /* All of them, by index. */
 extern const rs_wire_t *const rs_wires[RS_WIRES];
+
+/* The wire of WebSockets that agreed on compression, for events with so much data; NULL: there are
+ * too many of them. `min` is more than 0. */
+const rs_wire_t *rs_wire_deflated(const rs_wire_t *plain, size_t min);
 
 /* The one of these (a bit for each index; NULL: there are none) that a request with this Accept
  * header wants most: the first one where it names none of them, or has no such header (NULL). */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * What a WebSocket's client may send. The first byte of an input chooses what the rest is: bytes of
- * frames, which must mean the same in pieces of any size; or one message, whose answer must be
- * whole frames with JSON in them.
+ * frames, which must mean the same in pieces of any size, with compression or without; or one
+ * message, whose answer must be whole frames with JSON in them.
  */
 #include "../../src/base/rs_json.h"
 #include "../../src/proto/rs_ws.h"
@@ -28,11 +28,14 @@ static void check(const rs_ws_t *ws, rs_ws_what_t what, const char *payload, siz
         require(ws->code == RS_WS_PROTOCOL || ws->code == RS_WS_NOT_UTF8
                 || ws->code == RS_WS_TOO_BIG || ws->code == RS_WS_UNSUPPORTED);
     }
-    require(ws->message <= MAX && ws->data.len <= MAX + RS_WS_CONTROL_MAX);
+    /* Of one that is inflated to more, one byte more is known. */
+    require(ws->message <= MAX + (what == RS_WS_BROKEN));
+    require(ws->data.len <= MAX + RS_WS_CONTROL_MAX);
 }
 
 /* Writes down what comes of the bytes, so many at a time, each piece in a block of its own. */
-static void hear(rs_buf_t *told, apr_pool_t *p, const char *data, size_t size, size_t step)
+static void hear(rs_buf_t *told, apr_pool_t *p, const char *data, size_t size, size_t step,
+                 int deflate)
 {
     rs_ws_what_t what = RS_WS_MORE;
     size_t done = 0, len;
@@ -40,6 +43,9 @@ static void hear(rs_buf_t *told, apr_pool_t *p, const char *data, size_t size, s
     rs_ws_t ws;
 
     rs_ws_begin(&ws, MAX);
+    if (deflate) {
+        rs_ws_allow_deflate(&ws);
+    }
     while (done < size && what != RS_WS_CLOSE && what != RS_WS_BROKEN) {
         size_t n = size - done < step ? size - done : step;
         const char *piece = fuzz_text(p, data + done, n), *at = piece;
@@ -62,15 +68,15 @@ static void hear(rs_buf_t *told, apr_pool_t *p, const char *data, size_t size, s
     rs_ws_end(&ws);
 }
 
-static void with_frames(apr_pool_t *p, const char *data, size_t size)
+static void with_frames(apr_pool_t *p, const char *data, size_t size, int deflate)
 {
     rs_buf_t whole = RS_BUF_INIT, pieces = RS_BUF_INIT;
     size_t step;
 
-    hear(&whole, p, data, size, size ? size : 1);
+    hear(&whole, p, data, size, size ? size : 1, deflate);
     for (step = 1; step <= 7; step += 3) {
         rs_buf_clear(&pieces);
-        hear(&pieces, p, data, size, step);
+        hear(&pieces, p, data, size, step, deflate);
         require(whole.len == pieces.len
                 && (!whole.len || !memcmp(whole.data, pieces.data, whole.len)));
     }
@@ -134,7 +140,10 @@ void fuzz_one(apr_pool_t *p, const char *data, size_t size)
     }
     switch (data[0]) {
     case 'f':
-        with_frames(p, data + 1, size - 1);
+        with_frames(p, data + 1, size - 1, 0);
+        break;
+    case 'd':
+        with_frames(p, data + 1, size - 1, 1);
         break;
     case 'm':
         with_message(p, data + 1, size - 1);

@@ -90,7 +90,8 @@ static void another_order(rs_source_t *source)
     for (i = 0; i < 6; i++) {
         rs_topic_prepend(topic, of(1 - (int)i % 2, 102 - i / 2), SECOND);
     }
-    is_int(rs_topic_read(topic, seq, front, &event, 1), -1, "which is elsewhere when they are back");
+    is_int(rs_topic_read(topic, seq, front, &event, 1), -1,
+           "which is elsewhere when they are back");
     seq = rs_topic_seek(topic, &had, &front);
     is_int(rs_topic_read(topic, seq, front, &event, 1), 1, "and found by its position");
     rs_event_drop(event);
@@ -112,7 +113,8 @@ static void history(rs_source_t *source)
     cursor = at(topic, 999);
     ok(rs_topic_seek(topic, &cursor, NULL) == 0, "a new topic knows nothing of what was before");
     cursor = at(topic, 1000);
-    ok(rs_topic_seek(topic, &cursor, NULL) == rs_topic_next(topic), "who has all of that starts here");
+    ok(rs_topic_seek(topic, &cursor, NULL) == rs_topic_next(topic),
+       "who has all of that starts here");
     for (i = 1; i <= 10; i++) {
         rs_topic_append(topic, make(1000 + i, 50), SECOND, 0);
     }
@@ -122,10 +124,7 @@ static void history(rs_source_t *source)
     for (i = 2; i < 1010; i++) {
         cursor = at(topic, i);
         seq = rs_topic_seek(topic, &cursor, &front);
-        good &= holds(topic, seq, front,
-                      i >= 1000  ? i + 1
-                      : i >= 998 ? 1001
-                                 : (i / 2 + 1) * 2);
+        good &= holds(topic, seq, front, i >= 1000 ? i + 1 : i >= 998 ? 1001 : (i / 2 + 1) * 2);
     }
     ok(good, "every position finds the event after it");
     cursor = at(topic, 1);
@@ -167,8 +166,8 @@ int main(void)
     while (n) {
         rs_event_drop(events[--n]);
     }
-    is_int(rs_topic_read(topic, start + 1000, 0, events, 64), 0, "the next number is not there yet");
-
+    is_int(rs_topic_read(topic, start + 1000, 0, events, 64), 0,
+           "the next number is not there yet");
     for (i = 0; i < 100; i++) {
         bytes += rs_topic_append(topic, make(5000 + i, 20000), SECOND + i, 0);
     }

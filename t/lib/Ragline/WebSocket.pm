@@ -2,12 +2,13 @@
 #
 # A WebSocket client (RFC 6455) that keeps every frame and can send any, also those that are wrong.
 # It judges the server's frames strictly: not masked, no reserved bits, lengths in their shortest
-# form, text in UTF-8; what is not so is in `fault`.
+# form, text in UTF-8, compressed only where that was agreed on; what is not so is in `fault`.
 package Ragline::WebSocket;
 
 use strict;
 use warnings;
 
+use Compress::Raw::Zlib ();
 use Digest::SHA ();
 use JSON::PP ();
 use MIME::Base64 ();
@@ -26,9 +27,10 @@ use constant { CONTINUED => 0, TEXT => 1, BINARY => 2, CLOSE => 8, PING => 9, PO
 
 my $serial = 0;
 
-# open(port => ..., path => ..., token, headers, protocols, last_event_id, tls, extra, mute, bulk). `extra`
-# is sent with the handshake, in the same write; a `mute` one answers no ping, and no close; a `bulk`
-# one keeps of its messages only their type and id, for very many.
+# open(port => ..., path => ..., token, headers, protocols, last_event_id, tls, extra, mute, bulk, deflate).
+# `extra` is sent with the handshake, in the same write; a `mute` one answers no ping, and no close; a
+# `bulk` one keeps of its messages only their type and id, for very many; `deflate` is what it offers as
+# Sec-WebSocket-Extensions.
 sub open
 {
     my ($class, %r) = @_;
@@ -37,6 +39,7 @@ sub open
         'Sec-WebSocket-Version' => 13, @{ $r{headers} // [] });
     push @headers, 'Sec-WebSocket-Protocol' => $r{protocols} if defined $r{protocols};
     push @headers, 'Last-Event-ID' => $r{last_event_id} if defined $r{last_event_id};
+    push @headers, 'Sec-WebSocket-Extensions' => $r{deflate} if defined $r{deflate};
     my $socket = Ragline::HTTP::connect_to(%r);
     my $self = bless {
         socket => $socket, fd => fileno($socket), port => $r{port}, tls => $r{tls},
@@ -63,6 +66,34 @@ sub frame
         : $form == 16 ? pack('Cn', $masked | 126, $len) : pack('CQ>', $masked | 127, $len);
     return $head . $payload if $mask eq '';
     return $head . $mask . ($payload ^ substr($mask x (length($payload) / 4 + 1), 0, length $payload));
+}
+
+# The message compressed by itself, as permessage-deflate has it (RFC 7692, 7.2.1).
+sub deflated
+{
+    my ($text) = @_;
+    my ($d, $status) = Compress::Raw::Zlib::Deflate->new(-WindowBits => -15, -AppendOutput => 1);
+    my $out = '';
+    $d->deflate($text, $out) == 0 && $d->flush($out, Compress::Raw::Zlib::Z_SYNC_FLUSH()) == 0
+        or die "zlib: $status";
+    substr($out, -4, 4, '') eq "\0\0\xff\xff" or die 'no flush';
+    return $out;
+}
+
+sub inflated
+{
+    my ($bytes) = @_;
+    my ($i) = Compress::Raw::Zlib::Inflate->new(-WindowBits => -15, -AppendOutput => 1, -ConsumeInput => 0);
+    my $out = '';
+    my $status = $i->inflate($bytes . "\0\0\xff\xff", $out);
+    return $status == Compress::Raw::Zlib::Z_OK() || $status == Compress::Raw::Zlib::Z_BUF_ERROR() ? $out : undef;
+}
+
+# Whether permessage-deflate was agreed on.
+sub may_deflate
+{
+    my ($self) = @_;
+    return $self->{may_deflate} //= ($self->header('Sec-WebSocket-Extensions') // '') =~ /^permessage-deflate\b/ ? 1 : 0;
 }
 
 sub send_frame
@@ -195,12 +226,19 @@ sub take_frames
             : $len == 127 ? (10, unpack 'x2Q>', $self->{buffer} . "\0" x 8) : ($head, $len);
         return if length $self->{buffer} < $head || length $self->{buffer} < $head + $len;
         $self->{fault} = 'masked' if $second & 128;
-        $self->{fault} = 'reserved bits, or not the last fragment' if ($first & 0xF0) != 0x80;
+        my $deflated = $first == (0xC0 | TEXT) && $self->may_deflate;
+        $self->{fault} = 'reserved bits, or not the last fragment' if !$deflated && ($first & 0xF0) != 0x80;
         $self->{fault} = 'length' if $head == 4 && $len < 126 || $head == 10 && $len < 65536;
         my $payload = substr $self->{buffer}, $head, $len;
         substr $self->{buffer}, 0, $head + $len, '';
         $self->{fault} = 'after a close frame' if defined $self->{close_code};
+        if ($deflated) {
+            $self->{deflated} = length $payload;
+            $payload = inflated($payload) // '';
+            $self->{fault} = 'a message that is no larger when it is inflated' if length $payload <= $self->{deflated};
+        }
         $self->take_frame_of($first & 15, $payload);
+        delete $self->{deflated};
     }
     return;
 }
@@ -211,14 +249,15 @@ sub take_frame_of
     if ($opcode == TEXT && $self->{bulk}) {
         my ($type, $id) = $payload =~ /\A\{"type":"(\w+)".*?(?:"id":"([^"]+)")?\}\z/s;
         $self->{fault} = "no message: $payload" if !defined $type;
-        push @{ $self->{messages} }, { type => $type, id => $id };
+        push @{ $self->{messages} }, { type => $type, id => $id, deflated => $self->{deflated} };
         return;
     }
     push @{ $self->{frames} }, [$opcode, $payload];
     if ($opcode == TEXT) {
         my $message = eval { $json->decode($payload) };
         $self->{fault} = "no JSON: $payload" if ref $message ne 'HASH';
-        push @{ $self->{messages} }, { %{ $message // {} }, raw => $payload, at => Time::HiRes::time() };
+        push @{ $self->{messages} }, { %{ $message // {} }, raw => $payload, at => Time::HiRes::time(),
+            deflated => $self->{deflated} };
     }
     elsif ($opcode == PING) {
         $self->send_frame(PONG, $payload) if !$self->{mute};
