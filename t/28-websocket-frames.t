@@ -2,7 +2,7 @@
 #
 # RFC 6455 frame by frame: what a server has to take, and what it has to refuse, and how. The numbers
 # are those of the sections of the Autobahn test suite whose cases these are like: 1 framing, 2 pings and
-# pongs, 3 reserved bits, 4 opcodes, 5 fragments, 6 UTF-8, 7 closing, 9 sizes. A message that was taken is
+# pongs, 3 reserved bits, 4 opcodes, 5 fragments, 6 UTF-8, 7 closing, 9 sizes, 12 compressed messages. A message that was taken is
 # known by its answer: the server repeats a type that it does not know. With RAGLINE_TEST_FULL each
 # case is shown to servers by others as well (t/peers), which answer the same; the table at the end has
 # what each of them made of it.
@@ -39,18 +39,21 @@ my $PING = '{"type":"ping"}';
 
 sub connect_one
 {
-    my ($port) = @_;
-    my $ws = Ragline::WebSocket->open(port => $port // $httpd->port, path => '/ws', token => $token, mute => 1);
+    my ($port, $offer) = @_;
+    my $ws = Ragline::WebSocket->open(port => $port // $httpd->port, path => '/ws', token => $token, mute => 1,
+        deflate => $offer);
     $ws->take('connected') or die 'no connection';
     return $ws;
 }
 
 # What the server at $port sends back: frames as "pong:PAYLOAD", "TYPE" of messages, then how it closes, or
-# `open` if it answers what comes last. $how: bytes a write, each a packet of its own if they are few.
+# `open` if it answers what comes last. `how`: bytes a write, each a packet of its own if they are few;
+# `offer`: of extensions.
 sub talk
 {
-    my ($bytes, $how, $port) = @_;
-    my $ws = connect_one($port);
+    my ($bytes, $port, %o) = @_;
+    my $how = $o{how};
+    my $ws = connect_one($port, $o{offer});
     $ws->{frames} = [];
     my $sent = 1;
     for my $part ($how ? unpack("(a$how)*", $bytes) : $bytes) {
@@ -76,7 +79,8 @@ sub talk
         }
     }
     @said = grep { $_ ne 'the last' } @said if $port;
-    push @said, $ws->fault if $ws->fault;
+    # Others compress also what becomes larger by it.
+    push @said, $ws->fault if $ws->fault && !($port && $ws->fault =~ /no larger/);
     push @said, defined $ws->close_code || $ws->ended ? $ws->end_said : 'open';
     $ws->close;
     return join ' ', @said;
@@ -110,11 +114,11 @@ sub verdict
 sub is_case
 {
     my ($case, $name, $bytes, $answer, %o) = @_;
-    my $got = talk($bytes, $o{how});
+    my $got = talk($bytes, undef, %o);
     is($got, $answer, "$case $name");
     my @row = ($got);
     for my $peer (sort keys %peer) {
-        my $theirs = talk($bytes . ($o{rest} // ''), $o{how}, $peer{$peer});
+        my $theirs = talk($bytes . ($o{rest} // ''), $peer{$peer}, %o);
         my $want = ($o{differs} // {})->{$peer} // verdict($answer);
         is(verdict($theirs), $want, "$case by $peer");
         push @row, $theirs;
@@ -308,6 +312,53 @@ if (full()) {
     $n = 0;
     good('9.7.' . ++$n, "1000 texts of $_ bytes", frame(TEXT, ping_of($_)) x 1000, join ' ', ('pong') x 1000)
         for 22, 64, 256, 1024, 4096, 16384;
+}
+
+# --- 12 compressed messages -------------------------------------------------------------------------
+
+# Each by itself, in either direction: the only way that all servers agree on.
+my @offered = (offer => 'permessage-deflate; server_no_context_takeover; client_no_context_takeover');
+sub packed { return Ragline::WebSocket::deflated(@_) }
+my $packed = packed($PING);
+# Answered by `pong`, and no more than words get smaller by it: zlib looks back for 32 KB.
+my $noise = join '', map { sprintf '%04x', $_ * 40_503 & 0xffff } 1 .. 16_384;
+sub noise_of { return '{"type":"ping","x":"' . substr($noise x ($_[0] / 65_536 + 1), 0, $_[0] - 22) . '"}' }
+my ($one, $two) = unpack 'a5a*', $packed;
+my @z = (rsv => 4);
+my $in_parts = frame(TEXT, $one, @z, fin => 0) . frame(PING, 'p') . frame(MORE, $two);
+$n = 0;
+good('12.1.' . ++$n, 'a message', frame(TEXT, $packed, @z), 'pong', @offered);
+good('12.1.' . ++$n, 'and some that are not compressed', frame(TEXT, $packed, @z) . frame(TEXT, $PING) . frame(TEXT, $packed, @z),
+    'pong pong pong', @offered);
+good('12.1.' . ++$n, 'in fragments with a ping between', $in_parts, 'pong:p pong', @offered);
+good('12.1.' . ++$n, 'byte by byte', $in_parts, 'pong:p pong', @offered, how => 1);
+good('12.1.' . ++$n, 'no bytes', frame(TEXT, "\0", @z), 'Invalid JSON message', @offered);
+good('12.1.' . ++$n, 'a text of many alphabets', frame(TEXT, packed(echo("\xce\xba\xe1\xbd\xb9\xe2\x82\xac")), @z),
+    "\x{3ba}\x{1f79}\x{20ac}", @offered);
+good('12.1.' . ++$n, 'as large as may be', frame(TEXT, packed(noise_of($most)), @z), 'pong', @offered);
+bad('12.1.' . ++$n, 'one byte more', frame(TEXT, packed(noise_of($most + 1)), @z), 1009, @offered);
+# We take what becomes fifty times as much, others what becomes as much as may be.
+bad('12.1.' . ++$n, 'what becomes a hundred times as much', frame(TEXT, packed(ping_of(65536)), @z), 1009, @offered,
+    differs => { map { $_ => 'open pong' } keys %peer });
+bad('12.1.' . ++$n, 'what becomes four times as much as may be', frame(TEXT, packed("\0" x (4 * $most)), @z), 1009, @offered);
+$n = 0;
+# What cannot be inflated has no code of its own.
+bad('12.2.' . ++$n, 'what is not compressed', frame(TEXT, "\xff\xff\xff", @z), 1007, @offered,
+    differs => { websockets => '1002' });
+# Others take what there is, and here it is no JSON.
+bad('12.2.' . ++$n, 'what ends too early', frame(TEXT, substr($packed, 0, -3), @z), 1007, @offered,
+    differs => { map { $_ => 'Invalid JSON message open' } keys %peer });
+bad('12.2.' . ++$n, 'what is not UTF-8', frame(TEXT, packed("{\"type\":\"\xff\"}"), @z), 1007, @offered);
+bad('12.2.' . ++$n, 'the end within a character', frame(TEXT, packed("\"\xe2\x82"), @z), 1007, @offered);
+bad('12.2.' . ++$n, 'binary', frame(BINARY, $packed, @z), 1003, @offered);
+bad('12.2.' . ++$n, 'the bit in a later fragment', frame(TEXT, $one, @z, fin => 0) . frame(MORE, $two, @z), 1002, @offered);
+bad('12.2.' . ++$n, 'in a ping', frame(PING, '', @z), 1002, @offered);
+bad('12.2.' . ++$n, "bits $_", frame(TEXT, $packed, rsv => $_), 1002, @offered) for 1, 2, 3, 5, 6, 7;
+bad('12.2.' . ++$n, 'what was not agreed on', frame(TEXT, $packed, @z), 1002);
+if (full()) {
+    $n = 0;
+    good('12.3.' . ++$n, "1000 messages of $_ bytes", frame(TEXT, packed(noise_of($_)), @z) x 1000,
+        join(' ', ('pong') x 1000), @offered) for 22, 64, 256, 1024, 4096, 16384;
 }
 
 if (%peer) {

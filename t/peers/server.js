@@ -15,7 +15,9 @@ function answer(text) {
         : {type: "error", message: "Unknown message type: " + message.type};
 }
 
-const server = new WebSocketServer({host: "127.0.0.1", port: +process.argv[3], maxPayload: +process.argv[4]});
+const server = new WebSocketServer({
+    host: "127.0.0.1", port: +process.argv[3], maxPayload: +process.argv[4], perMessageDeflate: true,
+});
 server.on("connection", socket => {
     socket.on("error", () => {});
     socket.on("message", (text, binary) => {

@@ -31,7 +31,7 @@ async def serve(socket, *_):
 
 async def main():
     async with websockets.serve(serve, '127.0.0.1', int(sys.argv[1]), max_size=int(sys.argv[2]),
-                                compression=None, ping_interval=None):
+                                ping_interval=None):
         await asyncio.Future()
 
 asyncio.run(main())
