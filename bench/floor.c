@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The floor: the least that a server of event streams with one thread can do on a machine. GET of
- * PATH?id=tN subscribes to tenant N, POST sends its body to all who did: one send() each, from one
- * loop, and that is all. No queue (a socket that is full loses the event), no history, no identity,
- * no time-outs, nothing checked: for comparison only, on loopback. Linux.
+ * PATH?id=tN subscribes to tenant N (GET /ws as a WebSocket), POST sends its body to all who did:
+ * one send() each, from one loop, and that is all. No queue (a full socket loses the event), no
+ * history, no identity, no time-outs, nothing checked: for comparison only, on loopback. Linux.
  *
  *     floor PORT
  */
@@ -20,7 +20,7 @@
 
 #define FDS_MAX 200000
 #define TENANTS_MAX 20000
-#define REQUEST_MAX ((size_t)256 * 1024)
+#define REQUEST_MAX ((size_t)60 * 1024) /* 16 bits hold the length of a frame */
 
 typedef struct {
     int *fd;
@@ -37,6 +37,7 @@ typedef struct {
 static tenant_t tenants[TENANTS_MAX];
 static conn_t conns[FDS_MAX];
 static int poller;
+static int websocket; /* how all of them are spoken to */
 
 static void die(const char *what)
 {
@@ -71,6 +72,10 @@ static void subscribe(int fd, tenant_t *t)
 {
     static const char head[] = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
                                "Cache-Control: no-store\r\n\r\n";
+    /* The load client's key is always the same. */
+    static const char switched[] = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
+                                   "Connection: Upgrade\r\n"
+                                   "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
 
     if (t->n == t->size) {
         t->size = t->size ? 2 * t->size : 16;
@@ -82,19 +87,33 @@ static void subscribe(int fd, tenant_t *t)
     conns[fd].tenant = t;
     conns[fd].place = t->n;
     t->fd[t->n++] = fd;
-    (void)send(fd, head, sizeof(head) - 1, MSG_NOSIGNAL);
+    (void)send(fd, websocket ? switched : head,
+               websocket ? sizeof(switched) - 1 : sizeof(head) - 1, MSG_NOSIGNAL);
 }
 
 static void publish(const tenant_t *t, const char *body, size_t len)
 {
     static char event[REQUEST_MAX + 16];
+    size_t n = 6;
     int i;
 
-    memcpy(event, "data: ", 6);
-    memcpy(event + 6, body, len);
-    memcpy(event + 6 + len, "\n\n", 2);
+    if (websocket) {
+        n = len < 126 ? 2 : 4;
+        event[0] = (char)0x81;
+        event[1] = (char)(len < 126 ? len : 126);
+        event[2] = (char)(len >> 8);
+        event[3] = (char)len;
+        memcpy(event + n, body, len);
+        n += len;
+    }
+    else {
+        memcpy(event, "data: ", 6);
+        memcpy(event + 6, body, len);
+        memcpy(event + 6 + len, "\n\n", 2);
+        n += len + 2;
+    }
     for (i = 0; i < t->n; i++) {
-        (void)send(t->fd[i], event, len + 8, MSG_NOSIGNAL | MSG_DONTWAIT);
+        (void)send(t->fd[i], event, n, MSG_NOSIGNAL | MSG_DONTWAIT);
     }
 }
 
@@ -112,6 +131,7 @@ static size_t take(int fd, const char *request, size_t len)
     head = (size_t)(end + 4 - request);
     if (strncmp(request, "POST", 4) != 0) {
         if (t && !conns[fd].tenant) {
+            websocket = strncmp(request, "GET /ws", 7) == 0;
             subscribe(fd, t);
         }
         return head;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Opens event streams, publishes events, and measures what arrives and what it costs the servers:
- * see README.md. This file is the parent: options, phases, the search for the highest rate.
+ * Opens event streams or WebSockets, publishes events, and measures what arrives and what it costs
+ * the servers: see README.md. This file is the parent: options, phases, the search for the highest
+ * rate.
  */
 #include "load.h"
 
@@ -28,7 +29,6 @@ static const char *url_read(const char *url, const char **host, int *port)
     if (!copy || !(at = strstr(copy, "://")) || !(path = strchr(at + 3, '/'))) {
         die("no URL: %s", url);
     }
-    options.tls = options.tls || strncmp(url, "https:", 6) == 0;
     *path = '\0';
     *host = at + 3;
     if (!(at = strchr(at + 3, ':'))) {
@@ -83,7 +83,12 @@ static void token_read(char *text)
     options.token_key = colon + 1;
 }
 
-static void url_option(char *url) { options.path = url_read(url, &options.host, &options.port); }
+static void url_option(char *url)
+{
+    options.websocket = strncmp(url, "ws", 2) == 0;
+    options.tls = strncmp(url, "wss:", 4) == 0 || strncmp(url, "https:", 6) == 0;
+    options.path = url_read(url, &options.host, &options.port);
+}
 
 static void post_option(char *url)
 {

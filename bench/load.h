@@ -13,6 +13,22 @@ void reader_run(int index, int from, int to);
 unsigned bucket_of(int64_t nanoseconds);
 double bucket_start(unsigned bucket);
 
+/* websocket.c: where a WebSocket's reader is within its frames. */
+typedef struct {
+    unsigned char head[10];
+    uint8_t head_len, control_len;
+    uint64_t left;
+    char control[125];
+} ws_t;
+enum { WS_MORE = -1, WS_WRONG = -2, WS_CLOSE = 8, WS_PING = 9, WS_PONG = 10 };
+#define WS_PONG_MAX (6 + 125)
+/* The handshake, with a header line or "". */
+int ws_request(char *out, size_t size, const char *path, const char *authorization);
+/* Goes on to the end of a frame: its opcode, or that it is not all there, or not as it must be. */
+int ws_next(ws_t *w, const char **at, const char *end);
+/* The answer to a ping that has just ended, at most WS_PONG_MAX bytes. */
+size_t ws_pong(const ws_t *w, char *out);
+
 /* token.c: a signed token, malloc'ed; `each` makes tokens of one tenant differ. */
 char *token_make(int tenant, int each);
 

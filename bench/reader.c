@@ -41,6 +41,7 @@ typedef struct {
     int64_t began;
     SSL *ssl;
     char *token;
+    ws_t ws;
 } conn_t;
 
 static reader_t *me;
@@ -160,11 +161,34 @@ static ssize_t conn_read(conn_t *c, char *out, size_t size)
     return recv(c->fd, out, size, 0);
 }
 
+static bool conn_write(conn_t *c, const char *bytes, size_t len)
+{
+    return c->ssl ? SSL_write(c->ssl, bytes, (int)len) == (int)len
+                  : send(c->fd, bytes, len, MSG_NOSIGNAL) == (ssize_t)len;
+}
+
+static int request_make(const conn_t *c, char *out, size_t size)
+{
+    char path[512], authorization[3072] = "";
+
+    expand(path, sizeof(path), options.path, c->number % options.tenants);
+    if (c->token) {
+        snprintf(authorization, sizeof(authorization), "Authorization: Bearer %s\r\n", c->token);
+    }
+    if (options.websocket) {
+        return ws_request(out, size, path, authorization);
+    }
+    return snprintf(out, size,
+                    "GET %s HTTP/1.1\r\nHost: localhost\r\n"
+                    "Accept: text/event-stream\r\n%s\r\n",
+                    path, authorization);
+}
+
 /* The socket can be written to: the TLS handshake, then the request, which always fits. */
 static void conn_ask(conn_t *c)
 {
-    char path[512], request[4096];
-    int n, done;
+    char request[4096];
+    int n;
 
     if (tls && !c->ssl) {
         c->state = CONN_HANDSHAKE;
@@ -182,14 +206,7 @@ static void conn_ask(conn_t *c)
         conn_watch(c, EPOLL_CTL_MOD, want == SSL_ERROR_WANT_READ ? EPOLLIN : EPOLLOUT);
         return;
     }
-    expand(path, sizeof(path), options.path, c->number % options.tenants);
-    n = snprintf(request, sizeof(request),
-                 "GET %s HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n%s%s%s\r\n",
-                 path, c->token ? "Authorization: Bearer " : "", c->token ? c->token : "",
-                 c->token ? "\r\n" : "");
-    done =
-        c->ssl ? SSL_write(c->ssl, request, n) : (int)send(c->fd, request, (size_t)n, MSG_NOSIGNAL);
-    if (done != n) {
+    if (!conn_write(c, request, (size_t)request_make(c, request, sizeof(request)))) {
         conn_close(c);
         return;
     }
@@ -273,8 +290,9 @@ static char *marks_read(conn_t *c, char *at, char *end)
 static char *head_read(conn_t *c, char *at, char *end)
 {
     char *body = memmem(at, (size_t)(end - at), "\r\n\r\n", 4);
+    const char *good = options.websocket ? "HTTP/1.1 101" : "HTTP/1.1 200";
 
-    if (c->tail_len == 0 && (end - at < 12 || memcmp(at, "HTTP/1.1 200", 12) != 0)) {
+    if (c->tail_len == 0 && (end - at < 12 || memcmp(at, good, 12) != 0)) {
         conn_close(c);
         return NULL;
     }
@@ -290,6 +308,22 @@ static char *head_read(conn_t *c, char *at, char *end)
     add_time(me->connect, now() - c->began);
     atomic_fetch_add(&world->open[c->number % options.tenants], 1);
     return body + 4;
+}
+
+/* Answers pings; false: it is over. */
+static bool frames_walk(conn_t *c, const char *at, const char *end)
+{
+    char pong[WS_PONG_MAX];
+    int opcode;
+
+    while ((opcode = ws_next(&c->ws, &at, end)) != WS_MORE) {
+        if (opcode == WS_WRONG || opcode == WS_CLOSE
+            || (opcode == WS_PING && !conn_write(c, pong, ws_pong(&c->ws, pong)))) {
+            conn_close(c);
+            return false;
+        }
+    }
+    return true;
 }
 
 static void conn_receive(conn_t *c)
@@ -311,6 +345,10 @@ static void conn_receive(conn_t *c)
         }
         end = buffer + TAIL + n;
         if (c->state == CONN_HEAD && !(at = head_read(c, at, end))) {
+            return;
+        }
+        /* What is left of before has been walked already. */
+        if (options.websocket && !frames_walk(c, at > buffer + TAIL ? at : buffer + TAIL, end)) {
             return;
         }
         at = marks_read(c, at, end);

@@ -53,11 +53,15 @@ RaglineHeartbeat 30s
 
 LOCATION = '''
 <Location "/%(name)s">
-    SetHandler ragline-sse
+    SetHandler ragline-%(handler)s
     RaglineTenant "%%{QUERY_STRING}"
     %(lines)s
 </Location>
 '''
+
+LOCATIONS = (
+    ('sse', ''), ('ws', ''), ('group', 'RaglineStart group\n    RaglineReplayLimit 1000000'),
+    ('own', 'RaglineSubscribe own'), ('comment', 'RaglineHeartbeat 30s comment'), ('off', 'RaglineHeartbeat off'))
 
 TOKEN = '''
 <Location "/%(name)s">
@@ -89,8 +93,13 @@ http {
         listen 127.0.0.1:%(tls_port)d ssl backlog=4096 reuseport;
         ssl_certificate %(dir)s/tls.pem;
         ssl_certificate_key %(dir)s/tls.key;
-        location = /sub {
+        location = /sse {
             nchan_subscriber eventsource;
+            nchan_channel_id $arg_id;
+            nchan_subscriber_first_message newest;
+        }
+        location = /ws {
+            nchan_subscriber websocket;
             nchan_channel_id $arg_id;
             nchan_subscriber_first_message newest;
         }
@@ -103,6 +112,11 @@ http {
     }
 }
 '''
+
+
+def scheme(location, tls=False):
+    """A location tells what is spoken there: of WebSockets is the one that is called so."""
+    return ('ws' if location == 'ws' else 'http') + ('s' if tls else '')
 
 
 def free_ports(count):
@@ -225,8 +239,8 @@ class Httpd(Server):
         modules = ['LoadModule %s_module "%s/mod_%s.so"' % (name, lib, name)
                    for name in ('authn_core', 'authz_core', 'authz_user', 'socache_shmcb', 'ssl')
                    if 'mod_%s.c' % name not in built_in]
-        locations = [LOCATION % {'name': name, 'lines': lines} for name, lines in (
-            ('sse', ''), ('group', 'RaglineStart group\n    RaglineReplayLimit 1000000'), ('own', 'RaglineSubscribe own'), ('comment', 'RaglineHeartbeat 30s comment'), ('off', 'RaglineHeartbeat off'))]
+        locations = [LOCATION % {'name': name, 'lines': lines, 'handler': 'websocket' if name == 'ws' else 'sse'}
+                     for name, lines in LOCATIONS]
         locations += [TOKEN % {'name': alg, 'alg': alg, 'dir': directory} for alg in ALGORITHMS]
         self.redis = Redis(directory)
         try:
@@ -267,8 +281,7 @@ class Httpd(Server):
         return ['--redis', str(self.redis.port), '--key', key]
 
     def url(self, location='sse', tls=False):
-        return '%s://127.0.0.1:%d/%s?%%t' % (
-            'https' if tls else 'http', self.tls_port if tls else self.port, location)
+        return '%s://127.0.0.1:%d/%s?%%t' % (scheme(location, tls), self.tls_port if tls else self.port, location)
 
     def token(self, alg):
         return ['--token', '%s:%s/%s.private' % (alg, self.directory, alg)]
@@ -299,8 +312,8 @@ class Nchan(Server):
     def publishing(self):
         return ['--post', 'http://127.0.0.1:%d/pub?id=%%t' % self.port]
 
-    def url(self, tls=False):
-        return '%s://127.0.0.1:%d/sub?id=%%t' % ('https' if tls else 'http', self.tls_port if tls else self.port)
+    def url(self, location='sse', tls=False):
+        return '%s://127.0.0.1:%d/%s?id=%%t' % (scheme(location, tls), self.tls_port if tls else self.port, location)
 
 
 class Floor(Server):
@@ -314,8 +327,8 @@ class Floor(Server):
     def publishing(self):
         return ['--post', 'http://127.0.0.1:%d/pub?id=%%t' % self.port]
 
-    def url(self):
-        return 'http://127.0.0.1:%d/sub?id=%%t' % self.port
+    def url(self, location='sse'):
+        return '%s://127.0.0.1:%d/%s?id=%%t' % (scheme(location), self.port, location)
 
 
 def find_nchan(nginx):

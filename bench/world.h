@@ -36,7 +36,7 @@ typedef struct {
     int port;
     /* The path; %t is the tenant's number. */
     const char *path;
-    bool tls;
+    bool tls, websocket;
     int connections;
     int tenants;
     int readers;

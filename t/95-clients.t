@@ -14,15 +14,15 @@ use lib "$FindBin::Bin/lib";
 use Test::More;
 
 use Ragline::Httpd ();
-use Ragline::Proc qw(free_port limit run_command slurp spawn spew stop_pid wait_until);
+use Ragline::Peers qw(browse chromium close_browser npm_package);
+use Ragline::Proc qw(free_port run_command slurp spew wait_until);
 use Ragline::Test;
 
 my $redis = redis_a();
 my $key = 'ragline:stream:orders';
 my ($source) = slurp('Makefile') =~ /^abs_top_srcdir = (.*)$/m;
 my $docs = slurp("$source/docs/WIRE.md");
-my $chromium = (grep { -x } map { "$_/chromium" } split /:/, $ENV{PATH})[0];
-plan skip_all => 'there is no chromium' if !$chromium;
+plan skip_all => 'there is no chromium' if !chromium();
 plan skip_all => "prefork ends children as it likes" if vars('mpm') eq 'prefork';
 
 # The code of a recipe.
@@ -88,9 +88,7 @@ sub holds
     my ($name, $httpd, %with) = @_;
     my $log = vars('t_logs') . "/95-clients-$with{tenant}-browser_log";
     my $url = $with{url} // 'http://127.0.0.1:' . $httpd->port . '/page.html';
-    my $pid = spawn($log, $chromium, qw(--headless --no-sandbox --disable-gpu --no-first-run),
-        qw(--disable-dev-shm-usage --remote-debugging-port=0), '--user-data-dir=' . $httpd->root
-            . '/browser', @{ $with{options} // [] }, $url);
+    my $pid = browse($url, $httpd->root . '/browser', $log, @{ $with{options} // [] });
     my $write = sub {
         $redis->xadd($key, tenant_id => $with{tenant}, event_type => 'order_created',
             payload => "{\"n\":$_[0]}");
@@ -105,9 +103,7 @@ sub holds
     $write->(3);
     ok(sees($httpd, 'order-3'), 'and the next');
     is(seen($httpd), 'order-1 order-2 order-3', 'each once');
-    kill('TERM', $pid);
-    stop_pid($pid, 'TERM');
-    kill('KILL', -$pid);
+    close_browser($pid);
     return;
 }
 
@@ -115,11 +111,7 @@ sub holds
 sub package_files
 {
     my ($httpd, $name, $version, $as) = @_;
-    my $to = $httpd->docroot . "/npm/$as";
-    my ($status, $output) = run_command('sh', '-c', 'mkdir -p "$1" && cd "$1" '
-        . '&& timeout 90 npm pack --silent --fetch-retries=1 "$2" && tar -xzf ./*.tgz', '-', $to,
-        "$name\@$version");
-    return !$status && "/npm/$as/package";
+    return npm_package($httpd->docroot . "/npm/$as", $name, $version) && "/npm/$as/package";
 }
 
 # --- EventSource --------------------------------------------------------------------------------

@@ -8,23 +8,17 @@ package Ragline::SSE;
 use strict;
 use warnings;
 
-use IO::Handle ();
 use JSON::PP ();
-use Scalar::Util ();
-use Socket ();
 use Time::HiRes ();
 
+use Ragline::Events qw(pump);
 use Ragline::HTTP ();
-use Ragline::Proc ();
 
-# Open streams by descriptor.
-my %open;
+our @ISA = ('Ragline::Events');
 
 our $default_wire = 'sse';
 my %accept = (sse => 'text/event-stream', ndjson => 'application/x-ndjson',
     poll => 'application/json');
-
-$SIG{PIPE} = 'IGNORE';
 
 # What a stream is called on the default wire.
 sub media_type { return $accept{$default_wire} }
@@ -51,9 +45,7 @@ sub open
     my $bytes = ($r{before} // '') . Ragline::HTTP::request_bytes(%r, headers => \@headers);
     my $written = syswrite($socket, $bytes);
     die "the request was not taken: $!\n" if ($written // 0) != length($bytes);
-    $socket->blocking(0);
-    $open{ $self->{fd} } = $self;
-    return $self;
+    return $self->watch;
 }
 
 # $n streams; $arguments->($i) gives those of each. Waits for each hundred's headers, so that no
@@ -80,56 +72,8 @@ sub blocks { return @{ $_[0]{blocks} } }
 sub comments { return @{ $_[0]{comments} } }
 sub retry { return $_[0]{retry} }
 sub last_event_id { return $_[0]{last_event_id} }
-
-# '' while open; 'eof' after a clean end, 'reset' after a broken one.
-sub ended { return $_[0]{ended} }
-
-# Whether we closed it, or it has ended.
-sub closed { return !$_[0]{socket} }
-
-# Reads all open streams until the condition, called with this stream, is true; returns its value.
-sub wait
-{
-    my ($self, $condition, $seconds) = @_;
-    my $deadline = Time::HiRes::time() + Ragline::Proc::limit($seconds);
-    while (1) {
-        my $value = $condition->($self);
-        return $value if $value;
-        return if Time::HiRes::time() > $deadline;
-        pump(0.25);
-    }
-}
-
-# The same for several streams: true when the condition was true for each of them once.
-sub wait_all
-{
-    my ($class, $streams, $condition, $seconds) = @_;
-    my $deadline = Time::HiRes::time() + Ragline::Proc::limit($seconds);
-    my @waiting = @$streams;
-    while (1) {
-        @waiting = grep { !$condition->($_) } @waiting;
-        return 1 if !@waiting;
-        return if Time::HiRes::time() > $deadline;
-        pump(0.25);
-    }
-}
-
-# The next event not taken yet that matches: a type, or a condition on the event; any without one.
-# Those before it are passed over. undef when it did not come in time or the stream ended.
-sub take
-{
-    my ($self, $what, $seconds) = @_;
-    my $match = ref($what) ? $what : defined($what) ? sub { $_[0]{event} eq $what } : sub { 1 };
-    my $found;
-    $self->wait(sub {
-        while ($self->{taken} < @{ $self->{events} }) {
-            my $event = $self->{events}[$self->{taken}++];
-            return $found = $event if $match->($event);
-        }
-        return $self->{ended};
-    }, $seconds);
-    return $found;
-}
+sub heard { return $_[0]{events} }
+sub type_of { return $_[1]{event} }
 
 # Waits for `connected` and returns its event, with its JSON decoded as {json}.
 sub connected
@@ -185,33 +129,6 @@ sub wait_end
     return $self->{ended};
 }
 
-sub close
-{
-    my ($self, $how) = @_;
-    my $socket = delete $self->{socket} or return;
-    delete $open{ $self->{fd} };
-    if (($how // '') eq 'reset') {
-        setsockopt($socket, Socket::SOL_SOCKET(), Socket::SO_LINGER(), pack('ii', 1, 0));
-    }
-    close($socket);
-    return;
-}
-
-sub close_all
-{
-    my ($class, @streams) = @_;
-    $_->close for @streams;
-    return;
-}
-
-# All streams to one server.
-sub close_port
-{
-    my ($class, $port) = @_;
-    $_->close for grep { $_->{port} == $port } values %open;
-    return;
-}
-
 # Sends our FIN and stays open for reading.
 sub half_close
 {
@@ -223,24 +140,6 @@ sub write_bytes
 {
     my ($self, $bytes) = @_;
     return syswrite($self->{socket}, $bytes);
-}
-
-# Reads once from every stream that has something, waiting up to $seconds for the first.
-sub pump
-{
-    my ($seconds) = @_;
-    my ($in, $pending) = ('', 0);
-    for my $stream (values %open) {
-        vec($in, $stream->{fd}, 1) = 1;
-        $pending ||= $stream->{tls} && $stream->{socket}->pending;
-    }
-    my $ready = select($in, undef, undef, $pending ? 0 : $seconds);
-    return if !$pending && $ready <= 0;
-    for my $stream (values %open) {
-        $stream->read_some
-            if vec($in, $stream->{fd}, 1) || $stream->{tls} && $stream->{socket}->pending;
-    }
-    return;
 }
 
 sub read_some

@@ -12,22 +12,20 @@ use Compress::Raw::Zlib ();
 use Digest::SHA ();
 use JSON::PP ();
 use MIME::Base64 ();
-use Socket ();
 use Time::HiRes ();
 
+use Ragline::Events qw(pump);
 use Ragline::HTTP ();
 use Ragline::Proc ();
+
+our @ISA = ('Ragline::Events');
 
 my $GUID = '258EAFA5-E914-47DA-95CA-C5AB0DC85B11';
 my $json = JSON::PP->new->utf8->allow_nonref->canonical;
 
 use constant { CONTINUED => 0, TEXT => 1, BINARY => 2, CLOSE => 8, PING => 9, PONG => 10 };
 
-# Open sockets by descriptor.
-my %open;
 my $serial = 0;
-
-$SIG{PIPE} = 'IGNORE';
 
 # open(port => ..., path => ..., token, headers, protocols, last_event_id, tls, extra, mute, bulk, deflate).
 # `extra` is sent with the handshake, in the same write; a `mute` one answers no ping, and no close; a
@@ -51,9 +49,7 @@ sub open
     }, $class;
     my $bytes = Ragline::HTTP::request_bytes(%r, headers => \@headers, body => undef);
     syswrite($socket, $bytes) == length($bytes) or die "the handshake was not taken: $!\n";
-    $socket->blocking(0);
-    $open{ $self->{fd} } = $self;
-    return $self;
+    return $self->watch;
 }
 
 # Bytes of a frame as a client sends it: fin, rsv, mask (4 bytes; '' for none), length (a form to
@@ -144,7 +140,8 @@ sub json { return $_[0]{http}->json }
 sub fault { return $_[0]{fault} // '' }
 sub frames { return @{ $_[0]{frames} } }
 sub messages { return @{ $_[0]{messages} } }
-sub ended { return $_[0]{ended} }
+sub heard { return $_[0]{messages} }
+sub type_of { return $_[1]{type} }
 
 # Whether the answer is that to our key.
 sub accepted
@@ -158,36 +155,7 @@ sub accepted
 sub close_code { return $_[0]{close_code} }
 sub close_reason { return $_[0]{close_reason} }
 
-sub wait
-{
-    my ($self, $condition, $seconds) = @_;
-    my $deadline = Time::HiRes::time() + Ragline::Proc::limit($seconds);
-    while (1) {
-        my $value = $condition->($self);
-        return $value if $value;
-        return if Time::HiRes::time() > $deadline;
-        pump(0.25);
-    }
-}
-
-# The next message not taken yet that matches: a type, or a condition on it; any without one. It is
-# the JSON, with {raw}. undef when it did not come in time or the socket ended.
-sub take
-{
-    my ($self, $what, $seconds) = @_;
-    my $match = ref($what) ? $what : defined($what) ? sub { $_[0]{type} eq $what } : sub { 1 };
-    my $found;
-    $self->wait(sub {
-        while ($self->{taken} < @{ $self->{messages} }) {
-            my $message = $self->{messages}[$self->{taken}++];
-            return $found = $message if $match->($message);
-        }
-        return $self->{ended};
-    }, $seconds);
-    return $found;
-}
-
-# The next frame with this opcode, from the $from-th on.
+# The next frame with this opcode; `take` takes messages: their JSON, with {raw}.
 sub take_frame
 {
     my ($self, $opcode, $seconds) = @_;
@@ -204,39 +172,15 @@ sub wait_close
 {
     my ($self, $seconds) = @_;
     $self->wait(sub { $_[0]{ended} }, $seconds);
-    return 'open' if !$self->{ended};
+    return $self->{ended} ? $self->end_said : 'open';
+}
+
+# The same of what has come so far.
+sub end_said
+{
+    my ($self) = @_;
     return $self->{ended} if !defined $self->{close_code};
     return join ' ', $self->{close_code}, length $self->{close_reason} ? $self->{close_reason} : ();
-}
-
-sub close
-{
-    my ($self, $how) = @_;
-    my $socket = delete $self->{socket} or return;
-    delete $open{ $self->{fd} };
-    if (($how // '') eq 'reset') {
-        setsockopt($socket, Socket::SOL_SOCKET(), Socket::SO_LINGER(), pack('ii', 1, 0));
-    }
-    close($socket);
-    return;
-}
-
-sub pump
-{
-    my ($seconds) = @_;
-    my ($in, $pending) = ('', 0);
-    for my $ws (my @all = values %open) {
-        next if $ws->{paused};
-        vec($in, $ws->{fd}, 1) = 1;
-        $pending ||= $ws->{tls} && $ws->{socket}->pending;
-    }
-    my $ready = select($in, undef, undef, $pending ? 0 : $seconds);
-    return if !$pending && $ready <= 0;
-    for my $ws (my @all = values %open) {
-        next if $ws->{paused};
-        $ws->read_some if vec($in, $ws->{fd}, 1) || $ws->{tls} && $ws->{socket}->pending;
-    }
-    return;
 }
 
 sub read_some
