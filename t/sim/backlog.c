@@ -87,6 +87,12 @@ void sim_backlog_comes(sim_conn_t *c)
     }
 }
 
+/* What was gone before it was read moves nothing. */
+static int is_had(const sim_conn_t *c, const sim_entry_t *e)
+{
+    return e->tenant == c->tenant && (e->how == SIM_PRESENT || e->accepted & 1 << c->profile);
+}
+
 /* It takes the group along, also over what it was told to be missing. */
 void sim_backlog_follows(const sim_conn_t *c)
 {
@@ -96,7 +102,7 @@ void sim_backlog_follows(const sim_conn_t *c)
         const sim_key_t *key = &sim_keys[c->key[k]];
         rs_id_t at = {0, 0};
 
-        for (i = c->next[k] - 1; i >= 0 && sim_entries[key->all[i]].tenant != c->tenant; i--) {
+        for (i = c->next[k] - 1; i >= 0 && !is_had(c, &sim_entries[key->all[i]]); i--) {
         }
         if (i < 0 || key->disturbed_at >= 0
             || !sim_group_position(key, c->profile, c->tenant, &at)) {

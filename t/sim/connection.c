@@ -119,6 +119,7 @@ static void break_conn(sim_rconn_t *c)
 
 void sim_rconn_close(sim_rconn_t *c)
 {
+    sim_unlearn(c);
     break_conn(c);
     empty(c);
     c->used = 0;

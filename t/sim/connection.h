@@ -61,7 +61,7 @@ typedef struct {
     sim_rrep_t *out, **out_last;
     apr_time_t last_in, last_out;
     int in_multi, subscribed, tracking;
-    int follows; /* it has read, or is told of changes */
+    int follows; /* it reads on, or is told of changes; or will, as the one before it did */
     long long redirect;
     sim_cmd_t *blocked;
     apr_time_t blocked_until;
@@ -97,5 +97,6 @@ void sim_note(int k, int lo, int hi, int info, rs_id_t last);
 void sim_note_look(const sim_rconn_t *c, int k);
 void sim_note_hand(int k, int n);
 void sim_learn(int engine, const sim_rrep_t *rep);
+void sim_unlearn(const sim_rconn_t *c);
 
 #endif

@@ -83,6 +83,18 @@ void sim_learn(int engine, const sim_rrep_t *rep)
     }
 }
 
+/* What was read by a connection that is gone counts no more, unless Redis has said what it is of. */
+void sim_unlearn(const sim_rconn_t *c)
+{
+    sim_engine_t *e = &sim_engines[c->engine];
+    int k;
+
+    for (k = c->tracking ? SIM_OWN : 0; c->follows && k < (c->tracking ? SIM_KEYS : SIM_OWN); k++) {
+        e->hand_hi[k] = 0;
+        memset(&e->hand[k], 0, sizeof(e->hand[k]));
+    }
+}
+
 sim_rrep_t *sim_new_reply(void)
 {
     sim_rrep_t *rep = sim_malloc(sizeof(*rep));

@@ -23,6 +23,7 @@ struct rs_link_t {
     apr_interval_time_t backoff;
     apr_uint64_t jitter;
     sim_rconn_t *conn;
+    int follows; /* its connections read on, or are told of changes */
 };
 
 rs_link_t *sim_link_list(rs_link_t *l) { return l->next; }
@@ -58,6 +59,7 @@ apr_time_t sim_link_next(const rs_link_t *l)
 static void disconnect(rs_link_t *l)
 {
     if (l->conn) {
+        l->follows = l->conn->follows;
         sim_rconn_close(l->conn);
         l->conn = NULL;
     }
@@ -160,6 +162,7 @@ apr_time_t rs_link_turn(rs_link_t *l, apr_time_t now)
             l->state = LOGIN;
             l->deadline = now + LOGIN_LIMIT;
             l->conn = sim_rconn_open(l->poll->actor->engine, l);
+            l->conn->follows = l->follows;
         }
         else {
             rs_link_fail(l, "it does not answer");
