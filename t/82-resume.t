@@ -3,8 +3,8 @@
 # Resume: who comes back with an id gets exactly what it missed, in order, once, from memory or from
 # Redis, or is told plainly that it cannot.
 #
-# Modes: tenant group ndjson
-# Modes if full: tenant+group
+# Modes: tenant group
+# Modes if full: ndjson tenant+group
 use strict;
 use warnings;
 

@@ -3,8 +3,8 @@
 # Reloads without loss: pages that come back as EventSource does have the complete sequence in the end;
 # a storm of clients of as many tenants costs one pass over what they missed.
 #
-# Modes: tenant ndjson
-# Modes if full: group tenant+group
+# Modes: tenant
+# Modes if full: ndjson group tenant+group
 use strict;
 use warnings;
 

@@ -3,7 +3,7 @@
 # Nothing spins, floods, swells or stops: what Redis is asked, what it sends, the time and the
 # memory that a child takes, when entries vanish under its hands or are very large.
 #
-# Modes: tenant
+# Modes if full: tenant
 use strict;
 use warnings;
 

@@ -5,7 +5,8 @@
 # not told again. With one stream and several, handed over and pumped, and by mode with keys of
 # tenants and positions of groups.
 #
-# Modes: tenant group
+# Modes: group
+# Modes if full: tenant
 use strict;
 use warnings;
 
