@@ -83,9 +83,15 @@ wrong('no streams', '<Location /stream>: SetHandler ragline-sse needs RaglineSub
 wrong('a WebSocket without streams', '<Location /ws>: SetHandler ragline-websocket needs RaglineSubscribe',
     location('/ws', "SetHandler ragline-websocket\n", $guard, $key));
 fine('a WebSocket', location('/ws', "SetHandler ragline-websocket\nRaglineSubscribe orders\n", $guard, $key));
-wrong('a WebSocket with shared delivery', '<Location /ws>: RaglineDelivery shared is not for ragline-websocket',
-    "RaglineStream own ws:{tenant}\n",
-    location('/ws', "SetHandler ragline-websocket\nRaglineSubscribe own\nRaglineDelivery shared\n", $guard, $key));
+for my $ack ('', "RaglineAck client\n", "RaglineAck socket\n") {
+    fine("a WebSocket with shared delivery $ack", "RaglineStream own ws:{tenant}\n", location('/ws',
+        "SetHandler ragline-websocket\nRaglineSubscribe own\nRaglineDelivery shared\n", $ack, $guard, $key));
+}
+wrong("acknowledgements $_->[0]", '<Location /ws>: RaglineAck client is for ragline-websocket with '
+        . 'RaglineDelivery shared', "RaglineStream own ws:{tenant}\n",
+    location('/ws', "RaglineSubscribe own\nRaglineAck client window=5\n", $_->[1], $guard, $key))
+    for ['without shared delivery', "SetHandler ragline-websocket\n"],
+        ['of those who can say nothing', "SetHandler ragline-sse\nRaglineDelivery shared\n"];
 wrong('a publish location without streams',
     '<Location /publish>: SetHandler ragline-publish needs RaglinePublish',
     location('/publish', "SetHandler ragline-publish\n", $guard, $key));

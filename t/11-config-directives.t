@@ -145,6 +145,12 @@ my %row = (
         ['0', '"0" is not a number from 1 to'], ['many', 'is not a number']] },
     RaglineDelivery => { in => 'D', good => ['broadcast'], bad => [
         ['twice', 'write broadcast or shared']] },
+    RaglineAck => { in => 'D', good => ['socket', 'Socket'], bad => [
+        ['server', 'write socket, or client and window=N'], ['', 'takes 1-2 arguments'],
+        ['client 5', 'the second argument is window=N'], ['client size=5', 'the second argument is window=N'],
+        ['socket window=5', 'the second argument is window=N, behind client'],
+        ['client window=0', '"0" is not a number from 1 to'],
+        ['client window=1025', 'is not a number from 1 to']] },
     RaglineGroup => { in => 'D', good => ['shop-{tenant}', '{profile}:{tenant}'], bad => [
         ['"a b"', 'a group has 1 to 159 of'], ['""', 'takes one argument'],
         ['x' x 160, 'a group has 1 to 159 of']] },

@@ -151,6 +151,8 @@ like($event->{raw}, qr/^\{"type":"event","event_type":"order_status",
     "data":\{"order_id":7,"status":"paid"\},"timestamp":$time,"id":"\Q$id\E"\}$/x, 'an event');
 for (['a number', '17', '17'], ['null', 'null', 'null'], ['an array', "[1,\n2]", '[1, 2]'],
     ['no JSON', 'it\'s "so"', '"it\'s \"so\""'], ['half of JSON', '{"a":', '"{\"a\":"'],
+    ['a NUL', "a\0b", '"a\u0000b"'], ['a mark in front', "\xef\xbb\xbf{}", "\"\xef\xbb\xbf{}\""],
+    ['white space alone', " \n", '" \u000a"'], ['two values', '{} {}', '"{} {}"'],
     ['nothing', '', '""'], ['no UTF-8', "a\xffb", "\"a\xef\xbf\xbdb\""],
     ['a number beyond a double', '123456789012345678901234567890', '123456789012345678901234567890']) {
     my ($name, $payload, $data) = @$_;
@@ -168,6 +170,8 @@ is($ws->take('reset')->{raw}, "{\"type\":\"reset\",\"data\":{\"reason\":\"too_bi
     'an event that is too large');
 is($ws->fault, '', 'and every frame was as it must be');
 
+is($ws->ended, '', 'and what is no JSON has ended nothing');
+
 # --- what clients say ---------------------------------------------------------------------------
 
 $ws->send_text({ type => 'ping' });
@@ -177,7 +181,9 @@ for (
     ['{"type":"foo"}', '{"type":"error","message":"Unknown message type: foo"}'],
     ['{"type":5}', '{"type":"error","message":"Unknown message type: "}'],
     ['{}', '{"type":"error","message":"Unknown message type: "}'],
-    ['{"type":"ack"}', '{"type":"error","message":"Unknown message type: ack"}'],
+    ['{"type":"acknowledge"}', '{"type":"error","message":"Unknown message type: acknowledge"}'],
+    ['{"type":"ack","id":"1-1"}', '{"type":"error","message":"Message handling failed",'
+        . '"error":"this endpoint waits for no acknowledgements"}'],
     ['[]', '{"type":"error","message":"Message handling failed","error":"a message is a JSON object"}'],
 ) {
     my ($said, $answer) = @$_;

@@ -76,6 +76,19 @@ const char *rs_jwt_key_kid(const rs_jwt_key_t *key); /* NULL: none */
 apr_status_t rs_jwt_verify(rs_jwt_t **jwt, apr_pool_t *p, const rs_jwt_policy_t *policy,
                            const char *token, apr_size_t len, apr_time_t now, const char **reason);
 
+/* What it says of whom, without what is its own (its times, its number): two tokens with the same
+ * digest are decided alike, whoever asks their claims. 0: no memory. */
+#define RS_JWT_SAYS_LEN 32
+int rs_jwt_says(unsigned char says[RS_JWT_SAYS_LEN], apr_pool_t *p, const rs_jwt_t *jwt);
+
+/* Whether they judge alike; both may be NULL. */
+int rs_jwt_policy_same(const rs_jwt_policy_t *a, const rs_jwt_policy_t *b);
+
+/* A copy that keeps nothing of the policy but its keys, in a block of that size, which begins where
+ * a pointer may. */
+size_t rs_jwt_policy_size(const rs_jwt_policy_t *policy);
+const rs_jwt_policy_t *rs_jwt_policy_put(void *block, const rs_jwt_policy_t *policy);
+
 /* One for a child, from its pool: some 160 KiB, never more. */
 apr_status_t rs_jwt_cache_create(rs_jwt_cache_t **cache, apr_pool_t *p);
 

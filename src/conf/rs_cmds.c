@@ -376,6 +376,8 @@ const command_rec rs_cmds[] = {
                   "how many entries of a stream a replay may look at"),
     AP_INIT_TAKE1("RaglineDelivery", rs_cmd_delivery, NULL, ANYWHERE,
                   "broadcast: every client gets every event; shared: one of them does"),
+    AP_INIT_TAKE12("RaglineAck", rs_cmd_ack, NULL, ANYWHERE,
+                   "what acknowledges an event of shared delivery: socket, or client and window=N"),
     AP_INIT_TAKE1("RaglineGroup", rs_cmd_group, NULL, ANYWHERE,
                   "name of a tenant's consumer group, with {profile} and {tenant}"),
     AP_INIT_TAKE1("RaglineClaimAfter", rs_cmd_claim_after, NULL, ANYWHERE,

@@ -32,6 +32,7 @@ const char *rs_cmd_wires(cmd_parms *cmd, void *dconf, int argc, char *const argv
 const char *rs_cmd_replay_limit(cmd_parms *cmd, void *dconf, const char *arg);
 const char *rs_cmd_slow_consumer(cmd_parms *cmd, void *dconf, const char *what, const char *option);
 const char *rs_cmd_delivery(cmd_parms *cmd, void *dconf, const char *arg);
+const char *rs_cmd_ack(cmd_parms *cmd, void *dconf, const char *what, const char *option);
 const char *rs_cmd_group(cmd_parms *cmd, void *dconf, const char *arg);
 const char *rs_cmd_claim_after(cmd_parms *cmd, void *dconf, const char *arg);
 const char *rs_cmd_max_deliveries(cmd_parms *cmd, void *dconf, const char *arg);

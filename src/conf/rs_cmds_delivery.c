@@ -11,6 +11,8 @@
 #include "rs_conf.h"
 
 #define GROUP_MAX 160
+#define WINDOW 16
+#define WINDOW_MAX 1024
 
 const char *rs_cmd_start(cmd_parms *cmd, void *dconf, const char *arg, const char *more)
 {
@@ -113,6 +115,29 @@ const char *rs_cmd_delivery(cmd_parms *cmd, void *dconf, const char *arg)
     return conf->shared || !ap_cstr_casecmp(arg, "broadcast")
                ? NULL
                : rs_cmd_problem(cmd, "write broadcast or shared");
+}
+
+const char *rs_cmd_ack(cmd_parms *cmd, void *dconf, const char *what, const char *option)
+{
+    rs_dir_conf_t *conf = dconf;
+    const char *name, *value, *problem = rs_cmd_enter(cmd, conf);
+    int client = !ap_cstr_casecmp(what, "client");
+
+    if (problem) {
+        return problem;
+    }
+    if (!client && ap_cstr_casecmp(what, "socket")) {
+        return rs_cmd_problem(cmd, "write socket, or client and window=N if you like");
+    }
+    conf->ack = client ? WINDOW : 0;
+    if (!option) {
+        return NULL;
+    }
+    value = rs_args_pair(&name, cmd->pool, option);
+    if (!client || !value || strcmp(name, "window")) {
+        return rs_cmd_problem(cmd, "the second argument is window=N, behind client");
+    }
+    return rs_cmd_problem(cmd, rs_args_number(&conf->ack, cmd->pool, value, 1, WINDOW_MAX));
 }
 
 /* Characters of names, colons and the two marks; nothing that needs quoting anywhere. */

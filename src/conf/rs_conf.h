@@ -53,6 +53,7 @@ typedef enum {
     X(int, start_group, RS_UNSET, 0)                                                               \
     X(int, replay_limit, RS_UNSET, 10000)                                                          \
     X(int, shared, RS_UNSET, 0)                                                                    \
+    X(int, ack, RS_UNSET, 0) /* of RaglineAck client: how many may be open; 0: socket */           \
     X(const char *, group, NULL, "ragline-{profile}-{tenant}")                                     \
     X(apr_interval_time_t, claim_after, RS_UNSET, apr_time_from_sec(30))                           \
     X(int, max_deliveries, RS_UNSET, 5)                                                            \

@@ -140,12 +140,13 @@ static void check_stream(check_t *check, const rs_endpoint_t *e)
                          "%s: this section's path names no endpoint: add RaglineProfile NAME",
                          e->where));
     }
-    if (e->kind == RS_KIND_WEBSOCKET && e->maybe->shared) {
-        rs_check_complain(e->server, NULL,
-                          apr_psprintf(check->pool,
-                                       "%s: RaglineDelivery shared is not for ragline-websocket: "
-                                       "use ragline-sse",
-                                       e->where));
+    if (e->conf->ack && (e->kind != RS_KIND_WEBSOCKET || !e->maybe->shared)) {
+        rs_check_complain(
+            e->server, NULL,
+            apr_psprintf(check->pool,
+                         "%s: RaglineAck client is for ragline-websocket with RaglineDelivery "
+                         "shared, whose clients can say what they have: write RaglineAck socket",
+                         e->where));
     }
     rs_check_group(check->pool, e->server, e->where, e->conf);
     rs_check_tenant(check->pool, e->server, e->where, e->conf);

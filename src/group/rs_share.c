@@ -22,7 +22,8 @@
 
 #define NEVER ((apr_time_t)0x7fffffffffffffffLL)
 #define TICK apr_time_from_msec(250)
-/* What one client may have at once: events, and bytes of them (one event may be larger). */
+/* What one client may have at once: events, where RaglineAck does not say how many, and bytes of
+ * them (one event may be larger). */
 #define CLIENT_EVENTS 16
 #define CLIENT_BYTES ((size_t)64 * 1024)
 /* And all clients of a share together. */
@@ -46,7 +47,8 @@ void rs_delivery_free(rs_delivery_t *d)
 static void weigh(rs_member_t *m)
 {
     rs_share_t *share = m->share;
-    int room = m->left || m->blocked || m->bytes >= CLIENT_BYTES ? 0 : CLIENT_EVENTS - m->out;
+    int most = share->profile->ack ? share->profile->ack : CLIENT_EVENTS;
+    int room = m->left || m->blocked || m->bytes >= CLIENT_BYTES ? 0 : most - m->out;
 
     share->room += room - m->room;
     m->room = room;
@@ -104,7 +106,7 @@ static void give(rs_delivery_t *d, rs_member_t *m)
     rs_share_t *share = m->share;
 
     d->client = m->client;
-    d->begun = d->done = 0;
+    d->begun = d->done = d->passed = 0;
     rs_ring_put_last(&share->out, &d->link);
     share->nout++;
     m->out++;
@@ -162,7 +164,7 @@ void rs_share_delivered(rs_delivery_t *d)
     int room = share->room;
 
     take_back(d);
-    m->blocked = !d->done;
+    m->blocked = !d->done && !d->passed;
     weigh(m);
     if (d->done) {
         RS_STAT_ADD(share->source->streams[d->lane->key->stream].stats->delivered, 1);

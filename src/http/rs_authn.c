@@ -71,11 +71,19 @@ static char *user_name(request_rec *r, const rs_jwt_t *jwt)
     return apr_pstrdup(r->pool, text ? text : "");
 }
 
+rs_jwt_policy_t rs_authn_policy(request_rec *r)
+{
+    const rs_dir_conf_t *conf = rs_request_conf(r);
+    rs_jwt_policy_t policy = {all_keys(r, conf->jwt_keys), conf->jwt_require, conf->jwt_leeway,
+                              rs_child_jwt_cache()};
+
+    return policy;
+}
+
 static int check_authn(request_rec *r)
 {
     rs_request_t *req = rs_request(r);
-    const rs_dir_conf_t *conf = rs_request_conf(r);
-    rs_jwt_policy_t policy = {NULL, conf->jwt_require, conf->jwt_leeway, rs_child_jwt_cache()};
+    rs_jwt_policy_t policy;
     const char *reason = NULL;
 
     if (!is_ours(r)) {
@@ -91,7 +99,7 @@ static int check_authn(request_rec *r)
             r, "cookie_origin",
             "a token in a cookie counts only for pages of this host or of RaglineOrigins");
     }
-    policy.keys = all_keys(r, conf->jwt_keys);
+    policy = rs_authn_policy(r);
     if (!policy.keys->nelts) {
         /* configtest sees this, except for an AuthType in .htaccess or behind a condition. */
         ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,

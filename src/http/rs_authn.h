@@ -8,6 +8,11 @@
 
 #include "../conf/rs_httpd.h"
 
+#include "../auth/rs_jwt.h"
+
+/* What a token must be for this request's location. */
+rs_jwt_policy_t rs_authn_policy(request_rec *r);
+
 void rs_authn_hooks(apr_pool_t *p);
 
 #endif

@@ -7,6 +7,7 @@
 
 #include <unistd.h>
 
+#include "rs_authn.h"
 #include "rs_child.h"
 #include "rs_cors.h"
 #include "rs_error.h"
@@ -51,13 +52,14 @@ static void choose_streams(rs_profile_t *wanted, const rs_dir_conf_t *conf,
     if (!wanted->streams) {
         wanted->streams = others;
         wanted->group = NULL;
-        wanted->shared = 0;
+        wanted->shared = wanted->ack = 0;
     }
 }
 
 static const rs_profile_t *profile(request_rec *r, rs_server_conf_t *server, const char *tenant)
 {
     const rs_dir_conf_t *conf = rs_request_conf(r);
+    rs_jwt_policy_t policy;
     rs_profile_t wanted;
 
     memset(&wanted, 0, sizeof(wanted));
@@ -81,6 +83,11 @@ static const rs_profile_t *profile(request_rec *r, rs_server_conf_t *server, con
         wanted.wire = rs_websocket_agree(r, wanted.wire);
         wanted.max_heard = (size_t)conf->ws_max_message;
         wanted.ping = conf->ws_ping;
+        wanted.ack = conf->shared ? conf->ack : 0;
+    }
+    if (wanted.wire->peer && rs_request(r)->jwt) {
+        policy = rs_authn_policy(r);
+        wanted.tokens = &policy;
     }
     choose_streams(&wanted, conf, server, tenant);
     if (conf->events) {
@@ -223,8 +230,7 @@ static int check_request(request_rec *r, rs_identity_t *id)
         return rs_http_error(r, HTTP_MISDIRECTED_REQUEST, "misdirected",
                              "streams of this host are not for HTTP/2: use another connection");
     }
-    if (!conf->subscribe || !conf->profile || !rs_stream_wire(r)
-        || (conf->shared && rs_stream_wire(r)->peer)) {
+    if (!conf->subscribe || !conf->profile || !rs_stream_wire(r)) {
         return rs_http_error(r, HTTP_SERVICE_UNAVAILABLE, "unavailable",
                              "this endpoint is not configured completely");
     }
@@ -255,6 +261,7 @@ int rs_stream_handler(request_rec *r)
     rs_client_params_t params;
     apr_interval_time_t wait = 0;
     rs_identity_t id = {0};
+    unsigned char says[RS_JWT_SAYS_LEN];
     int status = check_request(r, &id);
 
     if (status != OK) {
@@ -294,6 +301,9 @@ int rs_stream_handler(request_rec *r)
     params.tenant_json = id.tenant_json;
     params.user_json = id.user_json;
     params.expires = id.expires;
+    if (params.profile->tokens && rs_jwt_says(says, r->pool, rs_request(r)->jwt)) {
+        params.says = says;
+    }
     params.cursor = brought_cursor(r);
     if (!params.profile->wire->one_batch) {
         return open_stream(r, &params);

@@ -20,6 +20,14 @@ static const char *put(char **to, const char *text)
     return start;
 }
 
+void rs_client_expires(rs_client_t *client, apr_time_t expires)
+{
+    client->expires = expires ? rs_clock_now() + (expires - apr_time_now()) : 0;
+    if (expires && client->expires <= 0) {
+        client->expires = 1;
+    }
+}
+
 rs_client_t *rs_client_create(const rs_client_params_t *params)
 {
     rs_client_t *client;
@@ -27,7 +35,7 @@ rs_client_t *rs_client_create(const rs_client_params_t *params)
 
     client = malloc(sizeof(*client) + strlen(params->tenant) + strlen(params->user)
                     + strlen(params->cursor) + strlen(params->tenant_json)
-                    + strlen(params->user_json) + 5);
+                    + strlen(params->user_json) + 5 + (params->says ? RS_JWT_SAYS_LEN : 0));
     if (!client) {
         return NULL;
     }
@@ -49,18 +57,16 @@ rs_client_t *rs_client_create(const rs_client_params_t *params)
     client->conn = params->conn;
     client->profile = params->profile;
     client->resume->until = rs_clock_now() + params->wait;
-    if (params->expires) {
-        client->expires = rs_clock_now() + (params->expires - apr_time_now());
-        if (client->expires <= 0) {
-            client->expires = 1;
-        }
-    }
+    rs_client_expires(client, params->expires);
     text = client->text;
     client->cursor = put(&text, params->cursor);
     client->tenant = put(&text, params->tenant);
     client->user = put(&text, params->user);
     client->tenant_json = put(&text, params->tenant_json);
     client->user_json = put(&text, params->user_json);
+    if (params->says) {
+        client->says = memcpy(text, params->says, RS_JWT_SAYS_LEN);
+    }
     return client;
 }
 

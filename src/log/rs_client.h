@@ -26,6 +26,7 @@ typedef struct {
     int announce;     /* a caught_up event is owed */
     unsigned losses;  /* of data, when it was judged last: rs_verdict.h */
     int ended;        /* hub: it came from before its keys may have ended and begun anew */
+    int missed;       /* streamer: likewise, by an id that it said; it is to be told */
     int want;         /* hub: so many of the newest events have not been found yet */
     int unmeasured;   /* it may be more than RaglineReplayLimit behind: */
     int scanned;      /* entries that were looked at for it since */
@@ -63,6 +64,7 @@ struct rs_client_t {
     apr_time_t wants;    /* wants_out: since when */
     apr_time_t deadline; /* CLOSING, LINGER; or when a fetch is tried again */
     apr_time_t expires;  /* of the token, on the monotonic clock; 0: never */
+    const unsigned char *says; /* what the token says (rs_jwt_says()); NULL: there was none */
     rs_client_state_t state;
     int resuming;         /* hub: it starts at a position, and has what was before */
     const char *recovery; /* the verdict, and why */
@@ -74,7 +76,7 @@ struct rs_client_t {
     const char *user; /* "" when there is none */
     const char *tenant_json;
     const char *user_json;
-    char text[]; /* those five */
+    char text[]; /* those five, and what the token says */
 };
 
 typedef struct {
@@ -82,6 +84,7 @@ typedef struct {
     const rs_profile_t *profile;
     const char *tenant, *user, *tenant_json, *user_json;
     apr_time_t expires;       /* wall clock; 0: never */
+    const unsigned char *says; /* of the token, where it may be followed by another; NULL: not */
     const char *cursor;       /* "": none */
     apr_interval_time_t wait; /* of a wire with one batch: how long */
     const char *early;        /* what the client has sent already, where that means something */
@@ -93,6 +96,9 @@ rs_client_t *rs_client_create(const rs_client_params_t *params);
 
 /* Closes the connection and frees everything. Whoever owns it at that moment. */
 void rs_client_destroy(rs_client_t *client);
+
+/* Until then its token is good (wall clock; 0: for ever). Whoever owns it. */
+void rs_client_expires(rs_client_t *client, apr_time_t expires);
 
 /* Whether the event is for this client's endpoint, and, when the endpoint asks, for its user. */
 int rs_client_wants(const rs_client_t *client, const rs_event_t *event);

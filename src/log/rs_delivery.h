@@ -31,8 +31,16 @@ struct rs_delivery_t {
     int count;        /* how often it was delivered, as Redis counts */
     rs_chore_t chore; /* hub: once it is one */
     apr_time_t since; /* hub: waits for a client with room */
-    int begun, done;  /* streamer: some, all of it was taken by the socket */
+    int begun;        /* streamer: some of it was taken by the socket */
+    int done;         /* streamer: all of it; where clients acknowledge: the client has it */
+    apr_time_t sent;  /* streamer: when the socket had taken all of it */
+    int passed;       /* streamer: its client said nothing of it, but of others */
 };
+
+/* Linked by msg.next. */
+typedef struct {
+    rs_msg_t *first, **last;
+} rs_deliveries_t;
 
 /* What a client has to do with its share: a member of both. */
 struct rs_member_t {
@@ -47,11 +55,13 @@ struct rs_member_t {
     int out;         /* deliveries it has */
     size_t bytes;    /* in them */
     int room;        /* for more of them */
-    int blocked;     /* it gave something back and took nothing since */
+    int blocked;     /* it gave back what it could not take, and took nothing since */
     int left;        /* it has ended, and is freed when all it had is back */
 
     /* Streamer. */
-    rs_msg_t *first, **last; /* deliveries to be written */
+    rs_deliveries_t due;  /* to be written */
+    rs_deliveries_t open; /* written, and not acknowledged by the client */
+    apr_time_t spoke;     /* when it acknowledged something last */
 };
 
 #endif

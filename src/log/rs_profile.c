@@ -37,8 +37,9 @@ static int same(const rs_profile_t *a, const rs_profile_t *b)
         || a->start_since != b->start_since || a->replay_limit != b->replay_limit
         || a->npatterns != b->npatterns || a->slow_disconnect != b->slow_disconnect
         || a->stall != b->stall || a->shared != b->shared || a->claim_after != b->claim_after
-        || a->max_deliveries != b->max_deliveries || a->max_heard != b->max_heard
-        || a->ping != b->ping || !same_text(a->group, b->group) || strcmp(a->name, b->name) != 0) {
+        || a->max_deliveries != b->max_deliveries || a->ack != b->ack
+        || a->max_heard != b->max_heard || a->ping != b->ping || !same_text(a->group, b->group)
+        || strcmp(a->name, b->name) != 0 || !rs_jwt_policy_same(a->tokens, b->tokens)) {
         return 0;
     }
     for (i = 0; i < a->npatterns; i++) {
@@ -61,7 +62,9 @@ static char *put(char **to, const char *text)
 
 static rs_profile_t *copy(const rs_profile_t *from)
 {
-    size_t size = sizeof(*from) + (size_t)from->npatterns * sizeof(char *) + strlen(from->name) + 1;
+    size_t tokens = from->tokens ? APR_ALIGN_DEFAULT(rs_jwt_policy_size(from->tokens)) : 0;
+    size_t size =
+        sizeof(*from) + tokens + (size_t)from->npatterns * sizeof(char *) + strlen(from->name) + 1;
     const char **patterns;
     rs_profile_t *profile;
     char *text;
@@ -76,7 +79,10 @@ static rs_profile_t *copy(const rs_profile_t *from)
         return NULL;
     }
     *profile = *from;
-    patterns = (const char **)(profile + 1);
+    if (tokens) {
+        profile->tokens = rs_jwt_policy_put(profile + 1, from->tokens);
+    }
+    patterns = (const char **)((char *)(profile + 1) + tokens);
     text = (char *)(patterns + from->npatterns);
     profile->patterns = patterns;
     profile->name = put(&text, from->name);

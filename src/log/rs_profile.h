@@ -9,7 +9,7 @@
 
 #include <pthread.h>
 
-#include "../base/rs_base.h"
+#include "../auth/rs_jwt.h"
 
 struct rs_profile_t {
     rs_profile_t *next; /* in the table */
@@ -26,12 +26,14 @@ struct rs_profile_t {
     int shared;                      /* each event goes to one client of the tenant */
     apr_interval_time_t claim_after;
     int max_deliveries;
+    int ack; /* so many events wait for the client's own word; 0: what its socket took, it has */
     int replay_limit;          /* entries of the stream that a replay may scan */
     int slow_disconnect;       /* a reader that falls off its topic is ended, not fetched for */
     apr_interval_time_t stall; /* one that takes nothing for so long is ended */
     /* Of a wire that understands its clients: */
     size_t max_heard;         /* a message of theirs */
     apr_interval_time_t ping; /* who is silent for so long is asked for a sign of life; 0: not */
+    const rs_jwt_policy_t *tokens; /* what their tokens must be; NULL: they have none */
     const char *name;
     int npatterns; /* 0: every type */
     const char *const *patterns;

@@ -5,8 +5,10 @@
  * has what its feed has. The streamer's thread; nothing in here waits.
  */
 #include <stdlib.h>
+#include <string.h>
 
 #include "../log/rs_accepted.h"
+#include "../log/rs_ended.h"
 #include "../log/rs_profile.h"
 #include "../log/rs_source.h"
 #include "../log/rs_verdict.h"
@@ -102,9 +104,12 @@ static rs_next_t find_place(rs_streamer_t *s, rs_client_t *client)
     rs_resume_t *resume = client->resume;
     rs_verdict_kind_t kind = rs_verdict(client->topic, &resume->own, &resume->losses, &first);
 
-    if (kind > RS_VERDICT_ASK && !tell_gap(s, client, rs_verdict_reason(kind), first)) {
+    if ((kind > RS_VERDICT_ASK || resume->missed)
+        && !tell_gap(s, client, kind > RS_VERDICT_ASK ? rs_verdict_reason(kind) : "trimmed",
+                     first)) {
         return RS_NEXT_GONE;
     }
+    resume->missed = 0;
     client->seq = rs_topic_seek(client->topic, &resume->own, &resume->front);
     if (!client->seq) {
         return fetch(s, client);
@@ -291,6 +296,31 @@ rs_next_t rs_catch_up(rs_streamer_t *s, rs_client_t *client)
         next = use_fetch(s, client);
     }
     return next == RS_NEXT_GO ? follow(s, client) : next;
+}
+
+int rs_catch_up_resume(rs_client_t *client, const char *id)
+{
+    /* Of streams that the id does not know it has what it has. */
+    rs_cursor_t own = client->state == RS_LIVE ? client->feed->pos : client->resume->own;
+    rs_resume_t *resume;
+
+    if (!rs_cursor_parse(&own, id, strlen(id))) {
+        return 0;
+    }
+    if (client->state == RS_LIVE && !rs_feed_exit(client)) {
+        return -1;
+    }
+    rs_catch_up_forget(client);
+    resume = client->resume;
+    resume->missed = rs_ended_since(client->topic, &own, apr_time_now());
+    resume->own = own;
+    resume->losses = RS_VERDICT_CAME;
+    resume->announce = resume->unmeasured = 1;
+    resume->replayed = 0;
+    resume->scanned = resume->said = 0;
+    resume->ahead = 0;
+    client->seq = 0; /* no event has this number: its place will be looked for */
+    return 1;
 }
 
 rs_next_t rs_catch_up_fetched(rs_streamer_t *s, rs_fetch_t *f)

@@ -8,13 +8,19 @@
 
 #include "../log/rs_profile.h"
 #include "../wire/rs_wire.h"
+#include "rs_catch_up.h"
+#include "rs_deliver.h"
 #include "rs_hear.h"
 #include "rs_output.h"
+#include "rs_renew.h"
 
 /* How much is read at once (a whole record of TLS: of what is left in the session no poller tells),
  * and how often before others have their turn. */
 #define CHUNK 16384
 #define TURNS 4
+
+/* How often a token is looked at: that is work for the processor, which others wait for. */
+#define JUDGE apr_time_from_sec(1)
 
 /* Users that statistics name. */
 #define USERS 100
@@ -22,6 +28,7 @@
 struct rs_hearing_t {
     apr_time_t heard;    /* something, last */
     apr_time_t asked;    /* since then: when; 0: it was not */
+    apr_time_t judged;   /* a token of its, last; 0: none */
     rs_census_t *census; /* where it is counted; NULL: nowhere */
     char *early;         /* what came before the stream did; NULL: nothing */
     size_t early_len;
@@ -86,11 +93,60 @@ static int subscribe(rs_client_t *client, rs_subscription_t *wanted, rs_buf_t *o
     if (client->profile->group) {
         /* The position is the tenant's: what one does not want others would not get. */
         free(wanted);
-        peer->refused(out, "this endpoint has a consumer group: no subscriptions");
+        peer->refused(out, NULL, "this endpoint has a consumer group: no subscriptions");
         return 1;
     }
     peer->subscribed(out, wanted);
     return rs_feed_move(client, wanted);
+}
+
+/* To go on from this id. One at a time: it may be a long way. 0: memory is short. */
+static int resume(rs_streamer_t *s, rs_client_t *client, const char *id)
+{
+    const char *why = "this is no id of this endpoint";
+    int rv = 0;
+
+    if (client->profile->group) {
+        why = "this endpoint has a consumer group: ids have no meaning";
+    }
+    else if (client->resume && client->resume->announce) {
+        why = "wait for caught_up";
+    }
+    else {
+        rv = rs_catch_up_resume(client, id);
+    }
+    if (!rv) {
+        peer_of(client)->refused(&s->buf, NULL, why);
+    }
+    return rv >= 0;
+}
+
+/* That it has an event of shared delivery. Nothing is answered to what was expected. */
+static void acknowledge(rs_streamer_t *s, rs_client_t *client, const char *text)
+{
+    rs_id_t id;
+
+    if (!client->profile->ack) {
+        peer_of(client)->refused(&s->buf, NULL, "this endpoint waits for no acknowledgements");
+    }
+    else if (!client->member || !rs_id_parse(&id, text, strlen(text))
+             || !rs_deliver_acknowledged(s, client, id)) {
+        peer_of(client)->refused(&s->buf, NULL,
+                                 "no event with this id waits for an acknowledgement");
+    }
+}
+
+/* That another token take the place of the one that it came with. */
+static void renew(rs_streamer_t *s, rs_client_t *client, const rs_asked_t *asked)
+{
+    rs_hearing_t *h = client->hearing;
+
+    if (h->judged && s->now < h->judged + JUDGE) {
+        peer_of(client)->refused(&s->buf, NULL, "one token a second");
+        return;
+    }
+    h->judged = s->now;
+    rs_renew(s, client, asked->token, asked->token_len, &s->buf);
 }
 
 static int tell_stats(rs_streamer_t *s, rs_client_t *client)
@@ -110,12 +166,19 @@ static int tell_stats(rs_streamer_t *s, rs_client_t *client)
 static rs_next_t hear_bytes(rs_streamer_t *s, rs_client_t *client, const char *at, const char *end)
 {
     const rs_wire_peer_t *peer = peer_of(client);
-    rs_subscription_t *wanted = NULL;
+    rs_asked_t asked;
     rs_asks_t asks = RS_ASKS_NOTHING;
 
     while (at < end && asks != RS_ASKS_END) {
-        asks = peer->hear(client->hearing->state, &at, end, &s->buf, &wanted);
-        if ((asks == RS_ASKS_SUBSCRIBE && !subscribe(client, wanted, &s->buf))
+        asks = peer->hear(client->hearing->state, &at, end, &s->buf, &asked);
+        if (asks == RS_ASKS_ACK) {
+            acknowledge(s, client, asked.id);
+        }
+        if (asks == RS_ASKS_AUTH) {
+            renew(s, client, &asked);
+        }
+        if ((asks == RS_ASKS_SUBSCRIBE && !subscribe(client, asked.types, &s->buf))
+            || (asks == RS_ASKS_RESUME && !resume(s, client, asked.id))
             || (asks == RS_ASKS_STATS && !tell_stats(s, client))) {
             return RS_NEXT_GONE;
         }

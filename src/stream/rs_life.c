@@ -139,6 +139,13 @@ static void end_slow(rs_streamer_t *s, rs_client_t *client)
         client->profile->retry);
 }
 
+/* Others get what it was sent; its page may have lost its way. */
+static void end_mute(rs_streamer_t *s, rs_client_t *client)
+{
+    end(s, client, "slow_consumer", "Stream ended", "no event was acknowledged in time",
+        client->profile->retry);
+}
+
 static void go(rs_streamer_t *s, rs_client_t *client, rs_next_t next);
 
 static void go_on(rs_streamer_t *s, rs_client_t *client);
@@ -229,6 +236,14 @@ void rs_life_deadline(rs_streamer_t *s, rs_client_t *client)
             client->profile->retry > RENEWAL ? client->profile->retry : RENEWAL);
         return;
     }
+    else if (rs_deliver_due(client) && s->now >= rs_deliver_due(client)) {
+        rs_next_t next = rs_deliver_expire(s, client);
+
+        go(s, client, next);
+        if (next != RS_NEXT_GO) {
+            return;
+        }
+    }
     else if (is_silent(s, client)) {
         ask(s, client);
         return;
@@ -282,6 +297,9 @@ static void go(rs_streamer_t *s, rs_client_t *client, rs_next_t next)
         break;
     case RS_NEXT_SLOW:
         end_slow(s, client);
+        break;
+    case RS_NEXT_MUTE:
+        end_mute(s, client);
         break;
     case RS_NEXT_LINGER:
         linger(s, client);

@@ -7,6 +7,7 @@
 #ifndef RS_WIRE_H
 #define RS_WIRE_H
 
+#include "../auth/rs_jwt.h"
 #include "../log/rs_entry.h"
 #include "../log/rs_event.h"
 #include "../log/rs_subscription.h"
@@ -31,9 +32,20 @@ enum {
 typedef enum {
     RS_ASKS_NOTHING,   /* more, or nothing that was not answered at once */
     RS_ASKS_SUBSCRIBE, /* from now on for what it wants, and nothing else */
+    RS_ASKS_RESUME,    /* what comes after an id, once more or not */
+    RS_ASKS_ACK,       /* that an event be called its own: it has it */
+    RS_ASKS_AUTH,      /* to be let stay for as long as this token is good */
     RS_ASKS_STATS,     /* how many its tenant has */
     RS_ASKS_END        /* what was appended is the last that it is told */
 } rs_asks_t;
+
+/* Of what. */
+typedef struct {
+    rs_subscription_t *types;     /* SUBSCRIBE: the caller's; NULL is everything */
+    char id[RS_CURSOR_LEN];       /* ACK, RESUME */
+    char token[RS_JWT_TOKEN_MAX]; /* AUTH */
+    size_t token_len;
+} rs_asked_t;
 
 /* How a peer is understood. */
 typedef struct {
@@ -41,13 +53,13 @@ typedef struct {
     void (*begin)(void *state, size_t max);
     void (*end)(void *state);
     /* Takes bytes from *at on until something is asked for, or all of them. What is answered at
-     * once is appended to `out`. RS_ASKS_SUBSCRIBE: *wanted, which is the caller's; NULL is
-     * everything. */
+     * once is appended to `out`. */
     rs_asks_t (*hear)(void *state, const char **at, const char *end, rs_buf_t *out,
-                      rs_subscription_t **wanted);
-    /* The answers to that; `why` is a sentence. */
+                      rs_asked_t *asked);
+    /* The answers to that; `what` went wrong (NULL: the message did), `why` is a sentence. */
     void (*subscribed)(rs_buf_t *out, const rs_subscription_t *wanted);
-    void (*refused)(rs_buf_t *out, const char *why);
+    void (*renewed)(rs_buf_t *out, apr_interval_time_t left); /* -1: for ever */
+    void (*refused)(rs_buf_t *out, const char *what, const char *why);
     /* The tenant has so many; `users` is a JSON object. */
     void (*stats)(rs_buf_t *out, const char *tenant, unsigned connections, const rs_buf_t *users);
     /* What every peer that is alive answers by itself. */

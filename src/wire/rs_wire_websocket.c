@@ -301,7 +301,7 @@ static const char *reason_of(unsigned code)
 }
 
 static rs_asks_t hear(void *state, const char **at, const char *stop, rs_buf_t *out,
-                      rs_subscription_t **wanted)
+                      rs_asked_t *asked)
 {
     rs_asks_t asks = RS_ASKS_NOTHING;
     rs_ws_t *ws = state;
@@ -311,7 +311,7 @@ static rs_asks_t hear(void *state, const char **at, const char *stop, rs_buf_t *
     while (asks == RS_ASKS_NOTHING && *at < stop) {
         switch (rs_ws_next(ws, at, stop, &payload, &len)) {
         case RS_WS_TEXT:
-            asks = rs_ws_message(out, payload, len, wanted);
+            asks = rs_ws_message(out, payload, len, asked);
             break;
         case RS_WS_PING:
             rs_ws_frame(out, RS_WS_OP_PONG, payload, len);
@@ -359,11 +359,26 @@ static void stats(rs_buf_t *out, const char *tenant, unsigned connections, const
     end(out, start, NULL);
 }
 
-static void refused(rs_buf_t *out, const char *why)
+static void renewed(rs_buf_t *out, apr_interval_time_t left)
+{
+    size_t start = begin(out, "auth_updated");
+
+    rs_buf_puts(out, "\"expires_in\":");
+    if (left < 0) {
+        rs_buf_puts(out, "null,");
+    }
+    else {
+        rs_buf_printf(out, "%" APR_INT64_T_FMT ",", (apr_int64_t)apr_time_sec(left));
+    }
+    put_time(out, apr_time_now());
+    end(out, start, NULL);
+}
+
+static void refused(rs_buf_t *out, const char *what, const char *why)
 {
     size_t start = begin(out, "error");
 
-    rs_buf_puts(out, "\"message\":\"Message handling failed\",\"error\":");
+    rs_buf_printf(out, "\"message\":\"%s\",\"error\":", what ? what : "Message handling failed");
     rs_buf_json(out, why, strlen(why));
     end(out, start, NULL);
 }
@@ -374,6 +389,7 @@ static const rs_wire_peer_t peer = {
     .end = peer_end,
     .hear = hear,
     .subscribed = subscribed,
+    .renewed = renewed,
     .refused = refused,
     .stats = stats,
     .ping = ping,

@@ -70,14 +70,14 @@ static apr_ssize_t pattern(char *out, rs_json_t value)
     return star && star != out + len - 1 ? -1 : len;
 }
 
-static rs_asks_t subscribe(rs_buf_t *out, rs_json_t list, rs_subscription_t **wanted)
+static rs_asks_t subscribe(rs_buf_t *out, rs_json_t list, rs_asked_t *asked)
 {
     char text[RS_SUBSCRIPTION_MAX][RS_SUBSCRIPTION_LEN + 1];
     const char *patterns[RS_SUBSCRIPTION_MAX];
     rs_json_t inside, value;
     int n = 0, all = 0;
 
-    *wanted = NULL;
+    asked->types = NULL;
     if (rs_json_kind(list) != '[') {
         return failed(out, "subscriptions has to be an array of event types");
     }
@@ -93,18 +93,46 @@ static rs_asks_t subscribe(rs_buf_t *out, rs_json_t list, rs_subscription_t **wa
         patterns[n] = text[n];
         all |= !strcmp(text[n], "all") || !strcmp(text[n], "*");
     }
-    if (n && !all && !(*wanted = rs_subscription_create(patterns, n))) {
+    if (n && !all && !(asked->types = rs_subscription_create(patterns, n))) {
         return failed(out, "out of memory");
     }
     return RS_ASKS_SUBSCRIBE;
 }
 
-rs_asks_t rs_ws_message(rs_buf_t *out, const char *text, size_t len, rs_subscription_t **wanted)
+/* An id, as it came in an event. */
+static rs_asks_t of_id(rs_asks_t asks, rs_buf_t *out, rs_json_t id, rs_asked_t *asked)
+{
+    apr_ssize_t len = rs_json_copy(asked->id, sizeof(asked->id) - 1, id);
+
+    if (len < 1 || memchr(asked->id, '\0', (size_t)len)) {
+        return failed(out, "id has to be that of an event");
+    }
+    asked->id[len] = '\0';
+    return asks;
+}
+
+static rs_asks_t auth(rs_buf_t *out, rs_json_t token, rs_asked_t *asked)
+{
+    apr_ssize_t len = rs_json_copy(asked->token, sizeof(asked->token), token);
+
+    if (len < 1) {
+        return failed(out, "token has to be a token");
+    }
+    asked->token_len = (size_t)len;
+    return RS_ASKS_AUTH;
+}
+
+static int is_type(const char *type, apr_ssize_t len, const char *name)
+{
+    return len == (apr_ssize_t)strlen(name) && !memcmp(type, name, (size_t)len);
+}
+
+rs_asks_t rs_ws_message(rs_buf_t *out, const char *text, size_t len, rs_asked_t *asked)
 {
     static const char invalid[] = "Invalid JSON message";
-    static const char *const names[] = {"type", "subscriptions"};
+    static const char *const names[] = {"type", "subscriptions", "id", "token"};
     rs_json_t message, whole = {text, text + len}, inside, name, value;
-    rs_json_t found[RS_ARRAY_LEN(names)] = {{NULL, NULL}, {NULL, NULL}};
+    rs_json_t found[RS_ARRAY_LEN(names)] = {{NULL, NULL}};
     char type[TYPE_MAX];
     apr_ssize_t n;
     int which;
@@ -123,13 +151,22 @@ rs_asks_t rs_ws_message(rs_buf_t *out, const char *text, size_t len, rs_subscrip
         }
     }
     n = rs_json_copy(type, sizeof(type), found[0]);
-    if (n == 4 && !memcmp(type, "ping", 4)) {
+    if (is_type(type, n, "ping")) {
         return pong(out);
     }
-    if (n == 9 && !memcmp(type, "subscribe", 9)) {
-        return subscribe(out, found[1], wanted);
+    if (is_type(type, n, "subscribe")) {
+        return subscribe(out, found[1], asked);
     }
-    if (n == 9 && !memcmp(type, "get_stats", 9)) {
+    if (is_type(type, n, "ack")) {
+        return of_id(RS_ASKS_ACK, out, found[2], asked);
+    }
+    if (is_type(type, n, "resume")) {
+        return of_id(RS_ASKS_RESUME, out, found[2], asked);
+    }
+    if (is_type(type, n, "auth")) {
+        return auth(out, found[3], asked);
+    }
+    if (is_type(type, n, "get_stats")) {
         return RS_ASKS_STATS;
     }
     return unknown(out, type, n < 0 ? 0 : (size_t)n);

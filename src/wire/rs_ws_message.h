@@ -8,6 +8,6 @@
 #include "rs_wire.h"
 
 /* Reads a message. Appends the frame of what is answered at once; else says what is asked for. */
-rs_asks_t rs_ws_message(rs_buf_t *out, const char *text, size_t len, rs_subscription_t **wanted);
+rs_asks_t rs_ws_message(rs_buf_t *out, const char *text, size_t len, rs_asked_t *asked);
 
 #endif

@@ -96,11 +96,15 @@ static size_t length_of(const unsigned char *head, size_t *len)
 
 static void with_message(apr_pool_t *p, const char *data, size_t size)
 {
-    rs_subscription_t *wanted = NULL;
+    rs_asked_t asked = {0};
+    rs_subscription_t *wanted;
     rs_buf_t out = RS_BUF_INIT;
     const char *text = fuzz_text(p, data, size);
-    rs_asks_t asks = rs_ws_message(&out, text, size, &wanted);
+    rs_asks_t asks = rs_ws_message(&out, text, size, &asked);
 
+    wanted = asked.types;
+    require((asks != RS_ASKS_ACK && asks != RS_ASKS_RESUME) || *asked.id);
+    require(asks != RS_ASKS_AUTH || (asked.token_len && asked.token_len <= RS_JWT_TOKEN_MAX));
     require(asks != RS_ASKS_END && (asks == RS_ASKS_NOTHING) == (out.len > 0));
     require(asks == RS_ASKS_SUBSCRIBE || !wanted);
     if (wanted) {

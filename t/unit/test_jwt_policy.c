@@ -231,6 +231,69 @@ static void test_threads(void)
     is_int(wrong, 0, "four threads share keys and cache");
 }
 
+/* Whether two tokens with these claims say the same. */
+static int say_the_same(const char *one, const char *other)
+{
+    unsigned char a[RS_JWT_SAYS_LEN], b[RS_JWT_SAYS_LEN];
+    rs_jwt_policy_t *policy = policy_of("HS256", NULL);
+
+    if (verdict(policy, hs(JOSE("HS256"), one)) || !rs_jwt_says(a, pool, last)
+        || verdict(policy, hs(JOSE("HS256"), other)) || !rs_jwt_says(b, pool, last)) {
+        return -1;
+    }
+    return memcmp(a, b, sizeof(a)) == 0;
+}
+
+static void test_says(void)
+{
+    static const struct {
+        const char *what, *one, *other;
+        int same;
+    } table[] = {
+        {"its times and its number", "{\"sub\":\"7\",\"exp\":1700000900,\"iat\":1,\"jti\":\"a\"}",
+         "{\"sub\":\"7\",\"exp\":1700009999,\"iat\":2,\"nbf\":3,\"jti\":\"b\"}", 1},
+        {"the order of claims", "{\"a\":1,\"b\":2,\"ab\":3}", "{\"ab\":3,\"b\":2,\"a\":1}", 1},
+        {"a user", "{\"sub\":\"7\"}", "{\"sub\":\"8\"}", 0},
+        {"a type", "{\"sub\":\"7\"}", "{\"sub\":7}", 0},
+        {"one claim more", "{\"sub\":\"7\"}", "{\"sub\":\"7\",\"roles\":[]}", 0},
+        {"one claim less", "{\"sub\":\"7\",\"roles\":[]}", "{\"sub\":\"7\"}", 0},
+        {"where a name ends", "{\"a\":\"1\",\"b\":\"2\"}", "{\"a\":\"1b2\"}", 0},
+        {"a claim within one", "{\"x\":{\"exp\":1}}", "{\"x\":{\"exp\":2}}", 0},
+        {"a name that is written otherwise", "{\"e\\u0078p\":1700000900}", "{\"exp\":1700000900}",
+         0},
+    };
+    apr_size_t i;
+
+    for (i = 0; i < RS_ARRAY_LEN(table); i++) {
+        is_int(say_the_same(table[i].one, table[i].other), table[i].same, table[i].what);
+    }
+}
+
+static void test_copy(void)
+{
+    rs_jwt_policy_t *policy = policy_of("HS256", "RS256:a", NULL), *other;
+    const rs_jwt_policy_t *copy;
+    const char *token = hs(JOSE("HS256"), CLAIMS);
+    char type[] = "type", value[] = "access";
+
+    policy_require(policy, type, value);
+    copy = rs_jwt_policy_put(malloc(rs_jwt_policy_size(policy)), policy);
+    ok(rs_jwt_policy_same(policy, copy), "a copy is the same");
+    memset(type, 'x', 4);
+    memset(value, 'x', 6);
+    ok(!rs_jwt_policy_same(policy, copy), "and keeps what it was made of");
+    is_str(verdict((rs_jwt_policy_t *)copy, token), NULL, "it accepts a token");
+    is_str(verdict((rs_jwt_policy_t *)copy, hs(JOSE("HS256"), "{\"type\":\"refresh\"}")),
+           "claim \"type\" is not what RaglineJWTRequire asks", "and asks for claims");
+    other = policy_of("HS256", NULL);
+    ok(!rs_jwt_policy_same(other, policy_of("HS256", NULL)), "keys are the same only if they are");
+    ok(!rs_jwt_policy_same(other, NULL) && rs_jwt_policy_same(NULL, NULL), "none is another");
+    ok(rs_jwt_policy_same(other,
+                          rs_jwt_policy_put(apr_palloc(pool, rs_jwt_policy_size(other)), other)),
+       "a policy that requires nothing");
+    free((void *)copy);
+}
+
 int main(void)
 {
     apr_initialize();
@@ -241,6 +304,8 @@ int main(void)
     test_typ_and_sizes();
     test_cache();
     test_threads();
+    test_says();
+    test_copy();
     apr_pool_destroy(pool);
     return done_testing();
 }
