@@ -145,7 +145,7 @@ sub calls
     note(sprintf('in %.1f s', $seconds));
 
     $redis->xadd_many($storm, map { $event->($_, 'live') } 0 .. $n - 1);
-    ok(Ragline::SSE->wait_all(\@again, sub { ($_[0]->events)[-1]{data} eq 'live' }, 300),
+    ok(Ragline::SSE->wait_all(\@again, sub { grep { $_->{data} eq 'live' } $_[0]->events }, 300),
         'and they are live');
     Ragline::SSE->close_all(@again);
     $httpd->stop;

@@ -160,7 +160,8 @@ static int is_of_two(const sim_conn_t *c)
     return c->hold.replaying;
 }
 
-/* Below what a lost tail left, it goes on from its own place, and is told until it is there. */
+/* Below what a lost tail left, or what another stream held when it was seen, it goes on from its own
+ * place, and is told until it is there. */
 static int is_below_lost(const sim_conn_t *c)
 {
     int k, i;
@@ -168,6 +169,9 @@ static int is_below_lost(const sim_conn_t *c)
     for (k = 0; k < c->nkeys; k++) {
         const sim_key_t *key = &sim_keys[c->key[k]];
 
+        if (rs_id_cmp(c->hold.pos[k], sim_engines[c->engine].counted[c->key[k]].top) < 0) {
+            return 1;
+        }
         for (i = key->nall - 1; i >= 0; i--) {
             const sim_entry_t *e = &sim_entries[key->all[i]];
 
@@ -312,7 +316,9 @@ int sim_may_be_reset(const sim_conn_t *c, const char *reason)
                && (c->brought == SIM_NO_ID || sim_disturbed_since(c, 0) || may_be_limited(c));
     }
     if (c->told_at < 0 || !sim_well(c->submit_at)) {
-        return sim_is_beyond(c, 0) || sim_disturbed_since(c, c->submit_at - SEC(5));
+        /* Of what happened while Redis did not answer it is heard later. */
+        return sim_is_beyond(c, 0)
+               || sim_disturbed_since(c, c->submit_at - SEC(sim_well(c->submit_at) ? 5 : 15));
     }
     return sim_is_beyond(c, 0) || sim_disturbed_since(c, c->told_at - TOLD_MARGIN);
 }

@@ -144,6 +144,9 @@ void sim_count_look(sim_engine_t *e, int slot, int k, const sim_look_t *look)
     if (!c->known) {
         c->at = look->last; /* it begins with what comes then */
     }
+    if (c->known && c->epoch != look->epoch) {
+        c->top = look->last;
+    }
     c->known = 1;
     c->epoch = look->epoch;
     c->deleted = look->deleted;

@@ -43,10 +43,26 @@ static int readers(const sim_conn_t *c)
     return n;
 }
 
+/* What it has to be given: what it was behind, and what came since. */
+static int to_come(const sim_conn_t *c)
+{
+    int k, i, n = c->behind;
+
+    for (k = 0; k < c->nkeys; k++) {
+        const sim_key_t *key = &sim_keys[c->key[k]];
+
+        for (i = key->nall - 1; i >= 0 && sim_entries[key->all[i]].added_at >= c->connected_at;
+             i--) {
+            n++;
+        }
+    }
+    return n;
+}
+
 /* Ahead of its engine, it waits until that has come as far, which looks after each read. */
 static apr_time_t replay_time(const sim_conn_t *c)
 {
-    return reading_time(c, c->behind, RS_FETCH_BYTES, 64) * readers(c)
+    return reading_time(c, to_come(c), RS_FETCH_BYTES, 64) * readers(c)
            + reading_time(c, c->ahead, RS_BATCH_BYTES, (size_t)sim_conf.batch) * 2;
 }
 

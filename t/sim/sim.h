@@ -385,7 +385,7 @@ typedef struct {
     int known;
     uint32_t epoch;
     long long added; /* entries that were read, or are gone */
-    rs_id_t at, deleted, first;
+    rs_id_t at, deleted, first, top; /* top: where the newest of its streams ended when it was seen */
     long long gone;
     int trims;         /* it was trimmed since it was seen worked off */
     long long surplus; /* so many more the engine believes to have counted */
