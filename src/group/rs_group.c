@@ -403,18 +403,23 @@ void rs_group_set_from(rs_client_t *client)
 {
     rs_group_t *group = rs_group_of(client);
     rs_cursor_t *from = &client->resume->from, came;
-    int k;
+    rs_topic_t *topic = client->topic;
+    int k, all;
 
     if (!group || from->n) {
         return;
     }
     *from = client->resume->own;
-    pthread_mutex_lock(&group->accepted.topic->lock);
-    if (rs_accepted_has_all(&group->accepted)) {
-        *from = group->accepted.at;
+    pthread_mutex_lock(&topic->lock);
+    all = rs_accepted_has_all(&group->accepted);
+    for (k = 0; all && k < from->n; k++) {
+        /* What was not read yet nobody may have had, up to where it came from further on. */
+        if (rs_id_cmp(from->pos[k], topic->key[k]->now.at) <= 0) {
+            from->pos[k] = group->accepted.at.pos[k];
+        }
     }
     came_from(client, group, &came);
-    pthread_mutex_unlock(&group->accepted.topic->lock);
+    pthread_mutex_unlock(&topic->lock);
     /* What it was told to be missing is missing for all. */
     for (k = 0; k < from->n; k++) {
         rs_id_lower(&from->pos[k], came.pos[k]);

@@ -45,7 +45,7 @@ void sim_backlog_starts(sim_conn_t *c)
     }
 }
 
-/* Who brings an id has had what is before, in the group's name. */
+/* Who stands there has had what is before, in the group's name. */
 void sim_backlog_raise(const sim_conn_t *c)
 {
     int k;
@@ -65,6 +65,14 @@ void sim_backlog_raise(const sim_conn_t *c)
         }
     }
     groups[c->profile][c->tenant].open = 1;
+}
+
+/* One that comes from further on than its group has not had what is in between. */
+void sim_backlog_brings(const sim_conn_t *c)
+{
+    if (c->leads || !groups[c->profile][c->tenant].open) {
+        sim_backlog_raise(c);
+    }
 }
 
 /* Told of what is missing: whatever the group has not had up to here is settled. */
