@@ -96,12 +96,19 @@ static int tell_gap(rs_streamer_t *s, rs_client_t *client, const char *reason, r
     return rs_output_buf(client, &s->buf);
 }
 
+/* Whether its topic is of what the keys are now, and was when there had been so many losses. */
+static int is_settled(const rs_client_t *client, unsigned losses)
+{
+    return rs_topic_losses(client->topic) == losses && rs_verdict_losses(client->topic) == losses;
+}
+
 /* From its position on, in its topic; what that does not hold is asked of Redis. What it is told
  * moves its position, so it is told once. */
 static rs_next_t find_place(rs_streamer_t *s, rs_client_t *client)
 {
     rs_id_t first;
     rs_resume_t *resume = client->resume;
+    unsigned losses = rs_verdict_losses(client->topic);
     rs_verdict_kind_t kind = rs_verdict(client->topic, &resume->own, &resume->losses, &first);
 
     if ((kind > RS_VERDICT_ASK || resume->missed)
@@ -111,6 +118,10 @@ static rs_next_t find_place(rs_streamer_t *s, rs_client_t *client)
     }
     resume->missed = 0;
     client->seq = rs_topic_seek(client->topic, &resume->own, &resume->front);
+    if (!is_settled(client, losses)) {
+        client->seq = 0; /* once more, a moment later */
+        return wait_until(client, s->now + RS_WHEEL_TICK);
+    }
     if (!client->seq) {
         return fetch(s, client);
     }
