@@ -162,6 +162,8 @@ apr_int64_t rs_topic_append(rs_topic_t *topic, rs_event_t *event, apr_time_t now
         /* Short of memory: lose the oldest rather than the newest, or this one if there is none. */
         if (topic->size == 0) {
             topic->first = ++topic->next_seq;
+            rs_id_raise(&topic->start[rs_topic_k(topic, event->stream)], event->id);
+            topic->trimmed = topic->removed = 1;
             pthread_mutex_unlock(&topic->lock);
             rs_event_drop(event);
             return 0;
@@ -183,6 +185,7 @@ apr_int64_t rs_topic_prepend(rs_topic_t *topic, rs_event_t *event, apr_time_t no
     event->appended = (apr_uint32_t)(now / 1000);
     pthread_mutex_lock(&topic->lock);
     if (topic->next_seq - topic->first == topic->size && !grow(topic)) {
+        topic->trimmed = 1; /* nothing is put in front of what is missing */
         pthread_mutex_unlock(&topic->lock);
         rs_event_drop(event);
         return 0;
