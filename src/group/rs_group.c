@@ -151,8 +151,10 @@ static void note(rs_group_t *group, int k, rs_id_t id, rs_group_state_t state)
     if (state == RS_GROUP_AHEAD) {
         /* The stream is not what it was. Who starts here is told so; from then on the group is
          * where the hub reads. */
-        group->accepted.at.pos[k] = topic->key[k]->now.at;
-        group->accepted.moved = 1;
+        if (group->clients) {
+            group->accepted.at.pos[k] = topic->key[k]->now.at;
+            group->accepted.moved = 1;
+        }
         group->accepted.from.n = 0;
     }
     else if (rs_id_cmp(id, group->accepted.at.pos[k]) > 0) {
@@ -449,8 +451,11 @@ void rs_group_broken(rs_topic_t *topic, const rs_key_t *key)
 
     pthread_mutex_lock(&topic->lock);
     for (group = topic->groups; group; group = group->next) {
-        group->accepted.at.pos[k] = key->now.at;
-        group->accepted.moved = 1;
+        /* Who is told takes it along. Where nobody is, the next one has to be. */
+        if (group->clients && rs_id_cmp(group->accepted.at.pos[k], key->now.at) > 0) {
+            group->accepted.at.pos[k] = key->now.at;
+            group->accepted.moved = 1;
+        }
         group->accepted.from.n = 0; /* that is of what it was */
     }
     pthread_mutex_unlock(&topic->lock);
