@@ -444,19 +444,15 @@ void rs_group_sweep(rs_topic_t *topic)
     }
 }
 
-void rs_group_broken(rs_topic_t *topic, const rs_key_t *key)
+void rs_group_broken(rs_topic_t *topic)
 {
-    int k = rs_topic_k(topic, key->stream);
     rs_group_t *group;
 
     pthread_mutex_lock(&topic->lock);
     for (group = topic->groups; group; group = group->next) {
-        /* Who is told takes it along. Where nobody is, the next one has to be. */
-        if (group->clients && rs_id_cmp(group->accepted.at.pos[k], key->now.at) > 0) {
-            group->accepted.at.pos[k] = key->now.at;
-            group->accepted.moved = 1;
-        }
-        group->accepted.from.n = 0; /* that is of what it was */
+        /* That is of what it was. Who is told takes the group along; where nobody is, the next one
+         * has to be. */
+        group->accepted.from.n = 0;
     }
     pthread_mutex_unlock(&topic->lock);
 }
