@@ -151,8 +151,10 @@ static void note(rs_group_t *group, int k, rs_id_t id, rs_group_state_t state)
     if (state == RS_GROUP_AHEAD) {
         /* The stream is not what it was. Who starts here is told so; from then on the group is
          * where the hub reads. */
-        group->accepted.at.pos[k] = topic->key[k]->now.at;
-        group->accepted.moved = 1;
+        if (group->clients) {
+            group->accepted.at.pos[k] = topic->key[k]->now.at;
+            group->accepted.moved = 1;
+        }
         group->accepted.from.n = 0;
     }
     else if (rs_id_cmp(id, group->accepted.at.pos[k]) > 0) {
@@ -403,18 +405,23 @@ void rs_group_set_from(rs_client_t *client)
 {
     rs_group_t *group = rs_group_of(client);
     rs_cursor_t *from = &client->resume->from, came;
-    int k;
+    rs_topic_t *topic = client->topic;
+    int k, all;
 
     if (!group || from->n) {
         return;
     }
     *from = client->resume->own;
-    pthread_mutex_lock(&group->accepted.topic->lock);
-    if (rs_accepted_has_all(&group->accepted)) {
-        *from = group->accepted.at;
+    pthread_mutex_lock(&topic->lock);
+    all = rs_accepted_has_all(&group->accepted);
+    for (k = 0; all && k < from->n; k++) {
+        /* What was not read yet nobody may have had, up to where it came from further on. */
+        if (rs_id_cmp(from->pos[k], topic->key[k]->now.at) <= 0) {
+            from->pos[k] = group->accepted.at.pos[k];
+        }
     }
     came_from(client, group, &came);
-    pthread_mutex_unlock(&group->accepted.topic->lock);
+    pthread_mutex_unlock(&topic->lock);
     /* What it was told to be missing is missing for all. */
     for (k = 0; k < from->n; k++) {
         rs_id_lower(&from->pos[k], came.pos[k]);
@@ -437,16 +444,15 @@ void rs_group_sweep(rs_topic_t *topic)
     }
 }
 
-void rs_group_broken(rs_topic_t *topic, const rs_key_t *key)
+void rs_group_broken(rs_topic_t *topic)
 {
-    int k = rs_topic_k(topic, key->stream);
     rs_group_t *group;
 
     pthread_mutex_lock(&topic->lock);
     for (group = topic->groups; group; group = group->next) {
-        group->accepted.at.pos[k] = key->now.at;
-        group->accepted.moved = 1;
-        group->accepted.from.n = 0; /* that is of what it was */
+        /* That is of what it was. Who is told takes the group along; where nobody is, the next one
+         * has to be. */
+        group->accepted.from.n = 0;
     }
     pthread_mutex_unlock(&topic->lock);
 }

@@ -50,8 +50,8 @@ int rs_group_start(rs_client_t *client);
 /* Hub, once a second: writes the groups of this topic that have moved. */
 void rs_group_sweep(rs_topic_t *topic);
 
-/* Hub. Ids of the key went backwards: positions in it mean nothing any more. */
-void rs_group_broken(rs_topic_t *topic, const rs_key_t *key);
+/* Hub. A key is not what it was. */
+void rs_group_broken(rs_topic_t *topic);
 
 /* Hub, with the topic. */
 void rs_group_forget(rs_topic_t *topic);

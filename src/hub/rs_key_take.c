@@ -53,7 +53,7 @@ static void each_topic(const rs_key_t *key, void (*call)(rs_topic_t *topic, cons
  * happened. */
 static void break_topic(rs_topic_t *topic, const rs_key_t *key)
 {
-    rs_group_broken(topic, key);
+    rs_group_broken(topic);
     rs_topics_break(key->source->topics, topic);
 }
 

@@ -64,6 +64,21 @@ void rs_accepted_move(rs_accepted_t *accepted, const rs_cursor_t *from, const rs
     pthread_mutex_unlock(&topic->lock);
 }
 
+void rs_accepted_told(rs_accepted_t *accepted, const rs_cursor_t *own)
+{
+    int k;
+
+    if (!accepted) {
+        return;
+    }
+    pthread_mutex_lock(&accepted->topic->lock);
+    for (k = 0; k < own->n; k++) {
+        accepted->moved |= rs_id_cmp(accepted->at.pos[k], own->pos[k]) > 0;
+        rs_id_lower(&accepted->at.pos[k], own->pos[k]);
+    }
+    pthread_mutex_unlock(&accepted->topic->lock);
+}
+
 void rs_accepted_learnt(rs_accepted_t *accepted)
 {
     int nstreams = accepted->topic->nstreams;

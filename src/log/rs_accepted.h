@@ -22,6 +22,10 @@ struct rs_accepted_t {
  * what comes after it follows on it. accepted may be NULL. */
 void rs_accepted_move(rs_accepted_t *accepted, const rs_cursor_t *from, const rs_cursor_t *to);
 
+/* Streamer: one of them was told that data was lost, and goes on from there: also where ids are
+ * lower than those that the group had. */
+void rs_accepted_told(rs_accepted_t *accepted, const rs_cursor_t *own);
+
 /* The hub's thread has learnt where another process has moved it: what was kept may follow now.
  * With the topic's lock held. */
 void rs_accepted_learnt(rs_accepted_t *accepted);

@@ -8,8 +8,9 @@
 #include "rs_source.h"
 #include "rs_topic.h"
 
-void rs_source_cursor(rs_source_t *source, const rs_topic_t *topic, rs_cursor_t *cursor)
+unsigned rs_source_cursor(rs_source_t *source, const rs_topic_t *topic, rs_cursor_t *cursor)
 {
+    unsigned losses = 0;
     int i;
 
     cursor->n = topic->nstreams;
@@ -17,8 +18,10 @@ void rs_source_cursor(rs_source_t *source, const rs_topic_t *topic, rs_cursor_t 
     pthread_mutex_lock(&source->lock);
     for (i = 0; i < topic->nstreams; i++) {
         cursor->pos[i] = topic->key[i]->shown.at;
+        losses += topic->key[i]->shown.losses;
     }
     pthread_mutex_unlock(&source->lock);
+    return losses;
 }
 
 int rs_source_wait(rs_source_t *source, apr_interval_time_t limit)

@@ -75,8 +75,9 @@ struct rs_source_t {
     int settled; /* lock: the first attempt to read has succeeded or failed */
 };
 
-/* The position in each of the topic's streams. Any thread. */
-void rs_source_cursor(rs_source_t *source, const rs_topic_t *topic, rs_cursor_t *cursor);
+/* The position in each of the topic's streams; returns how often data of them was lost up to there.
+ * Any thread. */
+unsigned rs_source_cursor(rs_source_t *source, const rs_topic_t *topic, rs_cursor_t *cursor);
 
 /* The bit of the stream with this key, or 0. */
 apr_uint64_t rs_source_stream_bit(const rs_source_t *source, const char *key);

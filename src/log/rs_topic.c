@@ -11,6 +11,18 @@
 /* So many numbers are left out for older events that are put in front. */
 #define ROOM_BELOW ((apr_uint64_t)1 << 32)
 
+/* The hub's. */
+static unsigned losses_of(const rs_topic_t *topic)
+{
+    unsigned n = 0;
+    int k;
+
+    for (k = 0; k < topic->nstreams; k++) {
+        n += topic->key[k]->now.losses;
+    }
+    return n;
+}
+
 rs_topic_t *rs_topic_create(rs_source_t *source, apr_uint64_t streams, rs_key_t *const *key)
 {
     rs_topic_t *topic = calloc(1, sizeof(*topic));
@@ -31,6 +43,7 @@ rs_topic_t *rs_topic_create(rs_source_t *source, apr_uint64_t streams, rs_key_t 
             rs_cursor_tags_add(&topic->tags, topic->nstreams - 1, source->streams[i].key);
         }
     }
+    topic->losses = losses_of(topic);
     pthread_mutex_init(&topic->lock, NULL);
     return topic;
 }
@@ -77,6 +90,7 @@ static size_t clear(rs_topic_t *topic, int leave_out)
     topic->next_seq += (apr_uint64_t)leave_out;
     topic->first = topic->next_seq;
     topic->trimmed = topic->removed = 1;
+    topic->losses = losses_of(topic);
     for (i = 0; i < topic->nstreams; i++) {
         topic->start[i] = topic->key[i]->now.at;
     }
@@ -148,6 +162,8 @@ apr_int64_t rs_topic_append(rs_topic_t *topic, rs_event_t *event, apr_time_t now
         /* Short of memory: lose the oldest rather than the newest, or this one if there is none. */
         if (topic->size == 0) {
             topic->first = ++topic->next_seq;
+            rs_id_raise(&topic->start[rs_topic_k(topic, event->stream)], event->id);
+            topic->trimmed = topic->removed = 1;
             pthread_mutex_unlock(&topic->lock);
             rs_event_drop(event);
             return 0;
@@ -169,6 +185,7 @@ apr_int64_t rs_topic_prepend(rs_topic_t *topic, rs_event_t *event, apr_time_t no
     event->appended = (apr_uint32_t)(now / 1000);
     pthread_mutex_lock(&topic->lock);
     if (topic->next_seq - topic->first == topic->size && !grow(topic)) {
+        topic->trimmed = 1; /* nothing is put in front of what is missing */
         pthread_mutex_unlock(&topic->lock);
         rs_event_drop(event);
         return 0;
@@ -202,6 +219,7 @@ void rs_topic_begin(rs_topic_t *topic, const rs_key_t *key)
 {
     pthread_mutex_lock(&topic->lock);
     topic->start[rs_topic_k(topic, key->stream)] = key->now.at;
+    topic->losses = losses_of(topic);
     pthread_mutex_unlock(&topic->lock);
 }
 
@@ -271,6 +289,16 @@ apr_uint64_t rs_topic_next(rs_topic_t *topic)
     next = topic->next_seq;
     pthread_mutex_unlock(&topic->lock);
     return next;
+}
+
+unsigned rs_topic_losses(rs_topic_t *topic)
+{
+    unsigned losses;
+
+    pthread_mutex_lock(&topic->lock);
+    losses = topic->losses;
+    pthread_mutex_unlock(&topic->lock);
+    return losses;
 }
 
 apr_uint64_t rs_topic_tail(rs_topic_t *topic, rs_cursor_t *cursor)

@@ -66,6 +66,7 @@ struct rs_topic_t {
     int removed;                   /* lock: something, since anything was put in front */
     apr_uint64_t arrived;          /* lock: this number and those after it never were another's */
     unsigned front;                /* lock: so often those below were given out anew */
+    unsigned losses;               /* lock: of data, of its keys, that it was broken for */
     rs_id_t start[RS_STREAMS_MAX]; /* lock: nothing after these positions is missing */
     int trimmed;                   /* lock: `start` moved on since somebody set this to 0 */
     size_t bytes;                  /* lock */
@@ -139,6 +140,10 @@ size_t rs_topic_break(rs_topic_t *topic);
 
 /* The number that the next event will have. */
 apr_uint64_t rs_topic_next(rs_topic_t *topic);
+
+/* Of data, that it was broken for. While this is not what the keys say of themselves, what it holds
+ * and where they stand do not belong together: a moment later they do. Any thread. */
+unsigned rs_topic_losses(rs_topic_t *topic);
 
 /* The same, and the position there as the newest event kept has it; `cursor` is only raised. */
 apr_uint64_t rs_topic_tail(rs_topic_t *topic, rs_cursor_t *cursor);

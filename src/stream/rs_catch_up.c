@@ -96,21 +96,42 @@ static int tell_gap(rs_streamer_t *s, rs_client_t *client, const char *reason, r
     return rs_output_buf(client, &s->buf);
 }
 
+static int tell_verdict(rs_streamer_t *s, rs_client_t *client, rs_verdict_kind_t kind,
+                        rs_id_t oldest)
+{
+    int good = tell_gap(s, client, rs_verdict_reason(kind), oldest);
+
+    if (good && kind == RS_VERDICT_LOST && !client->pinned) {
+        rs_accepted_told(client->accepted, &client->resume->own);
+    }
+    return good;
+}
+
+/* Whether its topic is of what the keys are now, and was when there had been so many losses. */
+static int is_settled(const rs_client_t *client, unsigned losses)
+{
+    return rs_topic_losses(client->topic) == losses && rs_verdict_losses(client->topic) == losses;
+}
+
 /* From its position on, in its topic; what that does not hold is asked of Redis. What it is told
  * moves its position, so it is told once. */
 static rs_next_t find_place(rs_streamer_t *s, rs_client_t *client)
 {
     rs_id_t first;
     rs_resume_t *resume = client->resume;
+    unsigned losses = rs_verdict_losses(client->topic);
     rs_verdict_kind_t kind = rs_verdict(client->topic, &resume->own, &resume->losses, &first);
 
     if ((kind > RS_VERDICT_ASK || resume->missed)
-        && !tell_gap(s, client, kind > RS_VERDICT_ASK ? rs_verdict_reason(kind) : "trimmed",
-                     first)) {
+        && !tell_verdict(s, client, kind > RS_VERDICT_ASK ? kind : RS_VERDICT_TRIMMED, first)) {
         return RS_NEXT_GONE;
     }
     resume->missed = 0;
     client->seq = rs_topic_seek(client->topic, &resume->own, &resume->front);
+    if (!is_settled(client, losses)) {
+        client->seq = 0; /* once more, a moment later */
+        return wait_until(client, s->now + RS_WHEEL_TICK);
+    }
     if (!client->seq) {
         return fetch(s, client);
     }
@@ -148,7 +169,7 @@ static rs_next_t use_fetch(rs_streamer_t *s, rs_client_t *client)
     resume->losses = f->losses;
     if (f->gap != RS_VERDICT_RESUMED) {
         resume->own = f->told; /* ids of before may be above all new ones */
-        if (!tell_gap(s, client, rs_verdict_reason(f->gap), f->first)) {
+        if (!tell_verdict(s, client, f->gap, f->first)) {
             return RS_NEXT_GONE;
         }
         f->gap = RS_VERDICT_RESUMED;

@@ -33,7 +33,8 @@ const char *const sim_op_names[SIM_OPS] = {
     X(max_message)                                                                                 \
     X(batch)                                                                                       \
     X(block_ms)                                                                                    \
-    X(drain_ms) X(lat_us) X(split) X(empty_wakes) X(partial) X(room_kb) X(preempt) X(redis6)
+    X(drain_ms)                                                                                    \
+    X(lat_us) X(split) X(empty_wakes) X(partial) X(room_kb) X(preempt) X(unlocks) X(redis6)
 #define LISTS(X)                                                                                   \
     X(pmask, SIM_PROFILES)                                                                         \
     X(plast, SIM_PROFILES)                                                                         \

@@ -21,6 +21,17 @@ static int is_uncounted(const sim_entry_t *e)
     return sim_conf.redis6 && e->how == SIM_TRIMMED && e->read_by != (1 << sim_conf.engines) - 1;
 }
 
+/* It went with its key, which the only engine has had, and can tell. */
+static int is_known_gone(const sim_conn_t *c, const sim_entry_t *e, apr_time_t told_at)
+{
+    const sim_engine_t *engine = &sim_engines[c->engine];
+
+    return sim_conf.engines == 1 && e->how == SIM_KEY_GONE && (e->read_by & 1 << c->engine)
+           && e->removed_at > told_at
+           && (engine->looked[e->key] >> (sim_keys[e->key].epoch & 63) & 1)
+           && !sim_count_hides(engine, e);
+}
+
 void sim_backlog_starts(sim_conn_t *c)
 {
     int g = c->profile, k, i;
@@ -33,9 +44,11 @@ void sim_backlog_starts(sim_conn_t *c)
             const sim_entry_t *e = &sim_entries[key->all[i]];
 
             if (e->tenant == c->tenant && !(e->accepted & 1 << g) && !is_uncounted(e)
-                && (e->how == SIM_PRESENT
-                    || (e->how == SIM_TRIMMED && e->removed_at > groups[g][c->tenant].told_at))
-                && key->disturbed_at < 0) {
+                && ((key->disturbed_at < 0
+                     && (e->how == SIM_PRESENT
+                         || (e->how == SIM_TRIMMED
+                             && e->removed_at > groups[g][c->tenant].told_at)))
+                    || is_known_gone(c, e, groups[g][c->tenant].told_at))) {
                 sim_fail("group", "c%d at e%d: starts at %s, but %s %s (n %d) was given to nobody",
                          c->client, c->engine, sim_id_text(c->pos[k]), key->name,
                          sim_id_text(e->id), key->all[i]);
@@ -45,7 +58,7 @@ void sim_backlog_starts(sim_conn_t *c)
     }
 }
 
-/* Who brings an id has had what is before, in the group's name. */
+/* Who stands there has had what is before, in the group's name. */
 void sim_backlog_raise(const sim_conn_t *c)
 {
     int k;
@@ -65,6 +78,14 @@ void sim_backlog_raise(const sim_conn_t *c)
         }
     }
     groups[c->profile][c->tenant].open = 1;
+}
+
+/* One that comes from further on than its group has not had what is in between. */
+void sim_backlog_brings(const sim_conn_t *c)
+{
+    if (c->leads || !groups[c->profile][c->tenant].open) {
+        sim_backlog_raise(c);
+    }
 }
 
 /* Told of what is missing: whatever the group has not had up to here is settled. */

@@ -4,7 +4,7 @@
  * a clock, against a Redis and clients that are functions. Everything follows from the seed.
  *
  *   seam.c        clock, jitter, poller, allocations: what the engine asks of the system
- *   link.c        src/redis/rs_link.h over connection.c
+ *   link.c        src/redis/rs_link.h over connection.c             locks.c  when threads change
  *   connection.c  connections to Redis     command.c   commands         reply.c  replies
  *   redis.c       streams, and what is done to them    group.c  the script of consumer groups
  *   learn.c       what an engine learns from replies   count.c  and what nobody can tell from them
@@ -55,6 +55,7 @@ typedef struct {
     int partial;     /* one write in so many is taken in part; 0: none */
     int room_kb;     /* of a socket */
     int preempt;     /* in one wake-up of so many the other thread runs at once; 0: none */
+    int unlocks;     /* so it does when one lets go of its locks */
     int redis6;      /* no entries-added, no max-deleted-entry-id */
     int pmask[SIM_PROFILES], plast[SIM_PROFILES], pgroup[SIM_PROFILES], plimit[SIM_PROFILES];
     int pslow[SIM_PROFILES], pbeat_ms[SIM_PROFILES], pstall_ms[SIM_PROFILES];

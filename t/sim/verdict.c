@@ -124,7 +124,7 @@ static void is_resumed(sim_conn_t *c, const rs_id_t *pos)
                  c->client, c->engine, c->hold.text);
     }
     sim_check_lost(c);
-    sim_backlog_raise(c);
+    sim_backlog_brings(c);
     sim_raise_position(c, pos);
 }
 
