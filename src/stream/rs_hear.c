@@ -30,8 +30,8 @@ struct rs_hearing_t {
     apr_time_t asked;    /* since then: when; 0: it was not */
     apr_time_t judged;   /* a token of its, last; 0: none */
     rs_census_t *census; /* where it is counted; NULL: nowhere */
-    char *early;         /* what came before the stream did; NULL: nothing */
-    size_t early_len;
+    char *rest;          /* what was said and not heard yet, first of all before the stream began */
+    size_t rest_len;     /* NULL: nothing */
     apr_uint64_t state[]; /* the wire's */
 };
 
@@ -53,8 +53,8 @@ int rs_hear_begin(rs_streamer_t *s, rs_client_t *client)
         return 0;
     }
     h->heard = s->now;
-    h->early = client->early;
-    h->early_len = client->early_len;
+    h->rest = client->early;
+    h->rest_len = client->early_len;
     client->early = NULL;
     if (rs_census_add(&s->common->census, client->tenant, client->user)) {
         h->census = &s->common->census;
@@ -73,7 +73,7 @@ void rs_hear_end(rs_client_t *client)
         if (h->census) {
             rs_census_remove(h->census, client->tenant, client->user);
         }
-        free(h->early);
+        free(h->rest);
         free(h);
         client->hearing = NULL;
     }
@@ -82,6 +82,11 @@ void rs_hear_end(rs_client_t *client)
 int rs_hear_listens(const rs_client_t *client)
 {
     return client->hearing && (client->state == RS_LIVE || client->state == RS_BEHIND);
+}
+
+int rs_hear_has_rest(const rs_client_t *client)
+{
+    return rs_hear_listens(client) && client->hearing->rest;
 }
 
 /* From now on for these events. What it was sent before is as it was, and what comes next is judged
@@ -162,15 +167,16 @@ static int tell_stats(rs_streamer_t *s, rs_client_t *client)
     return (int)n;
 }
 
-/* All of these bytes; the answers are appended to s->buf. */
-static rs_next_t hear_bytes(rs_streamer_t *s, rs_client_t *client, const char *at, const char *end)
+/* From *at on, all of these bytes or as many as may be answered at once; the answers are appended
+ * to s->buf. */
+static rs_next_t hear_bytes(rs_streamer_t *s, rs_client_t *client, const char **at, const char *end)
 {
     const rs_wire_peer_t *peer = peer_of(client);
     rs_asked_t asked;
     rs_asks_t asks = RS_ASKS_NOTHING;
 
-    while (at < end && asks != RS_ASKS_END) {
-        asks = peer->hear(client->hearing->state, &at, end, &s->buf, &asked);
+    while (*at < end && asks != RS_ASKS_END && s->buf.len < RS_WIRE_ANSWERS) {
+        asks = peer->hear(client->hearing->state, at, end, &s->buf, &asked);
         if (asks == RS_ASKS_ACK) {
             acknowledge(s, client, asked.id);
         }
@@ -186,33 +192,59 @@ static rs_next_t hear_bytes(rs_streamer_t *s, rs_client_t *client, const char *a
     return asks == RS_ASKS_END ? RS_NEXT_LAST : RS_NEXT_GO;
 }
 
+/* 0: memory is short. */
+static int keep(rs_hearing_t *h, const char *bytes, size_t len)
+{
+    h->rest = len ? malloc(len) : NULL;
+    h->rest_len = len;
+    if (h->rest) {
+        memcpy(h->rest, bytes, len);
+    }
+    return h->rest || !len;
+}
+
 static rs_next_t hear_and_answer(rs_streamer_t *s, rs_client_t *client, const char *bytes,
                                  size_t len)
 {
+    const char *at = bytes, *end = bytes + len;
     rs_next_t next;
 
     rs_buf_clear(&s->buf);
-    next = hear_bytes(s, client, bytes, bytes + len);
+    next = hear_bytes(s, client, &at, end);
+    if (next == RS_NEXT_GO && !keep(client->hearing, at, (size_t)(end - at))) {
+        return RS_NEXT_GONE;
+    }
     if (next == RS_NEXT_GO && s->buf.len && !rs_output_buf(client, &s->buf)) {
         return RS_NEXT_GONE;
     }
     return rs_buf_ok(&s->buf) ? next : RS_NEXT_GONE;
 }
 
+static rs_next_t hear_rest(rs_streamer_t *s, rs_client_t *client)
+{
+    rs_hearing_t *h = client->hearing;
+    char *rest = h->rest;
+    rs_next_t next;
+
+    h->rest = NULL;
+    next = hear_and_answer(s, client, rest, h->rest_len);
+    free(rest);
+    return next;
+}
+
 rs_next_t rs_hear(rs_streamer_t *s, rs_client_t *client)
 {
     rs_hearing_t *h = client->hearing;
     rs_next_t next = RS_NEXT_GO;
-    char buf[CHUNK], *early = h->early;
+    char buf[CHUNK];
     ssize_t n;
     int turn;
 
-    if (early && !client->pinned) {
-        h->early = NULL;
-        next = hear_and_answer(s, client, early, h->early_len);
-        free(early);
-    }
     for (turn = 0; turn < TURNS && next == RS_NEXT_GO && !client->pinned; turn++) {
+        if (h->rest) {
+            next = hear_rest(s, client);
+            continue;
+        }
         n = client->conn.transport->read(&client->conn, buf, sizeof(buf));
         if (n <= 0) {
             return n < 0 ? RS_NEXT_GONE : RS_NEXT_GO;

@@ -308,7 +308,7 @@ static rs_asks_t hear(void *state, const char **at, const char *stop, rs_buf_t *
     const char *payload;
     size_t len;
 
-    while (asks == RS_ASKS_NOTHING && *at < stop) {
+    while (asks == RS_ASKS_NOTHING && *at < stop && out->len < RS_WIRE_ANSWERS) {
         switch (rs_ws_next(ws, at, stop, &payload, &len)) {
         case RS_WS_TEXT:
             asks = rs_ws_message(out, payload, len, asked);
