@@ -91,9 +91,9 @@ void rs_buf_json(rs_buf_t *b, const char *s, size_t n)
                 rs_buf_add(b, s, 1);
             }
             else {
-                const char code[] = {'\\', 'u', '0', '0', hex[(unsigned char)*s >> 4], hex[*s & 15]};
-
-                rs_buf_add(b, code, sizeof(code));
+                rs_buf_add(b, "\\u00", 4);
+                rs_buf_add(b, &hex[(unsigned char)*s >> 4], 1);
+                rs_buf_add(b, &hex[*s & 0x0F], 1);
             }
         }
         else {

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <apr_strings.h>
+
 #include "../log/rs_profile.h"
 #include "../wire/rs_wire.h"
 #include "rs_catch_up.h"
@@ -24,6 +26,7 @@
 
 /* Users that statistics name. */
 #define USERS 100
+#define COUNTED_MAX (RS_NAME_MAX + 40)
 
 struct rs_hearing_t {
     apr_time_t heard;    /* something, last */
@@ -40,9 +43,18 @@ static const rs_wire_peer_t *peer_of(const rs_client_t *client)
     return client->profile->wire->peer;
 }
 
+/* The same name is another tenant where other streams are read: of another host, say. */
+static const char *counted_as(const rs_client_t *client, char name[COUNTED_MAX])
+{
+    apr_snprintf(name, COUNTED_MAX, "%pp %" APR_UINT64_T_HEX_FMT " %s",
+                 (const void *)client->profile->source, client->profile->streams, client->tenant);
+    return name;
+}
+
 int rs_hear_begin(rs_streamer_t *s, rs_client_t *client)
 {
     const rs_wire_peer_t *peer = peer_of(client);
+    char name[COUNTED_MAX];
     rs_hearing_t *h;
 
     if (!peer) {
@@ -56,7 +68,7 @@ int rs_hear_begin(rs_streamer_t *s, rs_client_t *client)
     h->rest = client->early;
     h->rest_len = client->early_len;
     client->early = NULL;
-    if (rs_census_add(&s->common->census, client->tenant, client->user)) {
+    if (rs_census_add(&s->common->census, counted_as(client, name), client->user)) {
         h->census = &s->common->census;
     }
     peer->begin(h->state, client->profile->max_heard);
@@ -67,11 +79,12 @@ int rs_hear_begin(rs_streamer_t *s, rs_client_t *client)
 void rs_hear_end(rs_client_t *client)
 {
     rs_hearing_t *h = client->hearing;
+    char name[COUNTED_MAX];
 
     if (h) {
         peer_of(client)->end(h->state);
         if (h->census) {
-            rs_census_remove(h->census, client->tenant, client->user);
+            rs_census_remove(h->census, counted_as(client, name), client->user);
         }
         free(h->rest);
         free(h);
@@ -157,7 +170,8 @@ static void renew(rs_streamer_t *s, rs_client_t *client, const rs_asked_t *asked
 static int tell_stats(rs_streamer_t *s, rs_client_t *client)
 {
     rs_buf_t users = RS_BUF_INIT;
-    unsigned n = rs_census_tell(&s->common->census, client->tenant, USERS, &users);
+    char name[COUNTED_MAX];
+    unsigned n = rs_census_tell(&s->common->census, counted_as(client, name), USERS, &users);
 
     if (rs_buf_ok(&users)) {
         peer_of(client)->stats(&s->buf, client->tenant, n, &users);

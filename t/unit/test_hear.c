@@ -25,6 +25,7 @@
 
 #define ASK "{\"type\":\"get_stats\"}"
 #define ASKED 400
+#define USERS 60
 
 static apr_pool_t *pool;
 static rs_common_t common;
@@ -36,6 +37,7 @@ static rs_key_t key;
 static rs_topic_t *topic;
 static rs_streamer_t *streamer;
 static rs_profile_t profile;
+static int users[USERS][2];
 
 static void make_world(void)
 {
@@ -68,21 +70,9 @@ static void make_world(void)
     profile.heartbeat = apr_time_from_sec(60);
 }
 
-/* Users with names of such a length that there is much to tell. */
-static void populate(void)
+static void attach(int fd, const rs_profile_t *as, const char *user, const rs_buf_t *early)
 {
-    char name[64];
-    int i;
-
-    for (i = 0; i < 100; i++) {
-        apr_snprintf(name, sizeof(name), "5f0c1a6e-6a3b-4c1d-9e77-%012d", i);
-        rs_census_add(&common.census, "t", name);
-    }
-}
-
-static void attach(int fd, const rs_buf_t *early)
-{
-    rs_client_params_t params = {.profile = &profile, .tenant = "t", .user = "", .cursor = ""};
+    rs_client_params_t params = {.profile = as, .tenant = "t", .user = user, .cursor = ""};
     rs_client_t *client;
 
     params.conn.fd = fd;
@@ -144,7 +134,7 @@ static void test_spam(int early, int room)
     for (i = 0; i < ASKED; i++) {
         say(&all, ASK);
     }
-    attach(pair[0], early ? &all : &none);
+    attach(pair[0], &profile, "", early ? &all : &none);
     if (room) {
         setsockopt(pair[0], SOL_SOCKET, SO_SNDBUF, &(int){4 * 1024 * 1024}, sizeof(int));
     }
@@ -171,11 +161,55 @@ static void test_spam(int early, int room)
     rs_buf_free(&all);
 }
 
+/* Clients of users with names of such a length that there is much to tell. */
+static void populate(void)
+{
+    rs_buf_t nothing = RS_BUF_INIT;
+    char name[64];
+    int i;
+
+    for (i = 0; i < USERS; i++) {
+        socketpair(AF_UNIX, SOCK_STREAM, 0, users[i]);
+        apr_snprintf(name, sizeof(name), "5f0c1a6e-6a3b-4c1d-9e77-5f0c1a6e6a3b4c1d9e77-%012d", i);
+        attach(users[i][0], &profile, name, &nothing);
+    }
+    rs_streamer_turn(streamer);
+}
+
+/* A tenant of the same name that reads other streams, at another host of this httpd, say. */
+static void test_namesake(void)
+{
+    static const char want[] = "\"connections_by_tenant\":{\"t\":1},"
+                               "\"connections_by_user\":{\"only\":1}";
+    rs_profile_t other = profile;
+    rs_buf_t ask = RS_BUF_INIT;
+    char buf[64 * 1024];
+    int pair[2];
+    ssize_t n;
+
+    other.streams = 2;
+    socketpair(AF_UNIX, SOCK_STREAM, 0, pair);
+    say(&ask, ASK);
+    attach(pair[0], &other, "only", &ask);
+    rs_streamer_turn(streamer);
+    n = recv(pair[1], buf, sizeof(buf), MSG_DONTWAIT);
+    ok(n > 0 && memmem(buf, (size_t)n, want, sizeof(want) - 1),
+       "what a tenant is told is not of another one of this name");
+    close(pair[1]);
+    rs_streamer_turn(streamer);
+    rs_buf_free(&ask);
+}
+
 static void end_world(void)
 {
     rs_msg_t *msg, *next;
 
+    int i;
+
     rs_streamer_end(streamer);
+    for (i = 0; i < USERS; i++) {
+        close(users[i][1]);
+    }
     for (msg = rs_inbox_drain(common.hub); msg; msg = next) {
         next = msg->next;
         if (msg->kind == RS_MSG_RELEASE) {
@@ -196,6 +230,7 @@ int main(void)
     test_spam(0, 1);
     test_spam(1, 0);
     test_spam(0, 0);
+    test_namesake();
     end_world();
     apr_pool_destroy(pool);
     return done_testing();
