@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * A streamer that listens: who has few bytes ask for many answers is heard in parts, all of it and
- * in order, while others have their turns, be its socket full or not.
+ * A streamer, and that nobody has it for long: who has few bytes ask for many answers is heard in
+ * parts, all of it and in order, be its socket full or not; many large events go out in parts.
  */
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -10,6 +10,7 @@
 #include <apr_general.h>
 #include <apr_strings.h>
 
+#include "base/rs_clock.h"
 #include "log/rs_client.h"
 #include "log/rs_profile.h"
 #include "log/rs_source.h"
@@ -17,6 +18,7 @@
 #include "proto/rs_ws.h"
 #include "stream/rs_streamer.h"
 #include "tap.h"
+#include "wire/rs_frames.h"
 #include "wire/rs_wire.h"
 
 /* What one turn may come to: two hearings, each of four times so much, and each time up to a
@@ -26,6 +28,7 @@
 #define ASK "{\"type\":\"get_stats\"}"
 #define ASKED 400
 #define USERS 60
+#define LARGE (256 * 1024)
 
 static apr_pool_t *pool;
 static rs_common_t common;
@@ -200,6 +203,52 @@ static void test_namesake(void)
     rs_buf_free(&ask);
 }
 
+static rs_event_t *event_of(const char *data, size_t len, apr_uint64_t ms)
+{
+    static rs_buf_t scratch;
+    rs_entry_t entry = {.type = {"t", 1}, .data = {data, len}};
+    rs_cursor_t cursor = {1, &topic->tags, {{ms, 0}}};
+
+    return rs_frames_event(&scratch, &entry, 0, (rs_id_t){ms, 0}, &cursor);
+}
+
+/* Events of a quarter of a megabyte, to be compressed for one that is LIVE. */
+static void test_large(void)
+{
+    rs_follow_t *follow = rs_topic_follow(topic, common.streamer[0], 0);
+    rs_profile_t packed = profile;
+    rs_buf_t none = RS_BUF_INIT, text = RS_BUF_INIT;
+    apr_uint64_t start = rs_topic_next(topic), most = 0, before = start, now = start;
+    int pair[2], i, turns;
+
+    packed.wire = rs_wire_deflated(&rs_wire_websocket, 1024);
+    socketpair(AF_UNIX, SOCK_STREAM, 0, pair);
+    attach(pair[0], &packed, "", &none);
+    rs_streamer_turn(streamer);
+    rs_streamer_turn(streamer);
+    for (i = 0; text.len < LARGE; i++) {
+        rs_buf_printf(&text, "%s{\"n\":%d}", i ? "," : "[", i);
+    }
+    rs_buf_puts(&text, "]");
+    for (i = 0; i < 64; i++) {
+        rs_topic_append(topic, event_of(text.data, text.len, (apr_uint64_t)i + 1), rs_clock_now(),
+                        0);
+    }
+    __atomic_store_n(&follow->queued, 1, __ATOMIC_SEQ_CST);
+    rs_inbox_post(common.streamer[0], &follow->dirty, RS_MSG_DIRTY);
+    for (turns = 0; now < start + 64 && turns < 1000; turns++) {
+        rs_streamer_turn(streamer);
+        now = __atomic_load_n(&follow->consumed, __ATOMIC_RELAXED);
+        most = now - before > most ? now - before : most;
+        before = now;
+    }
+    printf("# %d turns, at most %d events in one\n", turns, (int)most);
+    ok(now == start + 64 && most <= 8, "large events go out in parts");
+    close(pair[1]);
+    rs_streamer_turn(streamer);
+    rs_buf_free(&text);
+}
+
 static void end_world(void)
 {
     rs_msg_t *msg, *next;
@@ -231,6 +280,7 @@ int main(void)
     test_spam(1, 0);
     test_spam(0, 0);
     test_namesake();
+    test_large();
     end_world();
     apr_pool_destroy(pool);
     return done_testing();
