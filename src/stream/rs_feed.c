@@ -265,7 +265,8 @@ static void send_to_all(rs_feed_t *feed, const batch_t *batch, const rs_feed_cal
 }
 
 /* Fills the batch with what the endpoint wants and returns how many of the n events that covers:
- * all, or those that are enough for one write, or those before a directed one, or that one alone. */
+ * all, or those that are enough for one write, or those before a directed one, or that one alone.
+ */
 static int choose(const rs_feed_t *feed, rs_event_t **events, int n, batch_t *batch)
 {
     int i;
