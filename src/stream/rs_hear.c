@@ -8,6 +8,7 @@
 
 #include <apr_strings.h>
 
+#include "../base/rs_clock.h"
 #include "../log/rs_profile.h"
 #include "../wire/rs_wire.h"
 #include "rs_catch_up.h"
@@ -21,6 +22,11 @@
 #define CHUNK 16384
 #define TURNS 4
 
+/* What one hearing may come to before others have their turn: compressed, a few bytes can ask for
+ * many, or have many to be read. */
+#define ANSWERS_MAX ((size_t)16 * 1024)
+#define TIME_MAX apr_time_from_msec(10)
+
 /* How often a token is looked at: that is work for the processor, which others wait for. */
 #define JUDGE apr_time_from_sec(1)
 
@@ -32,6 +38,7 @@ struct rs_hearing_t {
     apr_time_t heard;    /* something, last */
     apr_time_t asked;    /* since then: when; 0: it was not */
     apr_time_t judged;   /* a token of its, last; 0: none */
+    apr_time_t until;    /* this hearing may take its time */
     rs_census_t *census; /* where it is counted; NULL: nowhere */
     char *rest;          /* what was said and not heard yet, first of all before the stream began */
     size_t rest_len;     /* NULL: nothing */
@@ -189,7 +196,8 @@ static rs_next_t hear_bytes(rs_streamer_t *s, rs_client_t *client, const char **
     rs_asked_t asked;
     rs_asks_t asks = RS_ASKS_NOTHING;
 
-    while (*at < end && asks != RS_ASKS_END && s->buf.len < RS_WIRE_ANSWERS) {
+    while (*at < end && asks != RS_ASKS_END && s->buf.len < ANSWERS_MAX
+           && rs_clock_now() < client->hearing->until) {
         asks = peer->hear(client->hearing->state, at, end, &s->buf, &asked);
         if (asks == RS_ASKS_ACK) {
             acknowledge(s, client, asked.id);
@@ -254,7 +262,11 @@ rs_next_t rs_hear(rs_streamer_t *s, rs_client_t *client)
     ssize_t n;
     int turn;
 
+    h->until = rs_clock_now() + TIME_MAX;
     for (turn = 0; turn < TURNS && next == RS_NEXT_GO && !client->pinned; turn++) {
+        if (turn && rs_clock_now() >= h->until) {
+            break;
+        }
         if (h->rest) {
             next = hear_rest(s, client);
             continue;

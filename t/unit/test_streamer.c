@@ -23,7 +23,7 @@
 
 /* What one turn may come to: two hearings, each of four times so much, and each time up to a
  * message's answer beyond it. */
-#define TURN (12 * RS_WIRE_ANSWERS)
+#define TURN (12 * 16 * 1024)
 
 #define ASK "{\"type\":\"get_stats\"}"
 #define ASKED 400
