@@ -188,7 +188,7 @@ static int tell_stats(rs_streamer_t *s, rs_client_t *client)
     return (int)n;
 }
 
-/* From *at on, all of these bytes or as many as may be answered at once; the answers are appended
+/* From *at on, all of these bytes or as many as have their turn now; the answers are appended
  * to s->buf. */
 static rs_next_t hear_bytes(rs_streamer_t *s, rs_client_t *client, const char **at, const char *end)
 {
@@ -196,8 +196,7 @@ static rs_next_t hear_bytes(rs_streamer_t *s, rs_client_t *client, const char **
     rs_asked_t asked;
     rs_asks_t asks = RS_ASKS_NOTHING;
 
-    while (*at < end && asks != RS_ASKS_END && s->buf.len < ANSWERS_MAX
-           && rs_clock_now() < client->hearing->until) {
+    do {
         asks = peer->hear(client->hearing->state, at, end, &s->buf, &asked);
         if (asks == RS_ASKS_ACK) {
             acknowledge(s, client, asked.id);
@@ -210,7 +209,8 @@ static rs_next_t hear_bytes(rs_streamer_t *s, rs_client_t *client, const char **
             || (asks == RS_ASKS_STATS && !tell_stats(s, client))) {
             return RS_NEXT_GONE;
         }
-    }
+    } while (*at < end && asks != RS_ASKS_END && s->buf.len < ANSWERS_MAX
+             && rs_clock_now() < client->hearing->until);
     return asks == RS_ASKS_END ? RS_NEXT_LAST : RS_NEXT_GO;
 }
 
