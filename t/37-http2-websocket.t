@@ -113,4 +113,26 @@ $h2->close;
 
 $httpd->stop;
 unlike($httpd->error_log, qr/exit signal|AH00046/, 'nobody crashed or had to be killed');
+
+# A host without HTTP/2, on another one's connection.
+$httpd = Ragline::Httpd->new(name => 'h2wsaway', conf => <<"EOF" . $location)->start;
+H2WebSockets on
+RaglineRedis @{[ $redis->url ]}
+RaglineStream orders $key
+<VirtualHost *:\@PORT\@>
+    ServerName pages.test
+    Protocols h2c http/1.1
+</VirtualHost>
+<VirtualHost *:\@PORT\@>
+    ServerName streams.test
+    Protocols http/1.1
+</VirtualHost>
+EOF
+$h2 = connection();
+$n = $h2->websocket('/ws', token => $token, authority => 'streams.test');
+ok($h2->wait(sub { $h2->ended($n) }) && $h2->body($n) =~ /"misdirected"/, 'a WebSocket of a host without HTTP/2 is told so');
+$n = $h2->websocket('/ws', token => $token, authority => 'pages.test');
+ok($h2->wait(sub { $h2->body($n) =~ /"type":"connected"/ }), 'one of the other host is served');
+$h2->close;
+$httpd->stop;
 done_testing();

@@ -73,6 +73,7 @@ void rs_buf_printf(rs_buf_t *b, const char *fmt, ...)
 
 void rs_buf_json(rs_buf_t *b, const char *s, size_t n)
 {
+    static const char hex[] = "0123456789abcdef";
     const char *end = s + n;
 
     rs_buf_add(b, "\"", 1);
@@ -90,7 +91,9 @@ void rs_buf_json(rs_buf_t *b, const char *s, size_t n)
                 rs_buf_add(b, s, 1);
             }
             else {
-                rs_buf_printf(b, "\\u%04x", (unsigned char)*s);
+                rs_buf_add(b, "\\u00", 4);
+                rs_buf_add(b, &hex[(unsigned char)*s >> 4], 1);
+                rs_buf_add(b, &hex[*s & 0x0F], 1);
             }
         }
         else {

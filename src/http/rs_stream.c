@@ -212,7 +212,7 @@ static int open_stream(request_rec *r, rs_client_params_t *params)
  * the browser opens a connection of this host's own. */
 static int at_home(request_rec *r)
 {
-    return r->proto_num < HTTP_VERSION(2, 0)
+    return !r->connection->master /* a WebSocket's request says HTTP/1.1, whatever carries it */
            || ap_is_allowed_protocol(r->connection, r, r->server, "h2")
            || ap_is_allowed_protocol(r->connection, r, r->server, "h2c");
 }

@@ -23,7 +23,9 @@ typedef struct {
 void rs_census_open(rs_census_t *census);
 void rs_census_close(rs_census_t *census);
 
-/* A connection comes. 0 when memory is short: it is not counted. user "": nobody. */
+/* `tenant` is what the callers tell tenants apart by.
+ *
+ * A connection comes. 0 when memory is short: it is not counted. user "": nobody. */
 int rs_census_add(rs_census_t *census, const char *tenant, const char *user);
 
 /* And goes. */

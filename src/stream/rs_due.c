@@ -71,6 +71,9 @@ apr_time_t rs_due(rs_streamer_t *s, const rs_client_t *client)
     if (rs_deliver_due(client) && rs_deliver_due(client) < due) {
         due = rs_deliver_due(client);
     }
+    if (!rs_due_blocked(client) && rs_hear_has_rest(client)) {
+        due = s->now;
+    }
     if (!rs_due_blocked(client) && rs_hear_due(client) && rs_hear_due(client) < due) {
         due = rs_hear_due(client);
     }

@@ -15,8 +15,12 @@
 
 /* Enough to fill a socket's room with small events; few enough that a slow step stays short. */
 #define BATCH 64
-/* Then others on this streamer have their turn. */
+/* What one write may be expected to take, where events are large. */
+#define BATCH_DATA ((size_t)256 * 1024)
+/* Then others on this streamer have their turn: to compress this much takes a hundredth of a
+ * second. */
 #define BATCHES 4
+#define FLUSH_DATA (BATCHES * BATCH_DATA)
 
 typedef struct {
     rs_event_t *events[BATCH];
@@ -26,6 +30,7 @@ typedef struct {
     int directed; /* one event for one user: the others must not see it */
     int broken;   /* memory was short for a frame: nobody can be given that event */
     size_t bytes;
+    size_t data; /* that these were framed from */
 } batch_t;
 
 /* Not raised from where it was: ids may have gone backwards. While its topic is being broken it has
@@ -263,15 +268,16 @@ static void send_to_all(rs_feed_t *feed, const batch_t *batch, const rs_feed_cal
 }
 
 /* Fills the batch with what the endpoint wants and returns how many of the n events that covers:
- * all, or those before a directed one, or that one alone. */
+ * all, or those that are enough for one write, or those before a directed one, or that one alone.
+ */
 static int choose(const rs_feed_t *feed, rs_event_t **events, int n, batch_t *batch)
 {
     int i;
 
     batch->n = 0;
-    batch->bytes = 0;
+    batch->bytes = batch->data = 0;
     batch->directed = batch->broken = 0;
-    for (i = 0; i < n && !batch->directed; i++) {
+    for (i = 0; i < n && !batch->directed && batch->data < BATCH_DATA; i++) {
         rs_event_t *e = events[i];
         rs_text_t bytes;
 
@@ -293,6 +299,7 @@ static int choose(const rs_feed_t *feed, rs_event_t **events, int n, batch_t *ba
         batch->iov[batch->n].iov_base = (char *)bytes.data;
         batch->iov[batch->n++].iov_len = bytes.len;
         batch->bytes += bytes.len;
+        batch->data += e->data_len;
     }
     return i;
 }
@@ -318,10 +325,11 @@ int rs_feed_flush(rs_feed_t *feed, const rs_feed_calls_t *calls, apr_time_t now)
 {
     rs_event_t *events[BATCH];
     batch_t batch;
-    int i, n, done, turn;
+    size_t data = 0;
+    int i, n = 0, done, turn;
 
     feed->members++; /* the callbacks may end every client: the feed must outlive the loop */
-    for (turn = 0; turn < BATCHES; turn++) {
+    for (turn = 0; turn < BATCHES && data < FLUSH_DATA; turn++) {
         n = rs_topic_read(feed->follow->topic, feed->seq, 0, events, BATCH);
         if (n <= 0) {
             break;
@@ -329,13 +337,14 @@ int rs_feed_flush(rs_feed_t *feed, const rs_feed_calls_t *calls, apr_time_t now)
         if (feed->profile->wire->one_batch) {
             wake(feed, events, n, calls);
         }
-        for (done = 0; done < n;) {
+        for (done = 0; done < n && data < FLUSH_DATA;) {
             int covered = choose(feed, events + done, n - done, &batch);
 
             if (batch.n) {
                 send_to_all(feed, &batch, calls);
                 feed->last_out = batch.directed || !feed->live ? feed->last_out : now;
             }
+            data += batch.data;
             feed->seq += (apr_uint64_t)covered;
             done += covered;
             position_after(feed, events[done - 1], &feed->pos);
@@ -361,7 +370,7 @@ int rs_feed_flush(rs_feed_t *feed, const rs_feed_calls_t *calls, apr_time_t now)
         begin_at_end(feed);
     }
     release(feed);
-    return turn == BATCHES;
+    return turn == BATCHES || data >= FLUSH_DATA;
 }
 
 int rs_feed_up_to_date(rs_feed_t *feed)

@@ -6,6 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <apr_strings.h>
+
+#include "../base/rs_clock.h"
 #include "../log/rs_profile.h"
 #include "../wire/rs_wire.h"
 #include "rs_catch_up.h"
@@ -19,19 +22,26 @@
 #define CHUNK 16384
 #define TURNS 4
 
+/* What one hearing may come to before others have their turn: compressed, a few bytes can ask for
+ * many, or have many to be read. */
+#define ANSWERS_MAX ((size_t)16 * 1024)
+#define TIME_MAX apr_time_from_msec(10)
+
 /* How often a token is looked at: that is work for the processor, which others wait for. */
 #define JUDGE apr_time_from_sec(1)
 
 /* Users that statistics name. */
 #define USERS 100
+#define COUNTED_MAX (RS_NAME_MAX + 40)
 
 struct rs_hearing_t {
     apr_time_t heard;    /* something, last */
     apr_time_t asked;    /* since then: when; 0: it was not */
     apr_time_t judged;   /* a token of its, last; 0: none */
+    apr_time_t until;    /* this hearing may take its time */
     rs_census_t *census; /* where it is counted; NULL: nowhere */
-    char *early;         /* what came before the stream did; NULL: nothing */
-    size_t early_len;
+    char *rest;          /* what was said and not heard yet, first of all before the stream began */
+    size_t rest_len;     /* NULL: nothing */
     apr_uint64_t state[]; /* the wire's */
 };
 
@@ -40,9 +50,18 @@ static const rs_wire_peer_t *peer_of(const rs_client_t *client)
     return client->profile->wire->peer;
 }
 
+/* The same name is another tenant where other streams are read: of another host, say. */
+static const char *counted_as(const rs_client_t *client, char name[COUNTED_MAX])
+{
+    apr_snprintf(name, COUNTED_MAX, "%pp %" APR_UINT64_T_HEX_FMT " %s",
+                 (const void *)client->profile->source, client->profile->streams, client->tenant);
+    return name;
+}
+
 int rs_hear_begin(rs_streamer_t *s, rs_client_t *client)
 {
     const rs_wire_peer_t *peer = peer_of(client);
+    char name[COUNTED_MAX];
     rs_hearing_t *h;
 
     if (!peer) {
@@ -53,10 +72,10 @@ int rs_hear_begin(rs_streamer_t *s, rs_client_t *client)
         return 0;
     }
     h->heard = s->now;
-    h->early = client->early;
-    h->early_len = client->early_len;
+    h->rest = client->early;
+    h->rest_len = client->early_len;
     client->early = NULL;
-    if (rs_census_add(&s->common->census, client->tenant, client->user)) {
+    if (rs_census_add(&s->common->census, counted_as(client, name), client->user)) {
         h->census = &s->common->census;
     }
     peer->begin(h->state, client->profile->max_heard);
@@ -67,13 +86,14 @@ int rs_hear_begin(rs_streamer_t *s, rs_client_t *client)
 void rs_hear_end(rs_client_t *client)
 {
     rs_hearing_t *h = client->hearing;
+    char name[COUNTED_MAX];
 
     if (h) {
         peer_of(client)->end(h->state);
         if (h->census) {
-            rs_census_remove(h->census, client->tenant, client->user);
+            rs_census_remove(h->census, counted_as(client, name), client->user);
         }
-        free(h->early);
+        free(h->rest);
         free(h);
         client->hearing = NULL;
     }
@@ -82,6 +102,11 @@ void rs_hear_end(rs_client_t *client)
 int rs_hear_listens(const rs_client_t *client)
 {
     return client->hearing && (client->state == RS_LIVE || client->state == RS_BEHIND);
+}
+
+int rs_hear_has_rest(const rs_client_t *client)
+{
+    return rs_hear_listens(client) && client->hearing->rest;
 }
 
 /* From now on for these events. What it was sent before is as it was, and what comes next is judged
@@ -152,7 +177,8 @@ static void renew(rs_streamer_t *s, rs_client_t *client, const rs_asked_t *asked
 static int tell_stats(rs_streamer_t *s, rs_client_t *client)
 {
     rs_buf_t users = RS_BUF_INIT;
-    unsigned n = rs_census_tell(&s->common->census, client->tenant, USERS, &users);
+    char name[COUNTED_MAX];
+    unsigned n = rs_census_tell(&s->common->census, counted_as(client, name), USERS, &users);
 
     if (rs_buf_ok(&users)) {
         peer_of(client)->stats(&s->buf, client->tenant, n, &users);
@@ -162,15 +188,16 @@ static int tell_stats(rs_streamer_t *s, rs_client_t *client)
     return (int)n;
 }
 
-/* All of these bytes; the answers are appended to s->buf. */
-static rs_next_t hear_bytes(rs_streamer_t *s, rs_client_t *client, const char *at, const char *end)
+/* From *at on, all of these bytes or as many as have their turn now; the answers are appended
+ * to s->buf. */
+static rs_next_t hear_bytes(rs_streamer_t *s, rs_client_t *client, const char **at, const char *end)
 {
     const rs_wire_peer_t *peer = peer_of(client);
     rs_asked_t asked;
     rs_asks_t asks = RS_ASKS_NOTHING;
 
-    while (at < end && asks != RS_ASKS_END) {
-        asks = peer->hear(client->hearing->state, &at, end, &s->buf, &asked);
+    do {
+        asks = peer->hear(client->hearing->state, at, end, &s->buf, &asked);
         if (asks == RS_ASKS_ACK) {
             acknowledge(s, client, asked.id);
         }
@@ -182,37 +209,68 @@ static rs_next_t hear_bytes(rs_streamer_t *s, rs_client_t *client, const char *a
             || (asks == RS_ASKS_STATS && !tell_stats(s, client))) {
             return RS_NEXT_GONE;
         }
-    }
+    } while (*at < end && asks != RS_ASKS_END && s->buf.len < ANSWERS_MAX
+             && rs_clock_now() < client->hearing->until);
     return asks == RS_ASKS_END ? RS_NEXT_LAST : RS_NEXT_GO;
+}
+
+/* 0: memory is short. */
+static int keep(rs_hearing_t *h, const char *bytes, size_t len)
+{
+    h->rest = len ? malloc(len) : NULL;
+    h->rest_len = len;
+    if (h->rest) {
+        memcpy(h->rest, bytes, len);
+    }
+    return h->rest || !len;
 }
 
 static rs_next_t hear_and_answer(rs_streamer_t *s, rs_client_t *client, const char *bytes,
                                  size_t len)
 {
+    const char *at = bytes, *end = bytes + len;
     rs_next_t next;
 
     rs_buf_clear(&s->buf);
-    next = hear_bytes(s, client, bytes, bytes + len);
+    next = hear_bytes(s, client, &at, end);
+    if (next == RS_NEXT_GO && !keep(client->hearing, at, (size_t)(end - at))) {
+        return RS_NEXT_GONE;
+    }
     if (next == RS_NEXT_GO && s->buf.len && !rs_output_buf(client, &s->buf)) {
         return RS_NEXT_GONE;
     }
     return rs_buf_ok(&s->buf) ? next : RS_NEXT_GONE;
 }
 
+static rs_next_t hear_rest(rs_streamer_t *s, rs_client_t *client)
+{
+    rs_hearing_t *h = client->hearing;
+    char *rest = h->rest;
+    rs_next_t next;
+
+    h->rest = NULL;
+    next = hear_and_answer(s, client, rest, h->rest_len);
+    free(rest);
+    return next;
+}
+
 rs_next_t rs_hear(rs_streamer_t *s, rs_client_t *client)
 {
     rs_hearing_t *h = client->hearing;
     rs_next_t next = RS_NEXT_GO;
-    char buf[CHUNK], *early = h->early;
+    char buf[CHUNK];
     ssize_t n;
     int turn;
 
-    if (early && !client->pinned) {
-        h->early = NULL;
-        next = hear_and_answer(s, client, early, h->early_len);
-        free(early);
-    }
+    h->until = rs_clock_now() + TIME_MAX;
     for (turn = 0; turn < TURNS && next == RS_NEXT_GO && !client->pinned; turn++) {
+        if (turn && rs_clock_now() >= h->until) {
+            break;
+        }
+        if (h->rest) {
+            next = hear_rest(s, client);
+            continue;
+        }
         n = client->conn.transport->read(&client->conn, buf, sizeof(buf));
         if (n <= 0) {
             return n < 0 ? RS_NEXT_GONE : RS_NEXT_GO;

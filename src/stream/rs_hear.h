@@ -16,9 +16,12 @@ void rs_hear_end(rs_client_t *client);
 /* Whether what it says is to be read now. */
 int rs_hear_listens(const rs_client_t *client);
 
+/* Whether it said more than could be answered at once. Until the rest is heard nothing is read. */
+int rs_hear_has_rest(const rs_client_t *client);
+
 /* Reads what is there (first, what came before the stream began), does what it asks for and
- * answers; nothing while it has no room for that. It may be BEHIND then. RS_NEXT_GO, RS_NEXT_GONE,
- * or RS_NEXT_LAST: the answer is in s->buf. */
+ * answers; nothing while it has no room for that. It may be BEHIND then, and have a rest.
+ * RS_NEXT_GO, RS_NEXT_GONE, or RS_NEXT_LAST: the answer is in s->buf. */
 rs_next_t rs_hear(rs_streamer_t *s, rs_client_t *client);
 
 /* When the client is to be asked for a sign of life, or given up; 0: never. */

@@ -57,8 +57,9 @@ void rs_life_release(rs_streamer_t *s, rs_client_t *client)
  * answered now is not read. */
 static void watch(rs_streamer_t *s, rs_client_t *client)
 {
-    int wanted = (client->pinned && rs_hear_listens(client) ? 0 : RS_POLL_IN)
-                 | (client->wants_out || client->conn.holds ? RS_POLL_OUT : 0);
+    int deaf = rs_hear_listens(client) && (client->pinned || rs_hear_has_rest(client));
+    int wanted =
+        (deaf ? 0 : RS_POLL_IN) | (client->wants_out || client->conn.holds ? RS_POLL_OUT : 0);
 
     if (client->polled != wanted) {
         client->polled = wanted;
@@ -173,8 +174,8 @@ static int heartbeat(rs_streamer_t *s, rs_client_t *client, const rs_cursor_t *p
     char id[RS_CURSOR_LEN];
 
     rs_buf_clear(&s->buf);
-    client->profile->wire->heartbeat(&s->buf, &who, rs_output_id(client, pos, id),
-                                     apr_time_now(), client->profile->heartbeat_style);
+    client->profile->wire->heartbeat(&s->buf, &who, rs_output_id(client, pos, id), apr_time_now(),
+                                     client->profile->heartbeat_style);
     return send_buf(s, client);
 }
 
@@ -208,6 +209,15 @@ static int is_silent(const rs_streamer_t *s, const rs_client_t *client)
     apr_time_t due = rs_hear_due(client);
 
     return due && s->now >= due && !rs_due_blocked(client);
+}
+
+/* Whether it has taken nothing for longer than that may be. */
+static int is_stuck(const rs_streamer_t *s, const rs_client_t *client)
+{
+    apr_time_t since = rs_due_stuck_since(client);
+
+    return s->now >= since + rs_due_patience(client)
+           || (s->now >= since + STUCK && rs_output_pins_too_much(client));
 }
 
 static void ask(rs_streamer_t *s, rs_client_t *client)
@@ -244,6 +254,10 @@ void rs_life_deadline(rs_streamer_t *s, rs_client_t *client)
             return;
         }
     }
+    else if (rs_hear_has_rest(client) && !rs_due_blocked(client)) {
+        rs_life_input(s, client, 0);
+        return;
+    }
     else if (is_silent(s, client)) {
         ask(s, client);
         return;
@@ -261,8 +275,7 @@ void rs_life_deadline(rs_streamer_t *s, rs_client_t *client)
         }
     }
     else if (rs_due_blocked(client)) {
-        if (s->now >= rs_due_stuck_since(client) + rs_due_patience(client)
-            || (s->now >= rs_due_stuck_since(client) + STUCK && rs_output_pins_too_much(client))) {
+        if (is_stuck(s, client)) {
             rs_life_release(s, client);
             return;
         }
@@ -326,8 +339,8 @@ static int hear(rs_streamer_t *s, rs_client_t *client)
 static void go_on(rs_streamer_t *s, rs_client_t *client)
 {
     /* What it said while nothing could be answered. */
-    if (client->pinned && rs_hear_listens(client) && rs_output_flush(client) == 1
-        && !hear(s, client)) {
+    if (rs_hear_listens(client) && (client->pinned || rs_hear_has_rest(client))
+        && rs_output_flush(client) == 1 && !hear(s, client)) {
         return;
     }
     go(s, client, rs_catch_up(s, client));
@@ -384,10 +397,10 @@ static int greet(rs_streamer_t *s, rs_client_t *client)
 
     rs_id_format(first, client->first);
     rs_buf_clear(&s->buf);
-    client->profile->wire->connected(
-        &s->buf, &who, client->profile->retry,
-        rs_output_id(client, &client->resume->own, id), apr_time_now(),
-        client->recovery, client->reason, client->first.ms || client->first.seq ? first : NULL);
+    client->profile->wire->connected(&s->buf, &who, client->profile->retry,
+                                     rs_output_id(client, &client->resume->own, id), apr_time_now(),
+                                     client->recovery, client->reason,
+                                     client->first.ms || client->first.seq ? first : NULL);
     return send_buf(s, client);
 }
 
@@ -471,6 +484,9 @@ void rs_life_input(rs_streamer_t *s, rs_client_t *client, int hung_up)
             go_on(s, client);
         }
         if (client->conn.fd >= 0) {
+            if (rs_hear_has_rest(client) || !client->timer.next) {
+                set_deadline(s, client);
+            }
             watch(s, client);
         }
     }

@@ -52,8 +52,8 @@ typedef struct {
     size_t size; /* of what is known of each */
     void (*begin)(void *state, size_t max);
     void (*end)(void *state);
-    /* Takes bytes from *at on until something is asked for, or all of them. What is answered at
-     * once is appended to `out`. */
+    /* Takes bytes from *at on until there is a message, or all of them. What is answered at once is
+     * appended to `out`. */
     rs_asks_t (*hear)(void *state, const char **at, const char *end, rs_buf_t *out,
                       rs_asked_t *asked);
     /* The answers to that; `what` went wrong (NULL: the message did), `why` is a sentence. */

@@ -306,12 +306,14 @@ static rs_asks_t hear(void *state, const char **at, const char *stop, rs_buf_t *
     rs_asks_t asks = RS_ASKS_NOTHING;
     rs_ws_t *ws = state;
     const char *payload;
+    int heard = 0;
     size_t len;
 
-    while (asks == RS_ASKS_NOTHING && *at < stop) {
+    while (asks == RS_ASKS_NOTHING && !heard && *at < stop) {
         switch (rs_ws_next(ws, at, stop, &payload, &len)) {
         case RS_WS_TEXT:
             asks = rs_ws_message(out, payload, len, asked);
+            heard = 1;
             break;
         case RS_WS_PING:
             rs_ws_frame(out, RS_WS_OP_PONG, payload, len);

@@ -72,7 +72,7 @@ sub request
     my ($self, $flags, $how, $path, %r) = @_;
     my $stream = $self->{next};
     $self->{next} += 2;
-    my @headers = (@$how, ':scheme', 'http', ':authority', "127.0.0.1:$self->{port}",
+    my @headers = (@$how, ':scheme', 'http', ':authority', $r{authority} // "127.0.0.1:$self->{port}",
         ':path', $path, defined $r{token} ? (authorization => "Bearer $r{token}") : (), @{ $r{headers} // [] });
     my $block = '';
     while (my ($name, $value) = splice(@headers, 0, 2)) {
