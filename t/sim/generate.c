@@ -65,6 +65,7 @@ void sim_generate_conf(sim_rng_t *r, sim_conf_t *conf)
     conf->room_kb = ONE_OF(r, 1, 4, 16, 64);
     conf->preempt = ONE_OF(r, 0, 0, 16, 3);
     conf->redis6 = pick(r, 12) == 0;
+    conf->unlocks = pick(r, 6) == 0;
     for (i = 0; i < SIM_PROFILES; i++) {
         int shared = conf->streams & 15, own = conf->streams & 48;
 
