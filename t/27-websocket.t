@@ -49,6 +49,8 @@ RaglineStream others $second
 RaglineStream large $key-large
 RaglineMaxMessage 2000
 RaglineWebSocketPing 30s
+LogLevel ragline_stream:info
+RequestReadTimeout body=1
 <Location /ragline-stats>
     SetHandler ragline-stats
     Require local
@@ -68,6 +70,7 @@ RaglineWebSocketPing 30s
     ['/brief', 'RaglineSubscribe orders', 'RaglineJWTLeeway 0s'],
     ['/small', 'RaglineSubscribe orders', 'RaglineWebSocketMaxMessage 1KB'],
     ['/kept', 'RaglineSubscribe orders', 'RaglineHandoff off'],
+    ['/kept/long', 'RaglineHeartbeat 1s'],
     ['/anybody', 'RaglineSubscribe orders', 'RaglineOrigins *'] ]}
 @{[ bearer_location('/stream', 'RaglineSubscribe orders') ]}
 SSLSessionCache none
@@ -135,8 +138,9 @@ for (
     my $answer = handshake('/ws', headers => {@headers});
     is($answer->status, $status, "$what: $status");
 }
-is(handshake('/ws', headers => { 'Sec-WebSocket-Version' => 8 })->header('Sec-WebSocket-Version'), 13,
-    'which version it is');
+my $old = handshake('/ws', headers => { 'Sec-WebSocket-Version' => 8 });
+is($old->header('Sec-WebSocket-Version'), 13, 'which version it is');
+is($old->header('Upgrade'), 'websocket', 'and of what');
 is(handshake('/ws', method => 'POST')->status, 405, 'POST');
 is(handshake('/ws', method => 'HEAD')->status, 426, 'HEAD');
 is(handshake('/ws', headers => { Connection => 'keep-alive, uPGRADE', Upgrade => 'h2c, WebSocket' })->status,
@@ -372,6 +376,8 @@ for (
 }
 is(closed('/ws', token => $token, headers => [Origin => 'https://evil.example']), 'status 403',
     'another origin');
+like($httpd->error_log, qr{RS0713: refused: a page of https://evil\.example, and for httpd this host is http://127},
+    'of which the log tells, for the page hears nothing');
 is(ws('/anybody', headers => [Origin => 'https://evil.example'])->take('connected')->{type}, 'connected',
     'any origin, where it brings a token');
 my $short = ws('/brief', token => token($tenant, 7, exp => time() + 3));
@@ -390,6 +396,12 @@ is($kept->take('event')->{id}, $id, 'and gets what the others get');
 $kept->send_close(1000);
 is($kept->wait_close, '1000', 'until it leaves');
 ok(wait_until(sub { !stats($httpd)->{pumps}{open} }), 'which frees its worker');
+my $longer = ws('/kept/long');
+is(join(' ', map { ($longer->take('heartbeat') // {})->{type} // 'none' } 1 .. 3), join(' ', ('heartbeat') x 3),
+    'longer than a body may take');
+$longer->send_text('{"type":"ping"}');
+ok($longer->take('pong'), 'it is heard');
+$longer->close;
 
 # TLS, with the handshake and the first frames in one record.
 my $secure = ws('/ws', port => $tls_port, tls => 1,

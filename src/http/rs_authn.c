@@ -95,6 +95,7 @@ static int check_authn(request_rec *r)
         return refuse(r, "no_token", "this endpoint needs a token");
     }
     if (req->token_from_cookie && !rs_cors_cookie_allowed(r)) {
+        rs_cors_note_foreign(r);
         return refuse(
             r, "cookie_origin",
             "a token in a cookie counts only for pages of this host or of RaglineOrigins");

@@ -36,6 +36,28 @@ static int is_for_operators(request_rec *r)
     return kind == RS_KIND_STATS || kind == RS_KIND_HEALTH;
 }
 
+/* A browser tells a page nothing of why its WebSocket was refused, and behind a proxy that page is
+ * often the site's own. */
+void rs_cors_note_foreign(request_rec *r)
+{
+    const char *origin = apr_table_get(r->headers_in, "Origin"), *own = own_origin(r);
+
+    ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r,
+                  "RS0713: refused: %s%s, and for httpd this host is %s: if the page is its own, "
+                  "and a proxy is in front, have that pass on Host (ProxyPreserveHost On), and "
+                  "write ServerName https://NAME where it ends TLS; else name the page's origin in "
+                  "RaglineOrigins",
+                  origin ? "a page of " : "the request does not say whose page it is of",
+                  origin ? origin : "", own ? own : "without a name");
+}
+
+int rs_cors_refuse(request_rec *r)
+{
+    rs_cors_note_foreign(r);
+    return rs_http_error(r, HTTP_FORBIDDEN, "origin",
+                         "pages of this origin may not use this endpoint (RaglineOrigins)");
+}
+
 enum { NOT_LISTED, LISTED, ANYBODY };
 
 static int listed(request_rec *r, const char *origin)
@@ -124,7 +146,7 @@ static int set_headers(request_rec *r, request_rec *asked)
 static int preflight(request_rec *r, int allowed)
 {
     if (!allowed) {
-        return rs_http_error(r, HTTP_FORBIDDEN, "origin", RS_CORS_FOREIGN);
+        return rs_cors_refuse(r);
     }
     apr_table_mergen(r->err_headers_out, "Vary", "Access-Control-Request-Headers");
     r->status = HTTP_NO_CONTENT;
@@ -143,9 +165,7 @@ int rs_cors(request_rec *r)
     }
     /* A browser asks nobody whether a page may open one, and tells whose it is. */
     if (rs_request_kind(r) == RS_KIND_WEBSOCKET) {
-        return rs_cors_page_allowed(r)
-                   ? DECLINED
-                   : rs_http_error(r, HTTP_FORBIDDEN, "origin", RS_CORS_FOREIGN);
+        return rs_cors_page_allowed(r) ? DECLINED : rs_cors_refuse(r);
     }
     if (rs_request_conf(r)->origins) {
         apr_table_mergen(r->err_headers_out, "Vary", "Origin");

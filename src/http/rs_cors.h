@@ -25,7 +25,11 @@ int rs_cors_is_foreign(request_rec *r);
  * lets in must not come as somebody whom the browser knows. */
 int rs_cors_page_allowed(request_rec *r);
 
-#define RS_CORS_FOREIGN "pages of this origin may not use this endpoint (RaglineOrigins)"
+/* 403, of a page that may not. */
+int rs_cors_refuse(request_rec *r);
+
+/* For the error log: whose page it is, and who this host takes itself for. */
+void rs_cors_note_foreign(request_rec *r);
 
 void rs_cors_hooks(apr_pool_t *p);
 

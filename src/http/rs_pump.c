@@ -160,6 +160,13 @@ static void copy(request_rec *r, copy_t *c)
     }
 }
 
+/* mod_reqtimeout takes what such a client says for the body of its request, which has to be there
+ * after some seconds: Debian's httpd says ten. */
+static void has_all_the_time(conn_rec *conn)
+{
+    ap_remove_input_filter_byhandle(conn->input_filters, "reqtimeout");
+}
+
 int rs_pump(request_rec *r, rs_client_params_t *params, int socket, rs_pump_sink_t *sink,
             void *baton)
 {
@@ -185,6 +192,9 @@ int rs_pump(request_rec *r, rs_client_params_t *params, int socket, rs_pump_sink
         return -1;
     }
     rs_engine_submit(engine, client);
+    if (params->profile->wire->peer) {
+        has_all_the_time(r->connection);
+    }
     copy(r, &(copy_t){.fd = pair[1],
                       .socket = socket,
                       .sink = sink,

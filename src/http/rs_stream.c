@@ -243,10 +243,11 @@ static int check_request(request_rec *r, rs_identity_t *id)
                                        : status;
     }
     if (rs_stream_wire(r)->peer && !rs_cors_page_allowed(r)) {
-        return rs_http_error(r, HTTP_FORBIDDEN, "origin", RS_CORS_FOREIGN);
+        return rs_cors_refuse(r);
     }
     /* To read these streams is to take from them. */
     if ((conf->shared || conf->start_group) && rs_cors_is_foreign(r)) {
+        rs_cors_note_foreign(r);
         return rs_http_error(r, HTTP_FORBIDDEN, "origin",
                              "pages of other hosts may not use this endpoint, and a browser has to "
                              "say where it comes from (RaglineOrigins)");

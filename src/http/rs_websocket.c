@@ -73,18 +73,22 @@ int rs_websocket_is_asked(request_rec *r)
            && key_is_good(key_of(r));
 }
 
+/* A 426 has to say to what (RFC 9110, 15.5.22). */
+static int upgrade_required(request_rec *r, const char *message)
+{
+    apr_table_setn(r->err_headers_out, "Upgrade", "websocket");
+    apr_table_setn(r->err_headers_out, "Connection", "Upgrade");
+    return rs_http_error(r, HTTP_UPGRADE_REQUIRED, "upgrade_required", message);
+}
+
 int rs_websocket_check(request_rec *r)
 {
     if (!upgrades(r)) {
-        apr_table_setn(r->err_headers_out, "Upgrade", "websocket");
-        apr_table_setn(r->err_headers_out, "Connection", "Upgrade");
-        return rs_http_error(r, HTTP_UPGRADE_REQUIRED, "upgrade_required",
-                             "this endpoint speaks WebSocket, over HTTP/1.1");
+        return upgrade_required(r, "this endpoint speaks WebSocket, over HTTP/1.1");
     }
     if (!version_is_ours(r)) {
         apr_table_setn(r->err_headers_out, "Sec-WebSocket-Version", VERSION);
-        return rs_http_error(r, HTTP_UPGRADE_REQUIRED, "upgrade_required",
-                             "the version of WebSocket here is " VERSION);
+        return upgrade_required(r, "the version of WebSocket here is " VERSION);
     }
     if (!key_is_good(key_of(r))) {
         return rs_http_error(r, HTTP_BAD_REQUEST, "bad_handshake",
