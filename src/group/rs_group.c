@@ -66,6 +66,23 @@ static void ask(rs_groups_t *all, int first, int n, int k)
     rs_loader_ask(all->source->loader, argc, argv);
 }
 
+/* Whether everything that came for the tenant was accepted, of what its keys hold now: who stands
+ * where that is not, or in front of it, has to be told. With the topic's lock held. */
+static int has_all(const rs_group_t *group)
+{
+    const rs_topic_t *topic = group->accepted.topic;
+    int k;
+
+    for (k = 0; k < topic->nstreams; k++) {
+        const rs_known_t *now = &topic->key[k]->now;
+
+        if (now->lost && rs_id_cmp(group->accepted.at.pos[k], now->born) < 0) {
+            return 0;
+        }
+    }
+    return rs_accepted_has_all(&group->accepted);
+}
+
 /* Where the group is to be moved: to what was accepted, or, if nothing has come for the tenant
  * since then, to where the hub has read. */
 static void set_target(rs_group_t *group, rs_cursor_t *to)
@@ -77,7 +94,7 @@ static void set_target(rs_group_t *group, rs_cursor_t *to)
     *to = group->accepted.at;
     to->n = group->accepted.moved && group->opened ? topic->nstreams : 0;
     group->accepted.moved = group->accepted.unknown = 0;
-    all = rs_accepted_has_all(&group->accepted);
+    all = has_all(group);
     pthread_mutex_unlock(&topic->lock);
     for (k = 0; !group->opened && k < topic->nstreams; k++) {
         to->pos[k] = topic->key[k]->now.at; /* where it begins, if it is new */
@@ -370,7 +387,7 @@ static int served(rs_group_t *group)
 
     if (group->opened && group->clients > 1) {
         pthread_mutex_lock(&group->accepted.topic->lock);
-        all = rs_accepted_has_all(&group->accepted);
+        all = has_all(group);
         pthread_mutex_unlock(&group->accepted.topic->lock);
     }
     return all;
@@ -413,7 +430,7 @@ void rs_group_set_from(rs_client_t *client)
     }
     *from = client->resume->own;
     pthread_mutex_lock(&topic->lock);
-    all = rs_accepted_has_all(&group->accepted);
+    all = has_all(group);
     for (k = 0; all && k < from->n; k++) {
         /* What was not read yet nobody may have had, up to where it came from further on. */
         if (rs_id_cmp(from->pos[k], topic->key[k]->now.at) <= 0) {
