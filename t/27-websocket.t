@@ -26,14 +26,6 @@ my $token = token($tenant, 7);
 my @from = 'RaglineTokenFrom header query:token cookie:session';
 my $origins = 'RaglineOrigins https://shop.example';
 
-# A location: ws_location('/ws', 'RaglineSubscribe orders', ...).
-sub ws_location
-{
-    my $location = bearer_location(@_);
-    $location =~ s/ragline-sse/ragline-websocket/;
-    return $location;
-}
-
 my $dir = vars('run_dir') . '/websocket-tls';
 mkdir $dir;
 my ($made) = run_command('openssl', 'req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', 2,
@@ -55,7 +47,7 @@ RequestReadTimeout body=1
     SetHandler ragline-stats
     Require local
 </Location>
-@{[ join '', map { ws_location(@$_) }
+@{[ join '', map { websocket_location(@$_) }
     ['/ws', 'RaglineSubscribe orders', @from, $origins, 'RaglineRetry 3s'],
     ['/ws/orders', 'RaglineSubscribe orders', 'RaglineWebSocketDialect ragline', 'RaglineHeartbeat 1s'],
     ['/ws/plain', 'RaglineSubscribe orders', 'RaglineWebSocketDialect ragline', 'RaglineHeartbeat 1s'],
@@ -79,7 +71,7 @@ Listen 127.0.0.1:$tls_port
     SSLEngine on
     SSLCertificateFile $dir/cert
     SSLCertificateKeyFile $dir/key
-    @{[ ws_location('/ws', 'RaglineSubscribe orders') ]}
+    @{[ websocket_location('/ws', 'RaglineSubscribe orders') ]}
 </VirtualHost>
 EOF2
 
@@ -472,7 +464,7 @@ my $full = Ragline::Httpd->new(name => 'full', conf => <<"EOF2")->start;
 RaglineRedis @{[ $redis->url ]}
 RaglineMaxConnections 1
 RaglineStream orders $key
-@{[ ws_location('/ws', 'RaglineSubscribe orders') ]}
+@{[ websocket_location('/ws', 'RaglineSubscribe orders') ]}
 EOF2
 my $first = ws('/ws', port => $full->port);
 $first->take('connected');
@@ -485,7 +477,7 @@ $full->stop;
 my $down = Ragline::Httpd->new(name => 'down', conf => <<"EOF2")->start;
 RaglineRedis redis://127.0.0.1:@{[ free_port() ]}/0
 RaglineStream orders $key
-@{[ ws_location('/ws', 'RaglineSubscribe orders') ]}
+@{[ websocket_location('/ws', 'RaglineSubscribe orders') ]}
 EOF2
 is(ws('/ws', port => $down->port)->wait_close, '1013 redis_unavailable', 'no Redis');
 $down->stop;

@@ -23,8 +23,7 @@ use Ragline::WebSocket ();
 my $redis = redis_a();
 my $most = (full() ? 16384 : 256) * 1024;
 my $token = token(unique('frames'), 7);
-my $location = bearer_location('/ws', 'RaglineSubscribe orders', 'RaglineHeartbeat off');
-$location =~ s/ragline-sse/ragline-websocket/;
+my $location = websocket_location('/ws', 'RaglineSubscribe orders', 'RaglineHeartbeat off');
 my $httpd = Ragline::Httpd->new(name => 'frames', conf => <<"EOF2")->start;
 RaglineRedis @{[ $redis->url ]}
 RaglineStream orders @{[ unique('ragline:frames') ]}

@@ -27,8 +27,7 @@ my $claim = 2 * ($ENV{RAGLINE_TEST_SLOW} || 1);
 sub ws_location
 {
     my ($path, @more) = @_;
-    return bearer_location($path, 'RaglineDelivery shared', 'RaglineHeartbeat off', @more)
-        =~ s/ragline-sse/ragline-websocket/r;
+    return websocket_location($path, 'RaglineDelivery shared', 'RaglineHeartbeat off', @more);
 }
 
 my $httpd = Ragline::Httpd->new(name => 'acks', conf => join('', 'RaglineRedis ', $redis->url, "\n",

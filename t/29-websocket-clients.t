@@ -27,9 +27,8 @@ my $json = JSON::PP->new->canonical;
 sub httpd
 {
     my ($name, $key) = @_;
-    my $location = bearer_location('/ws', 'RaglineSubscribe orders', 'RaglineRetry 1s', 'RaglineHeartbeat 1s',
+    my $location = websocket_location('/ws', 'RaglineSubscribe orders', 'RaglineRetry 1s', 'RaglineHeartbeat 1s',
         'RaglineTokenFrom header query:token cookie:session');
-    $location =~ s/ragline-sse/ragline-websocket/;
     return Ragline::Httpd->new(name => $name, children => 2, conf => <<"EOF2")->start;
 RaglineRedis @{[ $redis->url ]}
 RaglineStream orders $key

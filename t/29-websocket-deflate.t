@@ -23,13 +23,6 @@ my $agreed = 'permessage-deflate; server_no_context_takeover; client_no_context_
 
 use constant { MORE => 0, TEXT => 1, BINARY => 2, PING => 9, PONG => 10, DEFLATED => 4 };
 
-sub ws_location
-{
-    my $location = bearer_location(@_);
-    $location =~ s/ragline-sse/ragline-websocket/;
-    return $location;
-}
-
 my $dir = vars('run_dir') . '/deflate-tls';
 mkdir $dir;
 my ($made) = run_command('openssl', 'req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', 2,
@@ -41,7 +34,7 @@ RaglineRedis @{[ $redis->url ]}
 RaglineStream orders $key
 RaglineStream others $key-2
 RaglineHeartbeat off
-@{[ join '', map { ws_location(@$_) }
+@{[ join '', map { websocket_location(@$_) }
     ['/ws', 'RaglineSubscribe orders'],
     ['/off', 'RaglineSubscribe orders', 'RaglineWebSocketDeflate off'],
     ['/all', 'RaglineSubscribe orders', 'RaglineWebSocketDeflate on 1'],
@@ -56,7 +49,7 @@ SSLSessionCache none
     SSLEngine on
     SSLCertificateFile $dir/cert
     SSLCertificateKeyFile $dir/key
-    @{[ ws_location('/ws', 'RaglineSubscribe orders') ]}
+    @{[ websocket_location('/ws', 'RaglineSubscribe orders') ]}
 </VirtualHost>
 EOF2
 

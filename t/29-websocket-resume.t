@@ -21,18 +21,16 @@ use Ragline::WebSocket ();
 
 my $redis = Ragline::Redis->start(name => 'again');
 
-sub ws_location { return bearer_location(@_) =~ s/ragline-sse/ragline-websocket/r }
-
 my $httpd = Ragline::Httpd->new(name => 'again', conf => join('', 'RaglineRedis ', $redis->url, "\n",
     "RaglineSendBuffer 16KB\nRaglineStreamers 2\n",
     map({ "RaglineStream $_ $_\n" } qw(one two load)), "RaglineStream own own:{tenant}\n",
-    ws_location('/one', 'RaglineSubscribe one'),
-    ws_location('/both', 'RaglineSubscribe one two'),
-    ws_location('/few', 'RaglineSubscribe one', 'RaglineReplayLimit 10'),
-    ws_location('/group', 'RaglineSubscribe one', 'RaglineStart group'),
-    ws_location('/shared', 'RaglineSubscribe own', 'RaglineDelivery shared'),
-    ws_location('/load', 'RaglineSubscribe load'),
-    ws_location('/kept', 'RaglineSubscribe load', 'RaglineHandoff off')))->start;
+    websocket_location('/one', 'RaglineSubscribe one'),
+    websocket_location('/both', 'RaglineSubscribe one two'),
+    websocket_location('/few', 'RaglineSubscribe one', 'RaglineReplayLimit 10'),
+    websocket_location('/group', 'RaglineSubscribe one', 'RaglineStart group'),
+    websocket_location('/shared', 'RaglineSubscribe own', 'RaglineDelivery shared'),
+    websocket_location('/load', 'RaglineSubscribe load'),
+    websocket_location('/kept', 'RaglineSubscribe load', 'RaglineHandoff off')))->start;
 
 my $tenant = unique('again');
 

@@ -19,7 +19,7 @@ my $key = unique('ragline:renewed');
 my $tenant = unique('renewed');
 my $httpd = Ragline::Httpd->new(name => 'renewed', conf => "RaglineRedis @{[ $redis->url ]}\n"
     . "RaglineStream orders $key\n"
-    . bearer_location('/brief', 'RaglineSubscribe orders', 'RaglineJWTLeeway 0s') =~ s/ragline-sse/ragline-websocket/r
+    . websocket_location('/brief', 'RaglineSubscribe orders', 'RaglineJWTLeeway 0s')
     . <<'EOF')->start;
 <Location /public>
     SetHandler ragline-websocket

@@ -21,8 +21,7 @@ my $redis = redis_a();
 my $key = unique('ragline:h2ws');
 my $token = token('t', 1);
 
-my $location = bearer_location('/ws', 'RaglineSubscribe orders', 'RaglineRetry 1s');
-$location =~ s/ragline-sse/ragline-websocket/ or die;
+my $location = websocket_location('/ws', 'RaglineSubscribe orders', 'RaglineRetry 1s');
 my $httpd = Ragline::Httpd->new(name => 'h2ws', conf => <<"EOF" . $location)->start;
 Protocols h2c http/1.1
 H2WebSockets on

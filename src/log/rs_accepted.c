@@ -6,43 +6,18 @@
 
 #include "rs_accepted.h"
 
-/* Whether what begins here follows on what ends there, in each stream. */
-static int follows(const rs_cursor_t *from, const rs_cursor_t *end, int nstreams)
-{
-    int k;
-
-    for (k = 0; k < nstreams && rs_id_cmp(from->pos[k], end->pos[k]) <= 0; k++) {
-    }
-    return k == nstreams;
-}
-
-static int raise_to(rs_cursor_t *at, const rs_cursor_t *to, int nstreams)
-{
-    int k, moved = 0;
-
-    for (k = 0; k < nstreams; k++) {
-        if (rs_id_cmp(to->pos[k], at->pos[k]) > 0) {
-            at->pos[k] = to->pos[k];
-            moved = 1;
-        }
-    }
-    return moved;
-}
-
 /* Another process may have moved it meanwhile: the hub asks. */
 static void keep(rs_accepted_t *accepted, const rs_cursor_t *from, const rs_cursor_t *to)
 {
-    int nstreams = accepted->topic->nstreams;
-
     accepted->unknown = 1;
-    if (accepted->from.n && follows(&accepted->from, from, nstreams)
-        && follows(from, &accepted->to, nstreams)) {
-        raise_to(&accepted->to, to, nstreams);
+    if (accepted->from.n && rs_cursor_within(&accepted->from, from)
+        && rs_cursor_within(from, &accepted->to)) {
+        rs_cursor_raise(&accepted->to, to);
     }
     else {
         accepted->from = *from;
         accepted->to = *to;
-        accepted->from.n = nstreams;
+        accepted->from.n = accepted->topic->nstreams;
     }
 }
 
@@ -55,8 +30,8 @@ void rs_accepted_move(rs_accepted_t *accepted, const rs_cursor_t *from, const rs
     }
     topic = accepted->topic;
     pthread_mutex_lock(&topic->lock);
-    if (follows(from, &accepted->at, topic->nstreams)) {
-        accepted->moved |= raise_to(&accepted->at, to, topic->nstreams);
+    if (rs_cursor_within(from, &accepted->at)) {
+        accepted->moved |= rs_cursor_raise(&accepted->at, to);
     }
     else {
         keep(accepted, from, to);
@@ -81,10 +56,8 @@ void rs_accepted_told(rs_accepted_t *accepted, const rs_cursor_t *own)
 
 void rs_accepted_learnt(rs_accepted_t *accepted)
 {
-    int nstreams = accepted->topic->nstreams;
-
-    if (accepted->from.n && follows(&accepted->from, &accepted->at, nstreams)) {
-        accepted->moved |= raise_to(&accepted->at, &accepted->to, nstreams);
+    if (accepted->from.n && rs_cursor_within(&accepted->from, &accepted->at)) {
+        accepted->moved |= rs_cursor_raise(&accepted->at, &accepted->to);
         accepted->from.n = 0;
     }
 }

@@ -141,12 +141,12 @@ size_t rs_topic_break(rs_topic_t *topic);
 /* The number that the next event will have. */
 apr_uint64_t rs_topic_next(rs_topic_t *topic);
 
+/* The same, and the position there as the newest event kept has it; `cursor` is only raised. */
+apr_uint64_t rs_topic_tail(rs_topic_t *topic, rs_cursor_t *cursor);
+
 /* Of data, that it was broken for. While this is not what the keys say of themselves, what it holds
  * and where they stand do not belong together: a moment later they do. Any thread. */
 unsigned rs_topic_losses(rs_topic_t *topic);
-
-/* The same, and the position there as the newest event kept has it; `cursor` is only raised. */
-apr_uint64_t rs_topic_tail(rs_topic_t *topic, rs_cursor_t *cursor);
 
 /* Copies up to max events from number seq on, with a reference each. front: of rs_topic_seek(), or
  * 0 for who has read from the end of the topic on. Returns how many, or -1 when what had that

@@ -30,15 +30,9 @@ static rs_verdict_kind_t put_together(const rs_verdict_t *each, rs_cursor_t *own
 
 unsigned rs_verdict_losses(const rs_topic_t *topic)
 {
-    unsigned n = 0;
-    int k;
+    rs_cursor_t at;
 
-    pthread_mutex_lock(&topic->source->lock);
-    for (k = 0; k < topic->nstreams; k++) {
-        n += topic->key[k]->shown.losses;
-    }
-    pthread_mutex_unlock(&topic->source->lock);
-    return n;
+    return rs_source_cursor(topic->source, topic, &at);
 }
 
 static rs_verdict_kind_t judge(const rs_known_t *const *known, const rs_id_t *start,

@@ -26,13 +26,24 @@ void rs_cursor_tags_add(rs_cursor_tags_t *tags, int k, const char *key)
     tags->keys = hash(k ? tags->keys : HASH_INIT, key);
 }
 
-void rs_cursor_raise(rs_cursor_t *cursor, const rs_cursor_t *other)
+int rs_cursor_raise(rs_cursor_t *cursor, const rs_cursor_t *other)
+{
+    int k, moved = 0;
+
+    for (k = 0; k < cursor->n; k++) {
+        moved |= rs_id_cmp(other->pos[k], cursor->pos[k]) > 0;
+        rs_id_raise(&cursor->pos[k], other->pos[k]);
+    }
+    return moved;
+}
+
+int rs_cursor_within(const rs_cursor_t *cursor, const rs_cursor_t *other)
 {
     int k;
 
-    for (k = 0; k < cursor->n; k++) {
-        rs_id_raise(&cursor->pos[k], other->pos[k]);
+    for (k = 0; k < cursor->n && rs_id_cmp(cursor->pos[k], other->pos[k]) <= 0; k++) {
     }
+    return k == cursor->n;
 }
 
 /* At least so many digits. */

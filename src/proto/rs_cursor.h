@@ -29,8 +29,11 @@ struct rs_cursor_t {
 /* Adds the k-th key, in order. */
 void rs_cursor_tags_add(rs_cursor_tags_t *tags, int k, const char *key);
 
-/* Takes the higher of the two in each stream. */
-void rs_cursor_raise(rs_cursor_t *cursor, const rs_cursor_t *other);
+/* Takes the higher of the two in each stream. Whether that is another one. */
+int rs_cursor_raise(rs_cursor_t *cursor, const rs_cursor_t *other);
+
+/* Whether it is beyond the other one in no stream of its own. */
+int rs_cursor_within(const rs_cursor_t *cursor, const rs_cursor_t *other);
 
 /* Returns the length written, without the NUL. */
 size_t rs_cursor_format(char buf[RS_CURSOR_LEN], const rs_cursor_t *cursor);

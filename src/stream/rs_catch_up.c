@@ -198,18 +198,6 @@ static rs_next_t use_fetch(rs_streamer_t *s, rs_client_t *client)
     return find_place(s, client);
 }
 
-static int not_beyond(const rs_cursor_t *own, const rs_cursor_t *pos)
-{
-    int k;
-
-    for (k = 0; k < own->n; k++) {
-        if (rs_id_cmp(own->pos[k], pos->pos[k]) > 0) {
-            return 0;
-        }
-    }
-    return 1;
-}
-
 /* It knows more than the hub has read (from another server, or by a fetch), and gets nothing of
  * that again. Whether Redis still has it is asked now and then. */
 static rs_next_t wait_for_hub(rs_streamer_t *s, rs_client_t *client)
@@ -254,7 +242,7 @@ static rs_next_t join_live(rs_streamer_t *s, rs_client_t *client)
     if (!rs_feed_up_to_date(client->feed)) {
         return wait_until(client, s->now + RS_WHEEL_TICK);
     }
-    if (!not_beyond(&resume->own, &client->feed->pos)) {
+    if (!rs_cursor_within(&resume->own, &client->feed->pos)) {
         return wait_for_hub(s, client);
     }
     if (resume->announce) {

@@ -113,15 +113,6 @@ void rs_feed_leave(rs_client_t *client)
     release(feed);
 }
 
-static int begins_before(const rs_cursor_t *a, const rs_cursor_t *b)
-{
-    int k;
-
-    for (k = 0; k < a->n && rs_id_cmp(a->pos[k], b->pos[k]) <= 0; k++) {
-    }
-    return k == a->n;
-}
-
 int rs_feed_enter(rs_client_t *client)
 {
     rs_feed_t *feed = client->feed;
@@ -136,7 +127,7 @@ int rs_feed_enter(rs_client_t *client)
         feed->slots = slots;
         feed->size = size;
     }
-    if (!feed->live || begins_before(&client->resume->from, &feed->from)) {
+    if (!feed->live || rs_cursor_within(&client->resume->from, &feed->from)) {
         feed->from = client->resume->from;
     }
     client->slot = feed->live++;

@@ -20,7 +20,8 @@ use Ragline::Token ();
 
 our @EXPORT = qw(vars redis_a redis_b fetch stream token full mode again wait_until json_of unique
     stream_key key_of
-    stats stats_connections open_count_becomes stats_stream jwt_conf bearer_location has_ids position36);
+    stats stats_connections open_count_becomes stats_stream jwt_conf bearer_location
+    websocket_location has_ids position36);
 
 my $vars;
 
@@ -134,6 +135,9 @@ sub bearer_location
     return join("\n", "<Location $path>", '    SetHandler ragline-sse', jwt_conf(),
         (map { "    $_" } @directives), "</Location>") . "\n";
 }
+
+# The same of WebSockets.
+sub websocket_location { return bearer_location(@_) =~ s/ragline-sse/ragline-websocket/r }
 
 # Everything said about the JSON of ragline-stats is said here.
 
