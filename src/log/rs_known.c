@@ -54,7 +54,7 @@ static int held_more(const rs_known_t *k, const rs_history_t *h)
            && (rs_id_cmp(h->newest, k->newest) < 0 || (h->added >= 0 && h->added < k->ever));
 }
 
-/* What was its oldest entry when it was last looked at is not there, though no more are gone now. */
+/* What was its oldest entry when it was last looked at is not there, though no more are gone. */
 static int is_gone_uncounted(const rs_known_t *k, const rs_history_t *h)
 {
     return h->gone >= 0 && k->gone >= h->gone && k->gone < k->ever
