@@ -65,6 +65,8 @@ typedef enum {
     X(int, ws_ragline, RS_UNSET, 0)                                                                \
     X(const char *, jwt_alg, NULL, "HS256")                                                        \
     X(apr_interval_time_t, jwt_leeway, RS_UNSET, apr_time_from_sec(30))                            \
+    X(int, limit_tenant, RS_UNSET, 0) /* of RaglineLimit; 0: none */                               \
+    X(int, limit_user, RS_UNSET, 0)                                                                \
     X(int, publish_any_tenant, RS_UNSET, 0)                                                        \
     /* Lists: the innermost section's replaces, so they merge like scalars. */                     \
     X(apr_array_header_t *, subscribe, NULL, NULL)   /* const char *: stream names */              \

@@ -9,6 +9,7 @@
 
 #include "../base/rs_inbox.h"
 #include "rs_census.h"
+#include "rs_registry.h"
 #include "rs_stats.h"
 
 #define RS_STREAMERS_MAX 4
@@ -37,7 +38,8 @@ struct rs_common_t {
     int nstreamers;     /* 1 to RS_STREAMERS_MAX */
     rs_inbox_t *hub;
     rs_inbox_t *streamer[RS_STREAMERS_MAX];
-    rs_stats_t *stats; /* atomics */
+    rs_stats_t *stats;        /* atomics */
+    rs_registry_t *registry;  /* NULL: there is none */
 
     rs_census_t census;
 

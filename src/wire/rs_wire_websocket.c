@@ -6,8 +6,6 @@
  */
 #include <string.h>
 
-#include <apr_general.h>
-
 #include "../base/rs_clock.h"
 #include "../proto/rs_ws.h"
 #include "rs_wire.h"
@@ -133,30 +131,13 @@ static void put_stream(rs_buf_t *b, const char *profile)
     rs_buf_puts(b, ",");
 }
 
-/* A random UUID (RFC 9562, 5.4). */
-static void put_client_id(rs_buf_t *b)
-{
-    unsigned char r[16];
-    int i;
-
-    if (apr_generate_random_bytes(r, sizeof(r)) != APR_SUCCESS) {
-        b->broken = 1;
-        return;
-    }
-    r[6] = (unsigned char)((r[6] & 0x0F) | 0x40);
-    r[8] = (unsigned char)((r[8] & 0x3F) | 0x80);
-    rs_buf_puts(b, "\"client_id\":\"");
-    for (i = 0; i < 16; i++) {
-        rs_buf_printf(b, "%s%02x", i == 4 || i == 6 || i == 8 || i == 10 ? "-" : "", r[i]);
-    }
-    rs_buf_puts(b, "\"");
-}
-
 static void put_who(rs_buf_t *b, const rs_who_t *who)
 {
     rs_buf_puts(b, "\"data\":{");
-    put_client_id(b);
-    rs_buf_puts(b, ",\"tenant_id\":");
+    if (who->connection) {
+        rs_buf_printf(b, "\"client_id\":\"%s\",", who->connection);
+    }
+    rs_buf_puts(b, "\"tenant_id\":");
     rs_buf_puts(b, who->tenant_json);
     rs_buf_puts(b, ",\"user_id\":");
     rs_buf_puts(b, who->user_json);
@@ -164,8 +145,9 @@ static void put_who(rs_buf_t *b, const rs_who_t *who)
 }
 
 /* From the verdict on. */
-static void end_connected(rs_buf_t *b, size_t start, apr_interval_time_t retry, const char *id,
-                          const char *recovery, const char *reason, const char *first)
+static void end_connected(rs_buf_t *b, size_t start, const rs_who_t *who,
+                          apr_interval_time_t retry, const char *id, const char *recovery,
+                          const char *reason, const char *first)
 {
     rs_buf_printf(b, ",\"recovery\":\"%s\"", recovery);
     if (reason) {
@@ -173,6 +155,9 @@ static void end_connected(rs_buf_t *b, size_t start, apr_interval_time_t retry, 
         if (first) {
             rs_buf_printf(b, ",\"first_id\":\"%s\"", first);
         }
+    }
+    if (who->connection) {
+        rs_buf_printf(b, ",\"connection\":\"%s\"", who->connection);
     }
     rs_buf_printf(b, "},\"retry\":%" APR_INT64_T_FMT, (apr_int64_t)apr_time_as_msec(retry));
     end(b, start, id);
@@ -187,7 +172,7 @@ static void connected(rs_buf_t *b, const rs_who_t *who, apr_interval_time_t retr
     put_who(b, who);
     put_time(b, wall);
     rs_buf_puts(b, ",\"subscriptions\":[]");
-    end_connected(b, start, retry, id, recovery, reason, first);
+    end_connected(b, start, who, retry, id, recovery, reason, first);
 }
 
 static void connected_plain(rs_buf_t *b, const rs_who_t *who, apr_interval_time_t retry,
@@ -199,7 +184,7 @@ static void connected_plain(rs_buf_t *b, const rs_who_t *who, apr_interval_time_
     put_who(b, who);
     put_time(b, wall);
     rs_buf_puts(b, ",\"subscriptions\":[]");
-    end_connected(b, start, retry, id, recovery, reason, first);
+    end_connected(b, start, who, retry, id, recovery, reason, first);
 }
 
 static void connected_orders(rs_buf_t *b, const rs_who_t *who, apr_interval_time_t retry,
@@ -213,7 +198,7 @@ static void connected_orders(rs_buf_t *b, const rs_who_t *who, apr_interval_time
     rs_buf_puts(b, "\"subscriptions\":[\"order_created\",\"order_updated\",\"order_completed\","
                    "\"order_failed\"],");
     put_time(b, wall);
-    end_connected(b, start, retry, id, recovery, reason, first);
+    end_connected(b, start, who, retry, id, recovery, reason, first);
 }
 
 static void caught_up(rs_buf_t *b, const rs_who_t *who, const char *id, apr_uint64_t replayed)

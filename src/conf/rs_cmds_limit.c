@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The directives about how many there may be. Main thread while httpd reads its files.
+ */
+#include "rs_httpd.h"
+
+#include "rs_args.h"
+#include "rs_cmds.h"
+#include "rs_conf.h"
+
+#define LIMIT_MAX 10000000
+
+/* "tenant=N" or "user=N"; none for N: no limit. */
+static const char *set_limit(cmd_parms *cmd, rs_dir_conf_t *conf, const char *arg)
+{
+    const char *name, *value = rs_args_pair(&name, cmd->pool, arg);
+    int *limit = !value                    ? NULL
+                 : !strcmp(name, "tenant") ? &conf->limit_tenant
+                 : !strcmp(name, "user")   ? &conf->limit_user
+                                           : NULL;
+
+    if (!limit) {
+        return "write tenant=N, user=N, or both";
+    }
+    if (*limit != RS_UNSET) {
+        return apr_psprintf(cmd->pool, "%s= is there twice in this section", name);
+    }
+    if (!strcmp(value, "none")) {
+        *limit = 0;
+        return NULL;
+    }
+    return rs_args_number(limit, cmd->pool, value, 1, LIMIT_MAX);
+}
+
+const char *rs_cmd_limit(cmd_parms *cmd, void *dconf, const char *one, const char *two)
+{
+    rs_dir_conf_t *conf = dconf;
+    const char *problem = rs_cmd_enter(cmd, conf);
+
+    if (problem) {
+        return problem;
+    }
+    problem = set_limit(cmd, conf, one);
+    return rs_cmd_problem(cmd, problem || !two ? problem : set_limit(cmd, conf, two));
+}
