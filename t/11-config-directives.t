@@ -141,6 +141,8 @@ my %row = (
         sizes('1023', '17MB'), ['', 'takes one argument']] },
     RaglineWebSocketPing => { in => 'D', good => ['60s', 'off', 'Off', '1s', '1h'], bad => [
         durations('999ms', '61min'), ['', 'takes one argument']] },
+    RaglineAdmin => { in => 'D', good => ['own', 'all', 'All'], bad => [
+        ['tenant', 'write own or all'], ['', 'takes one argument']] },
     RaglineLimit => { in => 'D', good => ['tenant=1000 user=10', 'tenant=1', 'user=10000000',
             'user=none'], bad => [
         ['', 'takes 1-2 arguments'], ['10', 'write tenant=N, user=N, or both'],

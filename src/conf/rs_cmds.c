@@ -394,6 +394,8 @@ const command_rec rs_cmds[] = {
                    "on, and from which size on events are compressed; or off"),
     AP_INIT_TAKE1("RaglineWebSocketDialect", rs_cmd_ws_dialect, NULL, ANYWHERE,
                   "standard; or ragline, for clients of that service"),
+    AP_INIT_TAKE1("RaglineAdmin", rs_cmd_admin, NULL, ANYWHERE,
+                  "whom ragline-admin is for: own, the caller's tenant; or all"),
     AP_INIT_TAKE12("RaglineLimit", rs_cmd_limit, NULL, ANYWHERE,
                    "how many streams a tenant, or a user, may have: tenant=N user=N"),
     AP_INIT_TAKE1("RaglineTenant", set_expr, (void *)"tenant", ANYWHERE,

@@ -217,6 +217,7 @@ static const struct {
     {"ragline-publish", RS_KIND_PUBLISH},
     {"ragline-stats", RS_KIND_STATS},
     {"ragline-health", RS_KIND_HEALTH},
+    {"ragline-admin", RS_KIND_ADMIN},
 };
 
 rs_kind_t rs_conf_kind_named(const char *handler)

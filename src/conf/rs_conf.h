@@ -34,7 +34,8 @@ typedef enum {
     RS_KIND_WEBSOCKET,
     RS_KIND_PUBLISH,
     RS_KIND_STATS,
-    RS_KIND_HEALTH
+    RS_KIND_HEALTH,
+    RS_KIND_ADMIN
 } rs_kind_t;
 
 /* X(type, member, unset, default): directory context. */
@@ -67,6 +68,7 @@ typedef enum {
     X(apr_interval_time_t, jwt_leeway, RS_UNSET, apr_time_from_sec(30))                            \
     X(int, limit_tenant, RS_UNSET, 0) /* of RaglineLimit; 0: none */                               \
     X(int, limit_user, RS_UNSET, 0)                                                                \
+    X(int, admin_all, RS_UNSET, 0)                                                                 \
     X(int, publish_any_tenant, RS_UNSET, 0)                                                        \
     /* Lists: the innermost section's replaces, so they merge like scalars. */                     \
     X(apr_array_header_t *, subscribe, NULL, NULL)   /* const char *: stream names */              \

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The directives about how many there may be. Main thread while httpd reads its files.
+ * The directives about who is connected: how many there may be, and who may see them. Main thread
+ * while httpd reads its files.
  */
 #include "rs_httpd.h"
 
@@ -42,4 +43,19 @@ const char *rs_cmd_limit(cmd_parms *cmd, void *dconf, const char *one, const cha
     }
     problem = set_limit(cmd, conf, one);
     return rs_cmd_problem(cmd, problem || !two ? problem : set_limit(cmd, conf, two));
+}
+
+const char *rs_cmd_admin(cmd_parms *cmd, void *dconf, const char *arg)
+{
+    rs_dir_conf_t *conf = dconf;
+    const char *problem = rs_cmd_enter(cmd, conf);
+
+    if (problem) {
+        return problem;
+    }
+    if (ap_cstr_casecmp(arg, "own") && ap_cstr_casecmp(arg, "all")) {
+        return rs_cmd_problem(cmd, "write own or all");
+    }
+    conf->admin_all = !ap_cstr_casecmp(arg, "all");
+    return NULL;
 }
