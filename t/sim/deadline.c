@@ -101,6 +101,28 @@ static apr_time_t greet_time(const sim_conn_t *c)
     return 2 * reading_time(c, n, RS_BATCH_BYTES, 512) * readers(c);
 }
 
+/* Until when it may be on its way. */
+static apr_time_t replay_until(const sim_conn_t *c)
+{
+    return replay_from(c) + REPLAY_LIMIT + replay_time(c);
+}
+
+apr_time_t sim_model_busy_until(void)
+{
+    apr_time_t until = 0;
+    int i;
+
+    for (i = 0; i < sim_conns_used; i++) {
+        const sim_conn_t *c = &sim_conns[i];
+
+        if (c->used && !c->closed && !c->peer_closed && !c->ended && c->connected && c->replay
+            && !c->caught_up && replay_until(c) > until) {
+            until = replay_until(c);
+        }
+    }
+    return until;
+}
+
 /* The clock is about to move on: nobody has anything to do at this moment. */
 void sim_model_tick(void)
 {
@@ -121,7 +143,7 @@ void sim_model_tick(void)
         }
         if (c->connected && c->replay && !c->caught_up && sim_well(c->submit_at)
             && c->reading_since <= c->connected_at && sim_now > c->connected_at + REPLAY_LIMIT
-            && sim_now > replay_from(c) + REPLAY_LIMIT + replay_time(c)) {
+            && sim_now > replay_until(c)) {
             sim_fail("late", "c%d at e%d: not caught up after %.3f s, %d behind", c->client,
                      c->engine, (double)(sim_now - c->connected_at) / 1e6, c->behind);
         }

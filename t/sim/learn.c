@@ -25,6 +25,7 @@ static void forget(int engine, int k)
         }
     }
     e->saw_loss[k] = 0;
+    e->counted[k].known = 0;
     e->born[k] = e->followed[k] = none;
 }
 

@@ -125,8 +125,7 @@ typedef struct {
     rs_id_t ever; /* the highest id of an entry */
     char name[48], hash[80];
     int is_string, hash_is_string;
-    apr_time_t string_until; /* one of them was that until then */
-    apr_time_t noperm_until;
+    apr_time_t string_until, noperm_until; /* one of them was that, it was not to be read */
     sim_stream_t s, copy;
     int has_copy;
     uint64_t tracked; /* a bit for each connection that read it since it was changed */
@@ -303,6 +302,7 @@ void sim_model_reset(void);
 void sim_model_submit(sim_conn_t *c);
 void sim_model_frame(sim_conn_t *c, sim_frame_t *f);
 void sim_model_hold(const sim_conn_t *c, const char *text, sim_hold_t *h);
+apr_time_t sim_model_busy_until(void); /* how long much of what is there may take */
 void sim_model_settled(void); /* the world was quiet and healthy: everybody has everything */
 void sim_model_closed(sim_conn_t *c);
 void sim_model_tick(void);                /* the clock moves on */

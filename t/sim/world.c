@@ -444,6 +444,9 @@ void sim_world_settle(void)
     sim_quiet = 1;
     quiet_since = sim_now;
     sim_world_wait(sim_now + SETTLE + MSEC(sim_conf.block_ms));
+    if (!sim_failed && sim_model_busy_until() > sim_now) {
+        sim_world_wait(sim_model_busy_until());
+    }
     if (!sim_failed) {
         sim_model_settled();
     }
