@@ -101,6 +101,11 @@ static apr_time_t greet_time(const sim_conn_t *c)
     return 2 * reading_time(c, n, RS_BATCH_BYTES, 512) * readers(c);
 }
 
+static int is_open(const sim_conn_t *c)
+{
+    return c->used && !c->closed && !c->peer_closed && !c->ended;
+}
+
 /* The clock is about to move on: nobody has anything to do at this moment. */
 void sim_model_tick(void)
 {
@@ -110,7 +115,7 @@ void sim_model_tick(void)
         const sim_conn_t *c = &sim_conns[i];
         apr_time_t since, beat;
 
-        if (!c->used || c->closed || c->peer_closed || c->ended || sim_clients[c->client].lag) {
+        if (!is_open(c) || sim_clients[c->client].lag) {
             continue;
         }
         beat = MSEC(sim_conf.pbeat_ms[c->profile]);
@@ -133,6 +138,45 @@ void sim_model_tick(void)
     }
 }
 
+/* The first that it is owed of a stream and has neither had nor been told of; else its end. */
+static int next_owed(const sim_conn_t *c, int k)
+{
+    const sim_key_t *key = &sim_keys[c->key[k]];
+    int n = c->next[k];
+
+    while (n < key->nall
+           && !(sim_entries[key->all[n]].tenant == c->tenant
+                && sim_is_owed(c, k, &sim_entries[key->all[n]]))) {
+        n++;
+    }
+    return n;
+}
+
+static int has_all(const sim_conn_t *c)
+{
+    int k, all = !c->replay || c->caught_up;
+
+    for (k = 0; k < c->nkeys; k++) {
+        all &= next_owed(c, k) == sim_keys[c->key[k]].nall;
+    }
+    return all;
+}
+
+int sim_model_gives(apr_time_t since)
+{
+    int i;
+
+    for (i = 0; i < sim_conns_used; i++) {
+        const sim_conn_t *c = &sim_conns[i];
+
+        if (is_open(c) && c->connected && !has_all(c)
+            && sim_now <= since + REPLAY_LIMIT + replay_time(c)) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
 void sim_model_settled(void)
 {
     int i, k;
@@ -141,7 +185,7 @@ void sim_model_settled(void)
     for (i = 0; i < sim_conns_used && !sim_failed; i++) {
         sim_conn_t *c = &sim_conns[i];
 
-        if (!c->used || c->closed || c->peer_closed || c->ended) {
+        if (!is_open(c)) {
             continue;
         }
         if (!c->connected || (c->replay && !c->caught_up)) {
@@ -152,13 +196,8 @@ void sim_model_settled(void)
         sim_backlog_follows(c);
         for (k = 0; k < c->nkeys; k++) {
             const sim_key_t *key = &sim_keys[c->key[k]];
-            int n = c->next[k];
+            int n = next_owed(c, k);
 
-            while (n < key->nall
-                   && !(sim_entries[key->all[n]].tenant == c->tenant
-                        && sim_is_owed(c, k, &sim_entries[key->all[n]]))) {
-                n++;
-            }
             if (n < key->nall) {
                 sim_pass(c, k, key->nall,
                          sim_entries[key->all[n]].how == SIM_PRESENT ? "undelivered" : "untold");

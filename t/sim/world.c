@@ -8,7 +8,7 @@
 
 #include "base/rs_log.h"
 #include "redis/rs_redis_url.h"
-#include "sim.h"
+#include "model.h"
 
 #define SPIN 3000         /* turns of one thread at one moment */
 #define SETTLE SEC(20)    /* after which everybody has everything */
@@ -358,8 +358,10 @@ static apr_time_t next_event(void)
 
 static apr_time_t quiet_since;
 
-/* So many commands may a quiet second have. Who still catches up is given 64 entries at a time, with
- * a few commands for each. */
+static int in_second(int engine, apr_time_t t) { return t / SEC(1) == sim_engines[engine].second; }
+
+/* So many commands may the second have that is over, if it was quiet. Who still caught up in it is
+ * given 64 entries at a time, with a few commands for each. */
 static long affordable(int engine)
 {
     long n = QUIET_COMMANDS;
@@ -369,7 +371,9 @@ static long affordable(int engine)
         const sim_conn_t *c = &sim_conns[i];
 
         if (c->used && c->engine == engine) {
-            n += 4 + (c->replay && !c->caught_up ? c->behind / 16 : 0);
+            int gives = c->replay && (!c->caught_up || in_second(engine, c->caught_up));
+
+            n += 4 + (gives ? c->behind / 16 : 0);
         }
     }
     return n;
@@ -443,6 +447,9 @@ void sim_world_settle(void)
     sim_quiet = 1;
     quiet_since = sim_now;
     sim_world_wait(sim_now + SETTLE + MSEC(sim_conf.block_ms));
+    while (!sim_failed && sim_model_gives(quiet_since)) {
+        sim_world_wait(sim_now + SEC(1));
+    }
     if (!sim_failed) {
         sim_model_settled();
     }
