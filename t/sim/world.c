@@ -430,7 +430,9 @@ void sim_world_heal(void)
     }
     sim_redis.down_until = sim_redis.paused_until = sim_redis.error_until = 0;
     for (i = 0; i < SIM_KEYS; i++) {
-        sim_keys[i].noperm_until = 0;
+        if (sim_keys[i].noperm_until > sim_now) {
+            sim_keys[i].noperm_until = sim_now;
+        }
         sim_redis_set_hash_string(i, 0);
         if (sim_keys[i].is_string) {
             sim_redis_del(i);
