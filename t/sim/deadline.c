@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What has to come in time, and what has to have come when all was quiet and well for long.
+ * What has to come in time, what that may cost, and what has to have come when all was quiet and well
+ * for long.
  */
 #include "log/rs_fetch.h"
 #include "redis/rs_batch.h"
@@ -10,6 +11,7 @@
 #define BEAT_SLACK SEC(1)   /* a heartbeat may be this late */
 #define READ_LIMIT SEC(2)   /* no read is blocked for longer */
 #define GREET_LIMIT SEC(3)  /* all being well, a client knows its verdict by then */
+#define QUIET_COMMANDS 40   /* a second, of an engine about which nothing happens */
 
 /* How long the questions for so many entries may take, with so many bytes in an answer at most:
  * of large entries few come at once. */
@@ -175,6 +177,27 @@ int sim_model_gives(apr_time_t since)
         }
     }
     return 0;
+}
+
+/* Who still caught up in that second is given 64 entries at a time, with a few commands for each. */
+static int catches_up(const sim_conn_t *c)
+{
+    return c->replay && (!c->caught_up || c->caught_up / SEC(1) == sim_engines[c->engine].second);
+}
+
+long sim_model_affords(int engine)
+{
+    long n = QUIET_COMMANDS;
+    int i;
+
+    for (i = 0; i < sim_conns_used; i++) {
+        const sim_conn_t *c = &sim_conns[i];
+
+        if (c->used && c->engine == engine) {
+            n += 4 + (catches_up(c) ? c->behind / 16 : 0);
+        }
+    }
+    return n;
 }
 
 void sim_model_settled(void)

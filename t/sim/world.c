@@ -10,9 +10,8 @@
 #include "redis/rs_redis_url.h"
 #include "model.h"
 
-#define SPIN 3000         /* turns of one thread at one moment */
-#define SETTLE SEC(20)    /* after which everybody has everything */
-#define QUIET_COMMANDS 40 /* a second, of an engine about which nothing happens */
+#define SPIN 3000      /* turns of one thread at one moment */
+#define SETTLE SEC(20) /* after which everybody has everything */
 
 sim_conf_t sim_conf;
 sim_engine_t sim_engines[SIM_ENGINES];
@@ -358,27 +357,6 @@ static apr_time_t next_event(void)
 
 static apr_time_t quiet_since;
 
-static int in_second(int engine, apr_time_t t) { return t / SEC(1) == sim_engines[engine].second; }
-
-/* So many commands may the second have that is over, if it was quiet. Who still caught up in it is
- * given 64 entries at a time, with a few commands for each. */
-static long affordable(int engine)
-{
-    long n = QUIET_COMMANDS;
-    int i;
-
-    for (i = 0; i < sim_conns_used; i++) {
-        const sim_conn_t *c = &sim_conns[i];
-
-        if (c->used && c->engine == engine) {
-            int gives = c->replay && (!c->caught_up || in_second(engine, c->caught_up));
-
-            n += 4 + (gives ? c->behind / 16 : 0);
-        }
-    }
-    return n;
-}
-
 static void check_cost(void)
 {
     int i;
@@ -390,9 +368,9 @@ static void check_cost(void)
             continue;
         }
         if (e->alive && !e->gone && sim_quiet && sim_now > quiet_since + SEC(10)
-            && e->commands_second > affordable(i)) {
+            && e->commands_second > sim_model_affords(i)) {
             sim_fail("cost", "e%d: %ld commands in a quiet second, %ld are enough", i,
-                     e->commands_second, affordable(i));
+                     e->commands_second, sim_model_affords(i));
         }
         e->commands_second = 0;
         e->second = sim_now / SEC(1);
