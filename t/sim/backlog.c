@@ -96,6 +96,19 @@ void sim_backlog_settles(const sim_conn_t *c)
     sim_backlog_raise(c);
 }
 
+/* An id that is none is as good as none, and stays the reason where its limit leaves older ones out. */
+void sim_backlog_unknown(const sim_conn_t *c)
+{
+    int k, n = 0;
+
+    for (k = 0; k < c->nkeys; k++) {
+        n += sim_keys[c->key[k]].nall - groups[c->profile][c->tenant].floor[k];
+    }
+    if (n > sim_conf.plimit[c->profile]) {
+        sim_backlog_settles(c);
+    }
+}
+
 /* One that brings no id begins where the group is. */
 void sim_backlog_comes(sim_conn_t *c)
 {

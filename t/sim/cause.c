@@ -44,6 +44,9 @@ static int is_barred(const sim_conn_t *c)
 {
     int k;
 
+    if (sim_redis.error_until >= c->submit_at && strncmp(sim_redis.error, "NOPERM", 6) == 0) {
+        return 1;
+    }
     for (k = 0; k < c->nkeys && sim_keys[c->key[k]].noperm_until < c->submit_at; k++) {
     }
     return k < c->nkeys;

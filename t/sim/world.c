@@ -406,11 +406,10 @@ void sim_world_heal(void)
         || sim_redis.error_until > sim_now) {
         sim_model_trouble(sim_now);
     }
-    sim_redis.down_until = sim_redis.paused_until = sim_redis.error_until = 0;
+    sim_redis.down_until = sim_redis.paused_until = 0;
+    sooner(&sim_redis.error_until, sim_now);
     for (i = 0; i < SIM_KEYS; i++) {
-        if (sim_keys[i].noperm_until > sim_now) {
-            sim_keys[i].noperm_until = sim_now;
-        }
+        sooner(&sim_keys[i].noperm_until, sim_now);
         sim_redis_set_hash_string(i, 0);
         if (sim_keys[i].is_string) {
             sim_redis_del(i);
