@@ -18,7 +18,7 @@ static void forget(int engine, int k)
     for (i = 0; i < sim_conns_used; i++) {
         const sim_conn_t *c = &sim_conns[i];
 
-        for (j = 0; c->used && c->engine == engine && j < c->nkeys; j++) {
+        for (j = 0; c->used && !c->closed && c->engine == engine && j < c->nkeys; j++) {
             if (c->key[j] == k && c->submit_at < sim_now - SEC(29)) {
                 return;
             }

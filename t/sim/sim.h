@@ -265,9 +265,9 @@ typedef struct {
     sim_hold_t hold; /* what it brought */
     rs_id_t pos[SIM_PROFILE_KEYS], last_at_submit[SIM_PROFILE_KEYS];
     int next[SIM_PROFILE_KEYS];
-    int connected, caught_up, replay, ended, floating;
+    int connected, replay, ended, floating;
     int choosing; /* RaglineStart last=N: what is older may be left out until it is caught up */
-    apr_time_t submit_at, out_at, connected_at, told_at, reading_since;
+    apr_time_t submit_at, out_at, connected_at, caught_up, told_at, reading_since;
     apr_time_t stood_at; /* what was removed by then is none of its business */
     int came_at_birth[SIM_PROFILE_KEYS];
     int leads; /* it stood where its group was, or before */
@@ -302,7 +302,6 @@ void sim_model_reset(void);
 void sim_model_submit(sim_conn_t *c);
 void sim_model_frame(sim_conn_t *c, sim_frame_t *f);
 void sim_model_hold(const sim_conn_t *c, const char *text, sim_hold_t *h);
-apr_time_t sim_model_busy_until(void); /* how long much of what is there may take */
 void sim_model_settled(void); /* the world was quiet and healthy: everybody has everything */
 void sim_model_closed(sim_conn_t *c);
 void sim_model_tick(void);                /* the clock moves on */
