@@ -38,6 +38,11 @@ void sim_learn(int engine, const sim_rrep_t *rep)
         int k = rep->note[i].key;
         rs_id_t last = rep->note[i].last;
 
+        if (rep->note[i].info < 0) {
+            e->hand_hi[k] = 0;
+            memset(&e->hand[k], 0, sizeof(e->hand[k]));
+            continue;
+        }
         if (k >= SIM_OWN && rep->note[i].info) {
             if (e->last_look[k] < sim_now - SEC(29)) {
                 forget(engine, k);
