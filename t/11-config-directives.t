@@ -143,6 +143,8 @@ my %row = (
         durations('999ms', '61min'), ['', 'takes one argument']] },
     RaglineAdmin => { in => 'D', good => ['own', 'all', 'All'], bad => [
         ['tenant', 'write own or all'], ['', 'takes one argument']] },
+    RaglineControl => { in => 'G', good => ['auto', 'on', 'Off'], bad => [
+        ['maybe', 'write auto, on or off'], ['', 'takes one argument']] },
     RaglineLimit => { in => 'D', good => ['tenant=1000 user=10', 'tenant=1', 'user=10000000',
             'user=none'], bad => [
         ['', 'takes 1-2 arguments'], ['10', 'write tenant=N, user=N, or both'],

@@ -25,6 +25,7 @@
 typedef struct rs_buf_t rs_buf_t;
 typedef struct rs_accepted_t rs_accepted_t;
 typedef struct rs_client_t rs_client_t;
+typedef struct rs_command_t rs_command_t;
 typedef struct rs_common_t rs_common_t;
 typedef struct rs_cursor_t rs_cursor_t;
 typedef struct rs_event_t rs_event_t;

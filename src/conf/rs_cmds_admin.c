@@ -59,3 +59,18 @@ const char *rs_cmd_admin(cmd_parms *cmd, void *dconf, const char *arg)
     conf->admin_all = !ap_cstr_casecmp(arg, "all");
     return NULL;
 }
+
+const char *rs_cmd_control(cmd_parms *cmd, void *dconf, const char *arg)
+{
+    rs_server_conf_t *conf = rs_conf_server(cmd->server);
+    const char *problem = ap_check_cmd_context(cmd, GLOBAL_ONLY);
+
+    if (problem) {
+        return problem;
+    }
+    conf->control = !ap_cstr_casecmp(arg, "auto")  ? RS_CONTROL_AUTO
+                    : !ap_cstr_casecmp(arg, "on")  ? RS_CONTROL_ON
+                    : !ap_cstr_casecmp(arg, "off") ? RS_CONTROL_OFF
+                                                   : RS_UNSET;
+    return conf->control == RS_UNSET ? rs_cmd_problem(cmd, "write auto, on or off") : NULL;
+}

@@ -55,8 +55,7 @@ static int tenant_of_token(const access_t *a)
 
 static int has_tenants(const rs_endpoint_t *e)
 {
-    return rs_conf_kind_streams(e->kind) || e->kind == RS_KIND_PUBLISH
-           || e->kind == RS_KIND_ADMIN;
+    return rs_conf_kind_streams(e->kind) || e->kind == RS_KIND_PUBLISH || e->kind == RS_KIND_ADMIN;
 }
 
 /* Whether a key was given for this endpoint, and not just for the host. */

@@ -93,7 +93,7 @@ static apr_status_t claim_stats(rs_engine_t *engine, rs_source_t *source)
 
 apr_status_t rs_engine_add_source(rs_source_t **out, rs_engine_t *engine, apr_pool_t *pchild,
                                   const rs_redis_url_t *url, int batch, apr_interval_time_t block,
-                                  const rs_stream_params_t *streams, int nstreams)
+                                  int control, const rs_stream_params_t *streams, int nstreams)
 {
     rs_source_t *source;
     apr_status_t rv;
@@ -106,6 +106,7 @@ apr_status_t rs_engine_add_source(rs_source_t **out, rs_engine_t *engine, apr_po
     source->url = url;
     source->batch = batch;
     source->block = block;
+    source->control = control;
     source->nstreams = nstreams;
     source->streams = apr_pcalloc(pchild, (apr_size_t)nstreams * sizeof(rs_stream_t));
     for (i = 0; i < nstreams; i++) {

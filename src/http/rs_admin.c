@@ -4,21 +4,22 @@
  * worker.
  */
 #include "../conf/rs_httpd.h"
+#include <http_main.h>
 
 #include "../base/rs_buf.h"
 #include "../base/rs_name.h"
 #include "../conf/rs_args.h"
 #include "../obs/rs_connections.h"
 #include "rs_admin.h"
+#include "rs_admin_do.h"
 #include "rs_child.h"
 #include "rs_error.h"
-#include "rs_identity.h"
 #include "rs_request.h"
 
 #define LIMIT 100
 #define LIMIT_MAX 1000
 
-const char *const rs_admin_names[] = {"connections", NULL};
+const char *const rs_admin_names[] = {"connections", "close", "send", NULL};
 
 /* What was asked for. */
 typedef struct {
@@ -44,8 +45,7 @@ static int take(request_rec *r, wanted_t *w, rs_registry_t *registry, const char
         return bad(r, "bad_query", "the query cannot be decoded");
     }
     if (wanted && !rs_name_valid(value, strlen(value))) {
-        return bad(r, "bad_name",
-                   "tenant, user and profile are 1 to 64 of A-Z a-z 0-9 . _ @ -");
+        return bad(r, "bad_name", "tenant, user and profile are 1 to 64 of A-Z a-z 0-9 . _ @ -");
     }
     if (wanted) {
         *wanted = value;
@@ -81,18 +81,14 @@ static int take_all(request_rec *r, wanted_t *w, rs_registry_t *registry)
 /* Only of its own tenant, unless the location is for all. */
 static int narrow(request_rec *r, wanted_t *w)
 {
-    rs_identity_t id;
-    int status;
+    const char *scope;
+    int status = rs_admin_scope(r, &scope);
 
-    if (rs_request_conf(r)->admin_all) {
-        return OK;
-    }
-    status = rs_identity_publisher(r, &id);
-    if (status == OK && w->whom.tenant && strcmp(w->whom.tenant, id.tenant)) {
+    if (status == OK && scope && w->whom.tenant && strcmp(w->whom.tenant, scope)) {
         status = rs_http_error(r, HTTP_FORBIDDEN, "tenant",
                                "this location is for the caller's own tenant only");
     }
-    w->whom.tenant = id.tenant;
+    w->whom.tenant = scope ? scope : w->whom.tenant;
     return status;
 }
 
@@ -171,6 +167,7 @@ static int list(request_rec *r, rs_registry_t *registry)
     apr_table_mergen(r->headers_out, "Vary", "Accept");
     if (wants_html(r) && (links.nonce = nonce(r)) != NULL) {
         links.more = more(r, &w);
+        links.close = rs_conf_obeys(ap_server_conf) ? "close" : NULL;
         rs_connections_html(&b, registry, &w.whom, w.at, w.limit, &links);
     }
     else {
@@ -192,18 +189,23 @@ static int list(request_rec *r, rs_registry_t *registry)
 int rs_admin_handler(request_rec *r)
 {
     rs_registry_t *registry = rs_child_registry();
-    const char *name = strrchr(r->uri, '/');
+    const char *name = strrchr(r->uri, '/') + 1;
+    int lists = !strcmp(name, "connections");
 
-    if (!name || strcmp(name, "/connections")) {
+    if (!lists && strcmp(name, "close") && strcmp(name, "send")) {
         return rs_http_error(r, HTTP_NOT_FOUND, "not_found",
-                             "there is nothing here but what is below: connections");
+                             "there is nothing here but what is below: connections, close, send");
     }
-    if (r->method_number != M_GET) {
-        return rs_http_method_error(r, "GET");
+    if (r->method_number != (lists ? M_GET : M_POST)) {
+        return rs_http_method_error(r, lists ? "GET" : "POST");
     }
     if (!registry) {
         return rs_http_error(r, HTTP_SERVICE_UNAVAILABLE, "unavailable",
                              "this child keeps no list of connections");
     }
-    return list(r, registry);
+    if (!lists && !rs_conf_obeys(ap_server_conf)) {
+        return rs_http_error(r, HTTP_SERVICE_UNAVAILABLE, "unavailable",
+                             "RaglineControl is off: nobody would obey");
+    }
+    return lists ? list(r, registry) : rs_admin_do(r, registry, name);
 }

@@ -11,7 +11,9 @@
 #include "../redis/rs_loader.h"
 #include "../redis/rs_reader.h"
 #include "../group/rs_share.h"
+#include "../proto/rs_own_keys.h"
 #include "rs_admit.h"
+#include "rs_control.h"
 #include "rs_ingest.h"
 #include "rs_keys.h"
 
@@ -81,6 +83,9 @@ static rs_id_t on_ask(void *data, int stream)
 {
     rs_source_t *source = data;
 
+    if (!source->read[stream]) {
+        return rs_control_ask(source);
+    }
     rs_known_ask(&source->read[stream]->now);
     return source->read[stream]->now.at;
 }
@@ -90,8 +95,12 @@ static int on_take(void *data, int stream, const rs_history_t *history, const re
 {
     rs_source_t *source = data;
     rs_key_t *key = source->read[stream];
-    int good = rs_key_take(key, history, entries, full, watched);
+    int good;
 
+    if (!key) {
+        return rs_control_take(source, history, entries);
+    }
+    good = rs_key_take(key, history, entries, full, watched);
     source->behind |= rs_id_cmp(key->now.newest, key->now.at) > 0;
     return good;
 }
@@ -100,7 +109,9 @@ static void on_answered(void *data, int stream)
 {
     rs_source_t *source = data;
 
-    rs_key_answered(source->read[stream]);
+    if (source->read[stream]) {
+        rs_key_answered(source->read[stream]);
+    }
 }
 
 static void on_batch_end(void *data, int caught_up)
@@ -124,15 +135,19 @@ static apr_status_t open_reader(rs_source_t *source, apr_pool_t *p, rs_poll_t *p
                                 rs_resolver_t *resolver)
 {
     rs_reader_calls_t calls = {on_ask, on_take, on_answered, on_batch_end, on_reading, source};
-    const char **names = apr_palloc(p, (apr_size_t)source->nstreams * sizeof(*names));
+    const char **names = apr_palloc(p, (apr_size_t)(source->nstreams + 1) * sizeof(*names));
     int i, n = 0;
 
-    source->read = apr_palloc(p, (apr_size_t)source->nstreams * sizeof(*source->read));
+    source->read = apr_palloc(p, (apr_size_t)(source->nstreams + 1) * sizeof(*source->read));
     for (i = 0; i < source->nstreams; i++) {
         if (!source->streams[i].per_tenant) {
             source->read[n] = &source->keys[i];
             names[n++] = source->keys[i].name;
         }
+    }
+    if (source->control) {
+        source->read[n] = NULL;
+        names[n++] = RS_OWN_CONTROL;
     }
     return n ? rs_reader_create(&source->reader, p, poll, resolver, source->url, names, n,
                                 source->batch, source->block, &calls)

@@ -20,6 +20,7 @@ enum {
     RS_MSG_DIRTY,      /* hub → streamer: a follow whose topic has news */
     RS_MSG_UNFOLLOW,   /* hub → streamer: forget this follow */
     RS_MSG_DRAIN,      /* engine → streamer: end every client */
+    RS_MSG_ORDER,      /* hub → streamer: what is to be done with some of its clients */
     RS_MSG_SUBMIT,     /* worker → hub: a new client */
     RS_MSG_RELEASE,    /* streamer → hub: a client that has ended */
     RS_MSG_FETCH,      /* streamer → hub: what a reader misses */

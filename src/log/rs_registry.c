@@ -236,5 +236,6 @@ int rs_registry_claim(rs_registry_t *registry)
         take_place(registry, own);
     }
     registry->free_seats = calloc(registry->in->seats, sizeof(*registry->free_seats));
-    return registry->free_seats ? taken : -1;
+    registry->served = calloc(registry->in->seats, sizeof(*registry->served));
+    return registry->free_seats && registry->served ? taken : -1;
 }

@@ -64,6 +64,31 @@ void rs_registry_note(rs_registry_t *registry, int seat, apr_uint64_t events, co
 /* It is over. Whoever owns the connection; RS_NO_SEAT is nobody. */
 void rs_registry_leave(rs_registry_t *registry, int seat);
 
+/* --- a child's own: who serves a connection, and how it is found --- */
+
+/* A connection, until it is over. */
+typedef struct {
+    int seat;
+    apr_uint64_t random;
+} rs_ticket_t;
+
+/* From now on this streamer serves it. What it is to be ended with at once (rs_registry_doom()), or
+ * NULL. */
+const char *rs_registry_serve(rs_registry_t *registry, int seat, rs_client_t *client, int streamer);
+
+/* What this streamer serves by this ticket; NULL: it does not (any more). */
+rs_client_t *rs_registry_served(rs_registry_t *registry, const rs_ticket_t *ticket, int streamer);
+
+/* Calls for each of these connections of this child that was there at `before`. id: only that one;
+ * NULL: any. */
+void rs_registry_own(rs_registry_t *registry, const char *realm, const char *id, const char *tenant,
+                     const char *user, apr_time_t before,
+                     void (*call)(void *baton, const rs_ticket_t *ticket), void *baton);
+
+/* Whoever will serve it is to end it with this code, a constant. Which streamer does already; -1:
+ * none. */
+int rs_registry_doom(rs_registry_t *registry, const rs_ticket_t *ticket, const char *code);
+
 /* What it is called. */
 const char *rs_registry_id(const rs_registry_t *registry, int seat, char buf[RS_CONNECTION_ID_LEN]);
 

@@ -61,6 +61,13 @@ struct rs_places_t {
     char *bodies;       /* of each place: its records, buckets, tallies */
 };
 
+/* Who serves a connection. */
+typedef struct {
+    rs_client_t *client; /* NULL: nobody yet */
+    const char *doom;
+    int streamer;
+} rs_served_t;
+
 /* The process's; a child has a copy of its own from the fork on. */
 struct rs_registry_t {
     char node[RS_NODE_LEN + 1];
@@ -73,6 +80,7 @@ struct rs_registry_t {
     rs_places_t *in;
     rs_place_t *mine;
     apr_uint32_t place;       /* its number */
+    rs_served_t *served;      /* lock: by seat */
     apr_uint32_t *free_seats; /* lock: a stack */
     apr_uint32_t nfree;       /* lock */
     apr_uint32_t tallies;     /* lock: so many were ever taken */
@@ -97,9 +105,15 @@ static inline rs_tally_t *rs_places_tallies(const rs_places_t *in, const rs_plac
 /* rs_registry.c: those who died without a word give their places back. */
 void rs_registry_look(rs_registry_t *registry);
 
+/* rs_registry_seat.c: 0: nobody sits there. */
+int rs_seat_read(rs_seat_t *to, const rs_seat_t *from);
+
 /* rs_registry_tally.c; of this child's place, under its lock. */
 void rs_tally_add(rs_registry_t *registry, apr_uint64_t key);
 void rs_tally_remove(rs_registry_t *registry, apr_uint64_t key);
+
+/* In this child's place alone. */
+unsigned rs_tally_own(const rs_registry_t *registry, apr_uint64_t key);
 
 /* Over all places. */
 unsigned rs_tally_sum(const rs_registry_t *registry, apr_uint64_t key);

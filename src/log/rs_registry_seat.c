@@ -50,8 +50,7 @@ static int copy_out(rs_seat_t *to, const rs_seat_t *from)
     return !(version & 1) && __atomic_load_n(&from->version, __ATOMIC_ACQUIRE) == version;
 }
 
-/* 0: nobody sits there. */
-static int read_seat(rs_seat_t *to, const rs_seat_t *from)
+int rs_seat_read(rs_seat_t *to, const rs_seat_t *from)
 {
     int tries = 0;
 
@@ -221,6 +220,7 @@ void rs_registry_leave(rs_registry_t *registry, int seat)
     pthread_mutex_lock(&registry->lock);
     copy_in(to, &record, 0, 1);
     uncount(registry, &record);
+    registry->served[seat] = (rs_served_t){NULL, NULL, 0};
     registry->free_seats[registry->nfree++] = (apr_uint32_t)seat;
     pthread_mutex_unlock(&registry->lock);
 }
@@ -327,7 +327,8 @@ int rs_registry_next(rs_registry_t *registry, apr_uint64_t *at, const rs_whom_t 
         apr_uint32_t used = pid > 0 ? __atomic_load_n(&place->used, __ATOMIC_ACQUIRE) : 0;
 
         for (seat = found == number ? seat : 0; seat < used && seat < in->seats; seat++) {
-            if (read_seat(&from, rs_places_seats(in, place) + seat) && is_wanted(&w, whom, &from)) {
+            if (rs_seat_read(&from, rs_places_seats(in, place) + seat)
+                && is_wanted(&w, whom, &from)) {
                 tell(registry, found, seat, &from, record);
                 record->pid = pid;
                 *at = (apr_uint64_t)found << 32 | (seat + 1);

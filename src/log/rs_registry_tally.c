@@ -124,6 +124,11 @@ static unsigned count_in(const rs_places_t *in, const rs_place_t *place, apr_uin
     return count;
 }
 
+unsigned rs_tally_own(const rs_registry_t *registry, apr_uint64_t key)
+{
+    return count_in(registry->in, registry->mine, key);
+}
+
 unsigned rs_tally_sum(const rs_registry_t *registry, apr_uint64_t key)
 {
     const rs_places_t *in;

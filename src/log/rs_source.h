@@ -46,6 +46,7 @@ struct rs_source_t {
     rs_key_t *keys;            /* of the streams, in the same order; unused where per_tenant */
     int batch;                 /* XREAD COUNT */
     apr_interval_time_t block; /* XREAD BLOCK */
+    int control;               /* the control stream is read, too */
     rs_source_stats_t *stats;
 
     /* Hub. */
@@ -53,7 +54,9 @@ struct rs_source_t {
     struct rs_reader_t *reader;      /* of keys that all share; NULL: there are none */
     rs_watcher_t *watcher;           /* of keys of tenants; NULL: there are none */
     struct rs_groups_t *groups;      /* positions of consumer groups; NULL: none were needed */
-    rs_key_t **read;                 /* what the reader's streams are */
+    rs_key_t **read;                 /* what the reader's streams are; NULL: the control stream */
+    rs_id_t control_at;              /* of that: read up to here, */
+    int control_known;               /* once it is known where it stood */
     rs_key_t *moved;                 /* keys of which streamers do not know all yet */
     int reading, watching;           /* each of the two is up */
     int master;                      /* which of stats->masters was written last: 1, 2; 0 */

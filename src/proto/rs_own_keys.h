@@ -6,6 +6,7 @@
 #ifndef RS_OWN_KEYS_H
 #define RS_OWN_KEYS_H
 
+#define RS_OWN_CONTROL "ragline:control"
 #define RS_OWN_EVENT "ragline:event:"
 #define RS_OWN_GROUPS "ragline:groups:"
 #define RS_OWN_DLQ "ragline:dlq:"

@@ -19,7 +19,7 @@ static const struct {
     {"draining", RS_WS_GOING_AWAY},   {"token_expired", RS_WS_POLICY},
     {"internal", RS_WS_INTERNAL},     {"slow_consumer", RS_WS_TRY_LATER},
     {"over_limit", RS_WS_TRY_LATER},  {"redis_unavailable", RS_WS_TRY_LATER},
-    {"unavailable", RS_WS_TRY_LATER},
+    {"unavailable", RS_WS_TRY_LATER}, {"closed", RS_WS_CLOSED},
 };
 
 static unsigned status_of(const char *code)
@@ -93,6 +93,32 @@ static void order_event(rs_buf_t *b, const char *type, size_t type_len, const ch
 {
     put_event(b, "order_event", (rs_text_t){type, type_len}, (rs_text_t){id, id_len},
               (rs_text_t){data, data_len}, head, tail);
+}
+
+static void put_message(rs_buf_t *b, const char *kind, rs_text_t type, rs_text_t data)
+{
+    size_t start = rs_ws_open(b);
+
+    rs_buf_printf(b, "{\"type\":\"%s\",\"event_type\":", kind);
+    rs_buf_json(b, type.data, type.len);
+    rs_buf_puts(b, ",\"data\":");
+    rs_wire_json(b, data.data, data.len);
+    rs_buf_puts(b, ",");
+    put_time(b, apr_time_now());
+    rs_buf_puts(b, "}");
+    rs_ws_finish(b, start, RS_WS_OP_TEXT);
+}
+
+static void message(rs_buf_t *b, const char *type, size_t type_len, const char *data,
+                    size_t data_len)
+{
+    put_message(b, "event", (rs_text_t){type, type_len}, (rs_text_t){data, data_len});
+}
+
+static void order_message(rs_buf_t *b, const char *type, size_t type_len, const char *data,
+                          size_t data_len)
+{
+    put_message(b, "order_event", (rs_text_t){type, type_len}, (rs_text_t){data, data_len});
 }
 
 static void notice(rs_buf_t *b, const char *reason, const char *id, size_t id_len, size_t *head,
@@ -390,6 +416,7 @@ const rs_wire_t rs_wire_websocket = {
     WEBSOCKET,
     .frames = RS_WIRE_WEBSOCKET,
     .event = event,
+    .message = message,
     .connected = connected,
     .heartbeat = heartbeat,
 };
@@ -398,6 +425,7 @@ const rs_wire_t rs_wire_websocket_plain = {
     WEBSOCKET,
     .frames = RS_WIRE_WEBSOCKET,
     .event = event,
+    .message = message,
     .connected = connected_plain,
     .heartbeat = heartbeat_plain,
 };
@@ -406,6 +434,7 @@ const rs_wire_t rs_wire_websocket_orders = {
     WEBSOCKET,
     .frames = RS_WIRE_WEBSOCKET_ORDERS,
     .event = order_event,
+    .message = order_message,
     .connected = connected_orders,
     .heartbeat = heartbeat,
 };
