@@ -132,7 +132,7 @@ static int only_trimmed(const rs_history_t *h)
 /* The lowest id that somebody may have of what there was: also of what was trimmed since. */
 static rs_id_t oldest_ever(const rs_known_t *k)
 {
-    return k->begin.ms && rs_id_cmp(k->begin, k->first) < 0 ? k->begin : k->first;
+    return rs_id_cmp(k->begin, none) > 0 && rs_id_cmp(k->begin, k->first) < 0 ? k->begin : k->first;
 }
 
 static void lose(rs_known_t *k, const rs_history_t *h, const rs_hand_t *hand)
