@@ -123,3 +123,15 @@ void rs_end_mute(rs_streamer_t *s, rs_client_t *client)
     end(s, client, "slow_consumer", "Stream ended", "no event was acknowledged in time",
         client->profile->retry);
 }
+
+void rs_end_full(rs_streamer_t *s, rs_client_t *client)
+{
+    end(s, client, "over_limit", "Stream ended",
+        "too much is kept of messages that were begun and not finished", client->profile->retry);
+}
+
+void rs_end_unfinished(rs_streamer_t *s, rs_client_t *client)
+{
+    end(s, client, "unfinished", "Stream ended", "a message was begun and not finished in time",
+        client->profile->retry);
+}

@@ -26,5 +26,7 @@ void rs_end_expired(rs_streamer_t *s, rs_client_t *client);
 void rs_end_refused(rs_streamer_t *s, rs_client_t *client);
 void rs_end_slow(rs_streamer_t *s, rs_client_t *client);
 void rs_end_mute(rs_streamer_t *s, rs_client_t *client);
+void rs_end_full(rs_streamer_t *s, rs_client_t *client);
+void rs_end_unfinished(rs_streamer_t *s, rs_client_t *client);
 
 #endif

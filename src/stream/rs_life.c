@@ -94,6 +94,14 @@ static int is_silent(const rs_streamer_t *s, const rs_client_t *client)
     return due && s->now >= due && !rs_due_blocked(client);
 }
 
+/* Whether it has not finished what it has begun to say for as long as that may be. */
+static int is_dawdling(const rs_streamer_t *s, const rs_client_t *client)
+{
+    apr_time_t due = rs_hear_finish_due(client);
+
+    return due && s->now >= due && !rs_due_blocked(client);
+}
+
 /* Whether it has taken nothing for longer than that may be. */
 static int is_stuck(const rs_streamer_t *s, const rs_client_t *client)
 {
@@ -138,6 +146,10 @@ void rs_life_deadline(rs_streamer_t *s, rs_client_t *client)
     }
     else if (rs_hear_has_rest(client) && !rs_due_blocked(client)) {
         rs_life_input(s, client, 0);
+        return;
+    }
+    else if (is_dawdling(s, client)) {
+        rs_end_unfinished(s, client);
         return;
     }
     else if (is_silent(s, client)) {
@@ -196,6 +208,9 @@ static void go(rs_streamer_t *s, rs_client_t *client, rs_next_t next)
     case RS_NEXT_MUTE:
         rs_end_mute(s, client);
         break;
+    case RS_NEXT_FULL:
+        rs_end_full(s, client);
+        break;
     case RS_NEXT_LINGER:
         rs_end_linger(s, client);
         break;
@@ -220,6 +235,9 @@ static int hear(rs_streamer_t *s, rs_client_t *client)
 
 static void go_on(rs_streamer_t *s, rs_client_t *client)
 {
+    if (client->pinned) {
+        rs_hear_begin_anew(s, client);
+    }
     /* What it said while nothing could be answered. */
     if (rs_hear_listens(client) && (client->pinned || rs_hear_has_rest(client))
         && rs_output_flush(client) == 1 && !hear(s, client)) {
@@ -301,6 +319,10 @@ void rs_life_attach(rs_streamer_t *s, rs_client_t *client)
         rs_end_release(s, client);
         return;
     }
+    if (!rs_hear_begin(s, client)) {
+        rs_end_release(s, client);
+        return;
+    }
     if (s->drain_until) {
         rs_end_draining(s, client);
         return;
@@ -309,7 +331,7 @@ void rs_life_attach(rs_streamer_t *s, rs_client_t *client)
         rs_end_refused(s, client);
         return;
     }
-    if ((!client->member && !rs_feed_join(client->follow, client)) || !rs_hear_begin(s, client)) {
+    if (!client->member && !rs_feed_join(client->follow, client)) {
         rs_end_release(s, client);
         return;
     }
@@ -349,9 +371,28 @@ static void skip(rs_streamer_t *s, rs_client_t *client)
     }
 }
 
+/* Of one that has been told goodbye. */
+static void hear_goodbye(rs_streamer_t *s, rs_client_t *client)
+{
+    rs_next_t next = rs_hear_goodbye(client);
+
+    if (next == RS_NEXT_LINGER && client->state == RS_LINGER) {
+        rs_end_linger(s, client);
+    }
+    else if (next == RS_NEXT_GONE) {
+        rs_end_release(s, client);
+    }
+    else {
+        rs_watch(s, client);
+    }
+}
+
 void rs_life_input(rs_streamer_t *s, rs_client_t *client, int hung_up)
 {
-    if (!rs_hear_listens(client)) {
+    if (rs_hear_awaits(client)) {
+        hear_goodbye(s, client);
+    }
+    else if (!rs_hear_listens(client)) {
         skip(s, client);
     }
     else if (client->pinned && hung_up) {
@@ -365,7 +406,7 @@ void rs_life_input(rs_streamer_t *s, rs_client_t *client, int hung_up)
             go_on(s, client);
         }
         if (client->conn.fd >= 0) {
-            if (rs_hear_has_rest(client) || !client->timer.next) {
+            if (rs_hear_has_rest(client) || rs_hear_has_begun(s, client) || !client->timer.next) {
                 set_deadline(s, client);
             }
             rs_watch(s, client);
