@@ -42,19 +42,20 @@
 #define COUNTED_MAX (RS_NAME_MAX + 40)
 
 struct rs_hearing_t {
+    rs_common_t *common; /* its streamer's */
     apr_time_t heard;    /* something, last */
     apr_time_t asked;    /* since then: when; 0: it was not */
     apr_time_t judged;   /* a token of its, last; 0: none */
     apr_time_t read;     /* Redis was, for what it asked for, last; 0: never */
-    apr_time_t begun;    /* what it has not finished; 0: nothing */
-    unsigned nth;        /* that is the message with this number, of which is kept: */
-    size_t kept;
     apr_time_t until;    /* this hearing may take its time */
-    int parting, parted; /* it was told goodbye; it has said that, too */
-    rs_common_t *common; /* its streamer's, with the census: */
-    int counted;         /* it is in there */
-    char *rest;          /* what was said and not heard yet, first of all before the stream began */
-    size_t rest_len;     /* NULL: nothing */
+    apr_time_t begun;    /* what it has not finished; 0: nothing */
+    size_t kept;         /* of that, */
+    unsigned nth;        /* which is the message with this number */
+    unsigned counted : 1; /* in the census */
+    unsigned parting : 1; /* it was told goodbye, */
+    unsigned parted : 1;  /* and has said that, too */
+    char *rest;           /* what was said and not heard yet, first of all before the stream began */
+    size_t rest_len;      /* NULL: nothing */
     apr_uint64_t state[]; /* the wire's */
 };
 
@@ -89,7 +90,7 @@ int rs_hear_begin(rs_streamer_t *s, rs_client_t *client)
     h->rest_len = client->early_len;
     client->early = NULL;
     h->common = s->common;
-    h->counted = rs_census_add(&s->common->census, counted_as(client, name), client->user);
+    h->counted = rs_census_add(&s->common->census, counted_as(client, name), client->user) != 0;
     peer->begin(h->state, client->profile->max_heard);
     client->hearing = h;
     return 1;
