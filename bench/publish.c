@@ -44,10 +44,9 @@ static char *fill;
 /* Words and numbers, which compress as such things do: to less than half. */
 static void fill_make(void)
 {
-    static const char *const words[] = {"order",    "customer", "created", "delivered",
-                                        "quantity", "price",    "EUR",     "item",
-                                        "address",  "invoice",  "paid",    "open",
-                                        "warehouse", "parcel",  "return",  "note"};
+    static const char *const words[] = {
+        "order",   "customer", "created", "delivered", "quantity",  "price",  "EUR",    "item",
+        "address", "invoice",  "paid",    "open",      "warehouse", "parcel", "return", "note"};
     uint32_t random = 1;
     size_t at = 0;
 

@@ -56,7 +56,8 @@ static bool head_take(ws_t *w)
         }
     }
     /* Reserved bits, a mask, a control frame that is too large or not the last of its own. */
-    return !(w->head[0] & (opcode < 8 ? 0x30 : 0x70)) && len < 128 && (opcode < 8 || (w->head[0] & 0x80 && len < 126));
+    return !(w->head[0] & (opcode < 8 ? 0x30 : 0x70)) && len < 128
+           && (opcode < 8 || (w->head[0] & 0x80 && len < 126));
 }
 
 static void message_add(ws_t *w, const char *bytes, size_t n)

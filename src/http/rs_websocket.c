@@ -31,7 +31,7 @@
 #define EARLY_MAX (64 * 1024)
 
 /* How long the answer to a close is waited for, how often is looked whether the child stops, and
- * what part of the workers may wait at once. For others there is no time: they are closed at once. */
+ * what part of the workers may wait at once: others are closed without. */
 #define GOODBYE apr_time_from_sec(2)
 #define LOOK_MSEC 250
 #define WAITING_PART 8

@@ -74,7 +74,7 @@ void rs_ws_allow_deflate(rs_ws_t *ws);
 rs_ws_what_t rs_ws_next(rs_ws_t *ws, const char **at, const char *end, const char **payload,
                         size_t *len);
 
-/* The number of what has begun and is not complete, and how much is kept of it; 0: there is none. */
+/* The number of what has begun and is not complete, and how much is kept of it; 0: none. */
 unsigned rs_ws_unfinished(const rs_ws_t *ws, size_t *kept);
 
 /* Instead, once a Close frame was sent: nothing is kept, or told of, or broken. Returns whether the

@@ -42,20 +42,20 @@
 #define COUNTED_MAX (RS_NAME_MAX + 40)
 
 struct rs_hearing_t {
-    rs_common_t *common; /* its streamer's */
-    apr_time_t heard;    /* something, last */
-    apr_time_t asked;    /* since then: when; 0: it was not */
-    apr_time_t judged;   /* a token of its, last; 0: none */
-    apr_time_t read;     /* Redis was, for what it asked for, last; 0: never */
-    apr_time_t until;    /* this hearing may take its time */
-    apr_time_t begun;    /* what it has not finished; 0: nothing */
-    size_t kept;         /* of that, */
-    unsigned nth;        /* which is the message with this number */
+    rs_common_t *common;  /* its streamer's */
+    apr_time_t heard;     /* something, last */
+    apr_time_t asked;     /* since then: when; 0: it was not */
+    apr_time_t judged;    /* a token of its, last; 0: none */
+    apr_time_t read;      /* Redis was, for what it asked for, last; 0: never */
+    apr_time_t until;     /* this hearing may take its time */
+    apr_time_t begun;     /* what it has not finished; 0: nothing */
+    size_t kept;          /* of that, */
+    unsigned nth;         /* which is the message with this number */
     unsigned counted : 1; /* in the census */
     unsigned parting : 1; /* it was told goodbye, */
     unsigned parted : 1;  /* and has said that, too */
-    char *rest;           /* what was said and not heard yet, first of all before the stream began */
-    size_t rest_len;      /* NULL: nothing */
+    char *rest;           /* what was not heard yet, first of all before the stream began; NULL: */
+    size_t rest_len;      /* nothing */
     apr_uint64_t state[]; /* the wire's */
 };
 

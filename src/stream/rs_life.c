@@ -111,9 +111,13 @@ static int is_stuck(const rs_streamer_t *s, const rs_client_t *client)
            || (s->now >= since + STUCK && rs_output_pins_too_much(client));
 }
 
+/* Something is to be heard of it. */
 static void ask(rs_streamer_t *s, rs_client_t *client)
 {
-    if (rs_hear_ask(s, client) == RS_NEXT_GO) {
+    if (is_dawdling(s, client)) {
+        rs_end_unfinished(s, client);
+    }
+    else if (rs_hear_ask(s, client) == RS_NEXT_GO) {
         settle(s, client);
     }
     else {
@@ -148,11 +152,7 @@ void rs_life_deadline(rs_streamer_t *s, rs_client_t *client)
         rs_life_input(s, client, 0);
         return;
     }
-    else if (is_dawdling(s, client)) {
-        rs_end_unfinished(s, client);
-        return;
-    }
-    else if (is_silent(s, client)) {
+    else if (is_dawdling(s, client) || is_silent(s, client)) {
         ask(s, client);
         return;
     }

@@ -62,7 +62,8 @@ typedef struct {
     /* It was told goodbye, which is what error() ends with, and is to say that, too. Takes what it
      * says instead, and keeps nothing; whether it has said goodbye. */
     int (*part)(void *state, const char *bytes, size_t len);
-    /* The answers to what it asks for; `what` went wrong (NULL: the message did), `why` is a sentence. */
+    /* The answers to what it asks for; `what` went wrong (NULL: the message did), `why` is a
+     * sentence. */
     void (*subscribed)(rs_buf_t *out, const rs_subscription_t *wanted);
     void (*renewed)(rs_buf_t *out, apr_interval_time_t left); /* -1: for ever */
     void (*refused)(rs_buf_t *out, const char *what, const char *why);
