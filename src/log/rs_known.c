@@ -54,6 +54,13 @@ static int held_more(const rs_known_t *k, const rs_history_t *h)
            && (rs_id_cmp(h->newest, k->newest) < 0 || (h->added >= 0 && h->added < k->ever));
 }
 
+/* What was its oldest entry when it was last looked at is not there, though no more are gone. */
+static int is_gone_uncounted(const rs_known_t *k, const rs_history_t *h)
+{
+    return h->gone >= 0 && k->gone >= h->gone && k->gone < k->ever
+           && (h->empty || rs_id_cmp(h->first, k->first) > 0);
+}
+
 /* Ids went back (also that of the oldest one, or of the last one deleted), or it counts fewer
  * entries than were read, or fewer that are gone. */
 static int is_another(const rs_known_t *k, const rs_history_t *h, const rs_hand_t *hand)
@@ -66,7 +73,7 @@ static int is_another(const rs_known_t *k, const rs_history_t *h, const rs_hand_
         return 0; /* nobody can tell them apart, and nothing is missing */
     }
     return order < 0 || is_older(k, h, hand) || held_more(k, h)
-           || (h->added >= 0 && rs_id_cmp(h->deleted, k->deleted) < 0)
+           || is_gone_uncounted(k, h) || (h->added >= 0 && rs_id_cmp(h->deleted, k->deleted) < 0)
            || (h->added >= 0 && k->added >= 0 && h->added < k->added + hand->n)
            || removed_unread(k, h, hand) < 0;
 }

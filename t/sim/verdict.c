@@ -162,6 +162,9 @@ static void is_reset(sim_conn_t *c, const char *reason, const rs_id_t *pos)
     if (c->brought != SIM_GARBAGE) {
         sim_backlog_settles(c);
     }
+    else {
+        sim_backlog_unknown(c);
+    }
 }
 
 void sim_connected(sim_conn_t *c, const sim_frame_t *f)
