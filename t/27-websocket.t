@@ -33,7 +33,7 @@ my ($made) = run_command('openssl', 'req', '-x509', '-newkey', 'rsa:2048', '-nod
 is($made, 0, 'a certificate');
 my $tls_port = free_port();
 
-my $httpd = Ragline::Httpd->new(name => 'websocket', conf => <<"EOF2")->start;
+my $httpd = Ragline::Httpd->new(name => 'websocket', threads => 32, conf => <<"EOF2")->start;
 KeepAlive On
 RaglineRedis @{[ $redis->url ]}
 RaglineStream orders $key

@@ -246,7 +246,7 @@ void rs_websocket_part(request_rec *r)
     static int waiting;
     apr_socket_t *socket = ap_get_conn_socket(r->connection);
     apr_os_sock_t fd;
-    int threads = 0;
+    int threads = 0, most;
 
     if (ap_rflush(r) < 0 || r->connection->master || r->connection->aborted || !socket
         || apr_os_sock_get(&fd, socket) != APR_SUCCESS) {
@@ -255,7 +255,8 @@ void rs_websocket_part(request_rec *r)
     /* It would take this for the body of the request, which has its own time. */
     ap_remove_input_filter_byhandle(r->connection->input_filters, "reqtimeout");
     ap_mpm_query(AP_MPMQ_MAX_THREADS, &threads);
-    if (__atomic_fetch_add(&waiting, 1, __ATOMIC_RELAXED) <= threads / WAITING_PART) {
+    most = threads < 2 * WAITING_PART ? 1 : threads / WAITING_PART;
+    if (__atomic_fetch_add(&waiting, 1, __ATOMIC_RELAXED) < most) {
         wait_for_goodbye(r, fd);
     }
     __atomic_fetch_sub(&waiting, 1, __ATOMIC_RELAXED);
