@@ -31,10 +31,6 @@
  * once, which would hit those that are only slow. */
 #define STUCK apr_time_from_sec(10)
 
-/* A client whose token has expired comes back after so long at least: until then its page can get a
- * new one. EventSource would never come back after a 401. */
-#define RENEWAL apr_time_from_sec(10)
-
 static void go(rs_streamer_t *s, rs_client_t *client, rs_next_t next);
 
 static void go_on(rs_streamer_t *s, rs_client_t *client);
@@ -76,7 +72,7 @@ static void settle(rs_streamer_t *s, rs_client_t *client)
             rs_end_release(s, client);
             return;
         }
-        rs_watch_room(s, client, 1);
+        rs_watch_out(s, client, 1);
     }
     set_deadline(s, client);
 }
@@ -100,6 +96,14 @@ static int is_silent(const rs_streamer_t *s, const rs_client_t *client)
     return due && s->now >= due && !rs_due_blocked(client);
 }
 
+/* Whether it has not finished what it has begun to say for as long as that may be. */
+static int is_dawdling(const rs_streamer_t *s, const rs_client_t *client)
+{
+    apr_time_t due = rs_hear_finish_due(client);
+
+    return due && s->now >= due && !rs_due_blocked(client);
+}
+
 /* Whether it has taken nothing for longer than that may be. */
 static int is_stuck(const rs_streamer_t *s, const rs_client_t *client)
 {
@@ -109,9 +113,13 @@ static int is_stuck(const rs_streamer_t *s, const rs_client_t *client)
            || (s->now >= since + STUCK && rs_output_pins_too_much(client));
 }
 
+/* Something is to be heard of it. */
 static void ask(rs_streamer_t *s, rs_client_t *client)
 {
-    if (rs_hear_ask(s, client) == RS_NEXT_GO) {
+    if (is_dawdling(s, client)) {
+        rs_end_unfinished(s, client);
+    }
+    else if (rs_hear_ask(s, client) == RS_NEXT_GO) {
         settle(s, client);
     }
     else {
@@ -131,8 +139,7 @@ void rs_life_deadline(rs_streamer_t *s, rs_client_t *client)
         }
     }
     else if (client->expires && s->now >= client->expires) {
-        rs_end(s, client, "token_expired", "Stream ended", "the token has expired",
-               client->profile->retry > RENEWAL ? client->profile->retry : RENEWAL);
+        rs_end_expired(s, client);
         return;
     }
     else if (rs_deliver_due(client) && s->now >= rs_deliver_due(client)) {
@@ -147,7 +154,7 @@ void rs_life_deadline(rs_streamer_t *s, rs_client_t *client)
         rs_life_input(s, client, 0);
         return;
     }
-    else if (is_silent(s, client)) {
+    else if (is_dawdling(s, client) || is_silent(s, client)) {
         ask(s, client);
         return;
     }
@@ -191,7 +198,7 @@ static void go(rs_streamer_t *s, rs_client_t *client, rs_next_t next)
         break;
     case RS_NEXT_ROOM:
     case RS_NEXT_WAIT:
-        rs_watch_room(s, client, next == RS_NEXT_ROOM);
+        rs_watch_out(s, client, next == RS_NEXT_ROOM);
         set_deadline(s, client);
         break;
     case RS_NEXT_GONE:
@@ -202,6 +209,9 @@ static void go(rs_streamer_t *s, rs_client_t *client, rs_next_t next)
         break;
     case RS_NEXT_MUTE:
         rs_end_mute(s, client);
+        break;
+    case RS_NEXT_FULL:
+        rs_end_full(s, client);
         break;
     case RS_NEXT_LINGER:
         rs_end_linger(s, client);
@@ -227,6 +237,9 @@ static int hear(rs_streamer_t *s, rs_client_t *client)
 
 static void go_on(rs_streamer_t *s, rs_client_t *client)
 {
+    if (client->pinned) {
+        rs_hear_begin_anew(s, client);
+    }
     /* What it said while nothing could be answered. */
     if (rs_hear_listens(client) && (client->pinned || rs_hear_has_rest(client))
         && rs_output_flush(client) == 1 && !hear(s, client)) {
@@ -312,16 +325,19 @@ void rs_life_attach(rs_streamer_t *s, rs_client_t *client)
         rs_end_release(s, client);
         return;
     }
+    if (!rs_hear_begin(s, client)) {
+        rs_end_release(s, client);
+        return;
+    }
     if (s->drain_until) {
         rs_end_draining(s, client);
         return;
     }
     if (client->refused) {
-        rs_end(s, client, client->refused, "Stream failed", "events cannot be read at the moment",
-               client->profile->retry);
+        rs_end_refused(s, client);
         return;
     }
-    if ((!client->member && !rs_feed_join(client->follow, client)) || !rs_hear_begin(s, client)) {
+    if (!client->member && !rs_feed_join(client->follow, client)) {
         rs_end_release(s, client);
         return;
     }
@@ -344,7 +360,7 @@ void rs_life_order(rs_streamer_t *s, rs_order_t *order)
             rs_registry_served(s->common->registry, &command->tickets[i], s->index);
 
         if (client && command->code) {
-            rs_order_end(s, client, command->code, command->reason);
+            rs_end_ordered(s, client, command->code, command->reason);
         }
         else if (client) {
             next = rs_order_send(s, client, command);
@@ -390,9 +406,28 @@ static void skip(rs_streamer_t *s, rs_client_t *client)
     }
 }
 
+/* Of one that has been told goodbye. */
+static void hear_goodbye(rs_streamer_t *s, rs_client_t *client)
+{
+    rs_next_t next = rs_hear_goodbye(client);
+
+    if (next == RS_NEXT_LINGER && client->state == RS_LINGER) {
+        rs_end_linger(s, client);
+    }
+    else if (next == RS_NEXT_GONE) {
+        rs_end_release(s, client);
+    }
+    else {
+        rs_watch(s, client);
+    }
+}
+
 void rs_life_input(rs_streamer_t *s, rs_client_t *client, int hung_up)
 {
-    if (!rs_hear_listens(client)) {
+    if (rs_hear_awaits(client)) {
+        hear_goodbye(s, client);
+    }
+    else if (!rs_hear_listens(client)) {
         skip(s, client);
     }
     else if (client->pinned && hung_up) {
@@ -406,7 +441,7 @@ void rs_life_input(rs_streamer_t *s, rs_client_t *client, int hung_up)
             go_on(s, client);
         }
         if (client->conn.fd >= 0) {
-            if (rs_hear_has_rest(client) || !client->timer.next) {
+            if (rs_hear_has_rest(client) || rs_hear_has_begun(s, client) || !client->timer.next) {
                 set_deadline(s, client);
             }
             rs_watch(s, client);

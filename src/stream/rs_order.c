@@ -8,14 +8,6 @@
 #include "rs_order.h"
 #include "rs_output.h"
 
-#define BY_ADMIN "an administrator has closed this connection"
-
-void rs_order_end(rs_streamer_t *s, rs_client_t *client, const char *code, const char *reason)
-{
-    rs_end(s, client, code, "Stream ended", reason && *reason ? reason : BY_ADMIN,
-           client->profile->retry);
-}
-
 /* At most once: nothing comes in between an event and its end, and nothing of this is kept. */
 rs_next_t rs_order_send(rs_streamer_t *s, rs_client_t *client, const rs_command_t *command)
 {
@@ -43,7 +35,7 @@ int rs_order_begin(rs_streamer_t *s, rs_client_t *client)
     const char *doom = rs_registry_serve(s->common->registry, client->seat, client, s->index);
 
     if (doom) {
-        rs_order_end(s, client, doom, NULL);
+        rs_end_ordered(s, client, doom, NULL);
     }
     return !doom;
 }

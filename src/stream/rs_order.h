@@ -1,16 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What administrators want done with a client: it is ended, or sent something. The streamer's
- * thread.
+ * What administrators want done with a client. The streamer's thread.
  */
 #ifndef RS_ORDER_H
 #define RS_ORDER_H
 
 #include "../log/rs_command.h"
 #include "rs_streamer_int.h"
-
-/* Ends it. */
-void rs_order_end(rs_streamer_t *s, rs_client_t *client, const char *code, const char *reason);
 
 /* Sends it what the command has. RS_NEXT_WAIT: nothing, since it has no room; RS_NEXT_GO: it may
  * have taken a part. */

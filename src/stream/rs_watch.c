@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Watching. The streamer's thread.
+ * What the poller reports. The streamer's thread.
  */
 #include "rs_hear.h"
 #include "rs_watch.h"
@@ -19,7 +19,7 @@ void rs_watch(rs_streamer_t *s, rs_client_t *client)
     }
 }
 
-void rs_watch_room(rs_streamer_t *s, rs_client_t *client, int wanted)
+void rs_watch_out(rs_streamer_t *s, rs_client_t *client, int wanted)
 {
     if (client->wants_out != wanted) {
         client->wants_out = wanted;

@@ -19,7 +19,8 @@ static const struct {
     {"draining", RS_WS_GOING_AWAY},   {"token_expired", RS_WS_POLICY},
     {"internal", RS_WS_INTERNAL},     {"slow_consumer", RS_WS_TRY_LATER},
     {"over_limit", RS_WS_TRY_LATER},  {"redis_unavailable", RS_WS_TRY_LATER},
-    {"unavailable", RS_WS_TRY_LATER}, {"closed", RS_WS_CLOSED},
+    {"unavailable", RS_WS_TRY_LATER}, {"unfinished", RS_WS_POLICY},
+    {"closed", RS_WS_CLOSED},
 };
 
 static unsigned status_of(const char *code)
@@ -171,9 +172,9 @@ static void put_who(rs_buf_t *b, const rs_who_t *who)
 }
 
 /* From the verdict on. */
-static void end_connected(rs_buf_t *b, size_t start, const rs_who_t *who,
-                          apr_interval_time_t retry, const char *id, const char *recovery,
-                          const char *reason, const char *first)
+static void end_connected(rs_buf_t *b, size_t start, const rs_who_t *who, apr_interval_time_t retry,
+                          const char *id, const char *recovery, const char *reason,
+                          const char *first)
 {
     rs_buf_printf(b, ",\"recovery\":\"%s\"", recovery);
     if (reason) {
@@ -346,6 +347,16 @@ static rs_asks_t hear(void *state, const char **at, const char *stop, rs_buf_t *
     return asks;
 }
 
+static unsigned unfinished(const void *state, size_t *kept)
+{
+    return rs_ws_unfinished(state, kept);
+}
+
+static int part(void *state, const char *bytes, size_t len)
+{
+    return rs_ws_drop(state, bytes, len);
+}
+
 static void subscribed(rs_buf_t *out, const rs_subscription_t *wanted)
 {
     size_t start = begin(out, "subscription_updated");
@@ -401,6 +412,8 @@ static const rs_wire_peer_t peer = {
     .begin = peer_begin,
     .end = peer_end,
     .hear = hear,
+    .unfinished = unfinished,
+    .part = part,
     .subscribed = subscribed,
     .renewed = renewed,
     .refused = refused,
@@ -413,21 +426,13 @@ static const rs_wire_peer_t peer = {
     .caught_up = caught_up, .reset = reset, .error = error
 
 const rs_wire_t rs_wire_websocket = {
-    WEBSOCKET,
-    .frames = RS_WIRE_WEBSOCKET,
-    .event = event,
-    .message = message,
-    .connected = connected,
-    .heartbeat = heartbeat,
+    WEBSOCKET,          .frames = RS_WIRE_WEBSOCKET, .event = event,
+    .message = message, .connected = connected,      .heartbeat = heartbeat,
 };
 
 const rs_wire_t rs_wire_websocket_plain = {
-    WEBSOCKET,
-    .frames = RS_WIRE_WEBSOCKET,
-    .event = event,
-    .message = message,
-    .connected = connected_plain,
-    .heartbeat = heartbeat_plain,
+    WEBSOCKET,          .frames = RS_WIRE_WEBSOCKET,  .event = event,
+    .message = message, .connected = connected_plain, .heartbeat = heartbeat_plain,
 };
 
 const rs_wire_t rs_wire_websocket_orders = {

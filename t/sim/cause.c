@@ -319,14 +319,14 @@ void sim_check_cause(sim_conn_t *c, const char *reason)
 }
 
 /* What a key held while it could not be read is said to be missing to those who were there: in its
- * place, which who wants the newest ones comes by later. */
+ * place, by which others come later. */
 static int was_barred(const sim_conn_t *c)
 {
     int k;
 
     for (k = 0; k < c->nkeys && !sim_keys[c->key[k]].noperm_until; k++) {
     }
-    return sim_conf.plast[c->profile] && k < c->nkeys;
+    return k < c->nkeys;
 }
 
 int sim_may_be_reset(const sim_conn_t *c, const char *reason)

@@ -48,13 +48,14 @@ static void note_worked_off(sim_counted_t *c, int slot, int k, const sim_look_t 
     const sim_key_t *key = &sim_keys[k];
     int i, n = 0;
 
-    if (look->length || !look->added || rs_id_cmp(look->deleted, look->last) != 0) {
+    if (look->length || !look->added || rs_id_cmp(look->deleted, look->last) != 0
+        || rs_id_cmp(look->deleted, c->deleted) == 0) {
         return;
     }
     for (i = look->nall - 1; i >= hand_hi && rs_id_cmp(sim_entries[key->all[i]].id, c->at) > 0;
          i--) {
         n++;
-        if (!c->trims && rs_id_cmp(look->deleted, c->deleted) != 0) {
+        if (!c->trims) {
             sim_entries[key->all[i]].hidden |= (uint8_t)(1 << slot);
         }
     }
@@ -153,8 +154,8 @@ void sim_count_look(sim_engine_t *e, int slot, int k, const sim_look_t *look)
     if (hand->n) {
         c->at = hand->last;
     }
-    if (rs_id_cmp(look->last, c->at) < 0) {
-        c->at = look->last;
+    if (rs_id_cmp(look->last, c->at) < 0 || !look->length) {
+        c->at = look->last; /* up to there it was read, or is gone */
     }
     c->added = look->added - unread(k, look, c->at);
     if (rs_id_cmp(c->at, look->last) == 0) {
