@@ -145,6 +145,8 @@ my %row = (
         ['tenant', 'write own or all'], ['', 'takes one argument']] },
     RaglineControl => { in => 'G', good => ['auto', 'on', 'Off'], bad => [
         ['maybe', 'write auto, on or off'], ['', 'takes one argument']] },
+    RaglineRevocation => { in => 'G', good => ['closed', 'open', 'Open'], bad => [
+        ['maybe', 'write closed or open'], ['', 'takes one argument']] },
     RaglineLimit => { in => 'D', good => ['tenant=1000 user=10', 'tenant=1', 'user=10000000',
             'user=none'], bad => [
         ['', 'takes 1-2 arguments'], ['10', 'write tenant=N, user=N, or both'],

@@ -347,6 +347,8 @@ const command_rec rs_cmds[] = {
                   "open streams of a child"),
     AP_INIT_TAKE1("RaglineControl", rs_cmd_control, NULL, SERVER,
                   "whether commands of administrators are read from Redis: auto, on or off"),
+    AP_INIT_TAKE1("RaglineRevocation", rs_cmd_revocation, NULL, SERVER,
+                  "closed: nobody comes while it is not known who was revoked; or open"),
     AP_INIT_TAKE1("RaglineMaxPumps", set_number, RANGE(max_pumps, 1, 100000), SERVER,
                   "open streams that keep a worker, of all children together"),
     AP_INIT_TAKE1("RaglineCache", set_size, RANGE(cache, MB, 1024 * 1024 * MB), SERVER,

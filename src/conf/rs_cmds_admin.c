@@ -74,3 +74,17 @@ const char *rs_cmd_control(cmd_parms *cmd, void *dconf, const char *arg)
                                                    : RS_UNSET;
     return conf->control == RS_UNSET ? rs_cmd_problem(cmd, "write auto, on or off") : NULL;
 }
+
+const char *rs_cmd_revocation(cmd_parms *cmd, void *dconf, const char *arg)
+{
+    const char *problem = ap_check_cmd_context(cmd, GLOBAL_ONLY);
+
+    if (problem) {
+        return problem;
+    }
+    if (ap_cstr_casecmp(arg, "closed") && ap_cstr_casecmp(arg, "open")) {
+        return rs_cmd_problem(cmd, "write closed or open");
+    }
+    rs_conf_server(cmd->server)->revocation_open = !ap_cstr_casecmp(arg, "open");
+    return NULL;
+}

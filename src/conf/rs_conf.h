@@ -98,6 +98,7 @@ typedef enum {
 #define RS_GLOBAL_SCALARS(X)                                                                       \
     X(int, streamers, RS_UNSET, 0)                                                                 \
     X(int, max_connections, RS_UNSET, 20000)                                                       \
+    X(int, revocation_open, RS_UNSET, 0)                                                           \
     X(int, control, RS_UNSET, RS_CONTROL_AUTO)                                                     \
     X(int, max_pumps, RS_UNSET, 0)                                                                 \
     X(apr_off_t, cache, RS_UNSET, (apr_off_t)256 * 1024 * 1024)                                    \

@@ -93,7 +93,8 @@ static apr_status_t claim_stats(rs_engine_t *engine, rs_source_t *source)
 
 apr_status_t rs_engine_add_source(rs_source_t **out, rs_engine_t *engine, apr_pool_t *pchild,
                                   const rs_redis_url_t *url, int batch, apr_interval_time_t block,
-                                  int control, const rs_stream_params_t *streams, int nstreams)
+                                  rs_obeys_t control, const rs_stream_params_t *streams,
+                                  int nstreams)
 {
     rs_source_t *source;
     apr_status_t rv;

@@ -11,6 +11,7 @@
 #include "../log/rs_client.h"
 #include "../hub/rs_hub.h"
 #include "../log/rs_profile.h"
+#include "../log/rs_source.h"
 #include "../log/rs_stats.h"
 #include "../stream/rs_streamer.h"
 
@@ -48,10 +49,11 @@ typedef struct {
     int shared;               /* some endpoint may have shared delivery of it */
 } rs_stream_params_t;
 
-/* A source with its streams, sorted by key here. control: what administrators write is obeyed. */
+/* A source with its streams, sorted by key here. */
 apr_status_t rs_engine_add_source(rs_source_t **source, rs_engine_t *engine, apr_pool_t *pchild,
                                   const rs_redis_url_t *url, int batch, apr_interval_time_t block,
-                                  int control, const rs_stream_params_t *streams, int nstreams);
+                                  rs_obeys_t control, const rs_stream_params_t *streams,
+                                  int nstreams);
 apr_status_t rs_engine_start(rs_engine_t *engine, apr_pool_t *pchild);
 
 /* A place for one more connection, and its seat in the registry. RS_REFUSED_MAX: it has them; else

@@ -19,7 +19,7 @@
 #define LIMIT 100
 #define LIMIT_MAX 1000
 
-const char *const rs_admin_names[] = {"connections", "close", "send", NULL};
+const char *const rs_admin_names[] = {"connections", "close", "send", "revoke", NULL};
 
 /* What was asked for. */
 typedef struct {
@@ -154,7 +154,7 @@ static int answer_html(request_rec *r, rs_buf_t *b, const char *script)
 static int list(request_rec *r, rs_registry_t *registry)
 {
     rs_connections_links_t links = {NULL, NULL, NULL};
-    wanted_t w = {{rs_conf_server(r->server)->url->label, NULL, NULL, NULL}, LIMIT, 0};
+    wanted_t w = {{.realm = rs_conf_server(r->server)->url->label}, LIMIT, 0};
     rs_buf_t b = RS_BUF_INIT;
     int status = take_all(r, &w, registry);
 
@@ -192,9 +192,10 @@ int rs_admin_handler(request_rec *r)
     const char *name = strrchr(r->uri, '/') + 1;
     int lists = !strcmp(name, "connections");
 
-    if (!lists && strcmp(name, "close") && strcmp(name, "send")) {
-        return rs_http_error(r, HTTP_NOT_FOUND, "not_found",
-                             "there is nothing here but what is below: connections, close, send");
+    if (!lists && strcmp(name, "close") && strcmp(name, "send") && strcmp(name, "revoke")) {
+        return rs_http_error(
+            r, HTTP_NOT_FOUND, "not_found",
+            "there is nothing here but what is below: connections, close, send, revoke");
     }
     if (r->method_number != (lists ? M_GET : M_POST)) {
         return rs_http_method_error(r, lists ? "GET" : "POST");

@@ -8,11 +8,13 @@
 #include "../base/rs_buf.h"
 #include "../base/rs_name.h"
 #include "../log/rs_command.h"
+#include "../log/rs_revoked.h"
 #include "../proto/rs_media_type.h"
 #include "../proto/rs_own_keys.h"
 #include "../proto/rs_publish_item.h"
 #include "../redis/rs_redis_publish.h"
 #include "rs_admin_do.h"
+#include "rs_admin_revoke.h"
 #include "rs_body.h"
 #include "rs_cors.h"
 #include "rs_error.h"
@@ -25,8 +27,11 @@
 #define BODY ((apr_off_t)16 * 1024)
 
 typedef struct {
-    const char *what, *id, *user, *tenant, *reason, *type, *payload;
-    int from_page; /* a form, whose page is shown again */
+    const char *what, *id, *user, *tenant, *jti, *reason, *type, *payload;
+    const char *until;
+    apr_int64_t seconds;           /* the same */
+    char revoked[RS_REVOKED_NAME]; /* what it is called */
+    int from_page;                 /* a form, whose page is shown again */
 } order_t;
 
 static int bad(request_rec *r, const char *code, const char *message)
@@ -36,30 +41,41 @@ static int bad(request_rec *r, const char *code, const char *message)
 
 /* --- the body --- */
 
+/* Members that are no strings, by their place in the list of names. */
+enum { PAYLOAD = 6, UNTIL = 7 };
+
 static int is_send(const order_t *o) { return !strcmp(o->what, RS_COMMAND_SEND); }
+static int is_revoke(const order_t *o) { return !strcmp(o->what, RS_COMMAND_REVOKE); }
 
 /* A member of the body. NULL: it is good. */
 static const char *take_member(order_t *o, apr_pool_t *p, int which, rs_json_t value)
 {
-    const char **texts[] = {&o->id, &o->user, &o->tenant, &o->reason, &o->type};
+    const char **texts[] = {&o->id, &o->user, &o->tenant, &o->reason, &o->type, &o->jti};
     const char *text;
     apr_size_t len;
 
-    if (which == 5) {
+    if (which == PAYLOAD) {
         o->payload = rs_json_compact(&len, p, value);
         return NULL;
+    }
+    if (which == UNTIL) {
+        o->until = rs_admin_until(&o->seconds, p, value)
+                       ? apr_psprintf(p, "%" APR_INT64_T_FMT, o->seconds)
+                       : NULL;
+        return o->until ? NULL : "until is unix seconds, or a time as RFC 3339 has it";
     }
     text = which == 1 || which == 2 ? rs_publish_name(p, value) : rs_json_string(p, value);
     if (*texts[which]) {
         return "a member is there twice";
     }
     *texts[which] = text;
-    return text ? NULL : "id, user, tenant, reason and event_type are strings";
+    return text ? NULL : "id, user, tenant, jti, reason and event_type are strings";
 }
 
 static int parse_json(request_rec *r, order_t *o, const rs_buf_t *b)
 {
-    static const char *const names[] = {"id", "user", "tenant", "reason", "event_type", "payload"};
+    static const char *const names[] = {"id",         "user", "tenant",  "reason",
+                                        "event_type", "jti",  "payload", "until"};
     rs_json_t text = {b->data, b->data + b->len}, value, inside, name;
     const char *problem = rs_json_check(&value, r->pool, "the body", text, RS_JSON_DEPTH_MAX);
 
@@ -101,7 +117,7 @@ static int is_form(request_rec *r)
 
 static int read_order(request_rec *r, order_t *o)
 {
-    int form = is_form(r) && !is_send(o), status;
+    int form = is_form(r) && !strcmp(o->what, RS_COMMAND_CLOSE), status;
     rs_buf_t b = RS_BUF_INIT;
 
     if (!form && rs_media_type(apr_table_get(r->headers_in, "Content-Type")) != RS_MEDIA_JSON) {
@@ -155,12 +171,14 @@ static int check_target(request_rec *r, order_t *o)
         return rs_http_error(r, HTTP_FORBIDDEN, "tenant",
                              "this location is for the caller's own tenant only");
     }
-    if (o->id ? o->user || o->tenant : !o->user && !o->tenant) {
+    if (is_revoke(o) ? o->id || (o->jti ? o->user != NULL : !o->user && !o->tenant)
+                     : o->jti || (o->id ? o->user || o->tenant : !o->user && !o->tenant)) {
         return bad(r, "bad_target",
-                   "say whose connections: by id, or by user and tenant, or by tenant alone");
+                   is_revoke(o) ? "say who is revoked: by jti, by user, or by tenant"
+                                : "say whose connections: by id, by user, or by tenant");
     }
     o->tenant = o->tenant ? o->tenant : scope;
-    if (!o->id && !o->tenant) {
+    if (!o->id && !o->jti && !o->tenant) {
         return bad(r, "bad_target", "here a user needs a tenant");
     }
     if (o->id && !rs_connection_id_parse(&id, o->id, any)) {
@@ -169,11 +187,17 @@ static int check_target(request_rec *r, order_t *o)
     return OK;
 }
 
-static int check_words(request_rec *r, const order_t *o)
+static int check_words(request_rec *r, order_t *o)
 {
     rs_publish_item_t item = {0};
     const char *c;
 
+    if (is_revoke(o) && !rs_revoked_name(o->revoked, o->tenant, o->user, o->jti)) {
+        return bad(r, "bad_jti", "jti is 1 to 255 bytes without spaces");
+    }
+    if (is_revoke(o) ? !o->until : o->until != NULL) {
+        return bad(r, "bad_until", "until is for revoke, which needs it");
+    }
     if (!is_send(o) && (o->type || o->payload)) {
         return bad(r, "bad_member", "event_type and payload are for send");
     }
@@ -182,7 +206,7 @@ static int check_words(request_rec *r, const order_t *o)
             return bad(r, "bad_reason", "reason is one line of text");
         }
     }
-    if (o->reason && (is_send(o) || c - o->reason > RS_COMMAND_REASON_MAX)) {
+    if (o->reason && (is_send(o) || is_revoke(o) || c - o->reason > RS_COMMAND_REASON_MAX)) {
         return bad(r, "bad_reason", "reason is for close, and has at most 200 bytes");
     }
     if (!is_send(o)) {
@@ -201,12 +225,28 @@ static int check_words(request_rec *r, const order_t *o)
                : OK;
 }
 
+static int count_token(rs_registry_t *registry, const char *realm, const order_t *o)
+{
+    rs_whom_t whom = {.realm = realm, .tenant = o->tenant, .jti = o->jti};
+    apr_uint64_t at = 0;
+    rs_record_t record;
+    int n = 0;
+
+    while (rs_registry_next(registry, &at, &whom, &record)) {
+        n++;
+    }
+    return n;
+}
+
 /* How many of this node it is for. -1: there is no such connection, here where it would be. */
 static int count_here(request_rec *r, rs_registry_t *registry, const order_t *o)
 {
     const char *realm = rs_conf_server(r->server)->url->label;
     rs_record_t record;
 
+    if (o->jti) {
+        return count_token(registry, realm, o);
+    }
     if (!o->id) {
         return (int)rs_registry_count(registry, realm, o->tenant, o->user);
     }
@@ -250,11 +290,18 @@ static int write_order(request_rec *r, const order_t *o)
     add_field(&write, RS_COMMAND_ID, o->id);
     add_field(&write, RS_COMMAND_TENANT, o->tenant);
     add_field(&write, RS_COMMAND_USER, o->user);
+    add_field(&write, RS_COMMAND_JTI, o->jti);
+    add_field(&write, RS_COMMAND_UNTIL, o->until);
     add_field(&write, RS_COMMAND_REASON, o->reason);
     add_field(&write, RS_COMMAND_TYPE, o->type);
     add_field(&write, RS_COMMAND_PAYLOAD, o->payload);
     if (!pool || rs_redis_pool_acquire(&conn, pool) != APR_SUCCESS) {
         return unavailable(r, "Redis cannot be reached; nothing was done");
+    }
+    /* First: who comes after the others have heard of it must find it. */
+    if (is_revoke(o) && !rs_admin_remember(conn, r->pool, o->revoked, o->seconds)) {
+        rs_redis_pool_release(pool, conn);
+        return unavailable(r, "Redis did not take it; nothing was done");
     }
     outcome = rs_redis_publish(conn, &write, 1, class);
     if (outcome == RS_PUBLISH_REFUSED && !strcmp(class, "READONLY")) {
@@ -307,8 +354,10 @@ int rs_admin_do(request_rec *r, rs_registry_t *registry, const char *what)
         return status;
     }
     ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, "RS0762: %s: %s%s%s%s%s", what,
-                  o.id ? o.id : "tenant ", o.id ? "" : o.tenant, o.user ? ", user " : "",
-                  o.user ? o.user : "",
+                  o.id    ? o.id
+                  : o.jti ? "a token"
+                          : "tenant ",
+                  o.id || o.jti ? "" : o.tenant, o.user ? ", user " : "", o.user ? o.user : "",
                   r->user ? apr_pstrcat(r->pool, ", by ", r->user, NULL) : "");
     return answer(r, &o, here);
 }

@@ -232,6 +232,9 @@ static int any_shared(void)
 static apr_status_t open_source(apr_pool_t *p, server_rec *main_server, rs_server_conf_t *conf)
 {
     apr_array_header_t *streams = rs_conf_subscribed(p, main_server, conf);
+    rs_obeys_t obeys = !rs_conf_obeys(main_server)                    ? RS_OBEYS_NOBODY
+                       : rs_conf_server(main_server)->revocation_open ? RS_OBEYS_AND_IS_OPEN
+                                                                      : RS_OBEYS;
     rs_stream_params_t *params;
     int i, shared = any_shared();
 
@@ -253,8 +256,7 @@ static apr_status_t open_source(apr_pool_t *p, server_rec *main_server, rs_serve
         params[i].shared = shared && stream->tenant_literal;
     }
     return rs_engine_add_source(&conf->source, child.engine, p, conf->url, conf->read_batch,
-                                conf->read_block, rs_conf_obeys(main_server), params,
-                                streams->nelts);
+                                conf->read_block, obeys, params, streams->nelts);
 }
 
 /* The groups that endpoints use in this Redis, or NULL: there may be more than are known. */

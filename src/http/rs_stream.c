@@ -18,6 +18,7 @@
 #include "rs_pumps.h"
 #include "rs_refusal.h"
 #include "rs_request.h"
+#include "rs_revocation_check.h"
 #include "../log/rs_source.h"
 #include "../proto/rs_ws.h"
 #include "rs_stream.h"
@@ -266,6 +267,7 @@ static rs_refusal_t reserve(request_rec *r, const rs_server_conf_t *server, cons
         .tenant = id->tenant,
         .user = id->user,
         .profile = conf->profile,
+        .jti = rs_revocation_jti(r),
         .via = wire->peer                ? RS_VIA_WEBSOCKET
                : wire->one_batch         ? RS_VIA_POLL
                : wire == &rs_wire_ndjson ? RS_VIA_NDJSON
@@ -276,6 +278,22 @@ static rs_refusal_t reserve(request_rec *r, const rs_server_conf_t *server, cons
     };
 
     return rs_engine_reserve(rs_child_engine(), &who, seat);
+}
+
+/* says: room for what the token says. */
+static void fill(request_rec *r, rs_client_params_t *params, const rs_identity_t *id,
+                 unsigned char says[RS_JWT_SAYS_LEN])
+{
+    params->conn.transport = &rs_transport_socket;
+    params->tenant = id->tenant;
+    params->user = id->user;
+    params->tenant_json = id->tenant_json;
+    params->user_json = id->user_json;
+    params->expires = id->expires;
+    if (params->profile->tokens && rs_jwt_says(says, r->pool, rs_request(r)->jwt)) {
+        params->says = says;
+    }
+    params->cursor = brought_cursor(r);
 }
 
 int rs_stream_handler(request_rec *r)
@@ -320,16 +338,13 @@ int rs_stream_handler(request_rec *r)
     if (refused != RS_REFUSED_MAX) {
         return rs_refuse(r, refused);
     }
-    params.conn.transport = &rs_transport_socket;
-    params.tenant = id.tenant;
-    params.user = id.user;
-    params.tenant_json = id.tenant_json;
-    params.user_json = id.user_json;
-    params.expires = id.expires;
-    if (params.profile->tokens && rs_jwt_says(says, r->pool, rs_request(r)->jwt)) {
-        params.says = says;
+    /* With its place: who is revoked from here on is found there. */
+    status = rs_revocation_check(r, id.tenant, id.user);
+    if (status != OK) {
+        rs_engine_unreserve(engine, params.seat);
+        return rs_stream_wire(r)->peer ? rs_websocket_refuse(r, RS_WS_POLICY, "revoked") : status;
     }
-    params.cursor = brought_cursor(r);
+    fill(r, &params, &id, says);
     if (!params.profile->wire->one_batch) {
         return open_stream(r, &params);
     }

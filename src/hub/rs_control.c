@@ -4,7 +4,10 @@
  * so it begins at the end; after an interruption it goes on where it was. What was lost with
  * Redis's data is not done.
  */
+#include <stdlib.h>
 #include <string.h>
+
+#include <apr_strings.h>
 
 #include "../base/rs_log.h"
 #include "../base/rs_name.h"
@@ -15,23 +18,27 @@
 
 /* Clocks of nodes and of Redis, whose ids are times, differ by less than that. */
 #define SKEW apr_time_from_sec(1)
+#define ALWAYS ((apr_time_t)0x7fffffffffffffffLL)
 
 #define CLOSED "closed"
+#define REVOKED "revoked"
+#define BY_REVOCATION "this token is not good any more"
 
 rs_id_t rs_control_ask(const rs_source_t *source) { return source->control_at; }
 
 /* --- what an entry says --- */
 
 typedef struct {
-    rs_text_t what, id, tenant, user, reason, type, payload;
+    rs_text_t what, id, tenant, user, jti, until, reason, type, payload;
 } words_t;
 
 static rs_text_t *word(words_t *words, const redisReply *name)
 {
-    static const char *const names[] = {RS_COMMAND_DO,     RS_COMMAND_ID,     RS_COMMAND_TENANT,
-                                        RS_COMMAND_USER,   RS_COMMAND_REASON, RS_COMMAND_TYPE,
-                                        RS_COMMAND_PAYLOAD};
-    rs_text_t *places[] = {&words->what,   &words->id,   &words->tenant, &words->user,
+    static const char *const names[] = {RS_COMMAND_DO,     RS_COMMAND_ID,   RS_COMMAND_TENANT,
+                                        RS_COMMAND_USER,   RS_COMMAND_JTI,  RS_COMMAND_UNTIL,
+                                        RS_COMMAND_REASON, RS_COMMAND_TYPE, RS_COMMAND_PAYLOAD};
+    rs_text_t *places[] = {&words->what,   &words->id,   &words->tenant,
+                           &words->user,   &words->jti,  &words->until,
                            &words->reason, &words->type, &words->payload};
     size_t i;
 
@@ -134,26 +141,84 @@ static void give_out(const rs_common_t *common, rs_command_t *c)
     }
 }
 
-static void obey(rs_source_t *source, rs_id_t id, const redisReply *fields)
+/* To these of this child's connections, as they were then. */
+static void carry_out(rs_source_t *source, rs_command_t *c, apr_time_t before)
 {
     const rs_common_t *common = source->topics->common;
-    apr_time_t written = (apr_time_t)id.ms * 1000;
-    rs_command_t *c;
-    words_t words;
+    rs_whom_t whom = {source->url->label, c->tenant, c->user, NULL, c->jti};
 
-    read_words(&words, fields);
-    c = common->registry ? command_of(&words) : NULL;
-    if (!c) {
-        return;
-    }
-    rs_registry_own(common->registry, source->url->label, c->id, c->tenant, c->user, written + SKEW,
-                    add, c);
+    rs_registry_own(common->registry, &whom, c->id, before, add, c);
     if (c->broken) {
         rs_log(RS_LOG_ERR, APR_ENOMEM, RSLOGNO(0519) "%s: not every connection is reached",
                source->url->label);
     }
     give_out(common, c);
     rs_command_drop(c);
+}
+
+void rs_control_revoke(rs_source_t *source, const char *name)
+{
+    rs_command_t *c = rs_command_create(RS_REVOKED_NAME);
+
+    if (!source->topics->common->registry || !c) {
+        free(c);
+        return;
+    }
+    apr_cpystrn(c->text, name, RS_REVOKED_NAME);
+    if (!rs_revoked_parts(c->text, &c->tenant, &c->user, &c->jti)) {
+        rs_command_drop(c);
+        return;
+    }
+    c->code = REVOKED;
+    c->reason = BY_REVOCATION;
+    carry_out(source, c, ALWAYS);
+}
+
+/* Who comes from now on finds it. Then those who are there already are ended. */
+static void take_revocation(rs_source_t *source, const words_t *w)
+{
+    char name[RS_REVOKED_NAME], parts[3][RS_JTI_MAX + 1];
+    const rs_text_t *texts[3] = {&w->tenant, &w->user, &w->jti};
+    const char *given[3] = {NULL, NULL, NULL};
+    char until[24];
+    int i;
+
+    for (i = 0; i < 3; i++) {
+        if (texts[i]->data && texts[i]->len > RS_JTI_MAX) {
+            return;
+        }
+        if (texts[i]->data) {
+            memcpy(parts[i], texts[i]->data, texts[i]->len);
+            parts[i][texts[i]->len] = '\0';
+            given[i] = parts[i];
+        }
+    }
+    if (!w->until.data || w->until.len >= sizeof(until)
+        || !rs_revoked_name(name, given[0], given[1], given[2])) {
+        return;
+    }
+    memcpy(until, w->until.data, w->until.len);
+    until[w->until.len] = '\0';
+    if (rs_revoked_set(source->revoked, name, apr_atoi64(until)) > 0) {
+        rs_control_revoke(source, name);
+    }
+}
+
+static void obey(rs_source_t *source, rs_id_t id, const redisReply *fields)
+{
+    apr_time_t written = (apr_time_t)id.ms * 1000;
+    rs_command_t *c;
+    words_t words;
+
+    read_words(&words, fields);
+    if (is_word(words.what, RS_COMMAND_REVOKE)) {
+        take_revocation(source, &words);
+        return;
+    }
+    c = source->topics->common->registry ? command_of(&words) : NULL;
+    if (c) {
+        carry_out(source, c, written + SKEW);
+    }
 }
 
 int rs_control_take(rs_source_t *source, const rs_history_t *history, const redisReply *entries)

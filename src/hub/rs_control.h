@@ -17,4 +17,7 @@ rs_id_t rs_control_ask(const rs_source_t *source);
 /* What Redis says of it, and the entries that were read (NULL: none). 0: those are no entries. */
 int rs_control_take(rs_source_t *source, const rs_history_t *history, const redisReply *entries);
 
+/* Ends those of this child whom that revocation is about. */
+void rs_control_revoke(rs_source_t *source, const char *name);
+
 #endif

@@ -16,6 +16,7 @@
 #include "rs_control.h"
 #include "rs_ingest.h"
 #include "rs_keys.h"
+#include "rs_revocation.h"
 
 #define NEVER ((apr_time_t)0x7fffffffffffffffLL)
 
@@ -54,11 +55,12 @@ static const char *master_of(const rs_source_t *source)
     return source->reader ? rs_reader_master(source->reader) : rs_watcher_master(source->watcher);
 }
 
-/* One of the two that read it is up now, or failed (again): it is up when both are that are
- * there. */
+/* One of those that read it is up now, or failed (again): it is up when all are that are there, and
+ * it is known who is not to be let in. */
 static void set_up(rs_source_t *source, int failed)
 {
-    int up = (!source->reader || source->reading) && (!source->watcher || source->watching);
+    int up = (!source->reader || source->reading) && (!source->watcher || source->watching)
+             && (source->control != RS_OBEYS || rs_revoked_known(source->revoked));
 
     if (up != source->up) {
         RS_STAT_ADD(source->stats->connects, up);
@@ -128,6 +130,9 @@ static void on_reading(void *data, int up)
     rs_source_t *source = data;
 
     source->reading = up;
+    if (up) {
+        rs_revocation_up(source);
+    }
     set_up(source, !up);
 }
 
@@ -152,6 +157,14 @@ static apr_status_t open_reader(rs_source_t *source, apr_pool_t *p, rs_poll_t *p
     return n ? rs_reader_create(&source->reader, p, poll, resolver, source->url, names, n,
                                 source->batch, source->block, &calls)
              : APR_SUCCESS;
+}
+
+/* That is known now, or cannot be. */
+static void on_revocation(rs_source_t *source, int failed)
+{
+    if (!source->up) {
+        set_up(source, failed);
+    }
 }
 
 /* --- keys of tenants --- */
@@ -212,6 +225,9 @@ apr_status_t rs_ingest_open(rs_source_t *source, apr_pool_t *p, rs_poll_t *poll,
     rs_ring_init(&source->scars);
     rv = rs_loader_create(&source->loader, p, poll, resolver, source->url);
     if (rv == APR_SUCCESS) {
+        rv = rs_revocation_open(source, p, on_revocation);
+    }
+    if (rv == APR_SUCCESS) {
         rv = open_reader(source, p, poll, resolver);
     }
     return rv == APR_SUCCESS ? open_watcher(source, own, poll, resolver) : rv;
@@ -221,9 +237,11 @@ apr_time_t rs_ingest_turn(rs_source_t *source, apr_time_t now)
 {
     apr_time_t reader = source->reader ? rs_reader_turn(source->reader, now) : NEVER;
     apr_time_t watcher = source->watcher ? rs_watcher_turn(source->watcher, now) : NEVER;
+    apr_time_t revocation = rs_revocation_turn(source, now);
     apr_time_t next = rs_loader_turn(source->loader, now), shares = rs_shares_turn(source, now);
 
     next = shares < next ? shares : next;
+    next = revocation < next ? revocation : next;
     next = reader < next ? reader : next;
     return watcher < next ? watcher : next;
 }

@@ -18,10 +18,13 @@
 #define RS_COMMAND_REASON "reason"
 #define RS_COMMAND_TYPE "event_type"
 #define RS_COMMAND_PAYLOAD "payload"
+#define RS_COMMAND_JTI "jti"
+#define RS_COMMAND_UNTIL "until" /* seconds since 1970 */
 
 /* What `do` says. */
 #define RS_COMMAND_CLOSE "close"
 #define RS_COMMAND_SEND "send"
+#define RS_COMMAND_REVOKE "revoke"
 
 #define RS_COMMAND_REASON_MAX 200
 
@@ -34,7 +37,7 @@ struct rs_command_t {
     rs_order_t orders[RS_STREAMERS_MAX];
     int refs; /* atomic: of the creator, and of each order that was posted */
     /* Whose; NULL: any. The texts are the command's. */
-    const char *id, *tenant, *user;
+    const char *id, *tenant, *user, *jti;
     /* CLOSE: how it ends, and what it is told. */
     const char *code, *reason;
     /* SEND; NULL: it is ended. */

@@ -47,6 +47,7 @@ int rs_registry_claim(rs_registry_t *registry);
  * nobody, of whom there may be any number. */
 typedef struct {
     const char *realm, *tenant, *user, *profile;
+    const char *jti; /* of its token; NULL: none */
     int via;
     const struct sockaddr *address; /* NULL: not known */
     unsigned tenant_max, user_max;
@@ -79,15 +80,12 @@ const char *rs_registry_serve(rs_registry_t *registry, int seat, rs_client_t *cl
 /* What this streamer serves by this ticket; NULL: it does not (any more). */
 rs_client_t *rs_registry_served(rs_registry_t *registry, const rs_ticket_t *ticket, int streamer);
 
-/* Calls for each of these connections of this child that was there at `before`. id: only that one;
- * NULL: any. */
-void rs_registry_own(rs_registry_t *registry, const char *realm, const char *id, const char *tenant,
-                     const char *user, apr_time_t before,
-                     void (*call)(void *baton, const rs_ticket_t *ticket), void *baton);
-
 /* Whoever will serve it is to end it with this code, a constant. Which streamer does already; -1:
  * none. */
 int rs_registry_doom(rs_registry_t *registry, const rs_ticket_t *ticket, const char *code);
+
+/* It has another token now. Whoever owns the connection. */
+void rs_registry_renew(rs_registry_t *registry, int seat, const char *jti);
 
 /* What it is called. */
 const char *rs_registry_id(const rs_registry_t *registry, int seat, char buf[RS_CONNECTION_ID_LEN]);
@@ -109,6 +107,7 @@ typedef struct {
 typedef struct {
     const char *realm; /* not NULL */
     const char *tenant, *user, *profile;
+    const char *jti; /* of the token */
 } rs_whom_t;
 
 const char *rs_registry_node(const rs_registry_t *registry);
@@ -128,5 +127,11 @@ apr_uint64_t rs_registry_after(const rs_registry_t *registry, const char *id);
 /* The one with this id; 0: there is none (any more). */
 int rs_registry_find(rs_registry_t *registry, const char *realm, const char *id,
                      rs_record_t *record);
+
+/* Calls for each of these connections of this child that was there at `before`. id: only that one;
+ * NULL: any. */
+void rs_registry_own(rs_registry_t *registry, const rs_whom_t *whom, const char *id,
+                     apr_time_t before, void (*call)(void *baton, const rs_ticket_t *ticket),
+                     void *baton);
 
 #endif

@@ -10,7 +10,7 @@
 
 #include "rs_registry.h"
 
-#define RS_REGISTRY_LAYOUT 1
+#define RS_REGISTRY_LAYOUT 2
 
 /* A record: words, each read and written at once. Its owner makes `version` odd before it changes
  * anything and even after that: who reads looks whether it is the same even number before and
@@ -20,6 +20,7 @@ typedef struct {
     unsigned char taken, via, family;
     unsigned char names;       /* the length of the names in text; a NUL and the position follow */
     apr_uint64_t tenant, user; /* keys of their tallies; user 0: nobody */
+    apr_uint64_t token;        /* key of its id; 0: it has none */
     apr_uint64_t random;
     apr_uint32_t more;
     apr_uint32_t realm;
@@ -120,6 +121,9 @@ unsigned rs_tally_sum(const rs_registry_t *registry, apr_uint64_t key);
 
 /* Which realm, for records to be told apart by. */
 apr_uint32_t rs_tally_realm(const rs_registry_t *registry, const char *realm);
+
+/* Of a token's id; 0: NULL. */
+apr_uint64_t rs_tally_token(const rs_registry_t *registry, const char *jti);
 
 /* Never 0. user NULL: the tenant's. */
 apr_uint64_t rs_tally_key(const rs_registry_t *registry, const char *realm, const char *tenant,

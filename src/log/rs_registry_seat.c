@@ -101,6 +101,7 @@ static int compose(rs_seat_t *record, const rs_registry_t *registry, const rs_ar
     record->via = (unsigned char)who->via;
     record->tenant = rs_tally_key(registry, who->realm, who->tenant, NULL);
     record->user = *who->user ? rs_tally_key(registry, who->realm, who->tenant, who->user) : 0;
+    record->token = rs_tally_token(registry, who->jti);
     record->realm = rs_tally_realm(registry, who->realm);
     record->since = apr_time_now();
     put_address(record, who->address);
@@ -207,6 +208,18 @@ void rs_registry_note(rs_registry_t *registry, int seat, apr_uint64_t events, co
     copy_in(to, &record, WORD(events), end);
 }
 
+void rs_registry_renew(rs_registry_t *registry, int seat, const char *jti)
+{
+    rs_seat_t *to, record;
+
+    if (registry && seat != RS_NO_SEAT) {
+        to = seat_of(registry, seat);
+        record = *to;
+        record.token = rs_tally_token(registry, jti);
+        copy_in(to, &record, WORD(token), WORD(token) + 1);
+    }
+}
+
 void rs_registry_leave(rs_registry_t *registry, int seat)
 {
     rs_seat_t *to, record;
@@ -284,13 +297,13 @@ static void tell(const rs_registry_t *registry, apr_uint32_t place, apr_uint32_t
 
 /* What is asked for, as keys. */
 typedef struct {
-    apr_uint64_t tenant, user;
+    apr_uint64_t tenant, user, token;
     apr_uint32_t realm;
 } wanted_t;
 
 static wanted_t wanted(const rs_registry_t *registry, const rs_whom_t *whom)
 {
-    wanted_t w = {0, 0, rs_tally_realm(registry, whom->realm)};
+    wanted_t w = {0, 0, rs_tally_token(registry, whom->jti), rs_tally_realm(registry, whom->realm)};
 
     if (whom->tenant) {
         w.tenant = rs_tally_key(registry, whom->realm, whom->tenant, NULL);
@@ -306,7 +319,8 @@ static int is_wanted(const wanted_t *w, const rs_whom_t *whom, const rs_seat_t *
     const char *user = seat->text + strlen(seat->text) + 1;
 
     return seat->realm == w->realm && (!w->tenant || seat->tenant == w->tenant)
-           && (!w->user || seat->user == w->user) && (!whom->user || !strcmp(user, whom->user))
+           && (!w->user || seat->user == w->user) && (!w->token || seat->token == w->token)
+           && (!whom->user || !strcmp(user, whom->user))
            && (!whom->profile || !strcmp(user + strlen(user) + 1, whom->profile));
 }
 
@@ -358,7 +372,7 @@ int rs_registry_find(rs_registry_t *registry, const char *realm, const char *tex
                      rs_record_t *record)
 {
     apr_uint64_t at = rs_registry_after(registry, text);
-    rs_whom_t whom = {realm, NULL, NULL, NULL};
+    rs_whom_t whom = {.realm = realm};
 
     if (!at) {
         return 0;

@@ -63,7 +63,7 @@ int rs_registry_doom(rs_registry_t *registry, const rs_ticket_t *ticket, const c
 
 /* What is asked for, as keys; 0: any. */
 typedef struct {
-    apr_uint64_t tenant, user;
+    apr_uint64_t tenant, user, token;
     apr_uint32_t realm;
     apr_time_t before;
 } wanted_t;
@@ -76,19 +76,21 @@ static void look_at(rs_registry_t *registry, int at, const wanted_t *w,
 
     if (rs_seat_read(&seat, seat_of(registry, at)) && seat.realm == w->realm
         && (!w->tenant || seat.tenant == w->tenant) && (!w->user || seat.user == w->user)
-        && seat.since <= w->before) {
+        && (!w->token || seat.token == w->token) && seat.since <= w->before) {
         ticket.random = seat.random;
         call(baton, &ticket);
     }
 }
 
-void rs_registry_own(rs_registry_t *registry, const char *realm, const char *id, const char *tenant,
-                     const char *user, apr_time_t before,
-                     void (*call)(void *baton, const rs_ticket_t *ticket), void *baton)
+void rs_registry_own(rs_registry_t *registry, const rs_whom_t *whom, const char *id,
+                     apr_time_t before, void (*call)(void *baton, const rs_ticket_t *ticket),
+                     void *baton)
 {
-    wanted_t w = {tenant ? rs_tally_key(registry, realm, tenant, NULL) : 0,
-                  tenant && user ? rs_tally_key(registry, realm, tenant, user) : 0,
-                  rs_tally_realm(registry, realm), before};
+    const char *tenant = whom->tenant, *user = whom->user;
+    wanted_t w = {tenant ? rs_tally_key(registry, whom->realm, tenant, NULL) : 0,
+                  tenant && user ? rs_tally_key(registry, whom->realm, tenant, user) : 0,
+                  rs_tally_token(registry, whom->jti), rs_tally_realm(registry, whom->realm),
+                  before};
     apr_uint64_t place = id ? rs_registry_after(registry, id) - 1 : 0;
     int at, used = (int)__atomic_load_n(&registry->mine->used, __ATOMIC_ACQUIRE);
     char text[RS_CONNECTION_ID_LEN];

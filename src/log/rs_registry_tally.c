@@ -39,6 +39,11 @@ apr_uint32_t rs_tally_realm(const rs_registry_t *registry, const char *realm)
     return (apr_uint32_t)apr_siphash24(realm, strlen(realm), registry->secret);
 }
 
+apr_uint64_t rs_tally_token(const rs_registry_t *registry, const char *jti)
+{
+    return jti ? apr_siphash24(jti, strlen(jti), registry->secret) | 1 : 0;
+}
+
 static rs_bucket_t *bucket_of(const rs_places_t *in, const rs_place_t *place, apr_uint64_t key)
 {
     return &rs_places_buckets(in, place)[key & (in->buckets - 1)];

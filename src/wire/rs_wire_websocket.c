@@ -20,7 +20,7 @@ static const struct {
     {"internal", RS_WS_INTERNAL},     {"slow_consumer", RS_WS_TRY_LATER},
     {"over_limit", RS_WS_TRY_LATER},  {"redis_unavailable", RS_WS_TRY_LATER},
     {"unavailable", RS_WS_TRY_LATER}, {"unfinished", RS_WS_POLICY},
-    {"closed", RS_WS_CLOSED},
+    {"closed", RS_WS_CLOSED},         {"revoked", RS_WS_POLICY},
 };
 
 static unsigned status_of(const char *code)

@@ -34,7 +34,7 @@ static rs_enter_t come(const char *tenant, const char *user, unsigned tenant_max
 
 static unsigned listed(const char *tenant, const char *user)
 {
-    rs_whom_t whom = {REALM, tenant, user, NULL};
+    rs_whom_t whom = {.realm = REALM, .tenant = tenant, .user = user};
     apr_uint64_t at = 0;
     rs_record_t record;
     unsigned n = 0;
@@ -108,7 +108,7 @@ static void ids(void)
 
 static void alone(void)
 {
-    rs_whom_t all = {REALM, NULL, NULL, NULL};
+    rs_whom_t all = {.realm = REALM};
     char id[RS_CONNECTION_ID_LEN];
     struct sockaddr_in in = {.sin_family = AF_INET};
     rs_arrival_t who = {.realm = REALM,
@@ -209,7 +209,7 @@ static void limits(void)
 
 static void pages(void)
 {
-    rs_whom_t whom = {REALM, "pages", NULL, NULL};
+    rs_whom_t whom = {.realm = REALM, .tenant = "pages"};
     int seats[100], i, n = 0;
     apr_uint64_t at = 0;
     rs_record_t r;
