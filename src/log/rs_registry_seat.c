@@ -324,6 +324,12 @@ static int is_wanted(const wanted_t *w, const rs_whom_t *whom, const rs_seat_t *
            && (!whom->profile || !strcmp(user + strlen(user) + 1, whom->profile));
 }
 
+/* Of very many most can be passed over after a word of each. */
+static int may_be_wanted(const wanted_t *w, const rs_seat_t *seat)
+{
+    return !w->tenant || __atomic_load_n(&seat->tenant, __ATOMIC_RELAXED) == w->tenant;
+}
+
 int rs_registry_next(rs_registry_t *registry, apr_uint64_t *at, const rs_whom_t *whom,
                      rs_record_t *record)
 {
@@ -341,7 +347,9 @@ int rs_registry_next(rs_registry_t *registry, apr_uint64_t *at, const rs_whom_t 
         apr_uint32_t used = pid > 0 ? __atomic_load_n(&place->used, __ATOMIC_ACQUIRE) : 0;
 
         for (seat = found == number ? seat : 0; seat < used && seat < in->seats; seat++) {
-            if (rs_seat_read(&from, rs_places_seats(in, place) + seat)
+            const rs_seat_t *there = rs_places_seats(in, place) + seat;
+
+            if (may_be_wanted(&w, there) && rs_seat_read(&from, there)
                 && is_wanted(&w, whom, &from)) {
                 tell(registry, found, seat, &from, record);
                 record->pid = pid;
