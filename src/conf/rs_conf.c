@@ -226,6 +226,7 @@ static const struct {
     {"ragline-stats", RS_KIND_STATS},
     {"ragline-health", RS_KIND_HEALTH},
     {"ragline-admin", RS_KIND_ADMIN},
+    {"ragline-ws-stats", RS_KIND_WS_STATS},
 };
 
 rs_kind_t rs_conf_kind_named(const char *handler)

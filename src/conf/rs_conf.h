@@ -37,7 +37,8 @@ typedef enum {
     RS_KIND_PUBLISH,
     RS_KIND_STATS,
     RS_KIND_HEALTH,
-    RS_KIND_ADMIN
+    RS_KIND_ADMIN,
+    RS_KIND_WS_STATS
 } rs_kind_t;
 
 /* X(type, member, unset, default): directory context. */

@@ -80,6 +80,8 @@ struct rs_registry_t {
     pthread_mutex_t lock;
     rs_places_t *in;
     rs_place_t *mine;
+    unsigned char key[16];    /* of what its ids have that nobody can guess */
+    apr_uint64_t issued;      /* atomic: so many ids */
     apr_uint32_t place;       /* its number */
     rs_served_t *served;      /* lock: by seat */
     apr_uint32_t *free_seats; /* lock: a stack */

@@ -11,7 +11,7 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 
-#include <apr_general.h>
+#include <apr_siphash.h>
 
 #include "rs_registry_int.h"
 
@@ -86,17 +86,22 @@ static void put_address(rs_seat_t *record, const struct sockaddr *address)
     }
 }
 
-static int compose(rs_seat_t *record, const rs_registry_t *registry, const rs_arrival_t *who)
+/* Asking the system each time would cost as much as all else. */
+static void make_random(rs_seat_t *record, rs_registry_t *registry)
+{
+    apr_uint64_t n[2] = {__atomic_add_fetch(&registry->issued, 1, __ATOMIC_RELAXED), 0};
+
+    record->random = apr_siphash24(n, sizeof(n), registry->key);
+    n[1] = 1;
+    record->more = (apr_uint32_t)apr_siphash24(n, sizeof(n), registry->key);
+}
+
+static void compose(rs_seat_t *record, rs_registry_t *registry, const rs_arrival_t *who)
 {
     char *text = record->text;
-    unsigned char random[12];
 
     memset(record, 0, sizeof(*record));
-    if (apr_generate_random_bytes(random, sizeof(random)) != APR_SUCCESS) {
-        return 0;
-    }
-    memcpy(&record->random, random, 8);
-    memcpy(&record->more, random + 8, 4);
+    make_random(record, registry);
     record->taken = 1;
     record->via = (unsigned char)who->via;
     record->tenant = rs_tally_key(registry, who->realm, who->tenant, NULL);
@@ -109,7 +114,6 @@ static int compose(rs_seat_t *record, const rs_registry_t *registry, const rs_ar
     text = stpcpy(text, who->user) + 1;
     text = stpcpy(text, who->profile);
     record->names = (unsigned char)(text - record->text);
-    return 1;
 }
 
 /* lock */
@@ -179,9 +183,7 @@ rs_enter_t rs_registry_enter(rs_registry_t *registry, const rs_arrival_t *who, i
     rs_enter_t rv;
 
     *seat = RS_NO_SEAT;
-    if (!compose(&record, registry, who)) {
-        return RS_ENTER_FAILED;
-    }
+    compose(&record, registry, who);
     pthread_mutex_lock(&registry->lock);
     rv = enter(registry, &record, who, seat);
     pthread_mutex_unlock(&registry->lock);

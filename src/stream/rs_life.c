@@ -113,6 +113,14 @@ static int is_stuck(const rs_streamer_t *s, const rs_client_t *client)
            || (s->now >= since + STUCK && rs_output_pins_too_much(client));
 }
 
+static void end_stale(rs_streamer_t *s, rs_client_t *client)
+{
+    if (client->profile->wire->peer) {
+        RS_STAT_ADD(s->common->stats->stale, 1);
+    }
+    rs_end_release(s, client);
+}
+
 /* Something is to be heard of it. */
 static void ask(rs_streamer_t *s, rs_client_t *client)
 {
@@ -123,7 +131,7 @@ static void ask(rs_streamer_t *s, rs_client_t *client)
         settle(s, client);
     }
     else {
-        rs_end_release(s, client);
+        end_stale(s, client);
     }
 }
 
@@ -172,7 +180,7 @@ void rs_life_deadline(rs_streamer_t *s, rs_client_t *client)
     }
     else if (rs_due_blocked(client)) {
         if (is_stuck(s, client)) {
-            rs_end_release(s, client);
+            end_stale(s, client);
             return;
         }
         if (rs_catch_up_too_slow(client)) {
