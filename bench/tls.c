@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * A reader's TLS sessions. Who comes again does so with its own, as a browser does; the many
+ * handshakes of --handshakes resumed all begin with the same one.
+ */
+#include "conn.h"
+
+static SSL_CTX *tls;
+static SSL_SESSION *shared;
+
+/* A client keeps the last ticket. Over TLS 1.3 it comes after the handshake. */
+static int on_session(SSL *ssl, SSL_SESSION *session)
+{
+    conn_t *c = SSL_get_app_data(ssl);
+
+    c->ticket = true;
+    if (options.handshakes == HANDSHAKES_RESUMED && !shared) {
+        shared = session;
+        return 1;
+    }
+    if (!options.again) {
+        return 0;
+    }
+    SSL_SESSION_free(c->session);
+    c->session = session;
+    return 1;
+}
+
+void tls_open(void)
+{
+    if (!(tls = SSL_CTX_new(TLS_client_method()))) {
+        die("out of memory");
+    }
+    SSL_CTX_set_mode(tls, SSL_MODE_RELEASE_BUFFERS);
+    if (options.again || options.handshakes) {
+        SSL_CTX_set_session_cache_mode(tls, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
+        SSL_CTX_sess_set_new_cb(tls, on_session);
+    }
+}
+
+SSL *tls_new(conn_t *c)
+{
+    SSL *ssl = SSL_new(tls);
+    SSL_SESSION *session = options.handshakes ? shared : c->session;
+
+    if (!ssl || !SSL_set_fd(ssl, c->fd) || !SSL_set_app_data(ssl, c)
+        || (session && !SSL_set_session(ssl, session))) {
+        die("out of memory");
+    }
+    c->ticket = false;
+    return ssl;
+}
+
+void tls_free(conn_t *c)
+{
+    if (c->ssl) {
+        SSL_set_shutdown(c->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
+        SSL_free(c->ssl);
+        c->ssl = NULL;
+    }
+}
+
+bool tls_is_done(const conn_t *c) { return c->ticket || SSL_version(c->ssl) < TLS1_3_VERSION; }
