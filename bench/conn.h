@@ -67,7 +67,7 @@ void conn_receive(conn_t *c);
 
 /* tls.c */
 void tls_open(void);
-/* With the session that it had, or that all have. */
+/* With the session that it had, if it had one. */
 SSL *tls_new(conn_t *c);
 /* No goodbye, but the session stays good. */
 void tls_free(conn_t *c);

@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * A reader's TLS sessions. Who comes again does so with its own, as a browser does; the many
- * handshakes of --handshakes resumed all begin with the same one.
+ * A reader's TLS sessions. Who comes again does so with its own, as a browser does.
  */
 #include "conn.h"
 
 static SSL_CTX *tls;
-static SSL_SESSION *shared;
 
 /* A client keeps the last ticket. Over TLS 1.3 it comes after the handshake. */
 static int on_session(SSL *ssl, SSL_SESSION *session)
@@ -14,11 +12,7 @@ static int on_session(SSL *ssl, SSL_SESSION *session)
     conn_t *c = SSL_get_app_data(ssl);
 
     c->ticket = true;
-    if (options.handshakes == HANDSHAKES_RESUMED && !shared) {
-        shared = session;
-        return 1;
-    }
-    if (!options.again) {
+    if (!options.again && options.handshakes != HANDSHAKES_RESUMED) {
         return 0;
     }
     SSL_SESSION_free(c->session);
@@ -41,10 +35,9 @@ void tls_open(void)
 SSL *tls_new(conn_t *c)
 {
     SSL *ssl = SSL_new(tls);
-    SSL_SESSION *session = options.handshakes ? shared : c->session;
 
     if (!ssl || !SSL_set_fd(ssl, c->fd) || !SSL_set_app_data(ssl, c)
-        || (session && !SSL_set_session(ssl, session))) {
+        || (c->session && !SSL_set_session(ssl, c->session))) {
         die("out of memory");
     }
     c->ticket = false;
