@@ -36,7 +36,9 @@ SSL *tls_new(conn_t *c)
 {
     SSL *ssl = SSL_new(tls);
 
+    /* By a name, as browsers do. */
     if (!ssl || !SSL_set_fd(ssl, c->fd) || !SSL_set_app_data(ssl, c)
+        || !SSL_set_tlsext_host_name(ssl, "localhost")
         || (c->session && !SSL_set_session(ssl, c->session))) {
         die("out of memory");
     }
