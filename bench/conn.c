@@ -121,22 +121,24 @@ static int request_make(const conn_t *c, char *out, size_t size)
                     path, last, authorization);
 }
 
-/* With --handshakes: one is done, by what the server said last, and the next one begins. */
+/* With --handshakes: the server has closed after our goodbye, so it has seen the end of the handshake,
+ * and the next one begins. */
 static void conn_shaken(conn_t *c)
 {
     char byte;
-    ssize_t n = tls_is_done(c) ? 0 : conn_read(c, &byte, 1);
 
-    if (tls_is_done(c)) {
-        count_add(&me->opened, 1);
-        count_add(&me->resumed, (uint64_t)SSL_session_reused(c->ssl));
-        conn_reset(c);
-        conn_opening--;
-        conn_begin(c);
+    if (conn_read(c, &byte, 1) < 0 && errno == EAGAIN) {
+        return;
     }
-    else if (n == 0 || errno != EAGAIN) {
+    if (!tls_is_over(c)) {
         conn_close(c);
+        return;
     }
+    count_add(&me->opened, 1);
+    count_add(&me->resumed, (uint64_t)SSL_session_reused(c->ssl));
+    conn_reset(c);
+    conn_opening--;
+    conn_begin(c);
 }
 
 /* The socket can be written to: the TLS handshake, then the request, which always fits. */
@@ -160,9 +162,9 @@ void conn_ask(conn_t *c)
         return;
     }
     if (options.handshakes) {
-        c->state = CONN_TICKET;
+        c->state = CONN_GOODBYE;
+        SSL_shutdown(c->ssl);
         conn_watch(c, EPOLL_CTL_MOD, EPOLLIN);
-        conn_shaken(c);
         return;
     }
     if (!conn_write(c, request, (size_t)request_make(c, request, sizeof(request)))) {
@@ -218,7 +220,7 @@ void conn_receive(conn_t *c)
     static char buffer[TAIL + BUFFER];
     ssize_t n;
 
-    if (c->state == CONN_TICKET) {
+    if (c->state == CONN_GOODBYE) {
         conn_shaken(c);
         return;
     }

@@ -15,7 +15,7 @@ typedef enum {
     CONN_NEW,
     CONN_CONNECTING,
     CONN_HANDSHAKE,
-    CONN_TICKET, /* with --handshakes: for the session's ticket */
+    CONN_GOODBYE, /* with --handshakes */
     CONN_HEAD,
     CONN_OPEN,
     CONN_GONE
@@ -40,7 +40,6 @@ typedef struct {
     uint8_t state;
     uint8_t tail_len;
     bool stops;
-    bool ticket;
     char tail[TAIL];
     /* The number of the event that comes next. */
     uint32_t next;
@@ -71,8 +70,8 @@ void tls_open(void);
 SSL *tls_new(conn_t *c);
 /* No goodbye, but the session stays good. */
 void tls_free(conn_t *c);
-/* With --handshakes: the handshake is over, and the ticket there if there is to be one. */
-bool tls_is_done(const conn_t *c);
+/* The server has said goodbye, or closed without a word. */
+bool tls_is_over(const conn_t *c);
 
 /* marks.c: notes all whole marks; returns where what is not a whole mark begins. */
 char *marks_read(conn_t *c, char *at, char *end);

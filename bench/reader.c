@@ -129,7 +129,7 @@ void reader_run(int index, int from, int to)
         for (i = 0; i < n; i++) {
             conn_t *c = ready[i].data.ptr;
 
-            if (c->state < CONN_TICKET) {
+            if (c->state < CONN_GOODBYE) {
                 conn_ask(c);
             }
             else if (c->state != CONN_GONE && (ready[i].events & ~(uint32_t)EPOLLOUT)) {
