@@ -200,7 +200,8 @@ static outcome_t step_run(publisher_t *p, double rate)
 {
     static bool any;
     step_t step = {.rate = rate, .first = atomic_load(&world->next)};
-    uint64_t before = delivered(), noise = atomic_load(&world->noise_sent);
+    uint64_t before = delivered(), bytes = total_of(offsetof(reader_t, bytes)),
+             noise = atomic_load(&world->noise_sent);
     uint32_t i;
 
     buckets_clear();
@@ -227,6 +228,7 @@ static outcome_t step_run(publisher_t *p, double rate)
     }
     step_wait(&step, before);
     cost_read(&step.after);
+    step.bytes = total_of(offsetof(reader_t, bytes)) - bytes;
     step.noise = atomic_load(&world->noise_sent) - noise;
     report_step(&step, !any);
     any = true;

@@ -110,6 +110,7 @@ static const struct {
     {"--token-each", &options.token_each, 0, 1, NULL, NULL},
     {"--stop", &options.stopped, 0, 10000000, NULL, NULL},
     {"--receive-buffer", &options.receive_buffer, 1, 1 << 30, NULL, NULL},
+    {"--deflate", &options.deflate, 0, 1, NULL, NULL},
     {"--idle", NULL, 0, 0, &options.idle, NULL},
     {"--redis", &options.publish_port, 1, 65535, NULL, NULL},
     {"--key", NULL, 0, 0, NULL, key_option},
@@ -152,6 +153,9 @@ void options_read(int argc, char **argv)
     }
     if (!options.port || i < argc) {
         die("--url is missing, or an option has no value: see README.md");
+    }
+    if (options.deflate && !options.websocket) {
+        die("--deflate is for WebSockets");
     }
     options.again |= options.reload;
     if ((options.again && options.websocket) || (options.handshakes && !options.tls)) {

@@ -39,6 +39,8 @@ typedef struct {
     /* The path; %t is the tenant's number. */
     const char *path;
     bool tls, websocket;
+    /* Compression is asked of WebSockets. */
+    int deflate;
     int connections;
     int tenants;
     int readers;
@@ -86,7 +88,7 @@ typedef struct {
 /* A reader's own counts: written by it alone. */
 typedef struct {
     _Atomic uint64_t opened, failed, closed;
-    _Atomic uint64_t delivered, repeated, missed, foreign, late;
+    _Atomic uint64_t delivered, repeated, missed, foreign, late, bytes;
     /* With --again: streams that ended and came back, by a session's resumption or not; attempts
      * that were answered with an error. When the last one was back. */
     _Atomic uint64_t left, returned, resumed, refused;

@@ -41,8 +41,9 @@ struct rs_common_t {
 
     rs_census_t census;
 
-    size_t pinned;   /* atomic: bytes of events that some client is in the middle of */
-    int connections; /* atomic: places taken, by clients that were not yet destroyed, too */
+    size_t pinned;     /* atomic: bytes of events that some client is in the middle of */
+    size_t unfinished; /* atomic: bytes of what clients have begun to say and not finished */
+    int connections;   /* atomic: places taken, by clients that were not yet destroyed, too */
 };
 
 /* To the hub: RS_MSG_SUBMIT, _RELEASE, _FETCH, _UNFOLLOWED, _DELIVERED. Any thread; never fails:

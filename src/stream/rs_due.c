@@ -77,5 +77,9 @@ apr_time_t rs_due(rs_streamer_t *s, const rs_client_t *client)
     if (!rs_due_blocked(client) && rs_hear_due(client) && rs_hear_due(client) < due) {
         due = rs_hear_due(client);
     }
+    if (!rs_due_blocked(client) && rs_hear_finish_due(client)
+        && rs_hear_finish_due(client) < due) {
+        due = rs_hear_finish_due(client);
+    }
     return due;
 }
