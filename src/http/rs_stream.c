@@ -293,8 +293,8 @@ int rs_stream_handler(request_rec *r)
         return rs_refuse(r, RS_REFUSED_REDIS);
     }
     if (!rs_engine_reserve(engine)) {
-        return rs_refuse(r,
-                         rs_engine_draining(engine) ? RS_REFUSED_DRAINING : RS_REFUSED_CONNECTIONS);
+        return rs_refuse(r, rs_engine_draining(engine) ? RS_REFUSED_DRAINING
+                                                       : rs_refusal_of_full_child());
     }
     params.conn.transport = &rs_transport_socket;
     params.tenant = id.tenant;
