@@ -128,7 +128,7 @@ SKIP: {
     my $stats = stats($httpd);
     is_deeply([@{ $stats->{pumps} }{qw(open limit)}], [2, 2], 'the statistics know the limit');
     is_deeply($stats->{refused}, { max_connections => 2, max_pumps => 3, full_child => 0, http2_connection => 0,
-        redis_unavailable => 0, unavailable => 0, draining => 0 }, 'and count who was refused');
+        tenant_limit => 0, user_limit => 0, redis_unavailable => 0, unavailable => 0, draining => 0 }, 'and count who was refused');
     my @said = lines($httpd, 'RS0741');
     is(scalar(@said), 2, 'the log says once that it begins, for each limit') or diag(@said);
     like($said[0], qr/max_pumps: 2 of 2 in all children are open, in this one: RaglineHandoff off 2; see/,

@@ -25,6 +25,7 @@
 
 static struct {
     rs_engine_t *engine;
+    rs_registry_t *registry; /* NULL: there is none */
     rs_jwt_cache_t *jwt_cache;
     int send_buffer;
     int broken; /* some threads of an engine that did not start completely may run */
@@ -36,6 +37,7 @@ static struct {
 static server_rec *log_server;
 
 rs_engine_t *rs_child_engine(void) { return child.engine; }
+rs_registry_t *rs_child_registry(void) { return child.registry; }
 rs_jwt_cache_t *rs_child_jwt_cache(void) { return child.jwt_cache; }
 int rs_child_send_buffer(void) { return child.send_buffer; }
 
@@ -199,6 +201,9 @@ static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
     }
     ap_mpm_query(AP_MPMQ_HARD_LIMIT_DAEMONS, &children);
     return rs_board_open(main_server->process->pool, children) == APR_SUCCESS
+                   && rs_registry_open(&child.registry, main_server->process->pool, children,
+                                       rs_conf_server(main_server)->max_connections)
+                          == APR_SUCCESS
                ? OK
                : HTTP_INTERNAL_SERVER_ERROR;
 }
@@ -208,6 +213,7 @@ static void child_status(server_rec *s, pid_t pid, ap_generation_t generation, i
 {
     if (status == MPM_CHILD_EXITED) {
         rs_board_gone(pid);
+        rs_registry_gone(child.registry, pid);
     }
 }
 
@@ -226,6 +232,9 @@ static int any_shared(void)
 static apr_status_t open_source(apr_pool_t *p, server_rec *main_server, rs_server_conf_t *conf)
 {
     apr_array_header_t *streams = rs_conf_subscribed(p, main_server, conf);
+    rs_obeys_t obeys = !rs_conf_obeys(main_server)                    ? RS_OBEYS_NOBODY
+                       : rs_conf_server(main_server)->revocation_open ? RS_OBEYS_AND_IS_OPEN
+                                                                      : RS_OBEYS;
     rs_stream_params_t *params;
     int i, shared = any_shared();
 
@@ -247,7 +256,7 @@ static apr_status_t open_source(apr_pool_t *p, server_rec *main_server, rs_serve
         params[i].shared = shared && stream->tenant_literal;
     }
     return rs_engine_add_source(&conf->source, child.engine, p, conf->url, conf->read_batch,
-                                conf->read_block, params, streams->nelts);
+                                conf->read_block, obeys, params, streams->nelts);
 }
 
 /* The groups that endpoints use in this Redis, or NULL: there may be more than are known. */
@@ -343,7 +352,8 @@ static apr_status_t open_engine(apr_pool_t *p, server_rec *main_server, rs_stats
     const rs_server_conf_t *conf = rs_conf_server(main_server);
     rs_engine_conf_t engine = {
         conf->streamers,       (size_t)conf->cache, (size_t)conf->max_message,
-        conf->max_connections, conf->drain,         every_second};
+        conf->max_connections, conf->drain,         child.registry,
+        every_second};
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     rs_engine_t *created;
     apr_status_t rv;
@@ -387,6 +397,20 @@ static apr_status_t close_engine(void *data)
     return APR_SUCCESS;
 }
 
+static void claim_registry(void)
+{
+    int claimed = rs_registry_claim(child.registry);
+
+    if (claimed != 1) {
+        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, log_server,
+                     "RS0809: too many children of earlier configurations are still there: the "
+                     "streams of this one are in no list, and count for no RaglineLimit of others");
+    }
+    if (claimed < 0) {
+        child.registry = NULL;
+    }
+}
+
 static void child_init(apr_pool_t *p, server_rec *main_server)
 {
     const rs_server_conf_t *conf = rs_conf_server(main_server);
@@ -399,6 +423,7 @@ static void child_init(apr_pool_t *p, server_rec *main_server)
         return;
     }
     stats = rs_board_claim();
+    claim_registry();
     pumps = rs_conf_pumps(p, conf);
     rs_pumps_open(&pumps, stats);
     rs_refusal_open(stats, conf->max_connections);

@@ -29,6 +29,10 @@ static const struct {
 } refusals[RS_REFUSED_MAX] = {
     [RS_REFUSED_CONNECTIONS] = {"over_limit", "too many streams are open",
                                 "raise RaglineMaxConnections, and the file descriptors with it"},
+    [RS_REFUSED_TENANT] = {"over_limit", "this tenant has too many streams open",
+                           "RaglineLimit tenant=: raise it if a tenant needs more"},
+    [RS_REFUSED_USER] = {"over_limit", "this user has too many streams open",
+                         "RaglineLimit user=: raise it if a user needs more"},
     [RS_REFUSED_PUMPS] =
         {"over_limit", "too many streams are open",
          "see what keeps them in their workers (docs/TROUBLESHOOTING.md), or raise "
