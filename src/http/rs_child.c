@@ -426,7 +426,7 @@ static void child_init(apr_pool_t *p, server_rec *main_server)
     claim_registry();
     pumps = rs_conf_pumps(p, conf);
     rs_pumps_open(&pumps, stats);
-    rs_refusal_open(stats);
+    rs_refusal_open(stats, conf->max_connections);
     ap_mpm_query(AP_MPMQ_GENERATION, &child.generation);
     child.send_buffer = (int)conf->send_buffer;
     rv = rs_jwt_cache_create(&child.jwt_cache, p);

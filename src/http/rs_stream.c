@@ -277,7 +277,9 @@ static rs_refusal_t reserve(request_rec *r, const rs_server_conf_t *server, cons
         .user_max = (unsigned)conf->limit_user,
     };
 
-    return rs_engine_reserve(rs_child_engine(), &who, seat);
+    rs_refusal_t refused = rs_engine_reserve(rs_child_engine(), &who, seat);
+
+    return refused == RS_REFUSED_CONNECTIONS ? rs_refusal_of_full_child() : refused;
 }
 
 /* says: room for what the token says. */
