@@ -35,8 +35,8 @@ typedef struct {
 
 #define RS_SEAT_WORDS (sizeof(rs_seat_t) / sizeof(apr_uint64_t))
 
-/* Few names are as long as they may be: so many words of each record stand together, with 72 bytes of
- * its text, and the others elsewhere, where memory that is not written to costs nothing. */
+/* Few names are as long as they may be: so many words of each record stand together, with 72 bytes
+ * of its text, and the others elsewhere, where memory that is not written to costs nothing. */
 #define RS_SEAT_FRONT ((offsetof(rs_seat_t, text) + 72) / sizeof(apr_uint64_t))
 
 /* Where a record stands. */

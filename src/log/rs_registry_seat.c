@@ -265,8 +265,9 @@ static const char *id_of(const rs_registry_t *registry, apr_uint32_t place, apr_
 
 const char *rs_registry_id(const rs_registry_t *registry, int seat, char buf[RS_CONNECTION_ID_LEN])
 {
-    return id_of(registry, registry->place, (apr_uint32_t)seat, rs_seat_at(rs_seat_own(registry, seat)),
-                 buf);
+    const rs_seat_t *record = rs_seat_at(rs_seat_own(registry, seat));
+
+    return id_of(registry, registry->place, (apr_uint32_t)seat, record, buf);
 }
 
 const char *rs_registry_node(const rs_registry_t *registry) { return registry->node; }
