@@ -140,9 +140,9 @@ ok($one->take('again'), 'which is delivered');
 ok(wait_until(sub { $httpd->request(path => '/ragline-health')->status == 200 }), 'ready again');
 my $up_lines = log_lines();
 cmp_ok($up_lines, '>', $down_lines, 'the log says so');
-my %said;
+my %said; # and who comes while Redis is loading its data hears that, too
 $said{$_}++ for substr($httpd->error_log, $quiet)
-    =~ /\[ragline_stream:(?:notice|warn|error|crit)\] \[pid (\d+)/g;
+    =~ /\[ragline_stream:(?:notice|warn|error|crit)\] \[pid (\d+)(?!.*LOADING)/g;
 is(scalar(grep { $_ > 4 } values %said), 0,
     'each process has two lines for the end and two for the start, for commands and for streams');
 publish('again') for 1 .. 10;
