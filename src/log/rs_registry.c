@@ -144,7 +144,7 @@ apr_status_t rs_registry_open(rs_registry_t **registry, apr_pool_t *p, int child
 /* Its memory goes back to the system, and is zeros when somebody comes for it. */
 static void wipe(const rs_places_t *in, rs_place_t *place)
 {
-    void *body = rs_places_seats(in, place);
+    void *body = rs_places_body(in, place);
 
     if (madvise(body, in->stride, MADV_REMOVE) != 0) {
         memset(body, 0, in->stride);
