@@ -9,8 +9,10 @@
 
 #include "../redis/rs_resolve.h"
 #include "../log/rs_client.h"
+#include "../gateway/rs_callbacks.h"
 #include "../hub/rs_hub.h"
 #include "../log/rs_profile.h"
+#include "../log/rs_source.h"
 #include "../log/rs_stats.h"
 #include "../stream/rs_streamer.h"
 
@@ -22,6 +24,7 @@ typedef struct {
     size_t max_message; /* bytes */
     int max_connections;
     apr_interval_time_t drain;
+    rs_callbacks_conf_t callbacks; /* concurrent 0: none are made */
     void (*every_second)(void); /* the hub's thread; NULL: nothing */
 } rs_engine_conf_t;
 
@@ -29,6 +32,8 @@ struct rs_engine_t {
     rs_engine_conf_t conf; /* constant */
     rs_common_t common;
     rs_hub_t *hub;
+    rs_callbacks_t *callbacks; /* NULL: none are made */
+    rs_source_t nowhere;       /* of clients that read no stream */
     rs_streamer_t *streamers[RS_STREAMERS_MAX];
     rs_profiles_t profiles;
     int draining; /* atomic */

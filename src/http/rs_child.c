@@ -95,6 +95,24 @@ static int keys_are_there(apr_pool_t *p, server_rec *s)
     return 1;
 }
 
+static int secrets_are_there(apr_pool_t *p, server_rec *s)
+{
+    const apr_array_header_t *all = rs_conf_sections();
+    int i;
+
+    for (i = 0; i < all->nelts; i++) {
+        const rs_secret_conf_t *secret = APR_ARRAY_IDX(all, i, rs_section_t).conf->gateway_secret;
+
+        if (secret && !secret->value) {
+            ap_log_error(APLOG_MARK, APLOG_EMERG, 0, s,
+                         "RS0809: RaglineGatewaySecret: %s cannot be read by this user",
+                         rs_conf_masked(p, secret->spec));
+            return 0;
+        }
+    }
+    return 1;
+}
+
 /* A table that is full must refuse a stream, never make accept() fail. */
 static void raise_descriptor_limit(server_rec *s, rs_server_conf_t *conf)
 {
@@ -178,6 +196,21 @@ static void warn_about_spare(apr_pool_t *p, server_rec *s)
     }
 }
 
+/* A request to send goes to any of them. */
+static void warn_about_sends(server_rec *s)
+{
+    int children = 1;
+
+    ap_mpm_query(AP_MPMQ_MAX_DAEMONS, &children);
+    if (rs_conf_has_gateway() && children > 1) {
+        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s,
+                     "RS0810: ragline-gateway-send reaches connections of the same child only, and "
+                     "there may be %d: set MaxRequestWorkers and ThreadLimit so that one child is "
+                     "enough (ServerLimit 1)",
+                     children);
+    }
+}
+
 static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
                        server_rec *main_server)
 {
@@ -189,13 +222,15 @@ static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
     open_log(main_server);
     /* Before threads: jansson makes the seed of its hash tables at first use. */
     json_object_seed(0);
-    if (!passwords_are_there(ptemp, main_server) || !keys_are_there(ptemp, main_server)) {
+    if (!passwords_are_there(ptemp, main_server) || !keys_are_there(ptemp, main_server)
+        || !secrets_are_there(ptemp, main_server)) {
         return HTTP_INTERNAL_SERVER_ERROR;
     }
     if (rs_conf_sections()->nelts > 0) {
         raise_descriptor_limit(main_server, rs_conf_server(main_server));
         warn_about_mpm(main_server);
         warn_about_spare(ptemp, main_server);
+        warn_about_sends(main_server);
     }
     ap_mpm_query(AP_MPMQ_HARD_LIMIT_DAEMONS, &children);
     return rs_board_open(main_server->process->pool, children) == APR_SUCCESS
@@ -343,7 +378,8 @@ static apr_status_t open_engine(apr_pool_t *p, server_rec *main_server, rs_stats
     const rs_server_conf_t *conf = rs_conf_server(main_server);
     rs_engine_conf_t engine = {
         conf->streamers,       (size_t)conf->cache, (size_t)conf->max_message,
-        conf->max_connections, conf->drain,         every_second};
+        conf->max_connections, conf->drain,         {0, 0},
+        every_second};
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     rs_engine_t *created;
     apr_status_t rv;
@@ -352,6 +388,10 @@ static apr_status_t open_engine(apr_pool_t *p, server_rec *main_server, rs_stats
 
     if (engine.streamers == 0) {
         engine.streamers = cores < 1 ? 1 : cores > RS_STREAMERS_MAX ? RS_STREAMERS_MAX : (int)cores;
+    }
+    if (rs_conf_has_gateway() && rs_callbacks_are_there()) {
+        engine.callbacks.concurrent = conf->gateway_concurrent;
+        engine.callbacks.waiting = conf->gateway_waiting;
     }
     rv = rs_engine_create(&created, p, &engine, stats);
     if (rv == APR_SUCCESS) {

@@ -28,12 +28,12 @@ static int same_origin(request_rec *r, const char *origin)
     return own && !ap_cstr_casecmp(own, origin);
 }
 
-/* Of a host's RaglineOrigins statistics and health have nothing: they are for operators. */
+/* Of a host's RaglineOrigins statistics, health and sends have nothing: they are for no page. */
 static int is_for_operators(request_rec *r)
 {
     rs_kind_t kind = rs_request_kind(r);
 
-    return kind == RS_KIND_STATS || kind == RS_KIND_HEALTH;
+    return kind == RS_KIND_STATS || kind == RS_KIND_HEALTH || kind == RS_KIND_GATEWAY_SEND;
 }
 
 /* A browser tells a page nothing of why its WebSocket was refused, and behind a proxy that page is
@@ -208,7 +208,7 @@ static void insert_filter(request_rec *r)
         asked = asked->prev;
     }
     kind = rs_request_kind(asked);
-    if (!r->main && (kind == RS_KIND_SSE || kind == RS_KIND_PUBLISH)
+    if (!r->main && (kind == RS_KIND_SSE || kind == RS_KIND_PUBLISH || kind == RS_KIND_GATEWAY)
         && rs_request_conf(asked)->origins) {
         ap_add_output_filter_handle(filter, NULL, r, r->connection);
     }

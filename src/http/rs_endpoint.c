@@ -9,6 +9,7 @@
 #include "rs_cors.h"
 #include "rs_endpoint.h"
 #include "rs_error.h"
+#include "rs_gateway.h"
 #include "rs_health.h"
 #include "rs_publish.h"
 #include "rs_request.h"
@@ -77,6 +78,10 @@ static int handler(request_rec *r)
         return rs_stats_handler(r);
     case RS_KIND_HEALTH:
         return rs_health_handler(r);
+    case RS_KIND_GATEWAY:
+        return rs_gateway_handler(r);
+    case RS_KIND_GATEWAY_SEND:
+        return rs_gateway_send_handler(r);
     default:
         return DECLINED;
     }

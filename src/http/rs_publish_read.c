@@ -4,6 +4,7 @@
  */
 #include "../conf/rs_httpd.h"
 #include "../base/rs_buf.h"
+#include "rs_body.h"
 #include "rs_error.h"
 #include "rs_publish_read.h"
 #include "rs_request.h"
@@ -171,31 +172,6 @@ static int read_failed(request_rec *r, apr_status_t rv)
     }
 }
 
-/* Appends a brigade's data. Sets *eos at the end of the body. */
-static apr_status_t take_brigade(rs_buf_t *out, apr_bucket_brigade *bb, int *eos)
-{
-    apr_bucket *b;
-
-    for (b = APR_BRIGADE_FIRST(bb); b != APR_BRIGADE_SENTINEL(bb); b = APR_BUCKET_NEXT(b)) {
-        const char *data;
-        apr_size_t len;
-        apr_status_t rv;
-
-        if (APR_BUCKET_IS_EOS(b)) {
-            *eos = 1;
-            break;
-        }
-        if (APR_BUCKET_IS_METADATA(b)) {
-            continue;
-        }
-        if ((rv = apr_bucket_read(b, &data, &len, APR_BLOCK_READ)) != APR_SUCCESS) {
-            return rv;
-        }
-        rs_buf_add(out, data, len);
-    }
-    return rs_buf_ok(out) ? APR_SUCCESS : APR_ENOMEM;
-}
-
 static int read_body(request_rec *r, rs_buf_t *out, apr_off_t limit)
 {
     apr_bucket_brigade *bb = apr_brigade_create(r->pool, r->connection->bucket_alloc);
@@ -205,12 +181,7 @@ static int read_body(request_rec *r, rs_buf_t *out, apr_off_t limit)
     /* httpd's own filter answers some bad bodies before it returns: let that be JSON as well. */
     rs_http_error(r, HTTP_BAD_REQUEST, "bad_request", "the body is broken or too large");
     while (!eos) {
-        rv = ap_get_brigade(r->input_filters, bb, AP_MODE_READBYTES, APR_BLOCK_READ,
-                            HUGE_STRING_LEN);
-        if (rv == APR_SUCCESS) {
-            rv = take_brigade(out, bb, &eos);
-        }
-        apr_brigade_cleanup(bb);
+        rv = rs_body_next(r, bb, out, &eos);
         if (rv != APR_SUCCESS) {
             return read_failed(r, rv);
         }

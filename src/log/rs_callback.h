@@ -49,6 +49,7 @@ struct rs_callback_t {
     rs_backend_t *backend;
     /* The callbacks' thread; it is the callee's again. */
     void (*done)(rs_callback_t *callback);
+    void *baton; /* the maker's */
     apr_time_t since; /* its time runs from here, also while it waits */
     rs_called_t outcome;
     int status;                      /* if it was answered */

@@ -18,6 +18,9 @@ void rs_sse_event(rs_buf_t *b, const char *type, size_t type_len, const char *id
 /* That line. */
 void rs_sse_id(rs_buf_t *b, const char *id, size_t len);
 
+/* Only its data, in as many lines as it has. */
+void rs_sse_data(rs_buf_t *b, const char *data, size_t len);
+
 /* What the module itself tells: the words are rs_said's. id NULL: the reader has no position. */
 
 /* `retry:` and the `connected` event. */

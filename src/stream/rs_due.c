@@ -7,11 +7,17 @@
 #include "../wire/rs_wire.h"
 #include "rs_deliver.h"
 #include "rs_due.h"
+#include "rs_gated.h"
 #include "rs_hear.h"
+#include "rs_output.h"
 
 /* How often a client that has no room is looked at: where falling behind ends it, and elsewhere. */
 #define LOOK_SLOW apr_time_from_sec(1)
 #define LOOK apr_time_from_sec(10)
+
+/* A client that takes nothing for so long is ended while such clients hold too much memory: not at
+ * once, which would hit those that are only slow. */
+#define STUCK apr_time_from_sec(10)
 
 apr_time_t rs_due_last_out(const rs_client_t *client)
 {
@@ -32,6 +38,14 @@ apr_time_t rs_due_stuck_since(const rs_client_t *client)
     return client->wants > client->last_out ? client->wants : client->last_out;
 }
 
+int rs_due_stuck(const rs_streamer_t *s, const rs_client_t *client)
+{
+    apr_time_t since = rs_due_stuck_since(client);
+
+    return s->now >= since + rs_due_patience(client)
+           || (s->now >= since + STUCK && rs_output_pins_too_much(client));
+}
+
 /* When a client that has no room is looked at again. */
 static apr_time_t blocked_until(const rs_streamer_t *s, const rs_client_t *client)
 {
@@ -46,10 +60,13 @@ apr_time_t rs_due(rs_streamer_t *s, const rs_client_t *client)
     apr_interval_time_t beat = client->profile->heartbeat;
     apr_time_t due = s->now + apr_time_from_sec(3600);
 
+    if (rs_gated_waits(client)) {
+        return due;
+    }
     if (client->state == RS_CLOSING || client->state == RS_LINGER) {
         due = client->deadline;
     }
-    else if (client->state == RS_BEHIND && (rs_due_blocked(client) || !client->member)) {
+    else if (client->state == RS_BEHIND && (rs_due_blocked(client) || client->topic)) {
         due = rs_due_blocked(client) ? blocked_until(s, client) : client->deadline;
         if (beat && !rs_due_blocked(client) && rs_due_last_out(client) + beat < due) {
             /* A replay may go through much that is not for it. */

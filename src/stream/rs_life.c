@@ -20,14 +20,12 @@
 #include "rs_catch_up.h"
 #include "rs_deliver.h"
 #include "rs_due.h"
+#include "rs_gated.h"
 #include "rs_hear.h"
 #include "rs_life.h"
 #include "rs_output.h"
 
 #define LINGER apr_time_from_sec(2)
-/* A client that takes nothing for so long is ended while such clients hold too much memory: not at
- * once, which would hit those that are only slow. */
-#define STUCK apr_time_from_sec(10)
 
 /* A client whose token has expired comes back after so long at least: until then its page can get a
  * new one. EventSource would never come back after a 401. */
@@ -102,6 +100,7 @@ static void end_with_buf(rs_streamer_t *s, rs_client_t *client)
         return;
     }
     rs_feed_leave(client);
+    rs_gated_reason(client, "server_closed");
     rs_catch_up_forget(client);
     if (client->pinned || !rs_output_buf(client, &s->buf)) {
         rs_life_release(s, client);
@@ -211,15 +210,6 @@ static int is_silent(const rs_streamer_t *s, const rs_client_t *client)
     return due && s->now >= due && !rs_due_blocked(client);
 }
 
-/* Whether it has taken nothing for longer than that may be. */
-static int is_stuck(const rs_streamer_t *s, const rs_client_t *client)
-{
-    apr_time_t since = rs_due_stuck_since(client);
-
-    return s->now >= since + rs_due_patience(client)
-           || (s->now >= since + STUCK && rs_output_pins_too_much(client));
-}
-
 static void ask(rs_streamer_t *s, rs_client_t *client)
 {
     if (rs_hear_ask(s, client) == RS_NEXT_GO) {
@@ -230,7 +220,13 @@ static void ask(rs_streamer_t *s, rs_client_t *client)
     }
 }
 
-void rs_life_deadline(rs_streamer_t *s, rs_client_t *client)
+static void give_up(rs_streamer_t *s, rs_client_t *client)
+{
+    rs_gated_reason(client, "error");
+    rs_life_release(s, client);
+}
+
+static void deadline(rs_streamer_t *s, rs_client_t *client)
 {
     apr_interval_time_t beat = client->profile->heartbeat;
     int beat_due = beat && s->now >= rs_due_last_out(client) + beat - beat / 8;
@@ -275,8 +271,8 @@ void rs_life_deadline(rs_streamer_t *s, rs_client_t *client)
         }
     }
     else if (rs_due_blocked(client)) {
-        if (is_stuck(s, client)) {
-            rs_life_release(s, client);
+        if (rs_due_stuck(s, client)) {
+            give_up(s, client);
             return;
         }
         if (rs_catch_up_too_slow(client)) {
@@ -291,6 +287,11 @@ void rs_life_deadline(rs_streamer_t *s, rs_client_t *client)
         return;
     }
     set_deadline(s, client);
+}
+
+void rs_life_deadline(rs_streamer_t *s, rs_client_t *client)
+{
+    (rs_gated_waits(client) ? set_deadline : deadline)(s, client);
 }
 
 /* --- moving on --- */
@@ -419,6 +420,10 @@ void rs_life_attach(rs_streamer_t *s, rs_client_t *client)
         rs_life_release(s, client);
         return;
     }
+    if (client->gate) {
+        go(s, client, rs_gated_begin(s, client));
+        return;
+    }
     if (s->drain_until) {
         end_draining(s, client);
         return;
@@ -439,12 +444,14 @@ void rs_life_attach(rs_streamer_t *s, rs_client_t *client)
 
 void rs_life_drain(rs_streamer_t *s, rs_client_t *client)
 {
-    if (client->state == RS_CLOSING || client->state == RS_LINGER) {
+    if (client->state == RS_CLOSING || client->state == RS_LINGER || rs_gated_waits(client)) {
         set_deadline(s, client);
         return;
     }
     end_draining(s, client);
 }
+
+void rs_life_go(rs_streamer_t *s, rs_client_t *client, rs_next_t next) { go(s, client, next); }
 
 /* Bytes from a peer that nobody understands mean nothing; their end means it is gone. Of an answer
  * they mean that it was taken. */

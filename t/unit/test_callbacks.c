@@ -125,8 +125,8 @@ static void answers(void)
     is_int(c->outcome, RS_CALLED_ANSWERED, "and one whose body is cut off");
     ok(ok_ == backend("http", plain.port, "/ok?secret=x", LONG, NULL, NULL), "one back end is one");
     ok(ok_ != backend("http", plain.port, "/ok?secret=x", LONG, "s", NULL), "and not another one");
-    is_str(backend("http://u:p@h/a@b", 0, "", LONG, NULL, NULL)->label, "http://h/a@b://127.0.0.1:0",
-           "no login is in a log");
+    is_str(backend("http://u:p@h/a@b", 0, "", LONG, NULL, NULL)->label,
+           "http://h/a@b://127.0.0.1:0", "no login is in a log");
 }
 
 static void trouble(void)
