@@ -114,6 +114,7 @@ static const struct {
     {"--token-each", &options.token_each, 0, 1, NULL, NULL},
     {"--stop", &options.stopped, 0, 10000000, NULL, NULL},
     {"--receive-buffer", &options.receive_buffer, 1, 1 << 30, NULL, NULL},
+    {"--deflate", &options.deflate, 0, 1, NULL, NULL},
     {"--idle", NULL, 0, 0, &options.idle, NULL},
     {"--redis", &options.publish_port, 1, 65535, NULL, NULL},
     {"--key", NULL, 0, 0, NULL, key_option},
@@ -150,6 +151,9 @@ static void options_read(int argc, char **argv)
         else {
             settings[k].text(argv[i + 1]);
         }
+    }
+    if (options.deflate && !options.websocket) {
+        die("--deflate is for WebSockets");
     }
     if (!options.port || i < argc) {
         die("--url is missing, or an option has no value: see README.md");
@@ -294,6 +298,18 @@ static void connect_all(publisher_t *p)
 
 /* --- steps --- */
 
+/* Of what the servers have sent, in their frames. */
+static uint64_t bytes_read(void)
+{
+    uint64_t all = 0;
+    int i;
+
+    for (i = 0; i < options.readers; i++) {
+        all += atomic_load(&world->readers[i].bytes);
+    }
+    return all;
+}
+
 static void buckets_clear(void)
 {
     int i;
@@ -331,7 +347,7 @@ static outcome_t step_run(publisher_t *p, double rate)
 {
     static bool any;
     step_t step = {.rate = rate, .first = atomic_load(&world->next)};
-    uint64_t before = delivered(), noise = atomic_load(&world->noise_sent);
+    uint64_t before = delivered(), bytes = bytes_read(), noise = atomic_load(&world->noise_sent);
     uint32_t i;
 
     buckets_clear();
@@ -358,6 +374,7 @@ static outcome_t step_run(publisher_t *p, double rate)
     }
     step_wait(&step, before);
     cost_read(&step.after);
+    step.bytes = bytes_read() - bytes;
     step.noise = atomic_load(&world->noise_sent) - noise;
     report_step(&step, !any);
     any = true;

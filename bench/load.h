@@ -19,15 +19,26 @@ typedef struct {
     uint8_t head_len, control_len;
     uint64_t left;
     char control[125];
+    /* Where compression was agreed on, what there is of a message. */
+    bool packed;
+    char *message;
+    size_t message_len, message_size;
 } ws_t;
-enum { WS_MORE = -1, WS_WRONG = -2, WS_CLOSE = 8, WS_PING = 9, WS_PONG = 10 };
+enum { WS_MORE = -1, WS_WRONG = -2, WS_TEXT = 1, WS_CLOSE = 8, WS_PING = 9, WS_PONG = 10 };
 #define WS_PONG_MAX (6 + 125)
 /* The handshake, with a header line or "". */
 int ws_request(char *out, size_t size, const char *path, const char *authorization);
 /* Goes on to the end of a frame: its opcode, or that it is not all there, or not as it must be. */
 int ws_next(ws_t *w, const char **at, const char *end);
+/* Whether the head of the response agrees on compression as it was asked for. */
+bool ws_agreed(const char *head, size_t len);
+/* The text of the message that has just ended; NULL: it is none. Valid until the next frame. */
+char *ws_text(ws_t *w, size_t *len);
 /* The answer to a ping that has just ended, at most WS_PONG_MAX bytes. */
 size_t ws_pong(const ws_t *w, char *out);
+
+/* unpack.c: what was compressed; NULL: nothing was. Valid until the next call. */
+char *unpack(const char *bytes, size_t len, size_t *text_len);
 
 /* token.c: a signed token, malloc'ed; `each` makes tokens of one tenant differ. */
 char *token_make(int tenant, int each);
@@ -57,7 +68,7 @@ void cost_read(cost_t *cost);
 typedef struct {
     double rate;
     uint32_t first, count;
-    uint64_t acknowledged, expected, delivered;
+    uint64_t acknowledged, expected, delivered, bytes;
     int64_t lag;
     /* When the last delivery was seen. */
     int64_t done;

@@ -41,6 +41,28 @@ struct publisher_t {
 
 static char *fill;
 
+/* Words and numbers, which compress as such things do: to less than half. */
+static void fill_make(void)
+{
+    static const char *const words[] = {
+        "order",   "customer", "created", "delivered", "quantity",  "price",  "EUR",    "item",
+        "address", "invoice",  "paid",    "open",      "warehouse", "parcel", "return", "note"};
+    uint32_t random = 1;
+    size_t at = 0;
+
+    while (at < (size_t)options.size) {
+        char word[32];
+        size_t n;
+
+        random = random * 1664525 + 1013904223;
+        n = (size_t)snprintf(word, sizeof(word), "%s %u ", words[random >> 28],
+                             (random >> 8) % 100000);
+        n = n < (size_t)options.size - at ? n : (size_t)options.size - at;
+        memcpy(fill + at, word, n);
+        at += n;
+    }
+}
+
 publisher_t *publisher_open(void)
 {
     struct sockaddr_in to = {.sin_family = AF_INET,
@@ -51,7 +73,7 @@ publisher_t *publisher_open(void)
     if (!p || !(p->out = malloc(OUT_SIZE)) || !(fill = malloc((size_t)options.size + 1))) {
         die("out of memory");
     }
-    memset(fill, 'x', (size_t)options.size);
+    fill_make();
     p->window = options.post ? WINDOW_HTTP : WINDOW_REDIS;
     inet_pton(AF_INET, options.publish_host, &to.sin_addr);
     p->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);

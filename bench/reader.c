@@ -296,6 +296,10 @@ static char *head_read(conn_t *c, char *at, char *end)
         conn_close(c);
         return NULL;
     }
+    if (options.deflate && (!body || !ws_agreed(at, (size_t)(body - at)))) {
+        conn_close(c);
+        return NULL;
+    }
     if (!body) {
         c->tail_len = 3;
         memcpy(c->tail, end - 3, 3);
@@ -310,6 +314,18 @@ static char *head_read(conn_t *c, char *at, char *end)
     return body + 4;
 }
 
+/* The marks in a message that has just ended. */
+static bool message_read(conn_t *c)
+{
+    size_t len;
+    char *text = ws_text(&c->ws, &len);
+
+    if (text) {
+        marks_read(c, text, text + len);
+    }
+    return text != NULL;
+}
+
 /* Answers pings; false: it is over. */
 static bool frames_walk(conn_t *c, const char *at, const char *end)
 {
@@ -318,7 +334,8 @@ static bool frames_walk(conn_t *c, const char *at, const char *end)
 
     while ((opcode = ws_next(&c->ws, &at, end)) != WS_MORE) {
         if (opcode == WS_WRONG || opcode == WS_CLOSE
-            || (opcode == WS_PING && !conn_write(c, pong, ws_pong(&c->ws, pong)))) {
+            || (opcode == WS_PING && !conn_write(c, pong, ws_pong(&c->ws, pong)))
+            || (opcode == WS_TEXT && options.deflate && !message_read(c))) {
             conn_close(c);
             return false;
         }
@@ -344,6 +361,7 @@ static void conn_receive(conn_t *c)
             return;
         }
         end = buffer + TAIL + n;
+        add(&me->bytes, (uint64_t)n);
         if (c->state == CONN_HEAD && !(at = head_read(c, at, end))) {
             return;
         }
@@ -351,7 +369,8 @@ static void conn_receive(conn_t *c)
         if (options.websocket && !frames_walk(c, at > buffer + TAIL ? at : buffer + TAIL, end)) {
             return;
         }
-        at = marks_read(c, at, end);
+        /* What is compressed has its marks inside. */
+        at = options.deflate ? end : marks_read(c, at, end);
         c->tail_len = (uint8_t)(end - at);
         memcpy(c->tail, at, c->tail_len);
     } while (n == BUFFER || c->ssl);

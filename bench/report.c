@@ -160,6 +160,8 @@ void report_step(step_t *step, bool first)
     printf("\"expected\":%llu,\"delivered\":%llu,\"deliveries_per_second\":%.1f,\"lag_ms\":%.3f,",
            (unsigned long long)step->expected, (unsigned long long)step->delivered,
            (double)step->delivered / lasted, (double)step->lag / 1e6);
+    printf("\"bytes_per_delivery\":%.1f,",
+           step->delivered ? (double)step->bytes / (double)step->delivered : 0);
     print_buckets("latency_ms", offsetof(reader_t, latency));
     print_values("first_ms", to_first, some);
     p99 = print_values("last_ms", to_last, whole);

@@ -108,6 +108,7 @@ http {
             nchan_channel_id $arg_id;
             nchan_message_buffer_length 1000;
             nchan_message_timeout 30s;
+            nchan_deflate_message_for_websocket %(deflate)s;
         }
     }
 }
@@ -298,13 +299,14 @@ class Httpd(Server):
 
 
 class Nchan(Server):
-    def __init__(self, options, directory, workers=1):
+    def __init__(self, options, directory, workers=1, deflate=False):
         self.directory = directory
         self.port, self.tls_port = free_ports(2)
         certificate(directory)
         write(directory + '/nginx.conf', NGINX % {
             'module': options.nchan, 'dir': directory, 'workers': workers, 'port': self.port,
             'tls_port': self.tls_port, 'connections': min(60000, options.descriptors - 100),
+            'deflate': 'on' if deflate else 'off',
             'user': 'user nobody nogroup;' if os.geteuid() == 0 else ''})
         self.start('nginx', [options.nginx, '-p', directory, '-c', directory + '/nginx.conf'])
         time.sleep(0.5)

@@ -6,7 +6,12 @@
 #include "load.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+
+#define NO_CONTEXT "server_no_context_takeover"
+/* With a context all that a connection was sent would have to be inflated for each. */
+#define DEFLATE "permessage-deflate; " NO_CONTEXT "; client_no_context_takeover"
 
 int ws_request(char *out, size_t size, const char *path, const char *authorization)
 {
@@ -14,8 +19,14 @@ int ws_request(char *out, size_t size, const char *path, const char *authorizati
     return snprintf(out, size,
                     "GET %s HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"
                     "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-                    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n%s\r\n",
-                    path, authorization);
+                    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n%s%s\r\n",
+                    path, options.deflate ? "Sec-WebSocket-Extensions: " DEFLATE "\r\n" : "",
+                    authorization);
+}
+
+bool ws_agreed(const char *head, size_t len)
+{
+    return memmem(head, len, "permessage-deflate", 18) && memmem(head, len, NO_CONTEXT, 26);
 }
 
 /* The bytes that this frame's header has, as far as they tell; 2 at first. */
@@ -36,8 +47,38 @@ static bool head_take(ws_t *w)
         w->left = w->left << 8 | w->head[i];
     }
     w->control_len = 0;
+    if (opcode < 8) {
+        w->message_len = 0;
+        w->packed = w->head[0] & 0x40;
+        /* Where it would have to be put together nothing comes in fragments from these servers. */
+        if (options.deflate ? !opcode || !(w->head[0] & 0x80) : w->packed) {
+            return false;
+        }
+    }
     /* Reserved bits, a mask, a control frame that is too large or not the last of its own. */
-    return !(w->head[0] & 0x70) && len < 128 && (opcode < 8 || (w->head[0] & 0x80 && len < 126));
+    return !(w->head[0] & (opcode < 8 ? 0x30 : 0x70)) && len < 128
+           && (opcode < 8 || (w->head[0] & 0x80 && len < 126));
+}
+
+static void message_add(ws_t *w, const char *bytes, size_t n)
+{
+    if (w->message_len + n > w->message_size) {
+        w->message_size = w->message_len + n + 1024;
+        if (!(w->message = realloc(w->message, w->message_size))) {
+            die("out of memory");
+        }
+    }
+    memcpy(w->message + w->message_len, bytes, n);
+    w->message_len += n;
+}
+
+char *ws_text(ws_t *w, size_t *len)
+{
+    if (w->packed) {
+        return unpack(w->message, w->message_len, len);
+    }
+    *len = w->message_len;
+    return w->message ? w->message : (char *)"";
 }
 
 int ws_next(ws_t *w, const char **at, const char *end)
@@ -57,6 +98,9 @@ int ws_next(ws_t *w, const char **at, const char *end)
         if (w->head[0] & 8) {
             memcpy(w->control + w->control_len, *at, n);
             w->control_len = (uint8_t)(w->control_len + n);
+        }
+        else if (options.deflate) {
+            message_add(w, *at, n);
         }
         *at += n;
         w->left -= n;

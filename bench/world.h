@@ -37,6 +37,8 @@ typedef struct {
     /* The path; %t is the tenant's number. */
     const char *path;
     bool tls, websocket;
+    /* Compression is asked of WebSockets. */
+    int deflate;
     int connections;
     int tenants;
     int readers;
@@ -78,7 +80,7 @@ typedef struct {
 /* A reader's own counts: written by it alone. */
 typedef struct {
     _Atomic uint64_t opened, failed, closed;
-    _Atomic uint64_t delivered, repeated, missed, foreign, late;
+    _Atomic uint64_t delivered, repeated, missed, foreign, late, bytes;
     _Atomic uint32_t connect[BUCKETS], latency[BUCKETS];
 } reader_t;
 

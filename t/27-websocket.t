@@ -33,7 +33,7 @@ my ($made) = run_command('openssl', 'req', '-x509', '-newkey', 'rsa:2048', '-nod
 is($made, 0, 'a certificate');
 my $tls_port = free_port();
 
-my $httpd = Ragline::Httpd->new(name => 'websocket', conf => <<"EOF2")->start;
+my $httpd = Ragline::Httpd->new(name => 'websocket', threads => 32, conf => <<"EOF2")->start;
 KeepAlive On
 RaglineRedis @{[ $redis->url ]}
 RaglineStream orders $key
@@ -449,6 +449,55 @@ $leaving->take('connected');
 $leaving->send_close(1000, 'bye');
 is($leaving->wait_close, '1000', 'a client that says good-bye');
 is($leaving->ended, 'eof', 'and the server closes first');
+
+# Over TLS some clients cannot answer a close any more when the server's end has come: it waits two seconds for
+# that, of which nothing is left for one that had its answer.
+my %closed_by = (
+    'a stream' => [sub { ws('/ws', mute => 1, @_) }, '1003 only text messages'],
+    'a token' => [sub { ws('/ws', token => 'garbage', mute => 1, @_) }, '1008 Invalid token'],
+);
+my @secure = (port => $tls_port, tls => 1);
+
+sub closed_one
+{
+    my ($what, @with) = @_;
+    my $since = Time::HiRes::time();
+    my $on = $closed_by{$what}[0]->(@with);
+    if ($what eq 'a stream') {
+        $on->take('connected');
+        $since = Time::HiRes::time();
+        $on->send_frame(2, 'ab');
+    }
+    $on->take_frame(8);
+    return ($on, $since);
+}
+
+my @patient = map { my $what = $_; map { [$what, closed_one($what, @$_)] } [], \@secure } sort keys %closed_by;
+for (@patient) {
+    my ($what, $on, $since) = @$_;
+    my $of = $what . ($on->{tls} ? ', TLS' : '');
+    is($on->wait_close, $closed_by{$what}[1], "$of: closed");
+    is($on->ended, 'eof', "$of: and the end");
+    cmp_ok(Time::HiRes::time() - $since, '>=', 2, "$of: the server waits for its answer");
+}
+for (map { my $what = $_; map { [$what, @$_] } [], \@secure } sort keys %closed_by) {
+    my ($what, @with) = @$_;
+    my $took = 2;
+    # Once is enough: what takes long may have other reasons.
+    wait_until(sub {
+        my ($on, $since) = closed_one($what, @with);
+        # What comes before the answer is read and means nothing, be it in pieces.
+        $on->send_frame(9, 'late');
+        $on->send_frame(1, 'x' x 3000, fin => 0);
+        my $answer = Ragline::WebSocket::frame(8, pack('n', 1003) . 'bye');
+        $on->send_bytes($_) for split //, $answer;
+        $on->wait_close;
+        $took = Time::HiRes::time() - $since;
+        ok(!$on->take_frame(10), "$what: no answer") if $on->ended eq 'eof' && $took < 2;
+        return $took < 2;
+    });
+    cmp_ok($took, '<', 2, "$what, @with: and no longer");
+}
 ok(wait_until(sub { stats_connections(stats($httpd)) > 0 }), 'counted');
 my ($status) = $httpd->control('graceful');
 is($status, 0, 'graceful');

@@ -60,10 +60,10 @@ sub talk
         Ragline::WebSocket::pump(0) if $how;
     }
     $ws->send_frame(PING, 'the last');
-    # Others answer pings before the messages that came first, and keep a connection that they have closed.
+    # Others answer pings before the messages that came first. After a close each waits for ours.
     $ws->send_frame(TEXT, echo('the last')) if $port;
     $ws->wait(sub {
-        return 1 if $_[0]->ended || $port && defined $_[0]->close_code;
+        return 1 if $_[0]->ended || defined $_[0]->close_code;
         return (grep { $_->[0] == PONG && $_->[1] eq 'the last' } $_[0]->frames)
             && (!$port || grep { $_->[1] =~ /type: the last"/ } $_[0]->frames);
     });

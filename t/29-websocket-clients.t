@@ -16,13 +16,20 @@ use Test::More;
 
 use Ragline::Httpd ();
 use Ragline::Peers qw(browse chromium close_browser peer_script python_with ws_package);
-use Ragline::Proc qw(slurp spawn spew stop_pid wait_until);
+use Ragline::Proc qw(free_port run_command slurp spawn spew stop_pid wait_until);
 use Ragline::Test;
 
 plan skip_all => 'prefork ends children as it likes' if vars('mpm') eq 'prefork';
 
 my $redis = redis_a();
 my $json = JSON::PP->new->canonical;
+
+my $dir = vars('run_dir') . '/websocket-clients';
+mkdir $dir;
+my ($made) = run_command('openssl', 'req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', 2,
+    '-subj', '/CN=localhost', '-keyout', "$dir/key", '-out', "$dir/cert");
+is($made, 0, 'a certificate');
+my $tls_port = free_port();
 
 sub httpd
 {
@@ -40,14 +47,22 @@ LogFormat "%r" seen
 CustomLog "\@ROOT\@/seen" seen
 RedirectMatch 204 ^/seen
 $location
+SSLSessionCache none
+Listen 127.0.0.1:$tls_port
+<VirtualHost 127.0.0.1:$tls_port>
+    SSLEngine on
+    SSLCertificateFile $dir/cert
+    SSLCertificateKeyFile $dir/key
+    $location
+</VirtualHost>
 EOF2
 }
 
 # The ways of a client with a token, then who has none, and who has a bad one.
 sub talks
 {
-    my ($httpd, $token, @ways) = @_;
-    my $url = 'ws://127.0.0.1:' . $httpd->port . '/ws';
+    my ($httpd, $secure, $token, @ways) = @_;
+    my $url = $secure ? "wss://127.0.0.1:$tls_port/ws" : 'ws://127.0.0.1:' . $httpd->port . '/ws';
     my %way = (
         header => { url => $url, headers => { Authorization => "Bearer $token" } },
         query => { url => "$url?token=$token" },
@@ -119,12 +134,12 @@ sub converses
 # A script in t/peers as a client.
 sub script
 {
-    my ($name, @command) = @_;
+    my ($name, $secure, @command) = @_;
     my @ways = qw(header query protocol);
     my ($key, $tenant) = (unique('ragline:peers'), unique('peers'));
     my $httpd = httpd($name =~ s/\W//gr, $key);
     my $log = $httpd->root . '/said';
-    my $pid = spawn($log, @command, $json->encode(talks($httpd, token($tenant, 7), @ways, 'none', 'bad')));
+    my $pid = spawn($log, @command, $json->encode(talks($httpd, $secure, token($tenant, 7), @ways, 'none', 'bad')));
     converses($name, $httpd, $key, $tenant, sub { split /\n/, slurp($log) }, @ways, 'none', 'bad');
     stop_pid($pid);
     $httpd->stop;
@@ -133,17 +148,22 @@ sub script
 
 SKIP: {
     my $python = python_with('websockets') or skip('no Python has websockets', 1);
-    script('websockets', $python, peer_script('client.py'));
+    script('websockets', 0, $python, peer_script('client.py'));
+}
+
+SKIP: {
+    my $python = python_with('aiohttp') or skip('no Python has aiohttp', 1);
+    script($_ ? 'aiohttp, TLS' : 'aiohttp', $_, $python, peer_script('client_aiohttp.py')) for 0, 1;
 }
 
 SKIP: {
     eval { require Mojo::UserAgent; 1 } or skip('there is no Mojolicious', 1);
-    script('Mojo::UserAgent', $^X, peer_script('client.pl'));
+    script('Mojo::UserAgent', 0, $^X, peer_script('client.pl'));
 }
 
 SKIP: {
     my $package = ws_package() or skip('npm has no ws for us', 1);
-    script('ws', 'node', peer_script('client.js'), $package);
+    script('ws', 0, 'node', peer_script('client.js'), $package);
 }
 
 # A page cannot set a header, and has its cookie everywhere; what it says is a request, and so in the access log.
@@ -162,7 +182,7 @@ document.cookie = "session=$token; path=/ws; samesite=strict";
 let said = Promise.resolve();
 const say = text => { said = said.then(() => fetch("/seen?" + encodeURIComponent(text))).catch(() => say(text)); };
 const make = (url, talk) => talk.protocols ? new WebSocket(url, talk.protocols) : new WebSocket(url);
-for (const talk of @{[ $json->encode(talks($httpd, $token, @ways, 'bad', 'bad protocol')) ]}) {
+for (const talk of @{[ $json->encode(talks($httpd, 0, $token, @ways, 'bad', 'bad protocol')) ]}) {
     converse(talk, make, say);
 }
 </script>

@@ -183,11 +183,12 @@ sub talk
     my $ws = connected('/small', mute => 1, %r);
     $ws->send_bytes($_) for $r{how} ? unpack("(a$r{how})*", $bytes) : $bytes;
     $ws->send_frame(PING, 'the last');
-    $ws->wait(sub { $_[0]->ended || grep { $_->[0] == PONG && $_->[1] eq 'the last' } $_[0]->frames });
+    $ws->wait(sub { $_[0]->ended || defined $_[0]->close_code
+        || grep { $_->[0] == PONG && $_->[1] eq 'the last' } $_[0]->frames });
     my @said = map { $_->[0] == PONG ? "pong:$_->[1]" : $_->[0] == TEXT ? json_of($_->[1])->{type} : () }
         grep { $_->[1] ne 'the last' } $ws->frames;
     shift @said; # connected
-    push @said, $ws->fault || (), $ws->ended ? $ws->wait_close : 'open';
+    push @said, $ws->fault || (), defined $ws->close_code || $ws->ended ? $ws->end_said : 'open';
     $ws->close;
     return join ' ', @said;
 }

@@ -132,23 +132,17 @@ for my $case (['/one', 1], ['/three', 3]) {
     # Everything is as large as it gets without anybody being slow.
     wait_until(sub { step_all(@all); $fast[0]{bytes} > 4_000_000 });
     my ($before, $start) = (private_memory(), $fast[0]{bytes});
-    my ($most, $apart) = ($before, 0);
+    my $most = $before;
     ok(wait_until(sub {
         step_all(@fast);
         $trickle->step(100);
         my $now = private_memory();
         $most = $now if $now > $most;
-        my ($low, $high) = (sort { $a <=> $b } map { $_->{count} } @fast)[0, -1];
-        $apart = $high - $low if $high - $low > $apart;
         $fast[0]{bytes} - $start > 12_000_000
     }, 60), "$path: 12 MB while ten readers have stopped and one takes a few bytes at a time");
     my $rounds = $load->stop;
     ok(wait_until(sub { step_all(@fast); !grep { !$_->complete($rounds) } @fast }),
         "$path: the others have everything");
-    SKIP: {
-        skip('processes read at their own pace', 1) if $prefork;
-        cmp_ok($apart, '<', limit(1500), "$path: and are never far apart");
-    }
     SKIP: {
         skip('memory is not what it is with a sanitizer', 1) if $sanitized;
         skip('each process has memory of its own', 1) if $prefork;

@@ -21,3 +21,19 @@ rs_connection_t *rs_connection(conn_rec *c)
     }
     return mine;
 }
+
+apr_ssize_t rs_connection_read(conn_rec *c, apr_pool_t *p, char *buf, apr_size_t size)
+{
+    apr_bucket_brigade *bb = apr_brigade_create(p, c->bucket_alloc);
+    apr_size_t n = size;
+    apr_status_t rv;
+
+    rv = ap_get_brigade(c->input_filters, bb, AP_MODE_READBYTES, APR_NONBLOCK_READ,
+                        (apr_off_t)size);
+    if (rv != APR_SUCCESS || APR_BRIGADE_EMPTY(bb)
+        || (rv = apr_brigade_flatten(bb, buf, &n)) != APR_SUCCESS) {
+        n = 0;
+    }
+    apr_brigade_destroy(bb);
+    return n ? (apr_ssize_t)n : rv == APR_SUCCESS || APR_STATUS_IS_EAGAIN(rv) ? 0 : -1;
+}

@@ -26,4 +26,8 @@ rs_connection_t *rs_connection(conn_rec *c);
 /* NULL: there is none. */
 rs_connection_t *rs_connection_of(const conn_rec *c);
 
+/* What the client has sent, through the connection's filters. The bytes read; 0: there are none
+ * now, -1: it is gone. */
+apr_ssize_t rs_connection_read(conn_rec *c, apr_pool_t *p, char *buf, apr_size_t size);
+
 #endif

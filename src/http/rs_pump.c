@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "rs_child.h"
+#include "rs_connection.h"
 #include "rs_pump.h"
 #include "rs_request.h"
 
@@ -59,19 +60,11 @@ static int copy_once(request_rec *r, const copy_t *c)
 /* Reads what the client has said. -1: it is gone, 0: nothing now. */
 static int read_said(request_rec *r, copy_t *c)
 {
-    conn_rec *conn = r->connection;
-    apr_bucket_brigade *bb = apr_brigade_create(r->pool, conn->bucket_alloc);
-    apr_status_t rv = ap_get_brigade(conn->input_filters, bb, AP_MODE_READBYTES, APR_NONBLOCK_READ,
-                                     sizeof(c->said));
+    apr_ssize_t n = rs_connection_read(r->connection, r->pool, c->said, sizeof(c->said));
 
     c->said_from = 0;
-    c->said_to = sizeof(c->said);
-    if (rv != APR_SUCCESS || APR_BRIGADE_EMPTY(bb)
-        || (rv = apr_brigade_flatten(bb, c->said, &c->said_to)) != APR_SUCCESS) {
-        c->said_to = 0;
-    }
-    apr_brigade_destroy(bb);
-    return c->said_to ? 1 : rv == APR_SUCCESS || APR_STATUS_IS_EAGAIN(rv) ? 0 : -1;
+    c->said_to = n > 0 ? (apr_size_t)n : 0;
+    return n > 0 ? 1 : (int)n;
 }
 
 /* Until there is nothing more, or the engine takes no more: there may be bytes in httpd's filters

@@ -15,6 +15,7 @@
 #include "rs_refusal.h"
 #include "rs_request.h"
 #include "rs_stream_headers.h"
+#include "rs_websocket.h"
 
 /* Where another child has room, which is likely the one that answers next time. */
 #define RETRY_CHILD apr_time_from_msec(300)
@@ -97,6 +98,9 @@ int rs_refuse(request_rec *r, rs_refusal_t why)
                 why == RS_REFUSED_CHILD && conf->retry > RETRY_CHILD ? RETRY_CHILD : conf->retry);
     if (rs_buf_ok(&b)) {
         ap_rwrite(b.data, (int)b.len, r);
+        if (wire->peer) {
+            rs_websocket_part(r);
+        }
     }
     rs_buf_free(&b);
     return OK;

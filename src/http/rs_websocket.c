@@ -4,13 +4,17 @@
  */
 #include "../conf/rs_httpd.h"
 
+#include <poll.h>
+
 #include <apr_base64.h>
 #include <apr_sha1.h>
 
 #include "../base/rs_buf.h"
+#include "../base/rs_clock.h"
 #include "../proto/rs_deflate.h"
 #include "../proto/rs_ws.h"
 #include "../proto/rs_ws_offer.h"
+#include "rs_connection.h"
 #include "rs_error.h"
 #include "rs_request.h"
 #include "rs_websocket.h"
@@ -25,6 +29,12 @@
 
 /* A client waits for the answer before it sends anything: this is for those that do not. */
 #define EARLY_MAX (64 * 1024)
+
+/* How long the answer to a close is waited for, how often is looked whether the child stops, and
+ * what part of the workers may wait at once: others are closed without. */
+#define GOODBYE apr_time_from_sec(2)
+#define LOOK_MSEC 250
+#define WAITING_PART 8
 
 static ap_filter_rec_t *filter;
 
@@ -199,6 +209,59 @@ void rs_websocket_accept(request_rec *r)
     ap_add_output_filter_handle(filter, NULL, r, r->connection);
 }
 
+/* --- the end of what never was a stream --- */
+
+static int is_stopping(void)
+{
+    int state;
+
+    return ap_mpm_query(AP_MPMQ_MPM_STATE, &state) == APR_SUCCESS && state == AP_MPMQ_STOPPING;
+}
+
+/* Until the client has answered the close, or is gone. */
+static void wait_for_goodbye(request_rec *r, int fd)
+{
+    struct pollfd pfd = {fd, POLLIN, 0};
+    apr_time_t until = rs_clock_now() + GOODBYE, now;
+    char buf[4096];
+    rs_ws_t ws;
+
+    rs_ws_begin(&ws, 0);
+    while ((now = rs_clock_now()) < until && !is_stopping()) {
+        apr_ssize_t n = rs_connection_read(r->connection, r->pool, buf, sizeof(buf));
+
+        if (n < 0 || (n > 0 && rs_ws_drop(&ws, buf, (size_t)n))) {
+            return;
+        }
+        if (!n) {
+            int left = (int)apr_time_as_msec(until - now) + 1;
+
+            poll(&pfd, 1, left < LOOK_MSEC ? left : LOOK_MSEC);
+        }
+    }
+}
+
+void rs_websocket_part(request_rec *r)
+{
+    static int waiting;
+    apr_socket_t *socket = ap_get_conn_socket(r->connection);
+    apr_os_sock_t fd;
+    int threads = 0, most;
+
+    if (ap_rflush(r) < 0 || r->connection->master || r->connection->aborted || !socket
+        || apr_os_sock_get(&fd, socket) != APR_SUCCESS) {
+        return;
+    }
+    /* It would take this for the body of the request, which has its own time. */
+    ap_remove_input_filter_byhandle(r->connection->input_filters, "reqtimeout");
+    ap_mpm_query(AP_MPMQ_MAX_THREADS, &threads);
+    most = threads < 2 * WAITING_PART ? 1 : threads / WAITING_PART;
+    if (__atomic_fetch_add(&waiting, 1, __ATOMIC_RELAXED) < most) {
+        wait_for_goodbye(r, fd);
+    }
+    __atomic_fetch_sub(&waiting, 1, __ATOMIC_RELAXED);
+}
+
 int rs_websocket_refuse(request_rec *r, unsigned code, const char *reason)
 {
     rs_buf_t b = RS_BUF_INIT;
@@ -207,7 +270,7 @@ int rs_websocket_refuse(request_rec *r, unsigned code, const char *reason)
     rs_ws_close(&b, code, reason);
     if (rs_buf_ok(&b)) {
         ap_rwrite(b.data, (int)b.len, r);
-        ap_rflush(r);
+        rs_websocket_part(r);
     }
     rs_buf_free(&b);
     return DONE;

@@ -27,6 +27,10 @@ void rs_websocket_accept(request_rec *r);
 /* Accepts and closes at once: of a status a browser's page would know nothing. Returns DONE. */
 int rs_websocket_refuse(request_rec *r, unsigned code, const char *reason);
 
+/* After its last frame: waits for the client's, for two seconds at most. What httpd sends at the
+ * end of a connection over TLS keeps some clients from answering, who then know of no close. */
+void rs_websocket_part(request_rec *r);
+
 /* What the client sent behind its handshake is kept in what is remembered of the request: what was
  * read of it (nothing of other requests), and what can be read now. 0: that is too much. */
 int rs_websocket_keep(request_rec *r, apr_bucket_brigade *bb);

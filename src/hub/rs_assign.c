@@ -88,6 +88,7 @@ void rs_assign_entry(rs_key_t *key, rs_id_t id, const redisReply *fields)
             clients += topic->clients;
         }
     }
+    rs_topics_relieve(source->topics);
     if (!clients && !e.too_big && !key->shares) {
         rs_skip(key, id, RS_SKIP_NO_SUBSCRIBER);
     }

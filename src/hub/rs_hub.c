@@ -206,6 +206,22 @@ static apr_time_t turn(rs_hub_t *hub, apr_time_t now)
     return next;
 }
 
+/* Streamers hear of what was read so far, also where Redis stops between two answers. Positions
+ * first: who reads one and finds its topic unchanged has everything up to it. */
+static void tell(rs_hub_t *hub)
+{
+    int i;
+
+    for (i = 0; i < hub->nsources; i++) {
+        if (hub->sources[i]->moved) {
+            rs_key_publish(hub->sources[i]);
+        }
+    }
+    if (hub->topics.ndirty) {
+        rs_topics_tell(&hub->topics);
+    }
+}
+
 int rs_hub_turn(rs_hub_t *hub)
 {
     rs_poll_event_t events[4 * RS_STATS_SOURCES];
@@ -218,6 +234,7 @@ int rs_hub_turn(rs_hub_t *hub)
     for (i = 0; i < n; i++) {
         rs_link_io(events[i].data, events[i].events);
     }
+    tell(hub);
     for (msg = rs_inbox_drain(&hub->inbox); msg; msg = next_msg) {
         next_msg = msg->next;
         on_message(hub, msg);

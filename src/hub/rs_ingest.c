@@ -17,6 +17,13 @@
 
 #define NEVER ((apr_time_t)0x7fffffffffffffffLL)
 
+static void tell(rs_source_t *source)
+{
+    /* In this order: who reads a position and finds its topic unchanged has everything up to it. */
+    rs_key_publish(source);
+    rs_topics_tell(source->topics);
+}
+
 static void set_caught_up(rs_source_t *source, int caught_up)
 {
     __atomic_store_n(&source->caught_up, caught_up, __ATOMIC_RELEASE);
@@ -57,8 +64,7 @@ static void set_up(rs_source_t *source, int failed)
         note_master(source, up ? master_of(source) : NULL);
     }
     source->behind = 0;
-    rs_key_publish(source);
-    rs_topics_tell(source->topics);
+    tell(source);
     __atomic_store_n(&source->up, up, __ATOMIC_RELEASE);
     RS_STAT_SET(source->stats->up, (apr_uint32_t)up);
     if (up || failed) {
@@ -101,9 +107,7 @@ static void on_batch_end(void *data, int caught_up)
 {
     rs_source_t *source = data;
 
-    /* In this order: who reads a position and finds its topic unchanged has everything up to it. */
-    rs_key_publish(source);
-    rs_topics_tell(source->topics);
+    tell(source);
     set_caught_up(source, caught_up && !source->behind);
     source->behind = 0;
 }
@@ -137,14 +141,6 @@ static apr_status_t open_reader(rs_source_t *source, apr_pool_t *p, rs_poll_t *p
 
 /* --- keys of tenants --- */
 
-static void on_round_end(void *data)
-{
-    rs_source_t *source = data;
-
-    rs_key_publish(source);
-    rs_topics_tell(source->topics);
-}
-
 static void on_watching(void *data, int up)
 {
     rs_source_t *source = data;
@@ -167,7 +163,7 @@ static void on_watching(void *data, int up)
 static apr_status_t open_watcher(rs_source_t *source, apr_pool_t *own, rs_poll_t *poll,
                                  rs_resolver_t *resolver)
 {
-    rs_watcher_calls_t calls = {on_watching, on_round_end, source};
+    rs_watcher_calls_t calls = {on_watching, source};
     int i, any = 0;
 
     for (i = 0; i < source->nstreams; i++) {

@@ -48,8 +48,9 @@ struct rs_common_t {
     rs_gates_t gates;
     rs_backends_t backends;
 
-    size_t pinned;   /* atomic: bytes of events that some client is in the middle of */
-    int connections; /* atomic: places taken, by clients that were not yet destroyed, too */
+    size_t pinned;     /* atomic: bytes of events that some client is in the middle of */
+    size_t unfinished; /* atomic: bytes of what clients have begun to say and not finished */
+    int connections;   /* atomic: places taken, by clients that were not yet destroyed, too */
 };
 
 /* To the hub: RS_MSG_SUBMIT, _RELEASE, _FETCH, _UNFOLLOWED, _DELIVERED. Any thread; never fails:

@@ -132,7 +132,7 @@ static int only_trimmed(const rs_history_t *h)
 /* The lowest id that somebody may have of what there was: also of what was trimmed since. */
 static rs_id_t oldest_ever(const rs_known_t *k)
 {
-    return k->begin.ms && rs_id_cmp(k->begin, k->first) < 0 ? k->begin : k->first;
+    return rs_id_cmp(k->begin, none) > 0 && rs_id_cmp(k->begin, k->first) < 0 ? k->begin : k->first;
 }
 
 static void lose(rs_known_t *k, const rs_history_t *h, const rs_hand_t *hand)
@@ -247,8 +247,9 @@ static rs_look_t look_for_gap(rs_known_t *k, const rs_history_t *h, const rs_han
     if (look == RS_LOOK_GAP || n > 0 || !hand->n) {
         move_on(k, h, to, look);
     }
+    /* Asked again meanwhile, it says the same: that was told to be trimmed. */
+    k->trims &= look == RS_LOOK_GAP || !is_worked_off(h) || rs_id_cmp(h->deleted, k->deleted) == 0;
     k->deleted = h->deleted;
-    k->trims &= look == RS_LOOK_GAP || !is_worked_off(h);
     return look;
 }
 

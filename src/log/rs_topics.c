@@ -90,10 +90,6 @@ void rs_topics_append(rs_topics_t *t, rs_topic_t *topic, rs_event_t *event)
         list_newest(t, topic);
     }
     note_dirty(t, topic);
-    /* What is read at once may be larger than all that may be kept. */
-    if (t->untold > t->common->cache / 4) {
-        rs_topics_tell(t);
-    }
 }
 
 void rs_topics_prepend(rs_topics_t *t, rs_topic_t *topic, rs_event_t *event)
@@ -153,6 +149,13 @@ void rs_topics_tell(rs_topics_t *t)
     t->ndirty = 0;
     t->untold = 0;
     evict(t);
+}
+
+void rs_topics_relieve(rs_topics_t *t)
+{
+    if (t->untold > t->common->cache / 4) {
+        rs_topics_tell(t);
+    }
 }
 
 void rs_topics_close(rs_topics_t *t)

@@ -58,6 +58,11 @@ void rs_topics_append(rs_topics_t *topics, rs_topic_t *topic, rs_event_t *event)
 void rs_topics_prepend(rs_topics_t *topics, rs_topic_t *topic, rs_event_t *event);
 void rs_topics_tell(rs_topics_t *topics);
 
+/* That, too, where much was appended: what is read at once may be larger than all that may be kept.
+ * Between two entries, never in the middle of one that several topics get: what is given up begins
+ * anew behind it. */
+void rs_topics_relieve(rs_topics_t *topics);
+
 /* The topic has lost something: its readers get it from Redis. */
 void rs_topics_break(rs_topics_t *topics, rs_topic_t *topic);
 

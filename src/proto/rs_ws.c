@@ -62,7 +62,7 @@ static size_t head_size(const rs_ws_t *ws)
 
     if (ws->head_len >= 2) {
         more = (ws->head[1] & LEN) == LEN_TWO ? 2 : (ws->head[1] & LEN) == LEN_EIGHT ? 8 : 0;
-        more += MASK_LEN;
+        more += ws->head[1] & MASKED ? MASK_LEN : 0;
     }
     return 2 + more;
 }
@@ -89,19 +89,25 @@ static unsigned check_start(const rs_ws_t *ws)
     return opcode == BINARY ? RS_WS_UNSUPPORTED : 0;
 }
 
-/* The header is complete. 0: it is good. */
-static unsigned begin_frame(rs_ws_t *ws)
+/* What the header says, which has n bytes before its mask. */
+static apr_uint64_t payload_len(const rs_ws_t *ws, size_t n)
 {
-    size_t n = head_size(ws) - MASK_LEN, i;
     apr_uint64_t len = 0;
+    size_t i;
 
     for (i = 2; i < n; i++) {
         len = len << 8 | ws->head[i];
     }
-    if (n == 2) {
-        len = ws->head[1] & LEN;
-    }
-    else if (len <= (n == 4 ? LEN_SHORT : 0xFFFF) || len >> 63) {
+    return n == 2 ? (apr_uint64_t)(ws->head[1] & LEN) : len;
+}
+
+/* The header is complete. 0: it is good. */
+static unsigned begin_frame(rs_ws_t *ws)
+{
+    size_t n = head_size(ws) - MASK_LEN;
+    apr_uint64_t len = payload_len(ws, n);
+
+    if (n > 2 && (len <= (n == 4 ? LEN_SHORT : 0xFFFF) || len >> 63)) {
         return RS_WS_PROTOCOL;
     }
     if (!CONTROL(ws->head[0])) {
@@ -214,6 +220,10 @@ static rs_ws_what_t finish_frame(rs_ws_t *ws, const char **payload, size_t *len)
 
     ws->in_frame = 0;
     ws->head_len = 0;
+    ws->closed = opcode == RS_WS_OP_CLOSE;
+    if (!ws->open || (fin && !CONTROL(opcode))) {
+        ws->nth++;
+    }
     if (CONTROL(opcode)) {
         ws->given = 1;
         *len = ws->data.len - ws->message;
@@ -256,6 +266,42 @@ rs_ws_what_t rs_ws_next(rs_ws_t *ws, const char **at, const char *end, const cha
         }
     }
     return what;
+}
+
+unsigned rs_ws_unfinished(const rs_ws_t *ws, size_t *kept)
+{
+    *kept = ws->data.size;
+    return ws->open || ws->head_len ? ws->nth + 1 : 0;
+}
+
+int rs_ws_drop(rs_ws_t *ws, const char *bytes, size_t len)
+{
+    const char *end = bytes + len;
+    apr_uint64_t n;
+
+    rs_buf_free(&ws->data);
+    while (!ws->closed) {
+        while (!ws->in_frame && bytes < end && ws->head_len < head_size(ws)) {
+            ws->head[ws->head_len++] = (unsigned char)*bytes++;
+        }
+        if (!ws->in_frame) {
+            if (ws->head_len < head_size(ws)) {
+                break;
+            }
+            ws->left = payload_len(ws, head_size(ws) - (ws->head[1] & MASKED ? MASK_LEN : 0));
+            ws->in_frame = 1;
+        }
+        n = (apr_uint64_t)(end - bytes) < ws->left ? (apr_uint64_t)(end - bytes) : ws->left;
+        bytes += n;
+        ws->left -= n;
+        if (ws->left) {
+            break;
+        }
+        ws->closed = (ws->head[0] & OPCODE) == RS_WS_OP_CLOSE;
+        ws->in_frame = 0;
+        ws->head_len = 0;
+    }
+    return ws->closed;
 }
 
 /* --- what is sent --- */

@@ -57,7 +57,9 @@ typedef struct {
     unsigned char given : 1;    /* what was told of last is still in `data` */
     unsigned char may_deflate : 1;
     unsigned char deflated : 1; /* the message that has begun is */
+    unsigned char closed : 1;   /* the peer has said goodbye */
     unsigned short code;
+    unsigned nth; /* of the messages, and what came outside of one */
 } rs_ws_t;
 
 void rs_ws_begin(rs_ws_t *ws, size_t max);
@@ -71,6 +73,13 @@ void rs_ws_allow_deflate(rs_ws_t *ws);
  * again. */
 rs_ws_what_t rs_ws_next(rs_ws_t *ws, const char **at, const char *end, const char **payload,
                         size_t *len);
+
+/* The number of what has begun and is not complete, and how much is kept of it; 0: none. */
+unsigned rs_ws_unfinished(const rs_ws_t *ws, size_t *kept);
+
+/* Instead, once a Close frame was sent: nothing is kept, or told of, or broken. Returns whether the
+ * peer has sent its own. */
+int rs_ws_drop(rs_ws_t *ws, const char *bytes, size_t len);
 
 /* What was told of has been seen to: keeps no memory that is not needed. */
 void rs_ws_done(rs_ws_t *ws);

@@ -172,7 +172,6 @@ static void on_turn_reply(rs_watcher_t *w, redisReply **reply)
         rs_link_works(w->data);
         rs_link_works(w->ear);
         tell_up(w);
-        w->calls.round_end(w->calls.baton);
         start_round(w);
     }
 }

@@ -35,8 +35,6 @@ struct rs_watch_t {
 typedef struct {
     /* 1: keys are watched from now on, and everybody is about to have a turn. 0: they are not. */
     void (*up)(void *baton, int up);
-    /* All replies of some turns were worked off. */
-    void (*round_end)(void *baton);
     void *baton;
 } rs_watcher_calls_t;
 

@@ -314,13 +314,26 @@ rs_next_t rs_catch_up(rs_streamer_t *s, rs_client_t *client)
     return next == RS_NEXT_GO ? follow(s, client) : next;
 }
 
+/* Of streams that the id does not know it has what it has. */
+static int parse(const rs_client_t *client, const char *id, rs_cursor_t *own)
+{
+    *own = client->state == RS_LIVE ? client->feed->pos : client->resume->own;
+    return rs_cursor_parse(own, id, strlen(id));
+}
+
+int rs_catch_up_is_held(const rs_client_t *client, const char *id)
+{
+    rs_cursor_t own;
+
+    return !parse(client, id, &own) || rs_topic_seek(client->topic, &own, NULL);
+}
+
 int rs_catch_up_resume(rs_client_t *client, const char *id)
 {
-    /* Of streams that the id does not know it has what it has. */
-    rs_cursor_t own = client->state == RS_LIVE ? client->feed->pos : client->resume->own;
+    rs_cursor_t own;
     rs_resume_t *resume;
 
-    if (!rs_cursor_parse(&own, id, strlen(id))) {
+    if (!parse(client, id, &own)) {
         return 0;
     }
     if (client->state == RS_LIVE && !rs_feed_exit(client)) {

@@ -24,6 +24,9 @@ int rs_catch_up_too_slow(const rs_client_t *client);
 /* What was fetched, or will be, or was to be delivered: nobody wants it any more. */
 void rs_catch_up_forget(rs_client_t *client);
 
+/* Whether what comes after this id is in its topic; also of what is no id. */
+int rs_catch_up_is_held(const rs_client_t *client, const char *id);
+
 /* From this id on, as if the client had come back with it: what it has had of that comes again. 1;
  * 0: that is no id of its endpoint; -1: memory is short. The rest is rs_catch_up()'s. */
 int rs_catch_up_resume(rs_client_t *client, const char *id);

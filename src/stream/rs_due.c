@@ -9,15 +9,10 @@
 #include "rs_due.h"
 #include "rs_gated.h"
 #include "rs_hear.h"
-#include "rs_output.h"
 
 /* How often a client that has no room is looked at: where falling behind ends it, and elsewhere. */
 #define LOOK_SLOW apr_time_from_sec(1)
 #define LOOK apr_time_from_sec(10)
-
-/* A client that takes nothing for so long is ended while such clients hold too much memory: not at
- * once, which would hit those that are only slow. */
-#define STUCK apr_time_from_sec(10)
 
 apr_time_t rs_due_last_out(const rs_client_t *client)
 {
@@ -36,14 +31,6 @@ apr_interval_time_t rs_due_patience(const rs_client_t *client)
 apr_time_t rs_due_stuck_since(const rs_client_t *client)
 {
     return client->wants > client->last_out ? client->wants : client->last_out;
-}
-
-int rs_due_stuck(const rs_streamer_t *s, const rs_client_t *client)
-{
-    apr_time_t since = rs_due_stuck_since(client);
-
-    return s->now >= since + rs_due_patience(client)
-           || (s->now >= since + STUCK && rs_output_pins_too_much(client));
 }
 
 /* When a client that has no room is looked at again. */
@@ -93,6 +80,10 @@ apr_time_t rs_due(rs_streamer_t *s, const rs_client_t *client)
     }
     if (!rs_due_blocked(client) && rs_hear_due(client) && rs_hear_due(client) < due) {
         due = rs_hear_due(client);
+    }
+    if (!rs_due_blocked(client) && rs_hear_finish_due(client)
+        && rs_hear_finish_due(client) < due) {
+        due = rs_hear_finish_due(client);
     }
     return due;
 }

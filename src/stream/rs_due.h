@@ -22,7 +22,4 @@ apr_interval_time_t rs_due_patience(const rs_client_t *client);
 /* Since when it has taken nothing of what waits for it: where nothing had waited, it was quiet. */
 apr_time_t rs_due_stuck_since(const rs_client_t *client);
 
-/* Whether it has taken nothing for longer than that may be. */
-int rs_due_stuck(const rs_streamer_t *s, const rs_client_t *client);
-
 #endif

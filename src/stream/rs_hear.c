@@ -30,18 +30,32 @@
 /* How often a token is looked at: that is work for the processor, which others wait for. */
 #define JUDGE apr_time_from_sec(1)
 
+/* How often it may ask for what only Redis has. */
+#define READ apr_time_from_sec(1)
+
+/* A message has to be finished while a client might be silent, for twice its ping; and that, too,
+ * bounds what is kept, where somebody may be silent for hours. */
+#define SILENCE apr_time_from_sec(60)
+
 /* Users that statistics name. */
 #define USERS 100
 #define COUNTED_MAX (RS_NAME_MAX + 40)
 
 struct rs_hearing_t {
-    apr_time_t heard;    /* something, last */
-    apr_time_t asked;    /* since then: when; 0: it was not */
-    apr_time_t judged;   /* a token of its, last; 0: none */
-    apr_time_t until;    /* this hearing may take its time */
-    rs_census_t *census; /* where it is counted; NULL: nowhere */
-    char *rest;          /* what was said and not heard yet, first of all before the stream began */
-    size_t rest_len;     /* NULL: nothing */
+    rs_common_t *common;  /* its streamer's */
+    apr_time_t heard;     /* something, last */
+    apr_time_t asked;     /* since then: when; 0: it was not */
+    apr_time_t judged;    /* a token of its, last; 0: none */
+    apr_time_t read;      /* Redis was, for what it asked for, last; 0: never */
+    apr_time_t until;     /* this hearing may take its time */
+    apr_time_t begun;     /* what it has not finished; 0: nothing */
+    size_t kept;          /* of that, */
+    unsigned nth;         /* which is the message with this number */
+    unsigned counted : 1; /* in the census */
+    unsigned parting : 1; /* it was told goodbye, */
+    unsigned parted : 1;  /* and has said that, too */
+    char *rest;           /* what was not heard yet, first of all before the stream began; NULL: */
+    size_t rest_len;      /* nothing */
     apr_uint64_t state[]; /* the wire's */
 };
 
@@ -75,28 +89,84 @@ int rs_hear_begin(rs_streamer_t *s, rs_client_t *client)
     h->rest = client->early;
     h->rest_len = client->early_len;
     client->early = NULL;
-    if (rs_census_add(&s->common->census, counted_as(client, name), client->user)) {
-        h->census = &s->common->census;
-    }
+    h->common = s->common;
+    h->counted = rs_census_add(&s->common->census, counted_as(client, name), client->user) != 0;
     peer->begin(h->state, client->profile->max_heard);
     client->hearing = h;
     return 1;
 }
 
-void rs_hear_end(rs_client_t *client)
+static void uncount(rs_client_t *client)
 {
     rs_hearing_t *h = client->hearing;
     char name[COUNTED_MAX];
 
+    if (h->counted) {
+        rs_census_remove(&h->common->census, counted_as(client, name), client->user);
+        h->counted = 0;
+    }
+}
+
+/* So much is kept of what it has not finished. Returns what all of them have in common then. */
+static size_t count_kept(const rs_client_t *client, size_t kept)
+{
+    rs_hearing_t *h = client->hearing;
+    size_t more = kept - h->kept; /* it wraps around */
+
+    h->kept = kept;
+    return more ? RS_STAT_ADD(h->common->unfinished, more) + more
+                : RS_STAT_GET(h->common->unfinished);
+}
+
+void rs_hear_end(rs_client_t *client)
+{
+    rs_hearing_t *h = client->hearing;
+
     if (h) {
+        count_kept(client, 0);
         peer_of(client)->end(h->state);
-        if (h->census) {
-            rs_census_remove(h->census, counted_as(client, name), client->user);
-        }
+        uncount(client);
         free(h->rest);
         free(h);
         client->hearing = NULL;
     }
+}
+
+void rs_hear_part(rs_client_t *client)
+{
+    rs_hearing_t *h = client->hearing;
+
+    if (!h || h->parting) {
+        return;
+    }
+    uncount(client);
+    count_kept(client, 0);
+    h->parting = 1;
+    h->parted = peer_of(client)->part(h->state, h->rest, h->rest ? h->rest_len : 0);
+    free(h->rest);
+    h->rest = NULL;
+}
+
+int rs_hear_awaits(const rs_client_t *client)
+{
+    return client->hearing && client->hearing->parting && !client->hearing->parted;
+}
+
+rs_next_t rs_hear_goodbye(rs_client_t *client)
+{
+    rs_hearing_t *h = client->hearing;
+    char buf[CHUNK];
+    ssize_t n;
+    int turn;
+
+    for (turn = 0; turn < TURNS && !h->parted; turn++) {
+        n = client->conn.transport->read(&client->conn, buf, sizeof(buf));
+        if (n <= 0) {
+            return n < 0 ? RS_NEXT_GONE : RS_NEXT_GO;
+        }
+        h->parted = peer_of(client)->part(h->state, buf, (size_t)n);
+    }
+    return h->parted ? RS_NEXT_LINGER : RS_NEXT_GO;
 }
 
 int rs_hear_listens(const rs_client_t *client)
@@ -128,8 +198,9 @@ static int subscribe(rs_client_t *client, rs_subscription_t *wanted, rs_buf_t *o
 /* To go on from this id. One at a time: it may be a long way. 0: memory is short. */
 static int resume(rs_streamer_t *s, rs_client_t *client, const char *id)
 {
+    rs_hearing_t *h = client->hearing;
     const char *why = "this is no id of this endpoint";
-    int rv = 0;
+    int held = 1, rv = 0;
 
     if (client->profile->group) {
         why = "this endpoint has a consumer group: ids have no meaning";
@@ -137,8 +208,14 @@ static int resume(rs_streamer_t *s, rs_client_t *client, const char *id)
     else if (client->resume && client->resume->announce) {
         why = "wait for caught_up";
     }
+    else if (!(held = rs_catch_up_is_held(client, id)) && h->read && s->now < h->read + READ) {
+        why = "one resume a second, where it is Redis that has the events";
+    }
     else {
         rv = rs_catch_up_resume(client, id);
+    }
+    if (rv > 0 && !held) {
+        h->read = s->now;
     }
     if (!rv) {
         peer_of(client)->refused(&s->buf, NULL, why);
@@ -225,6 +302,21 @@ static int keep(rs_hearing_t *h, const char *bytes, size_t len)
     return h->rest || !len;
 }
 
+/* What it has begun to say and not finished. 0: all of them together have more of that than they
+ * may, and it has added to it. */
+static int note_unfinished(const rs_streamer_t *s, rs_client_t *client)
+{
+    rs_hearing_t *h = client->hearing;
+    size_t kept, before = h->kept;
+    unsigned nth = peer_of(client)->unfinished(h->state, &kept);
+
+    if (!nth || nth != h->nth) {
+        h->begun = nth ? s->now : 0;
+    }
+    h->nth = nth;
+    return count_kept(client, kept) <= s->common->cache || kept <= before;
+}
+
 static rs_next_t hear_and_answer(rs_streamer_t *s, rs_client_t *client, const char *bytes,
                                  size_t len)
 {
@@ -233,13 +325,16 @@ static rs_next_t hear_and_answer(rs_streamer_t *s, rs_client_t *client, const ch
 
     rs_buf_clear(&s->buf);
     next = hear_bytes(s, client, &at, end);
-    if (next == RS_NEXT_GO && !keep(client->hearing, at, (size_t)(end - at))) {
+    if (!keep(client->hearing, at, (size_t)(end - at)) || !rs_buf_ok(&s->buf)) {
         return RS_NEXT_GONE;
     }
-    if (next == RS_NEXT_GO && s->buf.len && !rs_output_buf(client, &s->buf)) {
+    if (next != RS_NEXT_GO) {
+        return next;
+    }
+    if (s->buf.len && !rs_output_buf(client, &s->buf)) {
         return RS_NEXT_GONE;
     }
-    return rs_buf_ok(&s->buf) ? next : RS_NEXT_GONE;
+    return note_unfinished(s, client) ? RS_NEXT_GO : RS_NEXT_FULL;
 }
 
 static rs_next_t hear_rest(rs_streamer_t *s, rs_client_t *client)
@@ -290,6 +385,29 @@ apr_time_t rs_hear_due(const rs_client_t *client)
         return 0;
     }
     return (h->asked ? h->asked : h->heard) + client->profile->ping;
+}
+
+apr_time_t rs_hear_finish_due(const rs_client_t *client)
+{
+    const rs_hearing_t *h = client->hearing;
+    apr_interval_time_t silence = client->profile->ping;
+
+    if (!rs_hear_listens(client) || !h->begun) {
+        return 0;
+    }
+    return h->begun + 2 * (silence && silence < SILENCE ? silence : SILENCE);
+}
+
+int rs_hear_has_begun(const rs_streamer_t *s, const rs_client_t *client)
+{
+    return rs_hear_finish_due(client) && client->hearing->begun == s->now;
+}
+
+void rs_hear_begin_anew(const rs_streamer_t *s, rs_client_t *client)
+{
+    if (rs_hear_listens(client) && client->hearing->begun) {
+        client->hearing->begun = s->now;
+    }
 }
 
 rs_next_t rs_hear_ask(rs_streamer_t *s, rs_client_t *client)

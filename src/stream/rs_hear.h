@@ -13,6 +13,16 @@
 int rs_hear_begin(rs_streamer_t *s, rs_client_t *client);
 void rs_hear_end(rs_client_t *client);
 
+/* It was told goodbye, and what it says means nothing any more, but for that it goes, too. Not
+ * before the goodbye is on its way. */
+void rs_hear_part(rs_client_t *client);
+
+/* Whether it was told goodbye, and has not said so. */
+int rs_hear_awaits(const rs_client_t *client);
+
+/* Reads what is there of such a client. RS_NEXT_GO, RS_NEXT_GONE, or RS_NEXT_LINGER: it has. */
+rs_next_t rs_hear_goodbye(rs_client_t *client);
+
 /* Whether what it says is to be read now. */
 int rs_hear_listens(const rs_client_t *client);
 
@@ -21,13 +31,22 @@ int rs_hear_has_rest(const rs_client_t *client);
 
 /* Reads what is there (first, what came before the stream began), does what it asks for and
  * answers; nothing while it has no room for that. It may be BEHIND then, and have a rest.
- * RS_NEXT_GO, RS_NEXT_GONE, or RS_NEXT_LAST: the answer is in s->buf. */
+ * RS_NEXT_GO, RS_NEXT_GONE, RS_NEXT_FULL: too much is kept of what clients have not finished, or
+ * RS_NEXT_LAST: the answer is in s->buf. */
 rs_next_t rs_hear(rs_streamer_t *s, rs_client_t *client);
 
 /* When the client is to be asked for a sign of life, or given up; 0: never. */
 apr_time_t rs_hear_due(const rs_client_t *client);
 
-/* That time has come. RS_NEXT_GONE: it has not answered. */
+/* When it should have finished what it has begun to say; 0: it has. And whether it has begun it in
+ * this turn. */
+apr_time_t rs_hear_finish_due(const rs_client_t *client);
+int rs_hear_has_begun(const rs_streamer_t *s, const rs_client_t *client);
+
+/* Nobody listened to it: that was no time to finish anything. */
+void rs_hear_begin_anew(const rs_streamer_t *s, rs_client_t *client);
+
+/* It is to be asked. RS_NEXT_GONE: it was, and has not answered. */
 rs_next_t rs_hear_ask(rs_streamer_t *s, rs_client_t *client);
 
 #endif

@@ -20,131 +20,16 @@
 #include "rs_catch_up.h"
 #include "rs_deliver.h"
 #include "rs_due.h"
+#include "rs_end.h"
 #include "rs_gated.h"
 #include "rs_hear.h"
 #include "rs_life.h"
 #include "rs_output.h"
+#include "rs_watch.h"
 
-#define LINGER apr_time_from_sec(2)
-
-/* A client whose token has expired comes back after so long at least: until then its page can get a
- * new one. EventSource would never come back after a 401. */
-#define RENEWAL apr_time_from_sec(10)
-
-/* --- the end of a client --- */
-
-/* The client is closed now and given to the hub at the end of the turn: the poller may have
- * reported it twice. */
-void rs_life_release(rs_streamer_t *s, rs_client_t *client)
-{
-    rs_wheel_unset(&s->wheel, &client->timer);
-    rs_poll_del(s->poll, client->conn.fd);
-    rs_feed_leave(client);
-    rs_catch_up_forget(client);
-    rs_hear_end(client);
-    rs_output_unpin(client);
-    client->conn.transport->close(&client->conn);
-    client->conn.fd = -1;
-    s->clients--;
-    RS_STAT_SUB(s->common->stats->connections, 1);
-    client->msg.next = (rs_msg_t *)s->released;
-    s->released = client;
-}
-
-/* Room is waited for by what is to be sent, and by what the transport has taken. What could not be
- * answered now is not read. */
-static void watch(rs_streamer_t *s, rs_client_t *client)
-{
-    int deaf = rs_hear_listens(client) && (client->pinned || rs_hear_has_rest(client));
-    int wanted =
-        (deaf ? 0 : RS_POLL_IN) | (client->wants_out || client->conn.holds ? RS_POLL_OUT : 0);
-
-    if (client->polled != wanted) {
-        client->polled = wanted;
-        rs_poll_mod(s->poll, client->conn.fd, wanted, client);
-    }
-}
-
-static void want_out(rs_streamer_t *s, rs_client_t *client, int wanted)
-{
-    if (client->wants_out != wanted) {
-        client->wants_out = wanted;
-        client->wants = s->now;
-    }
-    watch(s, client);
-}
-
-/* Whether it says when its client has taken the answer, on which the group's position waits. */
-static int is_answered(const rs_client_t *client)
-{
-    return client->profile->wire->one_batch && client->accepted && client->resume;
-}
-
-/* Everything is written: say so to the peer and give it a moment to close first, so that its last
- * bytes do not turn our close into a reset that would take away what it has not read yet. */
-static void linger(rs_streamer_t *s, rs_client_t *client)
-{
-    if (client->state != RS_LINGER) {
-        client->state = RS_LINGER;
-        client->deadline = s->now + (is_answered(client) ? client->profile->stall : LINGER);
-    }
-    want_out(s, client, !client->conn.transport->finish(&client->conn));
-    rs_wheel_set(&s->wheel, &client->timer, client->deadline);
-}
-
-/* Ends a stream with what is in s->buf as its last bytes. A client whose socket is full is just
- * closed if it was stuck within a frame: nothing may come in between. */
-static void end_with_buf(rs_streamer_t *s, rs_client_t *client)
-{
-    if (client->state == RS_CLOSING || client->state == RS_LINGER) {
-        return;
-    }
-    rs_feed_leave(client);
-    rs_gated_reason(client, "server_closed");
-    rs_catch_up_forget(client);
-    if (client->pinned || !rs_output_buf(client, &s->buf)) {
-        rs_life_release(s, client);
-        return;
-    }
-    if (client->pinned) {
-        client->state = RS_CLOSING;
-        client->deadline = s->now + LINGER;
-        want_out(s, client, 1);
-        rs_wheel_set(&s->wheel, &client->timer, client->deadline);
-        return;
-    }
-    linger(s, client);
-}
-
-static void end(rs_streamer_t *s, rs_client_t *client, const char *code, const char *message,
-                const char *error, apr_interval_time_t retry)
-{
-    rs_buf_clear(&s->buf);
-    client->profile->wire->error(&s->buf, client->profile->name, code, message, error, retry);
-    end_with_buf(s, client);
-}
-
-static void end_draining(rs_streamer_t *s, rs_client_t *client)
-{
-    apr_uint32_t spread = (apr_uint32_t)apr_time_as_msec(s->spread);
-
-    end(s, client, "draining", "Stream ended", "the server is restarting, please reconnect",
-        client->profile->retry + apr_time_from_msec(rs_jitter(&s->jitter, spread + 1)));
-}
-
-/* It is behind what its topic holds, and its endpoint does not wait for such readers. */
-static void end_slow(rs_streamer_t *s, rs_client_t *client)
-{
-    end(s, client, "slow_consumer", "Stream ended", "events came faster than they were read",
-        client->profile->retry);
-}
-
-/* Others get what it was sent; its page may have lost its way. */
-static void end_mute(rs_streamer_t *s, rs_client_t *client)
-{
-    end(s, client, "slow_consumer", "Stream ended", "no event was acknowledged in time",
-        client->profile->retry);
-}
+/* A client that takes nothing for so long is ended while such clients hold too much memory: not at
+ * once, which would hit those that are only slow. */
+#define STUCK apr_time_from_sec(10)
 
 static void go(rs_streamer_t *s, rs_client_t *client, rs_next_t next);
 
@@ -161,7 +46,7 @@ static void set_deadline(rs_streamer_t *s, rs_client_t *client)
 static int send_buf(rs_streamer_t *s, rs_client_t *client)
 {
     if (!rs_output_buf(client, &s->buf)) {
-        rs_life_release(s, client);
+        rs_end_release(s, client);
         return 0;
     }
     return 1;
@@ -183,10 +68,10 @@ static void settle(rs_streamer_t *s, rs_client_t *client)
 {
     if (client->pinned) {
         if (client->state == RS_LIVE && !rs_feed_exit(client)) {
-            rs_life_release(s, client);
+            rs_end_release(s, client);
             return;
         }
-        want_out(s, client, 1);
+        rs_watch_out(s, client, 1);
     }
     set_deadline(s, client);
 }
@@ -210,20 +95,41 @@ static int is_silent(const rs_streamer_t *s, const rs_client_t *client)
     return due && s->now >= due && !rs_due_blocked(client);
 }
 
+/* Whether it has not finished what it has begun to say for as long as that may be. */
+static int is_dawdling(const rs_streamer_t *s, const rs_client_t *client)
+{
+    apr_time_t due = rs_hear_finish_due(client);
+
+    return due && s->now >= due && !rs_due_blocked(client);
+}
+
+/* Whether it has taken nothing for longer than that may be. */
+static int is_stuck(const rs_streamer_t *s, const rs_client_t *client)
+{
+    apr_time_t since = rs_due_stuck_since(client);
+
+    return s->now >= since + rs_due_patience(client)
+           || (s->now >= since + STUCK && rs_output_pins_too_much(client));
+}
+
+/* Something is to be heard of it. */
 static void ask(rs_streamer_t *s, rs_client_t *client)
 {
-    if (rs_hear_ask(s, client) == RS_NEXT_GO) {
+    if (is_dawdling(s, client)) {
+        rs_end_unfinished(s, client);
+    }
+    else if (rs_hear_ask(s, client) == RS_NEXT_GO) {
         settle(s, client);
     }
     else {
-        rs_life_release(s, client);
+        rs_end_release(s, client);
     }
 }
 
 static void give_up(rs_streamer_t *s, rs_client_t *client)
 {
     rs_gated_reason(client, "error");
-    rs_life_release(s, client);
+    rs_end_release(s, client);
 }
 
 static void deadline(rs_streamer_t *s, rs_client_t *client)
@@ -233,13 +139,12 @@ static void deadline(rs_streamer_t *s, rs_client_t *client)
 
     if (client->state == RS_CLOSING || client->state == RS_LINGER) {
         if (s->now >= client->deadline) {
-            rs_life_release(s, client);
+            rs_end_release(s, client);
             return;
         }
     }
     else if (client->expires && s->now >= client->expires) {
-        end(s, client, "token_expired", "Stream ended", "the token has expired",
-            client->profile->retry > RENEWAL ? client->profile->retry : RENEWAL);
+        rs_end_expired(s, client);
         return;
     }
     else if (rs_deliver_due(client) && s->now >= rs_deliver_due(client)) {
@@ -254,7 +159,7 @@ static void deadline(rs_streamer_t *s, rs_client_t *client)
         rs_life_input(s, client, 0);
         return;
     }
-    else if (is_silent(s, client)) {
+    else if (is_dawdling(s, client) || is_silent(s, client)) {
         ask(s, client);
         return;
     }
@@ -271,12 +176,12 @@ static void deadline(rs_streamer_t *s, rs_client_t *client)
         }
     }
     else if (rs_due_blocked(client)) {
-        if (rs_due_stuck(s, client)) {
+        if (is_stuck(s, client)) {
             give_up(s, client);
             return;
         }
         if (rs_catch_up_too_slow(client)) {
-            end_slow(s, client);
+            rs_end_slow(s, client);
             return;
         }
     }
@@ -303,27 +208,30 @@ static void go(rs_streamer_t *s, rs_client_t *client, rs_next_t next)
         break;
     case RS_NEXT_ROOM:
     case RS_NEXT_WAIT:
-        want_out(s, client, next == RS_NEXT_ROOM);
+        rs_watch_out(s, client, next == RS_NEXT_ROOM);
         set_deadline(s, client);
         break;
     case RS_NEXT_GONE:
-        rs_life_release(s, client);
+        rs_end_release(s, client);
         break;
     case RS_NEXT_SLOW:
-        end_slow(s, client);
+        rs_end_slow(s, client);
         break;
     case RS_NEXT_MUTE:
-        end_mute(s, client);
+        rs_end_mute(s, client);
+        break;
+    case RS_NEXT_FULL:
+        rs_end_full(s, client);
         break;
     case RS_NEXT_LINGER:
-        linger(s, client);
+        rs_end_linger(s, client);
         break;
     case RS_NEXT_DONE:
         rs_buf_clear(&s->buf);
-        end_with_buf(s, client);
+        rs_end_with_buf(s, client);
         break;
     case RS_NEXT_LAST:
-        end_with_buf(s, client);
+        rs_end_with_buf(s, client);
         break;
     }
 }
@@ -339,6 +247,9 @@ static int hear(rs_streamer_t *s, rs_client_t *client)
 
 static void go_on(rs_streamer_t *s, rs_client_t *client)
 {
+    if (client->pinned) {
+        rs_hear_begin_anew(s, client);
+    }
     /* What it said while nothing could be answered. */
     if (rs_hear_listens(client) && (client->pinned || rs_hear_has_rest(client))
         && rs_output_flush(client) == 1 && !hear(s, client)) {
@@ -353,10 +264,10 @@ void rs_life_output(rs_streamer_t *s, rs_client_t *client)
         go_on(s, client);
     }
     else if (client->conn.transport->writev(&client->conn, NULL, 0) < 0) {
-        rs_life_release(s, client);
+        rs_end_release(s, client);
     }
     else {
-        watch(s, client);
+        rs_watch(s, client);
     }
 }
 
@@ -374,7 +285,7 @@ void rs_life_deliver(rs_streamer_t *s, rs_delivery_t *delivery)
     go(s, client, rs_deliver_take(s, delivery));
 }
 
-static void on_gone(void *s, rs_client_t *client) { rs_life_release(s, client); }
+static void on_gone(void *s, rs_client_t *client) { rs_end_release(s, client); }
 
 static void on_behind(void *s, rs_client_t *client) { go(s, client, RS_NEXT_ROOM); }
 
@@ -417,7 +328,11 @@ void rs_life_attach(rs_streamer_t *s, rs_client_t *client)
     rv = rs_poll_add(s->poll, client->conn.fd, RS_POLL_IN, client);
     if (rv != APR_SUCCESS) {
         rs_log(RS_LOG_ERR, rv, RSLOGNO(0101) "cannot watch a connection, it is closed");
-        rs_life_release(s, client);
+        rs_end_release(s, client);
+        return;
+    }
+    if (!rs_hear_begin(s, client)) {
+        rs_end_release(s, client);
         return;
     }
     if (client->gate) {
@@ -425,16 +340,15 @@ void rs_life_attach(rs_streamer_t *s, rs_client_t *client)
         return;
     }
     if (s->drain_until) {
-        end_draining(s, client);
+        rs_end_draining(s, client);
         return;
     }
     if (client->refused) {
-        end(s, client, client->refused, "Stream failed", "events cannot be read at the moment",
-            client->profile->retry);
+        rs_end_refused(s, client);
         return;
     }
-    if ((!client->member && !rs_feed_join(client->follow, client)) || !rs_hear_begin(s, client)) {
-        rs_life_release(s, client);
+    if (!client->member && !rs_feed_join(client->follow, client)) {
+        rs_end_release(s, client);
         return;
     }
     if (greet(s, client) && (!rs_hear_listens(client) || hear(s, client))) {
@@ -448,7 +362,7 @@ void rs_life_drain(rs_streamer_t *s, rs_client_t *client)
         set_deadline(s, client);
         return;
     }
-    end_draining(s, client);
+    rs_end_draining(s, client);
 }
 
 void rs_life_go(rs_streamer_t *s, rs_client_t *client, rs_next_t next) { go(s, client, next); }
@@ -463,25 +377,44 @@ static void skip(rs_streamer_t *s, rs_client_t *client)
 
     do {
         n = client->conn.transport->read(&client->conn, buf, sizeof(buf));
-        if (n > 0 && client->state == RS_LINGER && is_answered(client)) {
+        if (n > 0 && client->state == RS_LINGER && rs_end_is_answered(client)) {
             rs_accepted_move(client->accepted, &client->resume->from, &client->resume->own);
         }
     } while (n > 0 && --turns);
     if (n < 0) {
-        rs_life_release(s, client);
+        rs_end_release(s, client);
     }
     else {
-        watch(s, client);
+        rs_watch(s, client);
+    }
+}
+
+/* Of one that has been told goodbye. */
+static void hear_goodbye(rs_streamer_t *s, rs_client_t *client)
+{
+    rs_next_t next = rs_hear_goodbye(client);
+
+    if (next == RS_NEXT_LINGER && client->state == RS_LINGER) {
+        rs_end_linger(s, client);
+    }
+    else if (next == RS_NEXT_GONE) {
+        rs_end_release(s, client);
+    }
+    else {
+        rs_watch(s, client);
     }
 }
 
 void rs_life_input(rs_streamer_t *s, rs_client_t *client, int hung_up)
 {
-    if (!rs_hear_listens(client)) {
+    if (rs_hear_awaits(client)) {
+        hear_goodbye(s, client);
+    }
+    else if (!rs_hear_listens(client)) {
         skip(s, client);
     }
     else if (client->pinned && hung_up) {
-        rs_life_release(s, client); /* nothing is read of it that would say so */
+        rs_end_release(s, client); /* nothing is read of it that would say so */
     }
     else if (hear(s, client)) {
         if (client->pinned) {
@@ -491,10 +424,10 @@ void rs_life_input(rs_streamer_t *s, rs_client_t *client, int hung_up)
             go_on(s, client);
         }
         if (client->conn.fd >= 0) {
-            if (rs_hear_has_rest(client) || !client->timer.next) {
+            if (rs_hear_has_rest(client) || rs_hear_has_begun(s, client) || !client->timer.next) {
                 set_deadline(s, client);
             }
-            watch(s, client);
+            rs_watch(s, client);
         }
     }
 }

@@ -17,9 +17,6 @@ void rs_life_fetched(rs_streamer_t *s, rs_fetch_t *fetch);
 void rs_life_deliver(rs_streamer_t *s, rs_delivery_t *delivery);
 void rs_life_drain(rs_streamer_t *s, rs_client_t *client);
 
-/* Closes it now. */
-void rs_life_release(rs_streamer_t *s, rs_client_t *client);
-
 /* For rs_feed_flush(). */
 void rs_life_feed_calls(rs_streamer_t *s);
 

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "../base/rs_clock.h"
+#include "rs_end.h"
 #include "rs_gated.h"
 #include "rs_life.h"
 
@@ -192,7 +193,7 @@ void rs_streamer_end(rs_streamer_t *s)
         }
     }
     while ((timer = rs_wheel_any(&s->wheel))) {
-        rs_life_release(s, CLIENT_OF_TIMER(timer));
+        rs_end_release(s, CLIENT_OF_TIMER(timer));
     }
     give_back_released(s);
     rs_buf_free(&s->buf);

@@ -42,6 +42,7 @@ typedef enum {
     RS_NEXT_GONE,   /* the peer is gone, or memory is short: it is closed */
     RS_NEXT_SLOW,   /* it is ended because it reads too slowly */
     RS_NEXT_MUTE,   /* it is ended because it acknowledges nothing */
+    RS_NEXT_FULL,   /* it is ended because too much is kept of what clients do not finish */
     RS_NEXT_LINGER, /* everything is written: the peer may close */
     RS_NEXT_DONE,   /* it has what it came for: it is ended */
     RS_NEXT_LAST    /* it is ended with what is in s->buf */

@@ -36,7 +36,7 @@ typedef enum {
     RS_ASKS_ACK,       /* that an event be called its own: it has it */
     RS_ASKS_AUTH,      /* to be let stay for as long as this token is good */
     RS_ASKS_STATS,     /* how many its tenant has */
-    RS_ASKS_END        /* what was appended is the last that it is told */
+    RS_ASKS_END        /* what was appended is the last that it is told: a goodbye */
 } rs_asks_t;
 
 /* Of what. */
@@ -56,7 +56,14 @@ typedef struct {
      * appended to `out`. */
     rs_asks_t (*hear)(void *state, const char **at, const char *end, rs_buf_t *out,
                       rs_asked_t *asked);
-    /* The answers to that; `what` went wrong (NULL: the message did), `why` is a sentence. */
+    /* The number of what it has begun to say and not finished, and how many bytes are kept of that;
+     * 0: there is nothing. */
+    unsigned (*unfinished)(const void *state, size_t *kept);
+    /* It was told goodbye, which is what error() ends with, and is to say that, too. Takes what it
+     * says instead, and keeps nothing; whether it has said goodbye. */
+    int (*part)(void *state, const char *bytes, size_t len);
+    /* The answers to what it asks for; `what` went wrong (NULL: the message did), `why` is a
+     * sentence. */
     void (*subscribed)(rs_buf_t *out, const rs_subscription_t *wanted);
     void (*renewed)(rs_buf_t *out, apr_interval_time_t left); /* -1: for ever */
     void (*refused)(rs_buf_t *out, const char *what, const char *why);

@@ -21,7 +21,7 @@ static const struct {
     {"draining", RS_WS_GOING_AWAY},   {"token_expired", RS_WS_POLICY},
     {"internal", RS_WS_INTERNAL},     {"slow_consumer", RS_WS_TRY_LATER},
     {"over_limit", RS_WS_TRY_LATER},  {"redis_unavailable", RS_WS_TRY_LATER},
-    {"unavailable", RS_WS_TRY_LATER},
+    {"unavailable", RS_WS_TRY_LATER}, {"unfinished", RS_WS_POLICY},
 };
 
 static unsigned status_of(const char *code)
@@ -335,6 +335,16 @@ static rs_asks_t hear(void *state, const char **at, const char *stop, rs_buf_t *
     return asks;
 }
 
+static unsigned unfinished(const void *state, size_t *kept)
+{
+    return rs_ws_unfinished(state, kept);
+}
+
+static int part(void *state, const char *bytes, size_t len)
+{
+    return rs_ws_drop(state, bytes, len);
+}
+
 static void subscribed(rs_buf_t *out, const rs_subscription_t *wanted)
 {
     size_t start = begin(out, "subscription_updated");
@@ -390,6 +400,8 @@ static const rs_wire_peer_t peer = {
     .begin = peer_begin,
     .end = peer_end,
     .hear = hear,
+    .unfinished = unfinished,
+    .part = part,
     .subscribed = subscribed,
     .renewed = renewed,
     .refused = refused,

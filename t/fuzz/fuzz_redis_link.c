@@ -311,15 +311,13 @@ static void on_watching(void *baton, int up)
     }
 }
 
-static void on_round_end(void *baton) { on_batch_end(baton, 0); }
-
-/* Once it is up, everybody has had a turn, or has one. */
+/* Once it is up, everybody has had a turn, or waits for one. */
 static void check_turns(const seen_t *seen)
 {
     int i;
 
     for (i = 0; seen->watcher && seen->up && i <= KEYS; i++) {
-        require(!seen->watchers[i] || seen->watchers[i]->turns || seen->batches == 0);
+        require(!seen->watchers[i] || seen->watchers[i]->turns || seen->watchers[i]->watch.queued);
     }
 }
 
@@ -426,7 +424,7 @@ static void converse(rs_poll_t *poll, const seen_t *seen, int login, const char 
 static void begin(seen_t *seen, apr_pool_t *p, rs_poll_t *poll, char what)
 {
     rs_reader_calls_t reads = {on_ask, on_take, on_answered, on_batch_end, on_up, seen};
-    rs_watcher_calls_t watches = {on_watching, on_round_end, seen};
+    rs_watcher_calls_t watches = {on_watching, seen};
     rs_reader_t *reader = NULL;
     apr_status_t rv;
     int i;

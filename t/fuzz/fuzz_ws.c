@@ -38,7 +38,7 @@ static void hear(rs_buf_t *told, apr_pool_t *p, const char *data, size_t size, s
                  int deflate)
 {
     rs_ws_what_t what = RS_WS_MORE;
-    size_t done = 0, len;
+    size_t done = 0, used = 0, len, n;
     const char *payload;
     rs_ws_t ws;
 
@@ -47,9 +47,10 @@ static void hear(rs_buf_t *told, apr_pool_t *p, const char *data, size_t size, s
         rs_ws_allow_deflate(&ws);
     }
     while (done < size && what != RS_WS_CLOSE && what != RS_WS_BROKEN) {
-        size_t n = size - done < step ? size - done : step;
-        const char *piece = fuzz_text(p, data + done, n), *at = piece;
+        const char *piece, *at;
 
+        n = size - done < step ? size - done : step;
+        at = piece = fuzz_text(p, data + done, n);
         while (at < piece + n && what != RS_WS_CLOSE && what != RS_WS_BROKEN) {
             what = rs_ws_next(&ws, &at, piece + n, &payload, &len);
             check(&ws, what, payload, len);
@@ -63,8 +64,16 @@ static void hear(rs_buf_t *told, apr_pool_t *p, const char *data, size_t size, s
             require(ws.open || !ws.in_frame || ws.left);
             require(ws.open || ws.in_frame || !ws.data.data || what == RS_WS_BROKEN);
         }
+        used = done + (size_t)(at - piece);
         done += n;
     }
+    /* What it says when it was told goodbye, of which nothing may be kept. */
+    for (; used < size && !ws.closed; used += n) {
+        n = size - used < step ? size - used : step;
+        rs_ws_drop(&ws, fuzz_text(p, data + used, n), n);
+        require(!ws.data.data);
+    }
+    rs_buf_printf(told, "%d", ws.closed);
     rs_ws_end(&ws);
 }
 

@@ -21,14 +21,15 @@ static int is_uncounted(const sim_entry_t *e)
     return sim_conf.redis6 && e->how == SIM_TRIMMED && e->read_by != (1 << sim_conf.engines) - 1;
 }
 
-/* It went with its key, which the only engine has had, and can tell, unless the group stands where
- * the key began anew. */
+/* It went with its key, which the only engine has had, and can tell by what it counts, unless the
+ * group stands where the key began anew. */
 static int is_known_gone(const sim_conn_t *c, int k, const sim_entry_t *e, apr_time_t told_at)
 {
     const sim_engine_t *engine = &sim_engines[c->engine];
 
-    return sim_conf.engines == 1 && rs_id_cmp(c->pos[k], engine->born[e->key]) != 0 && e->how == SIM_KEY_GONE && (e->read_by & 1 << c->engine)
-           && e->removed_at > told_at
+    return sim_conf.engines == 1 && !sim_conf.redis6
+           && rs_id_cmp(c->pos[k], engine->born[e->key]) != 0 && e->how == SIM_KEY_GONE
+           && (e->read_by & 1 << c->engine) && e->removed_at > told_at
            && (engine->looked[e->key] >> (sim_keys[e->key].epoch & 63) & 1)
            && !sim_count_hides(engine, e);
 }
@@ -94,6 +95,24 @@ void sim_backlog_settles(const sim_conn_t *c)
 {
     groups[c->profile][c->tenant].told_at = c->told_at;
     sim_backlog_raise(c);
+}
+
+/* An id that is none is as good as none, and stays the reason where older ones were trimmed, or its
+ * limit leaves them out. */
+void sim_backlog_unknown(const sim_conn_t *c)
+{
+    int k, i, n = 0, trimmed = 0;
+
+    for (k = 0; k < c->nkeys; k++) {
+        const sim_key_t *key = &sim_keys[c->key[k]];
+
+        for (i = groups[c->profile][c->tenant].floor[k]; i < key->nall; i++, n++) {
+            trimmed |= sim_entries[key->all[i]].how == SIM_TRIMMED;
+        }
+    }
+    if (trimmed || n > sim_conf.plimit[c->profile]) {
+        sim_backlog_settles(c);
+    }
 }
 
 /* One that brings no id begins where the group is. */

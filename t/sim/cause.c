@@ -44,6 +44,9 @@ static int is_barred(const sim_conn_t *c)
 {
     int k;
 
+    if (sim_redis.error_until >= c->submit_at && strncmp(sim_redis.error, "NOPERM", 6) == 0) {
+        return 1;
+    }
     for (k = 0; k < c->nkeys && sim_keys[c->key[k]].noperm_until < c->submit_at; k++) {
     }
     return k < c->nkeys;
@@ -315,10 +318,21 @@ void sim_check_cause(sim_conn_t *c, const char *reason)
     }
 }
 
+/* What a key held while it could not be read is said to be missing to those who were there: in its
+ * place, by which others come later. */
+static int was_barred(const sim_conn_t *c)
+{
+    int k;
+
+    for (k = 0; k < c->nkeys && !sim_keys[c->key[k]].noperm_until; k++) {
+    }
+    return k < c->nkeys;
+}
+
 int sim_may_be_reset(const sim_conn_t *c, const char *reason)
 {
     if (strcmp(reason, "trimmed") == 0) {
-        return sim_conf.redis6 || !sim_well(sim_now) || may_be_trimmed(c, c->pos)
+        return sim_conf.redis6 || was_barred(c) || !sim_well(sim_now) || may_be_trimmed(c, c->pos)
                || gap_since(c, c->told_at < 0 ? c->submit_at - SEC(5) : c->told_at - TOLD_MARGIN);
     }
     if (strcmp(reason, "limit") == 0) { /* a cache was full, so the way back was not measured */

@@ -63,13 +63,24 @@ static void track(const sim_rconn_t *c, int k)
     }
 }
 
+/* What was read before counts for nothing. */
+static redisReply *refuse_look(const sim_rconn_t *c, int k, redisReply *error)
+{
+    static const rs_id_t none;
+
+    if (c->follows) {
+        sim_note(k, 0, 0, -1, none);
+    }
+    return error;
+}
+
 static redisReply *xinfo(sim_rconn_t *c, const sim_cmd_t *cmd)
 {
     int k = key_of(cmd, 2);
     redisReply *r = no_perm(k);
 
     if (r) {
-        return r;
+        return refuse_look(c, k, r);
     }
     track(c, k);
     sim_note(k, 0, 0, 1, sim_keys[k].s.last); /* what is no stream holds nothing */
@@ -251,7 +262,7 @@ redisReply *sim_command_run(sim_rconn_t *c, sim_cmd_t *cmd)
     redisReply *r = refusal(name);
 
     if (r) {
-        return r;
+        return strcmp(name, "XINFO") == 0 ? refuse_look(c, key_of(cmd, 2), r) : r;
     }
     if (strcmp(name, "XREAD") == 0) {
         return xread(c, cmd);

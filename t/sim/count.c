@@ -43,18 +43,22 @@ static int looks_the_same(const sim_counted_t *c, const sim_look_t *look, const 
 
 /* What went unread while the newest of all was deleted, and nothing says that the stream is one that
  * is trimmed: taken for a queue whose worker is faster. */
-static void note_worked_off(sim_counted_t *c, int slot, int k, const sim_look_t *look, int hand_hi)
+static void note_worked_off(sim_counted_t *c, int slot, int k, const sim_look_t *look,
+                            const sim_hand_t *hand)
 {
     const sim_key_t *key = &sim_keys[k];
     int i, n = 0;
 
-    if (look->length || !look->added || rs_id_cmp(look->deleted, look->last) != 0) {
+    if (look->length || !look->added || rs_id_cmp(look->deleted, look->last) != 0
+        || rs_id_cmp(look->deleted, c->deleted) == 0) {
         return;
     }
-    for (i = look->nall - 1; i >= hand_hi && rs_id_cmp(sim_entries[key->all[i]].id, c->at) > 0;
-         i--) {
+    for (i = look->nall - 1; i >= 0 && rs_id_cmp(sim_entries[key->all[i]].id, c->at) > 0; i--) {
+        if (i < hand->hi && (i >= hand->lo || rs_id_cmp(look->last, hand->last) == 0)) {
+            continue; /* it has those, and counts what is in front of the newest */
+        }
         n++;
-        if (!c->trims && rs_id_cmp(look->deleted, c->deleted) != 0) {
+        if (!c->trims) {
             sim_entries[key->all[i]].hidden |= (uint8_t)(1 << slot);
         }
     }
@@ -140,7 +144,7 @@ void sim_count_look(sim_engine_t *e, int slot, int k, const sim_look_t *look)
     }
     note_surplus(c, slot, k, look, hand, gone);
     note_trims(c, look);
-    note_worked_off(c, slot, k, look, hand->hi);
+    note_worked_off(c, slot, k, look, hand);
     if (!c->known) {
         c->at = look->last; /* it begins with what comes then */
     }
@@ -153,8 +157,8 @@ void sim_count_look(sim_engine_t *e, int slot, int k, const sim_look_t *look)
     if (hand->n) {
         c->at = hand->last;
     }
-    if (rs_id_cmp(look->last, c->at) < 0) {
-        c->at = look->last;
+    if (rs_id_cmp(look->last, c->at) < 0 || !look->length) {
+        c->at = look->last; /* up to there it was read, or is gone */
     }
     c->added = look->added - unread(k, look, c->at);
     if (rs_id_cmp(c->at, look->last) == 0) {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What has to come in time, and what has to have come when all was quiet and well for long.
+ * What has to come in time, what that may cost, and what has to have come when all was quiet and well
+ * for long.
  */
 #include "log/rs_fetch.h"
 #include "redis/rs_batch.h"
@@ -10,6 +11,7 @@
 #define BEAT_SLACK SEC(1)   /* a heartbeat may be this late */
 #define READ_LIMIT SEC(2)   /* no read is blocked for longer */
 #define GREET_LIMIT SEC(3)  /* all being well, a client knows its verdict by then */
+#define QUIET_COMMANDS 40   /* a second, of an engine about which nothing happens */
 
 /* How long the questions for so many entries may take, with so many bytes in an answer at most:
  * of large entries few come at once. */
@@ -101,6 +103,11 @@ static apr_time_t greet_time(const sim_conn_t *c)
     return 2 * reading_time(c, n, RS_BATCH_BYTES, 512) * readers(c);
 }
 
+static int is_open(const sim_conn_t *c)
+{
+    return c->used && !c->closed && !c->peer_closed && !c->ended;
+}
+
 /* The clock is about to move on: nobody has anything to do at this moment. */
 void sim_model_tick(void)
 {
@@ -110,7 +117,7 @@ void sim_model_tick(void)
         const sim_conn_t *c = &sim_conns[i];
         apr_time_t since, beat;
 
-        if (!c->used || c->closed || c->peer_closed || c->ended || sim_clients[c->client].lag) {
+        if (!is_open(c) || sim_clients[c->client].lag) {
             continue;
         }
         beat = MSEC(sim_conf.pbeat_ms[c->profile]);
@@ -133,6 +140,66 @@ void sim_model_tick(void)
     }
 }
 
+/* The first that it is owed of a stream and has neither had nor been told of; else its end. */
+static int next_owed(const sim_conn_t *c, int k)
+{
+    const sim_key_t *key = &sim_keys[c->key[k]];
+    int n = c->next[k];
+
+    while (n < key->nall
+           && !(sim_entries[key->all[n]].tenant == c->tenant
+                && sim_is_owed(c, k, &sim_entries[key->all[n]]))) {
+        n++;
+    }
+    return n;
+}
+
+static int has_all(const sim_conn_t *c)
+{
+    int k, all = !c->replay || c->caught_up;
+
+    for (k = 0; k < c->nkeys; k++) {
+        all &= next_owed(c, k) == sim_keys[c->key[k]].nall;
+    }
+    return all;
+}
+
+int sim_model_gives(apr_time_t since)
+{
+    int i;
+
+    for (i = 0; i < sim_conns_used; i++) {
+        const sim_conn_t *c = &sim_conns[i];
+
+        if (is_open(c) && c->connected && !has_all(c)
+            && sim_now <= since + REPLAY_LIMIT + replay_time(c)) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+/* Who still caught up in that second is given 64 entries at a time, with a few commands for each. */
+static int catches_up(const sim_conn_t *c)
+{
+    return c->replay && (!c->caught_up || c->caught_up / SEC(1) == sim_engines[c->engine].second);
+}
+
+long sim_model_affords(int engine)
+{
+    long n = QUIET_COMMANDS;
+    int i;
+
+    for (i = 0; i < sim_conns_used; i++) {
+        const sim_conn_t *c = &sim_conns[i];
+
+        if (c->used && c->engine == engine) {
+            n += 4 + (catches_up(c) ? c->behind / 16 : 0);
+        }
+    }
+    return n;
+}
+
 void sim_model_settled(void)
 {
     int i, k;
@@ -141,7 +208,7 @@ void sim_model_settled(void)
     for (i = 0; i < sim_conns_used && !sim_failed; i++) {
         sim_conn_t *c = &sim_conns[i];
 
-        if (!c->used || c->closed || c->peer_closed || c->ended) {
+        if (!is_open(c)) {
             continue;
         }
         if (!c->connected || (c->replay && !c->caught_up)) {
@@ -152,13 +219,8 @@ void sim_model_settled(void)
         sim_backlog_follows(c);
         for (k = 0; k < c->nkeys; k++) {
             const sim_key_t *key = &sim_keys[c->key[k]];
-            int n = c->next[k];
+            int n = next_owed(c, k);
 
-            while (n < key->nall
-                   && !(sim_entries[key->all[n]].tenant == c->tenant
-                        && sim_is_owed(c, k, &sim_entries[key->all[n]]))) {
-                n++;
-            }
             if (n < key->nall) {
                 sim_pass(c, k, key->nall,
                          sim_entries[key->all[n]].how == SIM_PRESENT ? "undelivered" : "untold");

@@ -18,13 +18,14 @@ static void forget(int engine, int k)
     for (i = 0; i < sim_conns_used; i++) {
         const sim_conn_t *c = &sim_conns[i];
 
-        for (j = 0; c->used && c->engine == engine && j < c->nkeys; j++) {
+        for (j = 0; c->used && !c->closed && c->engine == engine && j < c->nkeys; j++) {
             if (c->key[j] == k && c->submit_at < sim_now - SEC(29)) {
                 return;
             }
         }
     }
     e->saw_loss[k] = 0;
+    e->counted[k].known = 0;
     e->born[k] = e->followed[k] = none;
 }
 
@@ -37,6 +38,11 @@ void sim_learn(int engine, const sim_rrep_t *rep)
         int k = rep->note[i].key;
         rs_id_t last = rep->note[i].last;
 
+        if (rep->note[i].info < 0) {
+            e->hand_hi[k] = 0;
+            memset(&e->hand[k], 0, sizeof(e->hand[k]));
+            continue;
+        }
         if (k >= SIM_OWN && rep->note[i].info) {
             if (e->last_look[k] < sim_now - SEC(29)) {
                 forget(engine, k);

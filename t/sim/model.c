@@ -251,7 +251,7 @@ static void caught_up(sim_conn_t *c, const sim_frame_t *f)
     if (!c->replay || c->caught_up) {
         sim_fail("verdict", "c%d: caught_up without a replay", c->client);
     }
-    c->caught_up = 1;
+    c->caught_up = sim_now;
     ours(c, f);
     c->choosing = 0;
     if (c->events < c->wanted_last && c->told_at < 0 && !sim_removed_since(c, c->submit_at)) {

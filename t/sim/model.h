@@ -39,8 +39,15 @@ void sim_backlog_starts(sim_conn_t *c);
 void sim_backlog_raise(const sim_conn_t *c);
 void sim_backlog_brings(const sim_conn_t *c);
 void sim_backlog_settles(const sim_conn_t *c);
+void sim_backlog_unknown(const sim_conn_t *c);
 void sim_backlog_comes(sim_conn_t *c);
 void sim_backlog_follows(const sim_conn_t *c);
+
+/* --- deadline.c --- */
+/* Whether somebody is being given what it missed, and may be: nothing is in its way since then. */
+int sim_model_gives(apr_time_t since);
+/* So many commands may the engine have in the second that is over, if it was quiet. */
+long sim_model_affords(int engine);
 
 /* --- verdict.c --- */
 int sim_json_word(const sim_frame_t *f, const char *name, char *to, size_t size);

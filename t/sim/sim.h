@@ -125,8 +125,7 @@ typedef struct {
     rs_id_t ever; /* the highest id of an entry */
     char name[48], hash[80];
     int is_string, hash_is_string;
-    apr_time_t string_until; /* one of them was that until then */
-    apr_time_t noperm_until;
+    apr_time_t string_until, noperm_until; /* one of them was that, it was not to be read */
     sim_stream_t s, copy;
     int has_copy;
     uint64_t tracked; /* a bit for each connection that read it since it was changed */
@@ -266,9 +265,9 @@ typedef struct {
     sim_hold_t hold; /* what it brought */
     rs_id_t pos[SIM_PROFILE_KEYS], last_at_submit[SIM_PROFILE_KEYS];
     int next[SIM_PROFILE_KEYS];
-    int connected, caught_up, replay, ended, floating;
+    int connected, replay, ended, floating;
     int choosing; /* RaglineStart last=N: what is older may be left out until it is caught up */
-    apr_time_t submit_at, out_at, connected_at, told_at, reading_since;
+    apr_time_t submit_at, out_at, connected_at, caught_up, told_at, reading_since;
     apr_time_t stood_at; /* what was removed by then is none of its business */
     int came_at_birth[SIM_PROFILE_KEYS];
     int leads; /* it stood where its group was, or before */

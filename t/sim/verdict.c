@@ -93,6 +93,7 @@ static void is_new(sim_conn_t *c, const rs_id_t *pos)
 
 static void is_resumed(sim_conn_t *c, const rs_id_t *pos)
 {
+    static const rs_id_t none; /* before everything, and of no stream */
     int k;
 
     sim_stats[SIM_S_RESUMED]++;
@@ -110,7 +111,8 @@ static void is_resumed(sim_conn_t *c, const rs_id_t *pos)
         /* What nobody was given may have become the id of an entry meanwhile. */
         c->next[k] = c->hold.made_up ? sim_index_above(c->key[k], c->pos[k]) : c->hold.next[k];
         c->came_at_birth[k] =
-            rs_id_cmp(c->pos[k], sim_engines[c->engine].born[c->key[k]]) == 0;
+            rs_id_cmp(c->pos[k], sim_engines[c->engine].born[c->key[k]]) == 0
+            || rs_id_cmp(c->pos[k], none) == 0;
     }
     c->told_at = c->hold.told_at;
     c->stood_at = c->hold.stood_at;
@@ -161,6 +163,9 @@ static void is_reset(sim_conn_t *c, const char *reason, const rs_id_t *pos)
     c->told_at = sim_now;
     if (c->brought != SIM_GARBAGE) {
         sim_backlog_settles(c);
+    }
+    else {
+        sim_backlog_unknown(c);
     }
 }
 

@@ -8,11 +8,10 @@
 
 #include "base/rs_log.h"
 #include "redis/rs_redis_url.h"
-#include "sim.h"
+#include "model.h"
 
-#define SPIN 3000         /* turns of one thread at one moment */
-#define SETTLE SEC(20)    /* after which everybody has everything */
-#define QUIET_COMMANDS 40 /* a second, of an engine about which nothing happens */
+#define SPIN 3000      /* turns of one thread at one moment */
+#define SETTLE SEC(20) /* after which everybody has everything */
 
 sim_conf_t sim_conf;
 sim_engine_t sim_engines[SIM_ENGINES];
@@ -358,23 +357,6 @@ static apr_time_t next_event(void)
 
 static apr_time_t quiet_since;
 
-/* So many commands may a quiet second have. Who still catches up is given 64 entries at a time, with
- * a few commands for each. */
-static long affordable(int engine)
-{
-    long n = QUIET_COMMANDS;
-    int i;
-
-    for (i = 0; i < sim_conns_used; i++) {
-        const sim_conn_t *c = &sim_conns[i];
-
-        if (c->used && c->engine == engine) {
-            n += 4 + (c->replay && !c->caught_up ? c->behind / 16 : 0);
-        }
-    }
-    return n;
-}
-
 static void check_cost(void)
 {
     int i;
@@ -386,9 +368,9 @@ static void check_cost(void)
             continue;
         }
         if (e->alive && !e->gone && sim_quiet && sim_now > quiet_since + SEC(10)
-            && e->commands_second > affordable(i)) {
+            && e->commands_second > sim_model_affords(i)) {
             sim_fail("cost", "e%d: %ld commands in a quiet second, %ld are enough", i,
-                     e->commands_second, affordable(i));
+                     e->commands_second, sim_model_affords(i));
         }
         e->commands_second = 0;
         e->second = sim_now / SEC(1);
@@ -424,11 +406,10 @@ void sim_world_heal(void)
         || sim_redis.error_until > sim_now) {
         sim_model_trouble(sim_now);
     }
-    sim_redis.down_until = sim_redis.paused_until = sim_redis.error_until = 0;
+    sim_redis.down_until = sim_redis.paused_until = 0;
+    sooner(&sim_redis.error_until, sim_now);
     for (i = 0; i < SIM_KEYS; i++) {
-        if (sim_keys[i].noperm_until > sim_now) {
-            sim_keys[i].noperm_until = sim_now;
-        }
+        sooner(&sim_keys[i].noperm_until, sim_now);
         sim_redis_set_hash_string(i, 0);
         if (sim_keys[i].is_string) {
             sim_redis_del(i);
@@ -445,6 +426,9 @@ void sim_world_settle(void)
     sim_quiet = 1;
     quiet_since = sim_now;
     sim_world_wait(sim_now + SETTLE + MSEC(sim_conf.block_ms));
+    while (!sim_failed && sim_model_gives(quiet_since)) {
+        sim_world_wait(sim_now + SEC(1));
+    }
     if (!sim_failed) {
         sim_model_settled();
     }

@@ -270,8 +270,116 @@ static void test_census(void)
     rs_census_close(&census);
 }
 
+/* What a client says after we have closed: the tail of a broken frame, then what is asked for. */
+static int dropped(rs_ws_t *ws, const char *bytes, size_t len, size_t piece)
+{
+    int closed = 0;
+    size_t n;
+
+    for (; len; bytes += n, len -= n) {
+        n = piece < len ? piece : len;
+        closed = rs_ws_drop(ws, bytes, n);
+    }
+    return closed;
+}
+
+static void test_goodbye(void)
+{
+    static const struct {
+        const char *bytes;
+        size_t len;
+        int closes;
+        const char *name;
+    } said[] = {
+#define SAID(bytes, closes, name) {bytes, sizeof(bytes) - 1, closes, name}
+        SAID("\x88\x85mask\x03\xe8" "bye", 1, "a goodbye"),
+        SAID("\x88\x80mask", 1, "one that gives no reason"),
+        SAID("\x88\x82mask\x03", 0, "one that is not complete"),
+        SAID("\x89\x81maskx\x01\x82mask\x88\x80\x88\x80mask", 1, "behind others, and not before"),
+        SAID("\x01\x82mask\x88\x80", 0, "what only looks like one"),
+        SAID("\x82\xfe\x00\x03mask\x88\x80m\x88\x80mask", 1, "behind a length in two bytes"),
+        SAID("\x82\xff\0\0\0\0\0\0\0\x01mask\x88\x88\x80mask", 1, "in eight"),
+        SAID("\x82\xff\xff\0\0\0\0\0\0\x01mask\x88\x88\x80mask", 0, "in what never ends"),
+        SAID("\x81\x01x\x88\x80mask", 1, "behind what is not masked"),
+        SAID("\xf3\x81maskx\x88\x80mask", 1, "behind what means nothing"),
+        SAID("\x88\x82mask\0\0\x81\x80", 1, "with a code that is none, and more behind it"),
+#undef SAID
+    };
+    const char *at, *end, *payload;
+    rs_ws_t ws;
+    size_t i, piece, before, len;
+    int good, closed;
+
+    for (i = 0; i < RS_ARRAY_LEN(said); i++) {
+        good = 1;
+        for (piece = 1; piece <= said[i].len; piece++) {
+            rs_ws_begin(&ws, 100);
+            good &= dropped(&ws, said[i].bytes, said[i].len, piece) == said[i].closes;
+            rs_ws_end(&ws);
+        }
+        ok(good, "%s, in pieces of any size", said[i].name);
+        /* Wherever listening ended, or broke. */
+        good = 1;
+        for (before = 0; before <= said[i].len; before++) {
+            rs_ws_what_t what = RS_WS_MORE;
+
+            rs_ws_begin(&ws, 100);
+            at = said[i].bytes;
+            while (at < said[i].bytes + before && what != RS_WS_BROKEN && what != RS_WS_CLOSE) {
+                what = rs_ws_next(&ws, &at, said[i].bytes + before, &payload, &len);
+            }
+            end = said[i].bytes + said[i].len;
+            closed = at == end ? ws.closed : dropped(&ws, at, (size_t)(end - at), 3);
+            good &= closed == said[i].closes && (at == end || !ws.data.data);
+            rs_ws_end(&ws);
+        }
+        ok(good, "%s, wherever that begins, and nothing is kept", said[i].name);
+    }
+}
+
+/* The number of what is unfinished after these bytes. */
+static unsigned begun(rs_ws_t *ws, const char *bytes, size_t len, size_t *kept)
+{
+    const char *at = bytes, *payload;
+    size_t n;
+
+    while (at < bytes + len) {
+        rs_ws_next(ws, &at, bytes + len, &payload, &n);
+    }
+    rs_ws_done(ws);
+    return rs_ws_unfinished(ws, kept);
+}
+
+static void test_unfinished(void)
+{
+    char half[206] = "\x81\xfe\x01\x00mask";
+    rs_ws_t ws;
+    size_t kept;
+    unsigned nth;
+
+    rs_ws_begin(&ws, 1000);
+    ok(!begun(&ws, "", 0, &kept) && !kept, "nothing has begun");
+    ok(!begun(&ws, "\x81\x82maskab\x89\x80mask", 14, &kept) && !kept, "nor when all is complete");
+    nth = begun(&ws, "\x81", 1, &kept);
+    ok(nth && !kept, "a byte is a beginning");
+    is_int(begun(&ws, "\x80mask\x01", 6, &kept) != nth, 1, "the next message is another one");
+    nth = begun(&ws, "\x82maskab\x89\x81mask", 13, &kept);
+    ok(nth && kept, "something is kept of it");
+    is_int(begun(&ws, "x\x8a\x80mask\x00\x80mask", 13, &kept), nth,
+           "pings and parts change nothing");
+    ok(!begun(&ws, "\x80\x80mask", 6, &kept) && !kept, "until it ends");
+    nth = begun(&ws, half, sizeof(half), &kept);
+    ok(nth && kept >= sizeof(half) - 8, "half of a frame");
+    ok(!rs_ws_drop(&ws, "", 0), "nobody said goodbye");
+    rs_ws_unfinished(&ws, &kept);
+    is_int(kept, 0, "then nothing is kept any more");
+    rs_ws_end(&ws);
+}
+
 int main(void)
 {
+    test_goodbye();
+    test_unfinished();
     test_census();
     test_reading();
     test_writing();
