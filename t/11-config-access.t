@@ -157,6 +157,7 @@ fine('a gateway, whose back end decides', location('/g', $gateway));
 wrong('sends to it', 'no Require says who may send to every connection, so everybody may: add one',
     location('/send', "SetHandler ragline-gateway-send\n"));
 fine('... that were meant', location('/send', "SetHandler ragline-gateway-send\n", $granted));
+fine("a gateway's health", location('/readyz', "SetHandler ragline-gateway-health\n"));
 fine('health', location('/h', "SetHandler ragline-health\n"));
 warned('AuthType, and Require all granted', 'AuthType RaglineJWT asks nobody for a token', location('/x',
     $sse, $main, $key, $jwt, $granted));
@@ -187,7 +188,7 @@ wrong("AuthType $_", "AuthType $_: there is no such type: write RaglineJWT", loc
 # --- what is no endpoint --------------------------------------------------------------------------
 
 wrong("SetHandler $_", "SetHandler $_: there is no such handler: write ragline-sse, ragline-websocket, "
-    . 'ragline-publish, ragline-stats, ragline-health, ragline-gateway or ragline-gateway-send', location('/x', "SetHandler $_\nRaglineSubscribe orders\n"))
+    . 'ragline-publish, ragline-stats, ragline-health, ragline-gateway, ragline-gateway-send or ragline-gateway-health', location('/x', "SetHandler $_\nRaglineSubscribe orders\n"))
     for 'ragline_sse', 'ragline-see', 'Ragline-SSE', 'ragline', 'RAGLINE-publish';
 wrong('... in an <If>', 'SetHandler ragline_sse: there is no such handler', location('/x',
     section('If "true"', "SetHandler ragline_sse\n")));

@@ -157,6 +157,8 @@ my %row = (
         ['', 'takes one argument']] },
     RaglineGatewayForwardToken => { in => 'D', good => ['on', 'Off'], bad => [
         ['perhaps', 'must be On or Off']] },
+    RaglineGatewayDialect => { in => 'D', good => ['current', '2026-01', '2025-11'], bad => [
+        ['2025', 'write current, 2026-01 or 2025-11'], ['', 'takes one argument']] },
     RaglineGatewayLimit => { in => 'G', good => ['concurrent=1', 'waiting=1 concurrent=10000'],
         bad => [['concurrent=0', 'is not a number from 1 to 10000'],
             ['waiting=1000001', 'is not a number from 1 to 1000000'],

@@ -29,6 +29,12 @@ RaglineSendBuffer 4KB
     RaglineGatewayTimeout 60s
     RaglineHeartbeat off
 </Location>
+<Location /sse/2026>
+    RaglineGatewayDialect 2026-01
+</Location>
+<Location /sse/2025>
+    RaglineGatewayDialect 2025-11
+</Location>
 <Location /internal/send>
     SetHandler ragline-gateway-send
     Require local
@@ -153,6 +159,49 @@ my $not_found = '404 {"error":{"message":"Token not found","code":"TOKEN_NOT_FOU
     is($refused->body, qq(event: rejected\ndata: {"status":401,"message":"Whatever"}\n\n),
         'gets nothing of it');
     is(sent(token => $refused_token, event => { data => 'x' }), $not_found, 'and is not there');
+    $backend->hold;
+}
+
+# --- older dialects -------------------------------------------------------------------------------
+
+sub body_of
+{
+    my ($path, @send) = @_;
+    my $stream = Ragline::SSE->open(port => $port, path => $path, wire => 'sse');
+    my $token = $backend->connect_of($path)->{body}{token};
+    # What was sent before it is open comes first.
+    $stream->wait(sub { $_[0]->status });
+    sent(token => $token, event => $_) for @send;
+    sent(token => $token, close => JSON::PP::true);
+    $stream->wait(sub { $_[0]->ended });
+    return $stream->body;
+}
+my $named = { name => 'user.updated', data => "{\"id\":7}\nx" };
+my $as_event = "event: user.updated\ndata: {\"id\":7}\ndata: x\n\n";
+is(body_of('/sse/2026', $named, { data => 'y' }, { name => "a\nb", data => 'z' }),
+    "${as_event}data: y\n\nevent: a\ndata: z\n\n", '2026-01: events by their names, and no ready');
+is(body_of('/sse/2026?body={"event":{"data":"lost"}}', { name => 'ready', data => 'x' }),
+    "event: ready\ndata: x\n\n", 'no event of the answer; ready is a name like others');
+for my $path ('/sse/2026?status=401', '/sse/2025?status=403') {
+    my $response = Ragline::HTTP::request(port => $port, path => $path);
+    my ($status) = $path =~ /(\d+)$/;
+    is($response->status . $response->body, qq($status\{"error":{"message":"Backend returned $status")
+        . ',"code":"BACKEND_ERROR"}}', "$path is no stream");
+}
+my $opens = '{"event":{"name":"connection_open","data":"{\\"status\\":\\"connected\\"}"}}';
+my $opened = qq(event: connection_open\ndata: {"status":"connected"}\n\n);
+is(body_of("/sse/2025?body=$opens", $named), "$opened$as_event", '2025-11: the answer has an event');
+is(body_of("/sse/2025?body=$_", $named), $as_event, "... or none: $_")
+    for '', '{}', '[]', 'nothing', '{"event":{"data":7}}', '{"event":null,"close":false}';
+{
+    my $path = '/sse/2025?hold&body={"event":{"data":"bye"},"close":true}';
+    my $stream = Ragline::SSE->open(port => $port, path => $path, wire => 'sse');
+    my $token = $backend->connect_of($path)->{body}{token};
+    is(sent(token => $token, event => { data => 'kept' }), $buffered, 'something is kept');
+    $backend->release;
+    ok($stream->wait(sub { $_[0]->ended }), 'and the answer has the end');
+    is($stream->body, "data: bye\n\n", 'behind which nothing comes');
+    is($backend->disconnect_of($path)->{body}{reason}, 'server_closed', 'which is told');
     $backend->hold;
 }
 

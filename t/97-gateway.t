@@ -38,6 +38,16 @@ RaglineGatewayTimeout 60s
 <Location /sse/named>
     RaglineGatewaySecret file:$secret
 </Location>
+<Location /healthz>
+    SetHandler ragline-gateway-health
+</Location>
+<Location /readyz>
+    SetHandler ragline-gateway-health
+    RaglineGatewayCallback @{[ $backend->url ]}
+</Location>
+<Location /not/readyz>
+    SetHandler ragline-gateway-health
+</Location>
 <Location /sse/soon>
     RaglineGatewayTimeout 300ms
 </Location>
@@ -177,6 +187,17 @@ is(scalar(grep { $_->{body}{action} eq 'disconnect'
     'nobody is told of the end of what never was open');
 is(scalar(grep { ($_->{body}{request}{url} // '') =~ /head/ } $backend->calls), 0,
     'and nobody asked for a head');
+
+# --- health ---------------------------------------------------------------------------------------
+
+for my $case (['/healthz', 200, '{"status":"ok"}'],
+    ['/readyz', 200, '{"status":"ready","configured":true,"rabbitmq":"disabled"}'],
+    ['/not/readyz', 503, '{"status":"not_ready","configured":false,"rabbitmq":"disabled",'
+        . '"reasons":["CALLBACK_URL not configured"]}']) {
+    my ($path, $status, $body) = @$case;
+    my $response = Ragline::HTTP::request(port => $port, path => $path);
+    is($response->status . $response->body, $status . $body, $path);
+}
 
 # --- while it is asked ----------------------------------------------------------------------------
 

@@ -404,6 +404,8 @@ const command_rec rs_cmds[] = {
                   "file with the authorities that an https back end's certificate may be of"),
     AP_INIT_FLAG("RaglineGatewayForwardToken", rs_cmd_gateway_forward, NULL, ANYWHERE,
                  "on: callbacks hold the token that this server has checked itself"),
+    AP_INIT_TAKE1("RaglineGatewayDialect", rs_cmd_gateway_dialect, NULL, ANYWHERE,
+                  "current, 2026-01 or 2025-11: what clients and back end know of the protocol"),
     AP_INIT_ITERATE("RaglineGatewayLimit", rs_cmd_gateway_limit, NULL, SERVER,
                     "concurrent=N callbacks to a back end, waiting=N for it"),
     AP_INIT_TAKE1("RaglineTenant", set_expr, (void *)"tenant", ANYWHERE,

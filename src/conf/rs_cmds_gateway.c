@@ -89,6 +89,23 @@ const char *rs_cmd_gateway_forward(cmd_parms *cmd, void *dconf, int on)
     return rs_cmd_enter(cmd, conf);
 }
 
+const char *rs_cmd_gateway_dialect(cmd_parms *cmd, void *dconf, const char *arg)
+{
+    rs_dir_conf_t *conf = dconf;
+    const char *problem = rs_cmd_enter(cmd, conf);
+
+    if (problem) {
+        return problem;
+    }
+    conf->gateway_dialect = !ap_cstr_casecmp(arg, "current") ? RS_DIALECT_CURRENT
+                            : !strcmp(arg, "2026-01")        ? RS_DIALECT_2026_01
+                            : !strcmp(arg, "2025-11")        ? RS_DIALECT_2025_11
+                                                             : RS_UNSET;
+    return conf->gateway_dialect == RS_UNSET
+               ? rs_cmd_problem(cmd, "write current, 2026-01 or 2025-11")
+               : NULL;
+}
+
 const char *rs_cmd_gateway_limit(cmd_parms *cmd, void *dconf, const char *arg)
 {
     rs_server_conf_t *conf = rs_conf_server(cmd->server);

@@ -219,6 +219,7 @@ static const struct {
     {"ragline-health", RS_KIND_HEALTH},
     {"ragline-gateway", RS_KIND_GATEWAY},
     {"ragline-gateway-send", RS_KIND_GATEWAY_SEND},
+    {"ragline-gateway-health", RS_KIND_GATEWAY_HEALTH},
 };
 
 rs_kind_t rs_conf_kind_named(const char *handler)

@@ -15,6 +15,7 @@
 
 #include "../auth/rs_jwt.h"
 #include "../obs/rs_grouped.h"
+#include "../proto/rs_gateway.h"
 #include "../wire/rs_wire.h"
 #include "../redis/rs_redis_pool.h"
 #include "../redis/rs_redis_url.h"
@@ -36,7 +37,8 @@ typedef enum {
     RS_KIND_STATS,
     RS_KIND_HEALTH,
     RS_KIND_GATEWAY,
-    RS_KIND_GATEWAY_SEND
+    RS_KIND_GATEWAY_SEND,
+    RS_KIND_GATEWAY_HEALTH
 } rs_kind_t;
 
 /* X(type, member, unset, default): directory context. */
@@ -70,6 +72,7 @@ typedef enum {
     X(rs_secret_conf_t *, gateway_secret, NULL, NULL)                                              \
     X(const char *, gateway_ca, NULL, NULL)                                                        \
     X(int, gateway_forward, RS_UNSET, 0)                                                           \
+    X(int, gateway_dialect, RS_UNSET, RS_DIALECT_CURRENT)                                          \
     X(const char *, jwt_alg, NULL, "HS256")                                                        \
     X(apr_interval_time_t, jwt_leeway, RS_UNSET, apr_time_from_sec(30))                            \
     X(int, publish_any_tenant, RS_UNSET, 0)                                                        \

@@ -138,7 +138,8 @@ static void check_no_require(const access_t *a)
                                                        : "read these events";
 
     /* Of a gateway's connections its back end decides. */
-    if (a->e->kind == RS_KIND_HEALTH || a->e->kind == RS_KIND_GATEWAY) {
+    if (a->e->kind == RS_KIND_HEALTH || a->e->kind == RS_KIND_GATEWAY_HEALTH
+        || a->e->kind == RS_KIND_GATEWAY) {
         return;
     }
     if (a->e->kind == RS_KIND_GATEWAY_SEND) {

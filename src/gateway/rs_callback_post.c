@@ -24,8 +24,10 @@ static size_t take_body(char *data, size_t size, size_t n, void *baton)
 {
     rs_post_t *post = baton;
 
-    (void)data;
     post->received += size * n;
+    if (post->callback->keeps && post->received <= ANSWER_MAX) {
+        rs_buf_add(&post->callback->answer, data, size * n);
+    }
     return post->received <= ANSWER_MAX ? size * n : 0;
 }
 

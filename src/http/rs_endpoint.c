@@ -82,6 +82,8 @@ static int handler(request_rec *r)
         return rs_gateway_handler(r);
     case RS_KIND_GATEWAY_SEND:
         return rs_gateway_send_handler(r);
+    case RS_KIND_GATEWAY_HEALTH:
+        return rs_gateway_health_handler(r);
     default:
         return DECLINED;
     }

@@ -35,6 +35,31 @@ int rs_gateway_answer(request_rec *r, int status, const char *message, const cha
     return rs_http_json(r, status, body);
 }
 
+/* What the seed's own probes read; the first word of the path says which it is. */
+int rs_gateway_health_handler(request_rec *r)
+{
+    static const char not_ready[] = "{\"status\":\"not_ready\",\"configured\":%s,"
+                                    "\"rabbitmq\":\"disabled\",\"reasons\":[\"%s\"]}";
+    rs_engine_t *engine = rs_child_engine();
+    const char *last = strrchr(r->uri, '/');
+    int configured = rs_request_conf(r)->gateway_callback && engine && engine->callbacks;
+
+    if (r->method_number != M_GET) {
+        return rs_http_method_error(r, "GET");
+    }
+    if (!last || strcmp(last, "/readyz")) {
+        return rs_http_json(r, HTTP_OK, "{\"status\":\"ok\"}");
+    }
+    if (!configured || rs_engine_draining(engine)) {
+        return rs_http_json(r, HTTP_SERVICE_UNAVAILABLE,
+                            apr_psprintf(r->pool, not_ready, configured ? "true" : "false",
+                                         configured ? "Restarting"
+                                                    : "CALLBACK_URL not configured"));
+    }
+    return rs_http_json(r, HTTP_OK,
+                        "{\"status\":\"ready\",\"configured\":true,\"rabbitmq\":\"disabled\"}");
+}
+
 static const rs_profile_t *profile(request_rec *r)
 {
     const rs_dir_conf_t *conf = rs_request_conf(r);
@@ -65,6 +90,9 @@ static rs_gate_t *make_gate(request_rec *r, const char *lines)
     rs_gateway_ask(&ask, r);
     if (backend && rs_buf_ok(&ask)) {
         gate = rs_gate_create(common, backend, lines, ask.data, ask.len);
+    }
+    if (gate) {
+        gate->dialect = conf->gateway_dialect;
     }
     rs_buf_free(&ask);
     return gate;

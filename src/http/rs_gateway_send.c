@@ -101,7 +101,7 @@ static int send_to(request_rec *r, const rs_gateway_order_t *order)
         return not_found(r);
     }
     if (order->data) {
-        rs_wire_gateway_event(&frame, order->name, order->data);
+        rs_wire_gateway_event(&frame, gate->dialect, order->name, order->data);
     }
     if (frame.len > engine->common.max_message + BODY_MORE) {
         rs_gate_drop(gate);

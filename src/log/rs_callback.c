@@ -23,6 +23,14 @@ rs_callback_t *rs_callback_create(rs_backend_t *backend, const char *body, size_
     return callback;
 }
 
+void rs_callback_free(rs_callback_t *callback)
+{
+    if (callback) {
+        rs_buf_free(&callback->answer);
+        free(callback);
+    }
+}
+
 void rs_backends_open(rs_backends_t *table)
 {
     pthread_mutex_init(&table->lock, NULL);

@@ -9,6 +9,7 @@
 
 #include <pthread.h>
 
+#include "../base/rs_buf.h"
 #include "../base/rs_inbox.h"
 
 typedef struct rs_backend_t rs_backend_t;
@@ -54,13 +55,17 @@ struct rs_callback_t {
     rs_called_t outcome;
     int status;                      /* if it was answered */
     char phrase[RS_CALLBACK_PHRASE]; /* of the status; "": none */
+    int keeps;                       /* the maker wants the answer's body: */
+    rs_buf_t answer;
     size_t len;
     char body[];
 };
 
-/* NULL when memory is short. Freed by free(). */
+/* NULL when memory is short. */
 rs_callback_t *rs_callback_create(rs_backend_t *backend, const char *body, size_t len,
                                   void (*done)(rs_callback_t *));
+
+void rs_callback_free(rs_callback_t *callback); /* NULL: nothing */
 
 typedef struct {
     pthread_mutex_t lock;

@@ -61,7 +61,7 @@ void rs_gate_drop(rs_gate_t *gate)
 {
     if (gate && __atomic_fetch_sub(&gate->refs, 1, __ATOMIC_ACQ_REL) == 1) {
         rs_buf_free(&gate->waiting);
-        free(gate->answer);
+        rs_callback_free(gate->answer);
         free(gate);
     }
 }

@@ -31,6 +31,7 @@ struct rs_gate_t {
     /* Constant once it is in the table. */
     char token[RS_GATE_TOKEN_LEN];
     unsigned turn; /* which streamer: any number */
+    int dialect;   /* RS_DIALECT_… */
     rs_common_t *common;
     rs_backend_t *backend;
     rs_inbox_t *streamer;

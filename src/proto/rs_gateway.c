@@ -175,3 +175,19 @@ const char *rs_gateway_order(rs_gateway_order_t *order, const char **message, ap
     }
     return code;
 }
+
+void rs_gateway_answered(rs_gateway_order_t *order, apr_pool_t *p, const char *body, size_t len)
+{
+    rs_json_t text = {body, body + len}, value, of[ORDER_MEMBERS];
+    const char *ignored;
+
+    memset(order, 0, sizeof(*order));
+    if (!rs_json_is_good(&value, text, RS_JSON_DEPTH_MAX)) {
+        return;
+    }
+    find(of, value, order_members, ORDER_MEMBERS);
+    if (of[EVENT].s && read_event(order, &ignored, p, of[EVENT])) {
+        order->data = NULL;
+    }
+    order->close = of[CLOSE].s && rs_json_kind(of[CLOSE]) == 't';
+}

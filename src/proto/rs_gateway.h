@@ -9,6 +9,13 @@
 #include "../base/rs_buf.h"
 #include "../base/rs_json.h"
 
+/* What its clients and its back end know of the protocol. */
+enum {
+    RS_DIALECT_CURRENT,
+    RS_DIALECT_2026_01, /* a named event is one by that name; no ready; no rejected, but statuses */
+    RS_DIALECT_2025_11  /* and the answer to a connect callback may hold an event, and the end */
+};
+
 /* The standard words for a status; "Unknown" where there are none. */
 const char *rs_gateway_phrase(int status);
 
@@ -38,5 +45,9 @@ typedef struct {
 /* NULL, and *order in p; else the code of what is wrong, and *message. */
 const char *rs_gateway_order(rs_gateway_order_t *order, const char **message, apr_pool_t *p,
                              const char *body, size_t len);
+
+/* What the answer to a connect callback holds of that, where it may: token NULL. What is no order
+ * holds nothing. */
+void rs_gateway_answered(rs_gateway_order_t *order, apr_pool_t *p, const char *body, size_t len);
 
 #endif

@@ -83,9 +83,10 @@ rs_next_t rs_gated_begin(rs_streamer_t *s, rs_client_t *client)
     }
     rs_gates_add(&s->common->gates, gate);
     callback->baton = rs_gate_take(gate);
+    callback->keeps = gate->dialect == RS_DIALECT_2025_11;
     if (!rs_inbox_post(s->common->callbacks, &callback->msg, RS_MSG_CALL)) {
         rs_gate_drop(gate);
-        free(callback);
+        rs_callback_free(callback);
         return send_away(s, client);
     }
     return RS_NEXT_WAIT;
@@ -107,12 +108,34 @@ static rs_next_t refuse_as_answered(rs_streamer_t *s, rs_client_t *client,
     int status = answer->status;
     char message[64];
 
-    if (status == 400 || status == 401 || status == 403) {
+    if (client->gate->dialect == RS_DIALECT_CURRENT
+        && (status == 400 || status == 401 || status == 403)) {
         return reject(s, client, answer);
     }
     apr_snprintf(message, sizeof(message), "Backend returned %d", status);
     return refuse(s, client, status >= 300 && status <= 599 ? status : 502, message,
                   "BACKEND_ERROR");
+}
+
+/* Of a dialect whose back ends answer with the first event. */
+static void take_answer(rs_buf_t *b, rs_gate_t *gate)
+{
+    const rs_buf_t *answer = &gate->answer->answer;
+    rs_gateway_order_t order;
+    apr_pool_t *p;
+
+    if (!answer->len || !rs_buf_ok(answer) || apr_pool_create(&p, NULL) != APR_SUCCESS) {
+        return;
+    }
+    rs_gateway_answered(&order, p, answer->data, answer->len);
+    if (order.data) {
+        rs_wire_gateway_event(b, gate->dialect, order.name, order.data);
+    }
+    if (order.close) {
+        gate->closing = 1;
+        rs_buf_free(&gate->waiting); /* that comes after the end */
+    }
+    apr_pool_destroy(p);
 }
 
 static rs_next_t open_it(rs_streamer_t *s, rs_client_t *client)
@@ -123,11 +146,12 @@ static rs_next_t open_it(rs_streamer_t *s, rs_client_t *client)
     gate->state = RS_GATE_OPEN;
     rs_buf_clear(&s->buf);
     rs_gateway_head(&s->buf, 200, gate->lines, -1);
+    take_answer(&s->buf, gate);
     if (gate->waiting.len) {
         rs_buf_add(&s->buf, gate->waiting.data, gate->waiting.len);
         rs_buf_free(&gate->waiting);
     }
-    if (!gate->closing) {
+    if (!gate->closing && gate->dialect == RS_DIALECT_CURRENT) {
         rs_wire_gateway_ready(&s->buf);
     }
     next = rs_output_buf(client, &s->buf) ? rs_gated_go_on(client) : failed(client);
@@ -210,7 +234,7 @@ rs_next_t rs_gated_send(rs_client_t *client, const rs_send_t *send, rs_sent_t *s
 
 /* --- its end --- */
 
-static void on_told(rs_callback_t *callback) { free(callback); }
+static void on_told(rs_callback_t *callback) { rs_callback_free(callback); }
 
 static void tell_backend(const rs_gate_t *gate)
 {
@@ -218,7 +242,7 @@ static void tell_backend(const rs_gate_t *gate)
         rs_gate_callback(gate, gate->reason ? gate->reason : "client_closed", on_told);
 
     if (callback && !rs_inbox_post(gate->common->callbacks, &callback->msg, RS_MSG_CALL)) {
-        free(callback);
+        rs_callback_free(callback);
     }
 }
 

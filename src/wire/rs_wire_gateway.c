@@ -4,6 +4,7 @@
  * envelope, since EventSource gives named events only to who asked for that name. The worker that
  * sends one, and streamers.
  */
+#include "../proto/rs_gateway.h"
 #include "rs_wire.h"
 
 static int is(const char *name, size_t len, const char *what)
@@ -11,36 +12,50 @@ static int is(const char *name, size_t len, const char *what)
     return len == strlen(what) && memcmp(name, what, len) == 0;
 }
 
-void rs_wire_gateway_event(rs_buf_t *b, const char *name, const char *data)
+/* What is no JSON becomes a string: a page that reads the envelope reads all of them. */
+static void envelope(rs_buf_t *b, const char *name, size_t len, const char *data)
+{
+    rs_buf_t text = RS_BUF_INIT;
+
+    rs_buf_puts(&text, "{\"type\":");
+    rs_buf_json(&text, name, len);
+    rs_buf_puts(&text, ",\"payload\":");
+    rs_wire_json(&text, data, strlen(data));
+    rs_buf_puts(&text, "}");
+    if (rs_buf_ok(&text)) {
+        rs_sse_data(b, text.data, text.len);
+    }
+    else {
+        b->broken = 1;
+    }
+    rs_buf_free(&text);
+}
+
+/* The name of an event ends with its line. */
+static void type(rs_buf_t *b, const char *name)
+{
+    rs_buf_puts(b, "event: ");
+    rs_buf_add(b, name, strcspn(name, "\r\n"));
+    rs_buf_puts(b, "\n");
+}
+
+void rs_wire_gateway_event(rs_buf_t *b, int dialect, const char *name, const char *data)
 {
     size_t len = name ? strlen(name) : 0;
-    rs_buf_t envelope = RS_BUF_INIT;
 
     if (!len) {
         rs_sse_data(b, data, strlen(data));
     }
-    else if (is(name, len, "ready")) {
+    else if (dialect == RS_DIALECT_CURRENT && is(name, len, "ready")) {
         rs_wire_gateway_ready(b);
         return;
     }
-    else if (is(name, len, "rejected")) {
-        rs_buf_puts(b, "event: rejected\n");
-        rs_sse_data(b, data, strlen(data));
+    else if (dialect == RS_DIALECT_CURRENT && !is(name, len, "rejected")) {
+        envelope(b, name, len, data);
     }
     else {
-        /* What is no JSON becomes a string: a page that reads the envelope reads all of them. */
-        rs_buf_puts(&envelope, "{\"type\":");
-        rs_buf_json(&envelope, name, len);
-        rs_buf_puts(&envelope, ",\"payload\":");
-        rs_wire_json(&envelope, data, strlen(data));
-        rs_buf_puts(&envelope, "}");
-        if (rs_buf_ok(&envelope)) {
-            rs_sse_data(b, envelope.data, envelope.len);
-        }
-        else {
-            b->broken = 1;
-        }
-        rs_buf_free(&envelope);
+        type(b, name);
+        rs_sse_data(b, data, strlen(data));
     }
     rs_buf_puts(b, "\n");
 }
