@@ -434,6 +434,8 @@ sub passes
     is($made, 0, 'a certificate') or diag($how);
     passes("README's example " . ($_ + 1), $examples[$_]) for 0 .. $#examples;
     passes("README's examples together", join '', @examples);
+    passes("docs/SSEGATEWAY.md: $_", $_)
+        for slurp("$source/docs/SSEGATEWAY.md") =~ /^```apache\n(.*?)^```/msg;
     # Every example that is a section by itself, wherever it stands.
     for my $doc (map { "docs/$_.md" } 'DIRECTIVES', 'WIRE', 'TROUBLESHOOTING', 'RELIABILITY') {
         my $text = slurp("$source/$doc");

@@ -40,7 +40,7 @@ RaglineSendBuffer 4KB
     Require local
 </Location>
 EOF
-my $httpd = Ragline::Httpd->new(threads => 8, conf => $conf)->start;
+my $httpd = Ragline::Httpd->new(threads => 8, processes => 1, conf => $conf)->start;
 my $port = $httpd->port;
 my $json = JSON::PP->new->canonical->utf8;
 

@@ -13,20 +13,27 @@ use JSON::PP ();
 use Test::More;
 
 use Ragline::Backend ();
+use Ragline::H2 ();
 use Ragline::Httpd ();
 use Ragline::HTTP ();
-use Ragline::Proc qw(free_port spew);
+use Ragline::Proc qw(free_port run_command spew);
 use Ragline::SSE ();
 use Ragline::Test;
 
 my $backend = Ragline::Backend->start;
 my $nobody = free_port();
-my $secret = spew(Ragline::Proc::run_dir() . "/gateway-secret-$$", "of the gateway\n");
+my $secret = spew(vars('run_dir') . "/gateway-secret-$$", "of the gateway\n");
 chmod(0600, $secret);
-my $httpd = Ragline::Httpd->new(threads => 8, conf => <<"EOF")->start;
+my $dir = vars('run_dir');
+my ($made) = run_command('openssl', 'req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '2',
+    '-subj', '/CN=localhost', '-keyout', "$dir/gateway-$$.key", '-out', "$dir/gateway-$$.pem");
+is($made, 0, 'a certificate');
+my $tls = free_port();
+my $httpd = Ragline::Httpd->new(threads => 8, processes => 1, conf => <<"EOF")->start;
 RaglineRedis @{[ redis_a()->url ]}
-RaglineDrain 2s
+RaglineDrain 60s
 RaglineGatewayTimeout 60s
+Protocols h2c http/1.1
 <Location /sse>
     SetHandler ragline-gateway
     RaglineGatewayCallback @{[ $backend->url('/callback?secret=xyz') ]}
@@ -69,6 +76,18 @@ RaglineGatewayTimeout 60s
 @{[ jwt_conf() ]}
     RaglineGatewayForwardToken on
 </Location>
+<LocationMatch "^/any/">
+    SetHandler ragline-gateway
+    RaglineProfile any
+    RaglineGatewayCallback @{[ $backend->url ]}
+</LocationMatch>
+Listen 127.0.0.1:$tls
+<VirtualHost *:$tls>
+    ServerName localhost
+    SSLEngine on
+    SSLCertificateFile $dir/gateway-$$.pem
+    SSLCertificateKeyFile $dir/gateway-$$.key
+</VirtualHost>
 <If "%{HTTP:X-Handler} == 'gateway'">
     SetHandler ragline-gateway
     RaglineProfile unset
@@ -218,6 +237,24 @@ for my $case (['/healthz', 200, '{"status":"ok"}'],
     $backend->hold;
 }
 
+# --- over TLS, and by a pattern -------------------------------------------------------------------
+
+{
+    my $stream = open_stream('/sse?tls', port => $tls, tls => 1);
+    ok(ready($stream), 'a stream over TLS');
+    is($stream->header('x-of-httpd'), 'yes', 'with its head');
+    $stream->close;
+    is($backend->disconnect_of('/sse?tls')->{body}{reason}, 'client_closed', 'and its end');
+    my $refused = open_stream('/sse?tls&status=404', port => $tls, tls => 1);
+    ok($refused->wait(sub { $_[0]{http}->done }), 'a refusal over TLS');
+    is($refused->status, 404, 'has its status');
+    unlike($httpd->error_log, qr/RS0732/, 'none of them kept a worker');
+    my $any = open_stream('/any/channel/7?x');
+    ok(ready($any), 'any path, by a pattern');
+    ok($backend->connect_of('/any/channel/7?x'), 'and the back end is told which');
+    $any->close;
+}
+
 # --- where the worker stays -----------------------------------------------------------------------
 
 for my $path ('/sse/pump', '/sse/filtered') {
@@ -231,6 +268,20 @@ for my $path ('/sse/pump', '/sse/filtered') {
     refused("$path?status=409", 409, 'Backend returned 409', 'BACKEND_ERROR', "$path: refused");
     is(open_stream("$path?status=403")->take('rejected')->{data},
         '{"status":403,"message":"Whatever"}', "$path: rejected");
+}
+
+{
+    my $h2 = Ragline::H2->new(port => $port);
+    my $id = $h2->get('/sse?h2');
+    ok($h2->wait(sub { ($h2->body($id) // '') =~ /event: ready\n/ }), 'HTTP/2');
+    $h2->cancel($id);
+    is($backend->disconnect_of('/sse?h2')->{body}{reason}, 'client_closed', 'and its end');
+    $h2->close;
+    $h2 = Ragline::H2->new(port => $port);
+    $id = $h2->get('/sse?h2&status=404');
+    ok($h2->wait(sub { $h2->ended($id) }), 'a refusal');
+    is($h2->body($id), '{"error":{"message":"Backend returned 404","code":"BACKEND_ERROR"}}',
+        'over HTTP/2');
 }
 
 # --- tokens ---------------------------------------------------------------------------------------
