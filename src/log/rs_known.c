@@ -143,6 +143,10 @@ static void lose(rs_known_t *k, const rs_history_t *h, const rs_hand_t *hand)
         k->old_from = oldest;
     }
     k->old = later(k->at, k->lost ? k->old : none);
+    if (rs_id_cmp(h->newest, k->newest) < 0) {
+        /* Who was told to go on where it ended has that id, though it was not read yet. */
+        k->old = later(k->old, k->newest);
+    }
     /* What is in hand is what comes next after `at`. */
     k->copied = hand->n && rs_id_cmp(k->at, start) < 0 ? k->at : start;
     k->lost = 1;
