@@ -35,6 +35,10 @@ RaglineSendBuffer 4KB
 <Location /sse/2025>
     RaglineGatewayDialect 2025-11
 </Location>
+<Location /stats>
+    SetHandler ragline-stats
+    Require local
+</Location>
 <Location /internal/send>
     SetHandler ragline-gateway-send
     Require local
@@ -203,6 +207,31 @@ is(body_of("/sse/2025?body=$_", $named), $as_event, "... or none: $_")
     is($stream->body, "data: bye\n\n", 'behind which nothing comes');
     is($backend->disconnect_of($path)->{body}{reason}, 'server_closed', 'which is told');
     $backend->hold;
+}
+
+# --- what is counted ------------------------------------------------------------------------------
+
+{
+    my $figures = sub { return Ragline::HTTP::request(port => $port, path => '/stats')->json->{gateway} };
+    my $before = $figures->();
+    my ($stream, $token) = connected();
+    sent(token => $token, event => { data => "n$_" }) for 1 .. 3;
+    sent(token => $token);
+    my ($waits, $waits_token) = connected('hold');
+    sent(token => $waits_token, event => { data => 'x' });
+    is($figures->()->{events_sent} - $before->{events_sent}, 3, 'events that were sent');
+    $backend->release;
+    $waits->take('ready');
+    $backend->hold;
+    my $after = $figures->();
+    is($after->{events_sent} - $before->{events_sent}, 4, 'and that were kept');
+    is($after->{opened} - $before->{opened}, 2, 'connections');
+    is($after->{sends} - $before->{sends}, 5, 'requests to send');
+    cmp_ok($after->{send_seconds}, '>', $before->{send_seconds}, 'and how long they took');
+    cmp_ok($after->{callbacks}{answered} - $before->{callbacks}{answered}, '>=', 2, 'callbacks');
+    is(join(' ', sort keys %{ $after->{callbacks} }), 'answered full late stopped unreachable',
+        'by what became of them');
+    $_->close for $stream, $waits;
 }
 
 # --- a client that does not read ------------------------------------------------------------------

@@ -92,16 +92,19 @@ static void note(rs_backend_t *b, const rs_callback_t *callback)
     }
 }
 
-static void give_back(rs_callback_t *callback)
+static void give_back(rs_callbacks_t *c, rs_callback_t *callback)
 {
+    if (c->conf.stats) {
+        RS_STAT_ADD(c->conf.stats->gateway.callbacks[callback->outcome], 1);
+    }
     note(callback->backend, callback);
     callback->done(callback);
 }
 
-static void fail(rs_callback_t *callback, rs_called_t outcome)
+static void fail(rs_callbacks_t *c, rs_callback_t *callback, rs_called_t outcome)
 {
     callback->outcome = outcome;
-    give_back(callback);
+    give_back(c, callback);
 }
 
 static void unlink_post(rs_post_t *post)
@@ -121,7 +124,7 @@ static void begin(rs_callbacks_t *c, rs_callback_t *callback)
         if (post) {
             rs_post_destroy(post);
         }
-        fail(callback, RS_CALLED_UNREACHABLE);
+        fail(c, callback, RS_CALLED_UNREACHABLE);
         return;
     }
     b->active++;
@@ -149,7 +152,7 @@ static void begin_waiting(rs_callbacks_t *c, rs_backend_t *b)
     apr_time_t now = rs_clock_now();
 
     while (b->first && now >= b->first->since + b->timeout) {
-        fail(take_first(b), RS_CALLED_LATE);
+        fail(c, take_first(b), RS_CALLED_LATE);
     }
     while (b->first && b->active < c->conf.concurrent) {
         begin(c, take_first(b));
@@ -170,7 +173,7 @@ static void wait_in_line(rs_callbacks_t *c, rs_callback_t *callback)
         return;
     }
     if (b->waiting >= c->conf.waiting) {
-        fail(callback, RS_CALLED_FULL);
+        fail(c, callback, RS_CALLED_FULL);
         return;
     }
     callback->msg.next = NULL;
@@ -205,7 +208,7 @@ static void harvest(rs_callbacks_t *c)
         unlink_post(post);
         rs_post_destroy(post);
         callback->backend->active--;
-        give_back(callback);
+        give_back(c, callback);
     }
 }
 
@@ -283,7 +286,7 @@ static void end(rs_callbacks_t *c)
     for (msg = rs_inbox_close(&c->inbox); msg; msg = next) {
         next = msg->next;
         if (msg->kind == c->kind) {
-            fail((rs_callback_t *)msg, RS_CALLED_STOPPED);
+            fail(c, (rs_callback_t *)msg, RS_CALLED_STOPPED);
         }
     }
     while (c->posts) {
@@ -293,11 +296,11 @@ static void end(rs_callbacks_t *c)
         curl_multi_remove_handle(c->multi, post->easy);
         unlink_post(post);
         rs_post_destroy(post);
-        fail(callback, RS_CALLED_STOPPED);
+        fail(c, callback, RS_CALLED_STOPPED);
     }
     for (b = c->backends; b; b = b->other) {
         while (b->first) {
-            fail(take_first(b), RS_CALLED_STOPPED);
+            fail(c, take_first(b), RS_CALLED_STOPPED);
         }
     }
 }

@@ -14,6 +14,7 @@ typedef struct rs_callbacks_t rs_callbacks_t;
 typedef struct {
     int concurrent; /* to one back end */
     int waiting;    /* for one back end */
+    rs_stats_t *stats; /* NULL: nobody counts */
 } rs_callbacks_conf_t;
 
 /* Whether this was built with libcurl. */

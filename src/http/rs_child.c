@@ -378,7 +378,7 @@ static apr_status_t open_engine(apr_pool_t *p, server_rec *main_server, rs_stats
     const rs_server_conf_t *conf = rs_conf_server(main_server);
     rs_engine_conf_t engine = {
         conf->streamers,       (size_t)conf->cache, (size_t)conf->max_message,
-        conf->max_connections, conf->drain,         {0, 0},
+        conf->max_connections, conf->drain,         {0, 0, NULL},
         every_second};
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     rs_engine_t *created;
@@ -392,6 +392,7 @@ static apr_status_t open_engine(apr_pool_t *p, server_rec *main_server, rs_stats
     if (rs_conf_has_gateway() && rs_callbacks_are_there()) {
         engine.callbacks.concurrent = conf->gateway_concurrent;
         engine.callbacks.waiting = conf->gateway_waiting;
+        engine.callbacks.stats = stats;
     }
     rv = rs_engine_create(&created, p, &engine, stats);
     if (rv == APR_SUCCESS) {

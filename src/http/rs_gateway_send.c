@@ -5,6 +5,7 @@
  */
 #include "../conf/rs_httpd.h"
 
+#include "../base/rs_clock.h"
 #include "../conf/rs_conf.h"
 #include "../proto/rs_gateway.h"
 #include "../proto/rs_media_type.h"
@@ -110,7 +111,12 @@ static int send_to(request_rec *r, const rs_gateway_order_t *order)
                                  "BODY_TOO_LARGE");
     }
     if (rs_buf_ok(&frame)) {
+        rs_gateway_stats_t *stats = &engine->common.stats->gateway;
+        apr_time_t began = rs_clock_now();
+
         sent = rs_gate_send(gate, frame.data, frame.len, order->close);
+        RS_STAT_ADD(stats->sends, 1);
+        RS_STAT_ADD(stats->send_time, (apr_uint64_t)(rs_clock_now() - began));
     }
     rs_buf_free(&frame);
     rs_gate_drop(gate);

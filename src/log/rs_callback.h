@@ -11,6 +11,7 @@
 
 #include "../base/rs_buf.h"
 #include "../base/rs_inbox.h"
+#include "rs_stats.h"
 
 typedef struct rs_backend_t rs_backend_t;
 typedef struct rs_callback_t rs_callback_t;
@@ -34,14 +35,6 @@ struct rs_backend_t {
     rs_callback_t *first, *last; /* those that wait, linked by msg.next */
     int failing, full;           /* and that was said */
 };
-
-typedef enum {
-    RS_CALLED_ANSWERED,    /* whatever the status */
-    RS_CALLED_LATE,        /* there was no answer in time */
-    RS_CALLED_UNREACHABLE, /* nobody there, or nobody who may be believed */
-    RS_CALLED_FULL,        /* too many wait already */
-    RS_CALLED_STOPPED      /* the child ended before that was known */
-} rs_called_t;
 
 #define RS_CALLBACK_PHRASE 64
 

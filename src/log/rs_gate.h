@@ -41,6 +41,7 @@ struct rs_gate_t {
     /* The streamer. */
     rs_client_t *client; /* NULL: it has ended */
     rs_gate_state_t state;
+    unsigned kept;         /* events in `waiting`, before it was open */
     int closing;           /* it was told to close when everything is written */
     const char *reason;    /* why it ended, where that is known before */
     rs_buf_t waiting;      /* what was sent and not written yet */

@@ -144,6 +144,8 @@ static rs_next_t open_it(rs_streamer_t *s, rs_client_t *client)
     rs_next_t next;
 
     gate->state = RS_GATE_OPEN;
+    RS_STAT_ADD(s->common->stats->gateway.opened, 1);
+    RS_STAT_ADD(s->common->stats->gateway.events, gate->kept);
     rs_buf_clear(&s->buf);
     rs_gateway_head(&s->buf, 200, gate->lines, -1);
     take_answer(&s->buf, gate);
@@ -225,10 +227,14 @@ rs_next_t rs_gated_send(rs_client_t *client, const rs_send_t *send, rs_sent_t *s
     }
     *sent = RS_SENT_BUFFERED;
     if (gate->state == RS_GATE_WAITS) {
+        gate->kept += send->len > 0;
         return RS_NEXT_GO;
     }
     next = rs_gated_go_on(client);
     *sent = next == RS_NEXT_GONE ? RS_SENT_FAILED : RS_SENT;
+    if (*sent == RS_SENT && send->len) {
+        RS_STAT_ADD(gate->common->stats->gateway.events, 1);
+    }
     return next;
 }
 

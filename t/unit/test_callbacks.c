@@ -33,6 +33,7 @@ static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
 static int given_back, late, full, answered; /* lock */
 static rs_callback_t *last;                  /* lock */
 static int warnings;                         /* lock */
+static rs_stats_t stats;
 static char said[512];                       /* lock */
 
 static void hear(const char *file, int line, int level, apr_status_t rv, const char *message)
@@ -219,6 +220,7 @@ static void crowd(void)
     }
     pthread_mutex_unlock(&lock);
     is_int(answered + late, 0, "nobody is answered where all hang, and who finds no place is told");
+    is_int((int)RS_STAT_GET(stats.gateway.callbacks[RS_CALLED_FULL]), 30, "and they are counted");
     given_back = 0;
     post(slow, "{}");
     wait_for(1);
@@ -242,7 +244,7 @@ static void crowd(void)
 
 static void stop(void)
 {
-    const rs_callbacks_conf_t conf = {CONCURRENT, WAITING};
+    const rs_callbacks_conf_t conf = {CONCURRENT, WAITING, NULL};
     rs_backend_t *slow = backend("http", plain.port, "/slow?last", LONG, NULL, NULL);
     rs_callbacks_t *hanging = callbacks;
     int i;
@@ -263,7 +265,7 @@ static void stop(void)
 
 int main(void)
 {
-    const rs_callbacks_conf_t conf = {CONCURRENT, WAITING};
+    const rs_callbacks_conf_t conf = {CONCURRENT, WAITING, &stats};
     int fd;
 
     if (!rs_callbacks_are_there()) {
