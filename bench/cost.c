@@ -35,20 +35,23 @@ static int64_t field_read(const char *path, const char *key)
     return value;
 }
 
-static int64_t ticks_read(int pid)
+/* A process's time; *gone: of those that it started, and that have ended. */
+static int64_t ticks_read(int pid, int64_t *gone)
 {
     char path[64], line[1024] = "", *after;
-    long long user = 0, system = 0;
+    long long user = 0, system = 0, gone_user = 0, gone_system = 0;
     FILE *in;
 
     snprintf(path, sizeof(path), "/proc/%d/stat", pid);
     in = fopen(path, "r");
     if (in && fgets(line, sizeof(line), in) && (after = strrchr(line, ')'))) {
-        sscanf(after + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lld %lld", &user, &system);
+        sscanf(after + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lld %lld %lld %lld", &user,
+               &system, &gone_user, &gone_system);
     }
     if (in) {
         fclose(in);
     }
+    *gone = (gone_user + gone_system) * (SECOND / sysconf(_SC_CLK_TCK));
     return (user + system) * (SECOND / sysconf(_SC_CLK_TCK));
 }
 
@@ -74,7 +77,7 @@ static void children_add(use_t *use, int pid, const char *thread)
 static void use_add(use_t *use, int pid)
 {
     char path[320];
-    int64_t precise = 0, ticks = ticks_read(pid);
+    int64_t precise = 0, gone, ticks = ticks_read(pid, &gone);
     struct dirent *entry;
     DIR *dir;
 
@@ -96,6 +99,7 @@ static void use_add(use_t *use, int pid)
     }
     /* Threads that have ended are only in the ticks, which lag by up to one of each kind. */
     use->cpu += precise + 2 * (SECOND / sysconf(_SC_CLK_TCK)) >= ticks ? precise : ticks;
+    use->cpu += gone;
 }
 
 static int64_t machine_read(void)

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Opens event streams or WebSockets, publishes events, and measures what arrives and what it costs
- * the servers: see README.md. This file is the parent: options, phases, the search for the highest
- * rate.
+ * the servers: see README.md. This file is the parent: phases, the search for the highest rate.
  */
 #include "load.h"
 
@@ -18,147 +17,6 @@
 
 static pid_t children[READERS_MAX + 1];
 static int child_count;
-
-/* --- options --- */
-
-/* "http://HOST:PORT/path" into its parts; the host is an IPv4 address. */
-static const char *url_read(const char *url, const char **host, int *port)
-{
-    char *copy = strdup(url), *at, *path;
-
-    if (!copy || !(at = strstr(copy, "://")) || !(path = strchr(at + 3, '/'))) {
-        die("no URL: %s", url);
-    }
-    *path = '\0';
-    *host = at + 3;
-    if (!(at = strchr(at + 3, ':'))) {
-        die("no port in %s", url);
-    }
-    *at = '\0';
-    *port = atoi(at + 1);
-    return url + (path - copy);
-}
-
-static int number_read(const char *text, int least, int most)
-{
-    char *end;
-    long n = strtol(text, &end, 10);
-
-    if (*end || n < least || n > most) {
-        die("%s is not a number from %d to %d", text, least, most);
-    }
-    return (int)n;
-}
-
-static void rates_read(char *list)
-{
-    char *at = strtok(list, ",");
-
-    for (; at && options.rate_count < RATES_MAX; at = strtok(NULL, ",")) {
-        options.rates[options.rate_count++] = atof(at);
-    }
-}
-
-static void server_read(char *text)
-{
-    char *equals = strchr(text, '=');
-
-    if (!equals || options.server_count == SERVERS_MAX) {
-        die("--server NAME=PID, at most %d", SERVERS_MAX);
-    }
-    *equals = '\0';
-    options.servers[options.server_count].name = text;
-    options.servers[options.server_count++].pid = number_read(equals + 1, 1, 1 << 30);
-}
-
-static void token_read(char *text)
-{
-    char *colon = strchr(text, ':');
-
-    if (!colon) {
-        die("--token ALG:FILE");
-    }
-    *colon = '\0';
-    options.token_alg = text;
-    options.token_key = colon + 1;
-}
-
-static void url_option(char *url)
-{
-    options.websocket = strncmp(url, "ws", 2) == 0;
-    options.tls = strncmp(url, "wss:", 4) == 0 || strncmp(url, "https:", 6) == 0;
-    options.path = url_read(url, &options.host, &options.port);
-}
-
-static void post_option(char *url)
-{
-    options.post = url_read(url, &options.publish_host, &options.publish_port);
-}
-
-static void key_option(char *key) { options.key = key; }
-
-/* Each takes a value: a number within limits, a number with a fraction, or text. */
-static const struct {
-    const char *name;
-    int *number;
-    int least, most;
-    double *real;
-    void (*text)(char *);
-} settings[] = {
-    {"--url", NULL, 0, 0, NULL, url_option},
-    {"--connections", &options.connections, 0, 10000000, NULL, NULL},
-    {"--tenants", &options.tenants, 1, TENANTS_MAX, NULL, NULL},
-    {"--readers", &options.readers, 1, READERS_MAX, NULL, NULL},
-    {"--in-flight", &options.in_flight, 1, 100000, NULL, NULL},
-    {"--token", NULL, 0, 0, NULL, token_read},
-    {"--token-each", &options.token_each, 0, 1, NULL, NULL},
-    {"--stop", &options.stopped, 0, 10000000, NULL, NULL},
-    {"--receive-buffer", &options.receive_buffer, 1, 1 << 30, NULL, NULL},
-    {"--deflate", &options.deflate, 0, 1, NULL, NULL},
-    {"--idle", NULL, 0, 0, &options.idle, NULL},
-    {"--redis", &options.publish_port, 1, 65535, NULL, NULL},
-    {"--key", NULL, 0, 0, NULL, key_option},
-    {"--post", NULL, 0, 0, NULL, post_option},
-    {"--size", &options.size, 64, 16384, NULL, NULL},
-    {"--backlog", &options.backlog, 0, EVENTS_MAX / 2, NULL, NULL},
-    {"--seconds", NULL, 0, 0, &options.seconds, NULL},
-    {"--rates", NULL, 0, 0, NULL, rates_read},
-    {"--search", NULL, 0, 0, &options.search, NULL},
-    {"--limit", NULL, 0, 0, &options.limit, NULL},
-    {"--noise", NULL, 0, 0, &options.noise, NULL},
-    {"--server", NULL, 0, 0, NULL, server_read},
-};
-
-static void options_read(int argc, char **argv)
-{
-    int i;
-
-    for (i = 1; i + 1 < argc; i += 2) {
-        size_t k = 0, count = sizeof(settings) / sizeof(settings[0]);
-
-        while (k < count && strcmp(argv[i], settings[k].name) != 0) {
-            k++;
-        }
-        if (k == count) {
-            die("no option: %s", argv[i]);
-        }
-        if (settings[k].number) {
-            *settings[k].number = number_read(argv[i + 1], settings[k].least, settings[k].most);
-        }
-        else if (settings[k].real) {
-            *settings[k].real = atof(argv[i + 1]);
-        }
-        else {
-            settings[k].text(argv[i + 1]);
-        }
-    }
-    if (options.deflate && !options.websocket) {
-        die("--deflate is for WebSockets");
-    }
-    if (!options.port || i < argc) {
-        die("--url is missing, or an option has no value: see README.md");
-    }
-}
 
 /* --- processes --- */
 
@@ -208,16 +66,7 @@ static void nap_for(double seconds)
     }
 }
 
-static uint64_t delivered(void)
-{
-    uint64_t sum = 0;
-    int i;
-
-    for (i = 0; i < options.readers; i++) {
-        sum += atomic_load(&world->readers[i].delivered);
-    }
-    return sum;
-}
+static uint64_t delivered(void) { return total_of(offsetof(reader_t, delivered)); }
 
 /* As fast as they are taken; returns how many deliveries that makes. */
 static uint64_t backlog_publish(publisher_t *p)
@@ -229,10 +78,7 @@ static uint64_t backlog_publish(publisher_t *p)
         die("the backlog was not published");
     }
     for (i = 0; i < options.backlog; i++) {
-        int tenant = i % options.tenants;
-        int all = options.connections / options.tenants;
-
-        world->events[i].want = (uint32_t)(all + (tenant < options.connections % options.tenants));
+        world->events[i].want = share_of(i % options.tenants);
         expected += world->events[i].want;
     }
     return expected;
@@ -271,13 +117,12 @@ static void connect_all(publisher_t *p)
     atomic_store(&world->phase, PHASE_CONNECT);
     for (done = 0, progress = now(); done < (uint64_t)options.connections;) {
         uint64_t last = done;
-        int i;
 
         nap();
-        for (done = 0, i = 0; i < options.readers; i++) {
-            done += atomic_load(&world->readers[i].opened);
-            done += atomic_load(&world->readers[i].failed);
-        }
+        done = total_of(offsetof(reader_t, opened));
+        /* Who is refused comes again, if it may. */
+        done += options.again ? 0 : total_of(offsetof(reader_t, failed));
+        done -= options.again ? total_of(offsetof(reader_t, closed)) : 0;
         progress = done > last ? now() : progress;
         if (now() > progress + 10 * SECOND) {
             break;
@@ -296,19 +141,27 @@ static void connect_all(publisher_t *p)
     printf("\"steps\":[");
 }
 
-/* --- steps --- */
-
-/* Of what the servers have sent, in their frames. */
-static uint64_t bytes_read(void)
+/* Handshakes for some seconds, when all have begun with it. */
+static void handshakes_run(void)
 {
-    uint64_t all = 0;
-    int i;
+    cost_t before, after;
+    uint64_t done, resumed;
 
-    for (i = 0; i < options.readers; i++) {
-        all += atomic_load(&world->readers[i].bytes);
+    while (atomic_load(&world->ready) < options.readers) {
+        nap();
     }
-    return all;
+    atomic_store(&world->phase, PHASE_CONNECT);
+    nap_for(1);
+    cost_read(&before);
+    done = total_of(offsetof(reader_t, opened));
+    resumed = total_of(offsetof(reader_t, resumed));
+    nap_for(options.seconds);
+    cost_read(&after);
+    report_handshakes(&before, &after, total_of(offsetof(reader_t, opened)) - done,
+                      total_of(offsetof(reader_t, resumed)) - resumed);
 }
+
+/* --- steps --- */
 
 static void buckets_clear(void)
 {
@@ -320,7 +173,7 @@ static void buckets_clear(void)
 }
 
 /* Until all has arrived, or nothing has for a while. */
-static void step_wait(step_t *step, uint64_t before)
+void step_wait(step_t *step, uint64_t before)
 {
     int64_t progress = now();
     uint64_t last = delivered();
@@ -347,7 +200,8 @@ static outcome_t step_run(publisher_t *p, double rate)
 {
     static bool any;
     step_t step = {.rate = rate, .first = atomic_load(&world->next)};
-    uint64_t before = delivered(), bytes = bytes_read(), noise = atomic_load(&world->noise_sent);
+    uint64_t before = delivered(), bytes = total_of(offsetof(reader_t, bytes)),
+             noise = atomic_load(&world->noise_sent);
     uint32_t i;
 
     buckets_clear();
@@ -374,7 +228,7 @@ static outcome_t step_run(publisher_t *p, double rate)
     }
     step_wait(&step, before);
     cost_read(&step.after);
-    step.bytes = bytes_read() - bytes;
+    step.bytes = total_of(offsetof(reader_t, bytes)) - bytes;
     step.noise = atomic_load(&world->noise_sent) - noise;
     report_step(&step, !any);
     any = true;
@@ -415,6 +269,22 @@ static bool search(publisher_t *p)
     return true;
 }
 
+static void steps_run(publisher_t *p, bool *cut)
+{
+    int i;
+
+    if (options.reload) {
+        reload_run(p);
+        return;
+    }
+    for (i = 0; i < options.rate_count; i++) {
+        step_run(p, options.rates[i]);
+    }
+    if (options.search > 0) {
+        *cut = !search(p);
+    }
+}
+
 int main(int argc, char **argv)
 {
     publisher_t *p = NULL;
@@ -438,14 +308,9 @@ int main(int argc, char **argv)
     if (options.rate_count || options.search > 0 || options.backlog) {
         p = publisher_open();
     }
-    connect_all(p);
-    if (p) {
-        for (i = 0; i < options.rate_count; i++) {
-            step_run(p, options.rates[i]);
-        }
-        if (options.search > 0) {
-            cut = !search(p);
-        }
+    options.handshakes ? handshakes_run() : connect_all(p);
+    if (p && !options.handshakes) {
+        steps_run(p, &cut);
         publisher_close(p);
     }
     atomic_store(&world->phase, PHASE_END);

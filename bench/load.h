@@ -7,6 +7,9 @@
 
 #include "world.h"
 
+/* options.c: or says what is wrong, and ends. */
+void options_read(int argc, char **argv);
+
 /* reader.c: holds connections [from, to) until the end. */
 void reader_run(int index, int from, int to);
 /* The bucket of a time, and the microseconds a bucket begins at. */
@@ -83,6 +86,16 @@ void report_connect(const cost_t *before, const cost_t *after, const cost_t *idl
 void report_backlog(uint64_t expected, uint64_t delivered, int64_t began);
 /* Prints a step; `passed` is set: all was delivered, the last of it within a second. */
 void report_step(step_t *step, bool first);
+/* Of a restart: each second's cores before it, and after it. */
+void report_reload(const step_t *step, int64_t asked, int calm, double (*before)[SERVERS_MAX],
+                   int n, double (*cores)[SERVERS_MAX]);
+void report_handshakes(const cost_t *before, const cost_t *after, uint64_t done, uint64_t resumed);
 void report_end(bool cut);
+
+/* load.c: until all of it has arrived, or nothing has for a while. */
+void step_wait(step_t *step, uint64_t before);
+
+/* reload.c */
+void reload_run(publisher_t *p);
 
 #endif

@@ -282,7 +282,8 @@ uint64_t publisher_run(publisher_t *p, double rate, double seconds)
             int t = (int)(n % (uint32_t)options.tenants);
 
             event->due = due;
-            event->want = atomic_load(&world->open[t]);
+            /* Who is away for a moment is to have it, too. */
+            event->want = options.reload ? share_of(t) : atomic_load(&world->open[t]);
             atomic_store(&world->next, ++n);
             snprintf(tenant, sizeof(tenant), "t%d", t);
             publisher_put(p, tenant, n - 1);

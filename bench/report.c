@@ -10,17 +10,7 @@
 /* The last subscriber of 99 % of the events must have them by then. */
 #define LATE_MS 1000.0
 
-static uint64_t total(size_t member)
-{
-    uint64_t sum = 0;
-    int i;
-
-    for (i = 0; i < options.readers; i++) {
-        sum += atomic_load((_Atomic uint64_t *)(void *)((char *)&world->readers[i] + member));
-    }
-    return sum;
-}
-#define TOTAL(member) total(offsetof(reader_t, member))
+#define TOTAL(member) total_of(offsetof(reader_t, member))
 
 /* p50, p99 and the most of all readers' buckets (of member `latency` or `connect`), in ms. */
 static void print_buckets(const char *name, size_t member)
@@ -180,11 +170,67 @@ void report_step(step_t *step, bool first)
     free(to_last);
 }
 
+/* Each second's cores of each server. */
+static void print_seconds(const char *name, int n, double (*cores)[SERVERS_MAX])
+{
+    int server, i;
+
+    printf(",\n\"%s\":{", name);
+    for (server = 0; server < options.server_count; server++) {
+        printf("%s\"%s\":[", server ? "," : "", options.servers[server].name);
+        for (i = 0; i < n; i++) {
+            printf("%s%.3f", i ? "," : "", cores[i][server]);
+        }
+        printf("]");
+    }
+    printf("}");
+}
+
+void report_reload(const step_t *step, int64_t asked, int calm, double (*before)[SERVERS_MAX],
+                   int n, double (*cores)[SERVERS_MAX])
+{
+    int64_t last = asked;
+    int i;
+
+    for (i = 0; i < options.readers; i++) {
+        int64_t at = atomic_load(&world->readers[i].last_back);
+
+        last = at > last ? at : last;
+    }
+    printf(
+        "],\n\"reload\":{\"events\":%u,\"acknowledged\":%llu,\"expected\":%llu,\"delivered\":%llu,",
+        step->count, (unsigned long long)step->acknowledged, (unsigned long long)step->expected,
+        (unsigned long long)step->delivered);
+    printf("\"left\":%llu,\"returned\":%llu,\"resumed\":%llu,\"refused\":%llu,\"failed\":%llu,"
+           "\"seconds\":%.3f,\"other_cores\":%.3f",
+           (unsigned long long)TOTAL(left), (unsigned long long)TOTAL(returned),
+           (unsigned long long)TOTAL(resumed), (unsigned long long)TOTAL(refused),
+           (unsigned long long)TOTAL(failed), (double)(last - asked) / (double)SECOND,
+           others(&step->before, &step->after));
+    print_seconds("cores_before", calm, before);
+    print_seconds("cores", n, cores);
+    printf("},\n\"rest\":[");
+}
+
+void report_handshakes(const cost_t *before, const cost_t *after, uint64_t done, uint64_t resumed)
+{
+    double seconds = (double)(after->when - before->when) / (double)SECOND;
+
+    printf("{\"handshakes\":{\"done\":%llu,\"resumed\":%llu,\"failed\":%llu,\"per_second\":%.1f",
+           (unsigned long long)done, (unsigned long long)resumed, (unsigned long long)TOTAL(failed),
+           (double)done / seconds);
+    print_servers("cpu_us", before->cpu, after->cpu, 1000 * (double)done);
+    printf(",\"client_cores\":%.3f,\"other_cores\":%.3f},\n\"steps\":[",
+           (double)(after->own - before->own) / (seconds * (double)SECOND), others(before, after));
+}
+
 void report_end(bool cut)
 {
-    printf("],\n\"closed\":%llu,\"repeated\":%llu,\"missed\":%llu,\"foreign\":%llu,\"late\":%llu,"
+    printf("],\n\"refused\":%llu,\"closed\":%llu,\"repeated\":%llu,\"missed\":%llu,\"foreign\":%"
+           "llu,\"late\":%llu,"
            "\"cut\":%s}\n",
-           (unsigned long long)TOTAL(closed), (unsigned long long)TOTAL(repeated),
-           (unsigned long long)TOTAL(missed), (unsigned long long)TOTAL(foreign),
-           (unsigned long long)TOTAL(late), cut ? "true" : "false");
+           (unsigned long long)TOTAL(refused), (unsigned long long)TOTAL(closed),
+           (unsigned long long)TOTAL(repeated), (unsigned long long)TOTAL(missed),
+           (unsigned long long)TOTAL(foreign), (unsigned long long)TOTAL(late),
+           cut ? "true" : "false");
 }

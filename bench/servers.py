@@ -16,7 +16,6 @@ import time
 from soak.servers import die_with_parent
 
 HTTPD = '''
-LoadModule mpm_event_module "%(lib)s/mod_mpm_event.so"
 %(modules)s
 LoadModule ragline_stream_module "%(module)s"
 %(user)s
@@ -29,13 +28,7 @@ LogLevel warn
 ListenBacklog 4096
 Listen 127.0.0.1:%(port)d
 Listen 127.0.0.1:%(tls_port)d
-StartServers %(children)d
-ServerLimit %(children)d
-ThreadLimit 64
-ThreadsPerChild 32
-MaxRequestWorkers %(workers)d
-MinSpareThreads 1
-MaxSpareThreads %(workers)d
+%(mpm)s
 RaglineRedis redis://127.0.0.1:%(redis)d/0
 RaglineStream bench bench
 RaglineStream own bench:{tenant}
@@ -46,9 +39,32 @@ RaglineHeartbeat 30s
     SSLEngine on
     SSLCertificateFile "%(dir)s/tls.pem"
     SSLCertificateKeyFile "%(dir)s/tls.key"
+    %(tls)s
 </VirtualHost>
 %(locations)s
+<Location "/stats">
+    SetHandler ragline-stats
+</Location>
 %(extra)s
+'''
+
+MPM = '''
+StartServers %(children)d
+ServerLimit %(limit)d
+ThreadLimit %(threads)d
+ThreadsPerChild %(threads)d
+MaxRequestWorkers %(workers)d
+MinSpareThreads 1
+MaxSpareThreads %(workers)d
+'''
+
+# As many processes as others have workers; none is ended.
+PREFORK = '''
+StartServers %(workers)d
+ServerLimit %(workers)d
+MaxRequestWorkers %(workers)d
+MinSpareServers 1
+MaxSpareServers %(workers)d
 '''
 
 LOCATION = '''
@@ -61,7 +77,7 @@ LOCATION = '''
 
 LOCATIONS = (
     ('sse', ''), ('ws', ''), ('group', 'RaglineStart group\n    RaglineReplayLimit 1000000'),
-    ('own', 'RaglineSubscribe own'), ('comment', 'RaglineHeartbeat 30s comment'), ('off', 'RaglineHeartbeat off'))
+    ('kept', 'RaglineHandoff off'), ('own', 'RaglineSubscribe own'), ('comment', 'RaglineHeartbeat 30s comment'), ('off', 'RaglineHeartbeat off'))
 
 TOKEN = '''
 <Location "/%(name)s">
@@ -143,6 +159,16 @@ def descriptors():
     return soft
 
 
+def per_child(options):
+    """Streams that a child of httpd may have."""
+    return min(60000, options.descriptors - 500)
+
+
+def children_for(options, n):
+    """Children accept unevenly, the more so while handshakes keep them busy: each may take twice its share."""
+    return max(3, -(-2 * n // per_child(options)))
+
+
 def quiet(*words, **more):
     subprocess.run(words, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **more)
 
@@ -151,6 +177,11 @@ def write(path, text, mode=0o644):
     with open(path, 'w') as out:
         out.write(text)
     os.chmod(path, mode)
+
+
+def ticket_keys(directory):
+    with open(directory + '/tickets', 'wb') as out:
+        out.write(os.urandom(48))
 
 
 def certificate(directory):
@@ -230,15 +261,17 @@ class Redis(Server):
 class Httpd(Server):
     """Ours: with a Redis of its own."""
 
-    def __init__(self, options, directory, children=1, extra=''):
+    def __init__(self, options, directory, children=1, extra='', tls_extra='', mpm='event', threads=32,
+                 modules=()):
         self.directory = directory
         self.port, self.tls_port = free_ports(2)
         certificate(directory)
+        ticket_keys(directory)
         self.keys(directory)
         built_in = subprocess.check_output([options.httpd, '-l'], text=True)
         lib = subprocess.check_output([options.apxs, '-q', 'LIBEXECDIR'], text=True).strip()
         modules = ['LoadModule %s_module "%s/mod_%s.so"' % (name, lib, name)
-                   for name in ('authn_core', 'authz_core', 'authz_user', 'socache_shmcb', 'ssl')
+                   for name in ('mpm_' + mpm, 'authn_core', 'authz_core', 'authz_user', 'socache_shmcb', 'ssl', *modules)
                    if 'mod_%s.c' % name not in built_in]
         locations = [LOCATION % {'name': name, 'lines': lines, 'handler': 'websocket' if name == 'ws' else 'sse'}
                      for name, lines in LOCATIONS]
@@ -248,8 +281,9 @@ class Httpd(Server):
             write(directory + '/httpd.conf', HTTPD % {
                 'lib': lib, 'modules': '\n'.join(modules), 'module': options.module, 'dir': directory,
                 'user': 'User nobody\nGroup nogroup' if os.geteuid() == 0 else '', 'port': self.port,
-                'tls_port': self.tls_port, 'children': children, 'workers': 32 * children,
-                'redis': self.redis.port, 'connections': min(60000, options.descriptors - 500),
+                'tls_port': self.tls_port, 'mpm': (PREFORK if mpm == 'prefork' else MPM) % {
+                    'children': children, 'limit': 4 * children, 'threads': threads, 'workers': threads * children},
+                'redis': self.redis.port, 'connections': per_child(options), 'tls': tls_extra % {'dir': directory},
                 'locations': ''.join(locations), 'extra': extra})
             self.words = [options.httpd, '-f', directory + '/httpd.conf', '-DFOREGROUND']
             self.begin()

@@ -47,6 +47,24 @@ void die(const char *format, ...)
     _exit(2);
 }
 
+uint32_t share_of(int tenant)
+{
+    int more = options.connections % options.tenants;
+
+    return (uint32_t)(options.connections / options.tenants + (tenant < more));
+}
+
+uint64_t total_of(size_t member)
+{
+    uint64_t sum = 0;
+    int i;
+
+    for (i = 0; i < options.readers; i++) {
+        sum += atomic_load((_Atomic uint64_t *)(void *)((char *)&world->readers[i] + member));
+    }
+    return sum;
+}
+
 void expand(char *out, size_t size, const char *template, int number)
 {
     size_t n = 0;

@@ -31,6 +31,8 @@ typedef struct {
     int pid;
 } server_t;
 
+typedef enum { HANDSHAKES_NONE, HANDSHAKES_FULL, HANDSHAKES_RESUMED } handshakes_t;
+
 typedef struct {
     const char *host;
     int port;
@@ -66,6 +68,12 @@ typedef struct {
     const char *token_alg;
     const char *token_key;
     int token_each;
+    /* Connections that end are opened again, as EventSource does. */
+    int again;
+    /* The first server is told to restart gracefully, and that is all that is measured. */
+    int reload;
+    /* Nothing but TLS handshakes, one after the other. */
+    handshakes_t handshakes;
     server_t servers[SERVERS_MAX];
     int server_count;
 } options_t;
@@ -81,6 +89,10 @@ typedef struct {
 typedef struct {
     _Atomic uint64_t opened, failed, closed;
     _Atomic uint64_t delivered, repeated, missed, foreign, late, bytes;
+    /* With --again: streams that ended and came back, by a session's resumption or not; attempts
+     * that were answered with an error. When the last one was back. */
+    _Atomic uint64_t left, returned, resumed, refused;
+    _Atomic int64_t last_back;
     _Atomic uint32_t connect[BUCKETS], latency[BUCKETS];
 } reader_t;
 
@@ -104,6 +116,10 @@ typedef struct {
 extern options_t options;
 extern world_t *world;
 
+/* Connections of a tenant, if all are open. */
+uint32_t share_of(int tenant);
+/* The sum of a counter of all readers: offsetof(reader_t, ...). */
+uint64_t total_of(size_t member);
 int64_t now(void);
 _Noreturn void die(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* TEMPLATE with a number in the place of each %t. */

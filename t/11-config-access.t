@@ -185,10 +185,27 @@ fine('AuthType above', location('/', "AuthType Basic\n"), location('/x', $sse, $
 wrong("AuthType $_", "AuthType $_: there is no such type: write RaglineJWT", location('/y',
     "AuthType $_\n", $valid)) for 'Ragline', 'Ragline-JWT', 'RaglineJWTs';
 
+# --- who may see who is connected ----------------------------------------------------------------
+
+my $admin = "SetHandler ragline-admin\n";
+my $open = '<Location /x>: everybody could see who is connected, and end it: guard it with';
+wrong('ragline-admin without a Require', $open, location('/x', $admin, "RaglineAdmin all\n"));
+wrong('... with a key alone', $open, location('/x', $admin, $key, $jwt));
+wrong('... with Require all granted', $open, location('/x', $admin, "RaglineAdmin all\n", $granted));
+wrong('... and a tenant for all', $open, location('/x', $admin, $main, $granted));
+wrong('... in <RequireAny>', $open, location('/x', $admin, "RaglineAdmin all\n",
+    section('RequireAny', $granted, "Require local\n")));
+wrong('... for nobody knows whose', 'nothing says whose connections these are', location('/x', $admin,
+    "Require local\n"));
+fine('Require local, for all', location('/x', $admin, "RaglineAdmin all\n", "Require local\n"));
+fine('Require local, for one', location('/x', $admin, $main, "Require local\n"));
+fine('tokens', location('/x', $admin, $key, $jwt, $valid));
+
 # --- what is no endpoint --------------------------------------------------------------------------
 
 wrong("SetHandler $_", "SetHandler $_: there is no such handler: write ragline-sse, ragline-websocket, "
-    . 'ragline-publish, ragline-stats, ragline-health, ragline-gateway, ragline-gateway-send or ragline-gateway-health', location('/x', "SetHandler $_\nRaglineSubscribe orders\n"))
+    . 'ragline-publish, ragline-stats, ragline-health, ragline-gateway, ragline-gateway-send, '
+    . 'ragline-gateway-health or ragline-admin', location('/x', "SetHandler $_\nRaglineSubscribe orders\n"))
     for 'ragline_sse', 'ragline-see', 'Ragline-SSE', 'ragline', 'RAGLINE-publish';
 wrong('... in an <If>', 'SetHandler ragline_sse: there is no such handler', location('/x',
     section('If "true"', "SetHandler ragline_sse\n")));

@@ -164,6 +164,17 @@ my %row = (
             ['waiting=1000001', 'is not a number from 1 to 1000000'],
             ['100', '"100" is not known: write concurrent=N or waiting=N'],
             ['', 'requires at least one argument']] },
+    RaglineAdmin => { in => 'D', good => ['own', 'all', 'All'], bad => [
+        ['tenant', 'write own or all'], ['', 'takes one argument']] },
+    RaglineControl => { in => 'G', good => ['auto', 'on', 'Off'], bad => [
+        ['maybe', 'write auto, on or off'], ['', 'takes one argument']] },
+    RaglineRevocation => { in => 'G', good => ['closed', 'open', 'Open'], bad => [
+        ['maybe', 'write closed or open'], ['', 'takes one argument']] },
+    RaglineLimit => { in => 'D', good => ['tenant=1000 user=10', 'tenant=1', 'user=10000000',
+            'user=none'], bad => [
+        ['', 'takes 1-2 arguments'], ['10', 'write tenant=N, user=N, or both'],
+        ['address=3', 'write tenant=N, user=N, or both'], ['user=1 user=2', 'user= is there twice'],
+        map { ["user=$_->[0]", $_->[1]] } numbers('0', '10000001')] },
     RaglineReplayLimit => { in => 'D', good => ['1', '50000'], bad => [
         ['0', '"0" is not a number from 1 to'], ['many', 'is not a number']] },
     RaglineDelivery => { in => 'D', good => ['broadcast'], bad => [

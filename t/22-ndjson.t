@@ -57,7 +57,7 @@ is($stream->header('Content-Type'), 'application/x-ndjson', 'of lines');
 is($stream->header('Incremental'), '?1', 'which proxies pass on as they come');
 like($connected->{raw}, qr/^\{"id":"\d+-\d+","event":"connected","retry":3000,"data":\{
     "stream":"stream","tenant_id":"\Q$tenant\E","user_id":"?7"?,"timestamp":"[^"]+",
-    "recovery":"new"\}\}$/x, 'connected');
+    "recovery":"new","connection":"[a-z2-7]{8}-[a-z2-7]{32}"\}\}$/x, 'connected');
 
 for (
     ['{"a":1}', '{"a":1}', 'an object'],

@@ -90,7 +90,7 @@ sub add
 }
 
 my $time = qr/"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}\+00:00"/;
-my $uuid = qr/"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"/;
+my $named = qr/"[a-z2-7]{8}-[a-z2-7]{32}"/;
 
 sub data_of { return JSON::PP->new->canonical->allow_nonref->encode($_[0]{data}) }
 
@@ -104,9 +104,9 @@ is($ws->header('Sec-WebSocket-Protocol'), undef, 'no protocol that was not offer
 ok(!defined $ws->header('Sec-WebSocket-Extensions') && !defined $ws->header('Content-Length')
         && !defined $ws->header('Transfer-Encoding'), 'nothing that it is not');
 my $connected = $ws->take('connected');
-like($connected->{raw}, qr/^\{"type":"connected","stream":"ws","data":\{"client_id":$uuid,
+like($connected->{raw}, qr/^\{"type":"connected","stream":"ws","data":\{"client_id":$named,
     "tenant_id":"\Q$tenant\E","user_id":7,"timestamp":$time,"subscriptions":\[\],
-    "recovery":"new"\},"retry":3000,"id":"\d+-\d+"\}$/x, 'connected');
+    "recovery":"new","connection":$named\},"retry":3000,"id":"\d+-\d+"\}$/x, 'connected');
 
 sub handshake
 {
@@ -424,11 +424,11 @@ is($dead->wait_close, 'eof', 'who does not is gone');
 # --- the dialect --------------------------------------------------------------------------------
 
 my $orders = ws('/ws/orders');
-like($orders->take('connected')->{raw}, qr/^\{"type":"connected","stream":"orders","data":\{"client_id":$uuid,
+like($orders->take('connected')->{raw}, qr/^\{"type":"connected","stream":"orders","data":\{"client_id":$named,
     "tenant_id":"\Q$tenant\E","user_id":7,"subscriptions":\["order_created","order_updated",
-    "order_completed","order_failed"\],"timestamp":$time,"recovery":"new"\}/x, '/ws/orders');
+    "order_completed","order_failed"\],"timestamp":$time,"recovery":"new","connection":$named\}/x, '/ws/orders');
 my $plain = ws('/ws/plain');
-like($plain->take('connected')->{raw}, qr/^\{"type":"connected","data":\{"client_id":$uuid,
+like($plain->take('connected')->{raw}, qr/^\{"type":"connected","data":\{"client_id":$named,
     "tenant_id":"\Q$tenant\E","user_id":7,"timestamp":$time,"subscriptions":\[\],/x, '/ws');
 $id = add('{"a":1}');
 like($orders->take('order_event')->{raw}, qr/^\{"type":"order_event","event_type":"order_status","data":\{"a":1\},

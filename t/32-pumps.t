@@ -128,7 +128,7 @@ SKIP: {
     my $stats = stats($httpd);
     is_deeply([@{ $stats->{pumps} }{qw(open limit)}], [2, 2], 'the statistics know the limit');
     is_deeply($stats->{refused}, { max_connections => 2, max_pumps => 3, full_child => 0, http2_connection => 0,
-        redis_unavailable => 0, unavailable => 0, draining => 0 }, 'and count who was refused');
+        tenant_limit => 0, user_limit => 0, redis_unavailable => 0, unavailable => 0, draining => 0 }, 'and count who was refused');
     my @said = lines($httpd, 'RS0741');
     is(scalar(@said), 2, 'the log says once that it begins, for each limit') or diag(@said);
     like($said[0], qr/max_pumps: 2 of 2 in all children are open, in this one: RaglineHandoff off 2; see/,
@@ -139,6 +139,32 @@ SKIP: {
     @said = sort map { /RS0742: (.*)/ } lines($httpd, 'RS0742');
     is($said[0], 'streams are not refused any more, max_connections: 2 were', 'how many were refused');
     is($said[1], 'streams are not refused any more, max_pumps: 3 were', 'of each');
+
+    # Two children with four places each, and nobody chooses the child.
+    my $two = Ragline::Httpd->new(name => 'two', children => 2, threads => 8, conf => "RaglineMaxConnections 4\n"
+        . common() . location('/stream'))->start;
+    ok(wait_until(sub { @{ stats($two)->{children} } == 2 }), 'two children');
+    my (@open, @full);
+    my $come = sub {
+        my $stream = $two->stream('/stream', token => $token);
+        push @{ refused($stream) ? \@full : \@open }, $stream;
+    };
+    ok(wait_until(sub { $come->(); @open == 8 }), 'who is refused by one that is full finds a place in the other');
+    ok(wait_until(sub {
+        (pop @open)->close;
+        open_count_becomes($two, 7, 'one leaves');
+        wait_until(sub { $come->(); @open == 8 });
+        @full;
+    }), 'after a full one was met');
+    is(join(' ', grep { $_->retry != 300 } @full), '', 'told to come again at once');
+    is($two->stream('/stream', token => $token)->connected // '', '', 'one more has no place in either');
+    $stats = stats($two);
+    is($stats->{refused}{full_child}, scalar(@full), 'the statistics know the difference');
+    is($stats->{refused}{max_connections}, 1, 'to a server that is full');
+    @said = lines($two, 'RS0741');
+    is(scalar(@said), 1, 'of which alone the log speaks') or diag(@said);
+    $_->close for @open;
+    $two->stop;
 
     $own->stop;
     ok(wait_until(sub { stats($httpd)->{redis}[0]{state} eq 'down' }), 'Redis is down');

@@ -295,7 +295,7 @@ for my $kind (qw(shared own)) {
     $stream = subscribe(1, '/shared', $tenant);
     my $id = 0;
     ok(wait_until(sub { Ragline::SSE::pump(0.1); add('shared', $tenant, 4 + $id++); own($stream) }),
-        'events go on');
+        'events go on') or diag("$id entries; ", explain([$stream->events], stats($httpd[1])));
     unlike(numbers($stream), qr/\b[123]\b/, 'nothing comes twice');
     $stream->close;
 }

@@ -25,6 +25,7 @@
 typedef struct rs_buf_t rs_buf_t;
 typedef struct rs_accepted_t rs_accepted_t;
 typedef struct rs_client_t rs_client_t;
+typedef struct rs_command_t rs_command_t;
 typedef struct rs_common_t rs_common_t;
 typedef struct rs_cursor_t rs_cursor_t;
 typedef struct rs_event_t rs_event_t;
@@ -38,6 +39,7 @@ typedef struct rs_topic_t rs_topic_t;
 typedef struct rs_topics_t rs_topics_t;
 typedef struct rs_wire_t rs_wire_t;
 typedef struct rs_profile_t rs_profile_t;
+typedef struct rs_revoked_t rs_revoked_t;
 typedef struct rs_share_t rs_share_t;
 typedef struct rs_source_t rs_source_t;
 typedef struct rs_streamer_t rs_streamer_t;

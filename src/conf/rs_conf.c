@@ -208,6 +208,14 @@ const rs_stream_conf_t *rs_conf_stream(const rs_server_conf_t *sc, const char *n
     return NULL;
 }
 
+int rs_conf_obeys(server_rec *main_server)
+{
+    const rs_server_conf_t *conf = rs_conf_server(main_server);
+
+    return conf->control == RS_CONTROL_ON
+           || (conf->control == RS_CONTROL_AUTO && conf->administered);
+}
+
 static const struct {
     const char *handler;
     rs_kind_t kind;
@@ -220,6 +228,7 @@ static const struct {
     {"ragline-gateway", RS_KIND_GATEWAY},
     {"ragline-gateway-send", RS_KIND_GATEWAY_SEND},
     {"ragline-gateway-health", RS_KIND_GATEWAY_HEALTH},
+    {"ragline-admin", RS_KIND_ADMIN},
 };
 
 rs_kind_t rs_conf_kind_named(const char *handler)

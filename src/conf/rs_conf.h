@@ -22,6 +22,8 @@
 
 enum { RS_HANDOFF_OFF = 0, RS_HANDOFF_AUTO = 1, RS_HANDOFF_EXPLAIN = 2 };
 
+enum { RS_CONTROL_OFF = 0, RS_CONTROL_ON = 1, RS_CONTROL_AUTO = 2 };
+
 /* RaglineStart all: as many as RaglineReplayLimit allows. */
 #define RS_START_ALL 0x7fffffff
 
@@ -38,7 +40,8 @@ typedef enum {
     RS_KIND_HEALTH,
     RS_KIND_GATEWAY,
     RS_KIND_GATEWAY_SEND,
-    RS_KIND_GATEWAY_HEALTH
+    RS_KIND_GATEWAY_HEALTH,
+    RS_KIND_ADMIN
 } rs_kind_t;
 
 /* X(type, member, unset, default): directory context. */
@@ -75,6 +78,9 @@ typedef enum {
     X(int, gateway_dialect, RS_UNSET, RS_DIALECT_CURRENT)                                          \
     X(const char *, jwt_alg, NULL, "HS256")                                                        \
     X(apr_interval_time_t, jwt_leeway, RS_UNSET, apr_time_from_sec(30))                            \
+    X(int, limit_tenant, RS_UNSET, 0) /* of RaglineLimit; 0: none */                               \
+    X(int, limit_user, RS_UNSET, 0)                                                                \
+    X(int, admin_all, RS_UNSET, 0)                                                                 \
     X(int, publish_any_tenant, RS_UNSET, 0)                                                        \
     /* Lists: the innermost section's replaces, so they merge like scalars. */                     \
     X(apr_array_header_t *, subscribe, NULL, NULL)   /* const char *: stream names */              \
@@ -102,6 +108,8 @@ typedef enum {
 #define RS_GLOBAL_SCALARS(X)                                                                       \
     X(int, streamers, RS_UNSET, 0)                                                                 \
     X(int, max_connections, RS_UNSET, 20000)                                                       \
+    X(int, revocation_open, RS_UNSET, 0)                                                           \
+    X(int, control, RS_UNSET, RS_CONTROL_AUTO)                                                     \
     X(int, max_pumps, RS_UNSET, 0)                                                                 \
     X(apr_off_t, cache, RS_UNSET, (apr_off_t)256 * 1024 * 1024)                                    \
     X(apr_off_t, max_message, RS_UNSET, (apr_off_t)1024 * 1024)                                    \
@@ -158,6 +166,7 @@ typedef struct {
     apr_array_header_t *grouped; /* rs_grouped_t of endpoints at a <Location> that is no pattern:
                                     rs_conf_check */
     int more_grouped;            /* endpoints without a path may have groups besides */
+    int administered;            /* of the main server: there is a ragline-admin somewhere */
     server_rec *server;
     rs_redis_url_t *url;   /* rs_conf_check, with its password */
     rs_redis_pool_t *pool; /* child_init; shared by hosts with the same URL */
@@ -208,6 +217,9 @@ rs_server_conf_t *rs_conf_server(server_rec *s);
 
 /* The stream called `name` in this host, or NULL. */
 const rs_stream_conf_t *rs_conf_stream(const rs_server_conf_t *sc, const char *name);
+
+/* Whether what administrators write to Redis is obeyed. */
+int rs_conf_obeys(server_rec *main_server);
 
 /* The name of the endpoint's consumer groups, still with {tenant}; NULL: it uses none. */
 const char *rs_conf_group(apr_pool_t *p, const rs_dir_conf_t *conf);

@@ -46,15 +46,16 @@ static int tenant_of_token(const access_t *a)
 {
     const char *text = tenant_text(a->pool, a->e->maybe);
 
-    if (a->e->kind == RS_KIND_PUBLISH && a->e->maybe->publish_any_tenant) {
+    if ((a->e->kind == RS_KIND_PUBLISH && a->e->maybe->publish_any_tenant)
+        || (a->e->kind == RS_KIND_ADMIN && a->e->maybe->admin_all)) {
         return 0;
     }
     return !a->e->maybe->tenant || (text && ap_strcasestr(text, "ragline_claim"));
 }
 
-static int has_events(const rs_endpoint_t *e)
+static int has_tenants(const rs_endpoint_t *e)
 {
-    return rs_conf_kind_streams(e->kind) || e->kind == RS_KIND_PUBLISH;
+    return rs_conf_kind_streams(e->kind) || e->kind == RS_KIND_PUBLISH || e->kind == RS_KIND_ADMIN;
 }
 
 /* Whether a key was given for this endpoint, and not just for the host. */
@@ -90,7 +91,7 @@ static int check_undone(const access_t *a)
     if (!a->guard.undone) {
         return 0;
     }
-    (has_events(a->e) && tenant_of_token(a) ? complain : warn)(
+    (has_tenants(a->e) && tenant_of_token(a) ? complain : warn)(
         a, apr_psprintf(a->pool,
                         "Require %s (line %d) has no effect: %s %s (line %d) comes later, replaces "
                         "it, and asks nobody who it is: write that section before this one, or "
@@ -103,12 +104,13 @@ static int check_undone(const access_t *a)
 /* Without an identity every request would be answered 403. */
 static int check_identity(const access_t *a)
 {
-    if (!has_events(a->e) || !tenant_of_token(a)) {
+    if (!has_tenants(a->e) || !tenant_of_token(a)) {
         return 0;
     }
     if (!a->guard.ours) {
         complain(a,
-                 apr_pstrcat(a->pool, "nothing says whose events these are: ",
+                 apr_pstrcat(a->pool, "nothing says whose ",
+                             a->e->kind == RS_KIND_ADMIN ? "connections" : "events", " these are: ",
                              a->e->maybe->tenant
                                  ? "RaglineTenant reads a token's claim, and nobody is asked for a "
                                    "token; write another expression or a literal"
@@ -128,6 +130,19 @@ static int check_identity(const access_t *a)
         return 1;
     }
     return 0;
+}
+
+/* Who is connected, and who is not any more, is for nobody whom nothing is asked of: neither a
+ * token, nor an address. */
+static int check_admin(const access_t *a)
+{
+    if (a->e->kind != RS_KIND_ADMIN || (a->guard.require && a->guard.stranger != RS_GRANTED)) {
+        return 0;
+    }
+    complain(a, "everybody could see who is connected, and end it: guard it with AuthType "
+                "RaglineJWT, RaglineJWTKey and Require valid-user (or ragline-claim), or with "
+                "another Require than all granted");
+    return 1;
 }
 
 /* No Require at all: httpd lets everybody in, whatever AuthType says. */
@@ -196,7 +211,7 @@ void rs_check_access(apr_pool_t *p, server_rec *main_server, const rs_endpoint_t
             return; /* it was said of the main server */
         }
     }
-    if (a.guard.unsure || check_unasked(&a) || check_undone(&a)
+    if (a.guard.unsure || check_unasked(&a) || check_undone(&a) || check_admin(&a)
         || check_identity(&a)) {
         return;
     }

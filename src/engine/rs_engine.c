@@ -50,6 +50,7 @@ apr_status_t rs_engine_create(rs_engine_t **out, apr_pool_t *pchild, const rs_en
     engine->common.max_message = conf->max_message;
     engine->common.nstreamers = conf->streamers;
     engine->common.stats = stats;
+    engine->common.registry = conf->registry;
     rs_profiles_open(&engine->profiles);
     rs_census_open(&engine->common.census);
     rs_gates_open(&engine->common.gates);
@@ -105,7 +106,8 @@ static apr_status_t claim_stats(rs_engine_t *engine, rs_source_t *source)
 
 apr_status_t rs_engine_add_source(rs_source_t **out, rs_engine_t *engine, apr_pool_t *pchild,
                                   const rs_redis_url_t *url, int batch, apr_interval_time_t block,
-                                  const rs_stream_params_t *streams, int nstreams)
+                                  rs_obeys_t control, const rs_stream_params_t *streams,
+                                  int nstreams)
 {
     rs_source_t *source;
     apr_status_t rv;
@@ -118,6 +120,7 @@ apr_status_t rs_engine_add_source(rs_source_t **out, rs_engine_t *engine, apr_po
     source->url = url;
     source->batch = batch;
     source->block = block;
+    source->control = control;
     source->nstreams = nstreams;
     source->streams = apr_pcalloc(pchild, (apr_size_t)nstreams * sizeof(rs_stream_t));
     for (i = 0; i < nstreams; i++) {
@@ -163,18 +166,48 @@ apr_status_t rs_engine_start(rs_engine_t *engine, apr_pool_t *pchild)
     return rv == APR_SUCCESS ? rs_hub_start(engine->hub) : rv;
 }
 
-int rs_engine_reserve(rs_engine_t *engine)
+static rs_refusal_t enter(rs_engine_t *engine, const rs_arrival_t *who, int *seat)
 {
-    if (__atomic_add_fetch(&engine->common.connections, 1, __ATOMIC_ACQ_REL)
-            <= engine->conf.max_connections
-        && !rs_engine_draining(engine)) {
-        return 1;
+    rs_registry_t *registry = engine->common.registry;
+
+    switch (registry ? rs_registry_enter(registry, who, seat) : RS_ENTERED) {
+    case RS_ENTERED:
+        return RS_REFUSED_MAX;
+    case RS_ENTER_TENANT_FULL:
+        return RS_REFUSED_TENANT;
+    case RS_ENTER_USER_FULL:
+        return RS_REFUSED_USER;
+    default:
+        return RS_REFUSED_UNAVAILABLE;
     }
-    rs_engine_unreserve(engine);
-    return 0;
 }
 
-void rs_engine_unreserve(rs_engine_t *engine) { rs_common_unreserve(&engine->common); }
+rs_refusal_t rs_engine_reserve(rs_engine_t *engine, const rs_arrival_t *who, int *seat)
+{
+    rs_refusal_t refused = RS_REFUSED_MAX;
+
+    *seat = RS_NO_SEAT;
+    if (__atomic_add_fetch(&engine->common.connections, 1, __ATOMIC_ACQ_REL)
+        > engine->conf.max_connections) {
+        refused = RS_REFUSED_CONNECTIONS;
+    }
+    if (rs_engine_draining(engine)) {
+        refused = RS_REFUSED_DRAINING;
+    }
+    if (refused == RS_REFUSED_MAX && who) {
+        refused = enter(engine, who, seat);
+    }
+    if (refused != RS_REFUSED_MAX) {
+        rs_common_unreserve(&engine->common);
+    }
+    return refused;
+}
+
+void rs_engine_unreserve(rs_engine_t *engine, int seat)
+{
+    rs_registry_leave(engine->common.registry, seat);
+    rs_common_unreserve(&engine->common);
+}
 
 void rs_engine_submit(rs_engine_t *engine, rs_client_t *client)
 {

@@ -25,6 +25,7 @@ typedef struct {
     int max_connections;
     apr_interval_time_t drain;
     rs_callbacks_conf_t callbacks; /* concurrent 0: none are made */
+    rs_registry_t *registry;    /* NULL: there is none */
     void (*every_second)(void); /* the hub's thread; NULL: nothing */
 } rs_engine_conf_t;
 
@@ -49,19 +50,21 @@ apr_status_t rs_engine_create(rs_engine_t **engine, apr_pool_t *pchild,
 typedef struct {
     const char *name, *key, *tenant_field, *tenant_literal, *type_field, *data_field, *user_field;
     apr_interval_time_t idle; /* after which a key ends that nobody writes to; 0: never */
-    int shared; /* some endpoint may have shared delivery of it */
+    int shared;               /* some endpoint may have shared delivery of it */
 } rs_stream_params_t;
 
 /* A source with its streams, sorted by key here. */
 apr_status_t rs_engine_add_source(rs_source_t **source, rs_engine_t *engine, apr_pool_t *pchild,
                                   const rs_redis_url_t *url, int batch, apr_interval_time_t block,
-                                  const rs_stream_params_t *streams, int nstreams);
+                                  rs_obeys_t control, const rs_stream_params_t *streams,
+                                  int nstreams);
 apr_status_t rs_engine_start(rs_engine_t *engine, apr_pool_t *pchild);
 
-/* A place for one more connection: 0 when RaglineMaxConnections is reached or the child ends.
- * Given back by rs_engine_unreserve(), or by the end of the client that was submitted. */
-int rs_engine_reserve(rs_engine_t *engine);
-void rs_engine_unreserve(rs_engine_t *engine);
+/* A place for one more connection, and its seat in the registry; who NULL: it has none.
+ * RS_REFUSED_MAX: it has them; else why not. Given back by rs_engine_unreserve(), or by the end of
+ * the client that was submitted. */
+rs_refusal_t rs_engine_reserve(rs_engine_t *engine, const rs_arrival_t *who, int *seat);
+void rs_engine_unreserve(rs_engine_t *engine, int seat);
 
 /* Hands a client over, for good. Any thread. */
 void rs_engine_submit(rs_engine_t *engine, rs_client_t *client);

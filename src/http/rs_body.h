@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Bodies of requests, brigade by brigade. The worker.
+ * The body of a request, whole and bounded, and what is wrong with one. The worker.
  */
 #ifndef RS_BODY_H
 #define RS_BODY_H
@@ -9,7 +9,14 @@
 
 #include "../base/rs_buf.h"
 
-/* Reads what comes next of it and appends that. Sets *eos at its end. */
-apr_status_t rs_body_next(request_rec *r, apr_bucket_brigade *bb, rs_buf_t *out, int *eos);
+/* Appends it. OK, or what the handler is to return. */
+int rs_body_read(request_rec *r, rs_buf_t *out, apr_off_t limit);
+
+/* Whether it is compressed, and nobody has unpacked it. */
+int rs_body_is_packed(request_rec *r);
+
+/* 415 and 413. */
+int rs_body_refuse_packed(request_rec *r);
+int rs_body_too_large(request_rec *r, apr_off_t limit);
 
 #endif

@@ -14,6 +14,7 @@
 #include "../obs/rs_board.h"
 #include "../obs/rs_left_groups.h"
 #include "rs_child.h"
+#include "rs_gateway_start.h"
 #include "rs_pumps.h"
 #include "rs_refusal.h"
 
@@ -25,6 +26,7 @@
 
 static struct {
     rs_engine_t *engine;
+    rs_registry_t *registry; /* NULL: there is none */
     rs_jwt_cache_t *jwt_cache;
     int send_buffer;
     int broken; /* some threads of an engine that did not start completely may run */
@@ -36,6 +38,7 @@ static struct {
 static server_rec *log_server;
 
 rs_engine_t *rs_child_engine(void) { return child.engine; }
+rs_registry_t *rs_child_registry(void) { return child.registry; }
 rs_jwt_cache_t *rs_child_jwt_cache(void) { return child.jwt_cache; }
 int rs_child_send_buffer(void) { return child.send_buffer; }
 
@@ -90,24 +93,6 @@ static int keys_are_there(apr_pool_t *p, server_rec *s)
                              rs_conf_masked(p, key->spec));
                 return 0;
             }
-        }
-    }
-    return 1;
-}
-
-static int secrets_are_there(apr_pool_t *p, server_rec *s)
-{
-    const apr_array_header_t *all = rs_conf_sections();
-    int i;
-
-    for (i = 0; i < all->nelts; i++) {
-        const rs_secret_conf_t *secret = APR_ARRAY_IDX(all, i, rs_section_t).conf->gateway_secret;
-
-        if (secret && !secret->value) {
-            ap_log_error(APLOG_MARK, APLOG_EMERG, 0, s,
-                         "RS0809: RaglineGatewaySecret: %s cannot be read by this user",
-                         rs_conf_masked(p, secret->spec));
-            return 0;
         }
     }
     return 1;
@@ -196,21 +181,6 @@ static void warn_about_spare(apr_pool_t *p, server_rec *s)
     }
 }
 
-/* A request to send goes to any of them. */
-static void warn_about_sends(server_rec *s)
-{
-    int children = 1;
-
-    ap_mpm_query(AP_MPMQ_MAX_DAEMONS, &children);
-    if (rs_conf_has_gateway() && children > 1) {
-        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s,
-                     "RS0810: ragline-gateway-send reaches connections of the same child only, and "
-                     "there may be %d: set MaxRequestWorkers and ThreadLimit so that one child is "
-                     "enough (ServerLimit 1)",
-                     children);
-    }
-}
-
 static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
                        server_rec *main_server)
 {
@@ -223,17 +193,20 @@ static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
     /* Before threads: jansson makes the seed of its hash tables at first use. */
     json_object_seed(0);
     if (!passwords_are_there(ptemp, main_server) || !keys_are_there(ptemp, main_server)
-        || !secrets_are_there(ptemp, main_server)) {
+        || !rs_gateway_secrets_are_there(ptemp, main_server)) {
         return HTTP_INTERNAL_SERVER_ERROR;
     }
     if (rs_conf_sections()->nelts > 0) {
         raise_descriptor_limit(main_server, rs_conf_server(main_server));
         warn_about_mpm(main_server);
         warn_about_spare(ptemp, main_server);
-        warn_about_sends(main_server);
+        rs_gateway_warn(main_server);
     }
     ap_mpm_query(AP_MPMQ_HARD_LIMIT_DAEMONS, &children);
     return rs_board_open(main_server->process->pool, children) == APR_SUCCESS
+                   && rs_registry_open(&child.registry, main_server->process->pool, children,
+                                       rs_conf_server(main_server)->max_connections)
+                          == APR_SUCCESS
                ? OK
                : HTTP_INTERNAL_SERVER_ERROR;
 }
@@ -243,6 +216,7 @@ static void child_status(server_rec *s, pid_t pid, ap_generation_t generation, i
 {
     if (status == MPM_CHILD_EXITED) {
         rs_board_gone(pid);
+        rs_registry_gone(child.registry, pid);
     }
 }
 
@@ -261,6 +235,9 @@ static int any_shared(void)
 static apr_status_t open_source(apr_pool_t *p, server_rec *main_server, rs_server_conf_t *conf)
 {
     apr_array_header_t *streams = rs_conf_subscribed(p, main_server, conf);
+    rs_obeys_t obeys = !rs_conf_obeys(main_server)                    ? RS_OBEYS_NOBODY
+                       : rs_conf_server(main_server)->revocation_open ? RS_OBEYS_AND_IS_OPEN
+                                                                      : RS_OBEYS;
     rs_stream_params_t *params;
     int i, shared = any_shared();
 
@@ -282,7 +259,7 @@ static apr_status_t open_source(apr_pool_t *p, server_rec *main_server, rs_serve
         params[i].shared = shared && stream->tenant_literal;
     }
     return rs_engine_add_source(&conf->source, child.engine, p, conf->url, conf->read_batch,
-                                conf->read_block, params, streams->nelts);
+                                conf->read_block, obeys, params, streams->nelts);
 }
 
 /* The groups that endpoints use in this Redis, or NULL: there may be more than are known. */
@@ -379,7 +356,7 @@ static apr_status_t open_engine(apr_pool_t *p, server_rec *main_server, rs_stats
     rs_engine_conf_t engine = {
         conf->streamers,       (size_t)conf->cache, (size_t)conf->max_message,
         conf->max_connections, conf->drain,         {0, 0, NULL},
-        every_second};
+        child.registry,        every_second};
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     rs_engine_t *created;
     apr_status_t rv;
@@ -389,11 +366,7 @@ static apr_status_t open_engine(apr_pool_t *p, server_rec *main_server, rs_stats
     if (engine.streamers == 0) {
         engine.streamers = cores < 1 ? 1 : cores > RS_STREAMERS_MAX ? RS_STREAMERS_MAX : (int)cores;
     }
-    if (rs_conf_has_gateway() && rs_callbacks_are_there()) {
-        engine.callbacks.concurrent = conf->gateway_concurrent;
-        engine.callbacks.waiting = conf->gateway_waiting;
-        engine.callbacks.stats = stats;
-    }
+    rs_gateway_callbacks(&engine.callbacks, conf, stats);
     rv = rs_engine_create(&created, p, &engine, stats);
     if (rv == APR_SUCCESS) {
         child.engine = created; /* a signal handler may look from now on */
@@ -428,6 +401,20 @@ static apr_status_t close_engine(void *data)
     return APR_SUCCESS;
 }
 
+static void claim_registry(void)
+{
+    int claimed = rs_registry_claim(child.registry);
+
+    if (claimed != 1) {
+        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, log_server,
+                     "RS0809: too many children of earlier configurations are still there: the "
+                     "streams of this one are in no list, and count for no RaglineLimit of others");
+    }
+    if (claimed < 0) {
+        child.registry = NULL;
+    }
+}
+
 static void child_init(apr_pool_t *p, server_rec *main_server)
 {
     const rs_server_conf_t *conf = rs_conf_server(main_server);
@@ -440,9 +427,10 @@ static void child_init(apr_pool_t *p, server_rec *main_server)
         return;
     }
     stats = rs_board_claim();
+    claim_registry();
     pumps = rs_conf_pumps(p, conf);
     rs_pumps_open(&pumps, stats);
-    rs_refusal_open(stats);
+    rs_refusal_open(stats, conf->max_connections);
     ap_mpm_query(AP_MPMQ_GENERATION, &child.generation);
     child.send_buffer = (int)conf->send_buffer;
     rv = rs_jwt_cache_create(&child.jwt_cache, p);

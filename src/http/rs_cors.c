@@ -28,13 +28,13 @@ static int same_origin(request_rec *r, const char *origin)
     return own && !ap_cstr_casecmp(own, origin);
 }
 
-/* Of a host's RaglineOrigins statistics, health and sends have nothing: they are for no page. */
+/* Of a host's RaglineOrigins what is for operators, or for applications, has nothing. */
 static int is_for_operators(request_rec *r)
 {
     rs_kind_t kind = rs_request_kind(r);
 
     return kind == RS_KIND_STATS || kind == RS_KIND_HEALTH || kind == RS_KIND_GATEWAY_SEND
-           || kind == RS_KIND_GATEWAY_HEALTH;
+           || kind == RS_KIND_GATEWAY_HEALTH || kind == RS_KIND_ADMIN;
 }
 
 /* A browser tells a page nothing of why its WebSocket was refused, and behind a proxy that page is

@@ -6,6 +6,7 @@
  */
 #include "../conf/rs_httpd.h"
 
+#include "rs_admin.h"
 #include "rs_cors.h"
 #include "rs_endpoint.h"
 #include "rs_error.h"
@@ -48,16 +49,27 @@ static int header_parser(request_rec *r)
     return rs_request_kind(r) == RS_KIND_NONE ? DECLINED : rs_cors(r);
 }
 
-/* A URL below an endpoint that is no location itself is not there, but for what the health check
- * has there. */
+static int is_one_of(const char *name, const char *const *names)
+{
+    while (*names && strcmp(name, *names)) {
+        names++;
+    }
+    return *names != NULL;
+}
+
+/* A URL below an endpoint that is no location itself is not there, but for what some have there. */
 static int is_endpoint(request_rec *r, rs_kind_t kind)
 {
+    static const char *const health[] = {"live", "ready", NULL};
     const char *last = strrchr(r->uri, '/');
+    const char *const *below = kind == RS_KIND_HEALTH  ? health
+                               : kind == RS_KIND_ADMIN ? rs_admin_names
+                                                       : NULL;
 
     if (rs_conf_location(r->server, r->uri) || rs_conf_matches_itself(r)) {
         return 1;
     }
-    return kind == RS_KIND_HEALTH && last && (!strcmp(last, "/live") || !strcmp(last, "/ready"))
+    return below && last && is_one_of(last + 1, below)
            && rs_conf_location(r->server, apr_pstrmemdup(r->pool, r->uri, last + 1 - r->uri));
 }
 
@@ -84,6 +96,8 @@ static int handler(request_rec *r)
         return rs_gateway_send_handler(r);
     case RS_KIND_GATEWAY_HEALTH:
         return rs_gateway_health_handler(r);
+    case RS_KIND_ADMIN:
+        return rs_admin_handler(r);
     default:
         return DECLINED;
     }

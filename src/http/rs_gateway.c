@@ -136,7 +136,7 @@ static int pump(request_rec *r, rs_client_params_t *params, const char *obstacle
 
     params->gate = refused == RS_REFUSED_MAX ? make_gate(r, "") : NULL;
     if (!params->gate) {
-        rs_engine_unreserve(rs_child_engine());
+        rs_engine_unreserve(rs_child_engine(), params->seat);
         if (refused == RS_REFUSED_MAX) {
             rs_pumps_leave(&place, r);
         }
@@ -168,12 +168,12 @@ static int ask(request_rec *r, rs_client_params_t *params)
     if (!obstacle) {
         lines = rs_gateway_head_lines(r);
         if (r->connection->aborted) {
-            rs_engine_unreserve(rs_child_engine());
+            rs_engine_unreserve(rs_child_engine(), params->seat);
             return OK;
         }
         obstacle = lines ? rs_handoff_obstacle(r) : "no head";
         if (r->connection->aborted) {
-            rs_engine_unreserve(rs_child_engine());
+            rs_engine_unreserve(rs_child_engine(), params->seat);
             return OK;
         }
         if (obstacle) {
@@ -185,7 +185,7 @@ static int ask(request_rec *r, rs_client_params_t *params)
     }
     params->gate = make_gate(r, lines);
     if (!params->gate) {
-        rs_engine_unreserve(rs_child_engine());
+        rs_engine_unreserve(rs_child_engine(), params->seat);
         rs_gateway_head_again(r);
         return rs_refuse(r, RS_REFUSED_UNAVAILABLE);
     }
@@ -200,6 +200,7 @@ int rs_gateway_handler(request_rec *r)
 {
     rs_engine_t *engine = rs_child_engine();
     rs_client_params_t params;
+    rs_refusal_t refused;
     int status;
 
     if (r->method_number != M_GET) {
@@ -228,9 +229,10 @@ int rs_gateway_handler(request_rec *r)
     if (!params.profile) {
         return rs_refuse(r, RS_REFUSED_UNAVAILABLE);
     }
-    if (!rs_engine_reserve(engine)) {
-        return rs_refuse(r,
-                         rs_engine_draining(engine) ? RS_REFUSED_DRAINING : RS_REFUSED_CONNECTIONS);
+    refused = rs_engine_reserve(engine, NULL, &params.seat);
+    if (refused != RS_REFUSED_MAX) {
+        return rs_refuse(r, refused == RS_REFUSED_CONNECTIONS ? rs_refusal_of_full_child()
+                                                              : refused);
     }
     params.conn.transport = &rs_transport_socket;
     params.tenant = params.user = params.cursor = "";

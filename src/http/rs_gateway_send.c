@@ -19,42 +19,30 @@
 #define BODY_TIMES 6
 #define BODY_MORE 4096
 
-static int read_failed(request_rec *r, apr_status_t rv)
+/* What is wrong with the body, in the gateway's own form. */
+static int refuse_body(request_rec *r, int status)
 {
-    return ap_map_http_request_error(rv, HTTP_BAD_REQUEST) == HTTP_REQUEST_ENTITY_TOO_LARGE
-               ? rs_gateway_answer(r, HTTP_REQUEST_ENTITY_TOO_LARGE, "Body too large",
-                                   "BODY_TOO_LARGE")
-               : rs_gateway_answer(r, HTTP_BAD_REQUEST,
-                                   "Invalid request: the body did not arrive whole",
-                                   "INVALID_BODY");
+    if (status == HTTP_REQUEST_ENTITY_TOO_LARGE) {
+        return rs_gateway_answer(r, status, "Body too large", "BODY_TOO_LARGE");
+    }
+    if (status == HTTP_UNSUPPORTED_MEDIA_TYPE) {
+        return rs_gateway_answer(r, status, "Invalid request: the body must be application/json",
+                                 "UNSUPPORTED_MEDIA_TYPE");
+    }
+    return rs_gateway_answer(r, HTTP_BAD_REQUEST, "Invalid request: the body did not arrive whole",
+                             "INVALID_BODY");
 }
 
-/* DECLINED: it is there; else it has been answered. */
+/* OK, or its status. */
 static int read_body(request_rec *r, rs_buf_t *body)
 {
     apr_off_t limit = rs_conf_server(r->server)->max_message * BODY_TIMES + BODY_MORE;
-    apr_bucket_brigade *bb = apr_brigade_create(r->pool, r->connection->bucket_alloc);
-    const char *coding = apr_table_get(r->headers_in, "Content-Encoding");
-    apr_status_t rv;
-    int eos = 0;
 
     if (rs_media_type(apr_table_get(r->headers_in, "Content-Type")) != RS_MEDIA_JSON
-        || (coding && *coding && ap_cstr_casecmp(coding, "identity"))) {
-        return rs_gateway_answer(r, HTTP_UNSUPPORTED_MEDIA_TYPE,
-                                 "Invalid request: the body must be application/json",
-                                 "UNSUPPORTED_MEDIA_TYPE");
+        || rs_body_is_packed(r)) {
+        return HTTP_UNSUPPORTED_MEDIA_TYPE;
     }
-    while (!eos) {
-        rv = rs_body_next(r, bb, body, &eos);
-        if (rv != APR_SUCCESS) {
-            return read_failed(r, rv);
-        }
-        if ((apr_off_t)body->len > limit) {
-            return rs_gateway_answer(r, HTTP_REQUEST_ENTITY_TOO_LARGE, "Body too large",
-                                     "BODY_TOO_LARGE");
-        }
-    }
-    return DECLINED;
+    return rs_body_read(r, body, limit);
 }
 
 /* Who is asked for may be another child's. */
@@ -137,7 +125,10 @@ int rs_gateway_send_handler(request_rec *r)
                                  "METHOD_NOT_ALLOWED");
     }
     status = read_body(r, &body);
-    if (status == DECLINED) {
+    if (status != OK) {
+        status = refuse_body(r, status);
+    }
+    else {
         code = rs_gateway_order(&order, &message, r->pool, body.data ? body.data : "", body.len);
         status = code ? rs_gateway_answer(r, HTTP_BAD_REQUEST, message, code)
                       : send_to(r, &order);

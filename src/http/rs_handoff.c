@@ -151,19 +151,19 @@ int rs_handoff(request_rec *r, rs_client_params_t *params)
     rs_client_t *client;
 
     if (params->profile->wire->peer && !hear_early(r, params)) {
-        rs_engine_unreserve(rs_child_engine());
+        rs_engine_unreserve(rs_child_engine(), params->seat);
         return OK;
     }
     if (!open_conn(c, &params->conn)) {
         ap_log_rerror(APLOG_MARK, APLOG_ERR, apr_get_os_error(), r,
                       "RS0721: the connection cannot be taken over");
-        rs_engine_unreserve(rs_child_engine());
+        rs_engine_unreserve(rs_child_engine(), params->seat);
         return OK; /* the headers are out: closing is all that is left */
     }
     client = rs_client_create(params);
     if (!client) {
         params->conn.transport->close(&params->conn);
-        rs_engine_unreserve(rs_child_engine());
+        rs_engine_unreserve(rs_child_engine(), params->seat);
         return OK;
     }
     rs_transport_socket_setup(params->conn.fd, rs_child_send_buffer());

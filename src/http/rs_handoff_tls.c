@@ -118,8 +118,10 @@ static apr_status_t connection_over(void *data)
         rs_engine_submit(mine->engine, mine->client);
     }
     else {
+        int seat = mine->client->seat;
+
         rs_client_destroy(mine->client);
-        rs_engine_unreserve(mine->engine);
+        rs_engine_unreserve(mine->engine, seat);
     }
     mine->client = NULL;
     return APR_SUCCESS;

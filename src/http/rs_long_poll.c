@@ -175,7 +175,7 @@ int rs_long_poll(request_rec *r, rs_client_params_t *params)
     int status = OK, fd;
 
     if (refused != RS_REFUSED_MAX) {
-        rs_engine_unreserve(rs_child_engine());
+        rs_engine_unreserve(rs_child_engine(), params->seat);
         return rs_refuse(r, refused);
     }
     fd = rs_pump(r, params, place.fd, collect, &lines);

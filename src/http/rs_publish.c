@@ -12,6 +12,7 @@
 #include "rs_publish_answer.h"
 #include "rs_publish_read.h"
 #include "rs_request.h"
+#include "rs_revocation_check.h"
 
 #define EVENT_ID_FIELD "event_id"
 
@@ -222,6 +223,9 @@ int rs_publish_handler(request_rec *r)
             return status;
         }
         pub.tenant = id.tenant;
+        if ((status = rs_revocation_check(r, id.tenant, "")) != OK) {
+            return status;
+        }
     }
     if (!pub.server->pool) {
         return rs_publish_unavailable(r, "this server could not set up its connections to Redis");

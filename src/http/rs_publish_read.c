@@ -22,13 +22,6 @@ static apr_off_t body_limit(request_rec *r, const rs_server_conf_t *server)
     return core > 0 && core < limit ? core : limit;
 }
 
-static int too_large(request_rec *r, apr_off_t limit)
-{
-    return rs_http_error(
-        r, HTTP_REQUEST_ENTITY_TOO_LARGE, "body_too_large",
-        apr_psprintf(r->pool, "the body is larger than %" APR_OFF_T_FMT " bytes", limit));
-}
-
 /* --- the head --- */
 
 static const char prefix[] = "ce-";
@@ -68,19 +61,6 @@ static void take_headers(attributes_t *a, request_rec *r)
     a->found = a->event.specversion || a->event.id || a->event.source || a->event.type;
 }
 
-static int unsupported(request_rec *r, const char *message)
-{
-    return rs_http_error(r, HTTP_UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", message);
-}
-
-/* What mod_deflate unpacks it takes out of the header, when the body is read. */
-static int packed(request_rec *r)
-{
-    const char *coding = apr_table_get(r->headers_in, "Content-Encoding");
-
-    return coding && *coding && ap_cstr_casecmp(coding, "identity");
-}
-
 static int is_unpacked(request_rec *r)
 {
     const ap_filter_t *f;
@@ -93,10 +73,9 @@ static int is_unpacked(request_rec *r)
     return 0;
 }
 
-static int packed_body(request_rec *r)
+static int unsupported(request_rec *r, const char *message)
 {
-    return unsupported(r, "the body is compressed: send it without Content-Encoding, or let httpd "
-                          "unpack gzip by SetInputFilter DEFLATE at this location");
+    return rs_http_error(r, HTTP_UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", message);
 }
 
 /* The HTTP binding, 3: a type of CloudEvents comes before headers of CloudEvents. */
@@ -141,60 +120,16 @@ int rs_publish_check_head(rs_publish_head_t *head, request_rec *r, const rs_serv
     if ((status = choose_form(head, r)) != OK) {
         return status;
     }
-    if (packed(r) && !is_unpacked(r)) {
-        return packed_body(r);
+    if (rs_body_is_packed(r) && !is_unpacked(r)) {
+        return rs_body_refuse_packed(r);
     }
     if (length && (apr_strtoff(&n, length, &end, 10) != APR_SUCCESS || *end || n < 0)) {
         return rs_http_error(r, HTTP_BAD_REQUEST, "bad_request", "Content-Length is not a number");
     }
-    return length && n > head->limit ? too_large(r, head->limit) : OK;
+    return length && n > head->limit ? rs_body_too_large(r, head->limit) : OK;
 }
 
 /* --- the body --- */
-
-static int read_failed(request_rec *r, apr_status_t rv)
-{
-    int status = ap_map_http_request_error(rv, HTTP_BAD_REQUEST);
-
-    ap_log_rerror(APLOG_MARK, APLOG_INFO, rv > 0 ? rv : 0, r,
-                  "RS0471: the body of a publish request cannot be read");
-    switch (status) {
-    case HTTP_REQUEST_ENTITY_TOO_LARGE:
-        return rs_http_error(r, status, "body_too_large",
-                             "the body is larger than LimitRequestBody allows");
-    case HTTP_REQUEST_TIME_OUT:
-        return rs_http_error(r, status, "timeout", "the body did not arrive in time");
-    case HTTP_BAD_REQUEST:
-        return rs_http_error(r, status, "bad_request",
-                             "the body did not arrive whole, or cannot be unpacked");
-    default:
-        return status; /* a filter has answered already, or httpd knows better */
-    }
-}
-
-static int read_body(request_rec *r, rs_buf_t *out, apr_off_t limit)
-{
-    apr_bucket_brigade *bb = apr_brigade_create(r->pool, r->connection->bucket_alloc);
-    apr_status_t rv = APR_SUCCESS;
-    int eos = 0;
-
-    /* httpd's own filter answers some bad bodies before it returns: let that be JSON as well. */
-    rs_http_error(r, HTTP_BAD_REQUEST, "bad_request", "the body is broken or too large");
-    while (!eos) {
-        rv = rs_body_next(r, bb, out, &eos);
-        if (rv != APR_SUCCESS) {
-            return read_failed(r, rv);
-        }
-        if (packed(r)) {
-            return packed_body(r);
-        }
-        if ((apr_off_t)out->len > limit) {
-            return too_large(r, limit);
-        }
-    }
-    rs_request(r)->error_code = NULL;
-    return OK;
-}
 
 static const char *parse(rs_publish_body_t **body, request_rec *r, const rs_publish_head_t *head,
                          const rs_buf_t *b)
@@ -214,7 +149,7 @@ int rs_publish_read(rs_publish_body_t **body, request_rec *r, const rs_publish_h
 {
     rs_buf_t b = RS_BUF_INIT;
     const char *problem = NULL;
-    int status = read_body(r, &b, head->limit);
+    int status = rs_body_read(r, &b, head->limit);
 
     if (status == OK) {
         problem = parse(body, r, head, &b);

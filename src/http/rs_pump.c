@@ -181,7 +181,7 @@ int rs_pump(request_rec *r, rs_client_params_t *params, int socket, rs_pump_sink
     if (!client) {
         ap_log_rerror(APLOG_MARK, APLOG_ERR, apr_get_os_error(), r,
                       "RS0731: the stream cannot be started");
-        rs_engine_unreserve(engine);
+        rs_engine_unreserve(engine, params->seat);
         return -1;
     }
     rs_engine_submit(engine, client);

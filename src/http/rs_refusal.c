@@ -29,6 +29,10 @@ static const struct {
 } refusals[RS_REFUSED_MAX] = {
     [RS_REFUSED_CONNECTIONS] = {"over_limit", "too many streams are open",
                                 "raise RaglineMaxConnections, and the file descriptors with it"},
+    [RS_REFUSED_TENANT] = {"over_limit", "this tenant has too many streams open",
+                           "RaglineLimit tenant=: raise it if a tenant needs more"},
+    [RS_REFUSED_USER] = {"over_limit", "this user has too many streams open",
+                         "RaglineLimit user=: raise it if a user needs more"},
     [RS_REFUSED_PUMPS] =
         {"over_limit", "too many streams are open",
          "see what keeps them in their workers (docs/TROUBLESHOOTING.md), or raise "
@@ -46,13 +50,34 @@ static const struct {
 static struct {
     pthread_mutex_t lock;
     rs_stats_t *stats;
+    int max_connections;
     struct {
         apr_time_t last; /* 0: nobody is being refused */
         apr_uint64_t before;
     } state[RS_REFUSED_MAX];
-} refused = {PTHREAD_MUTEX_INITIALIZER, NULL, {{0, 0}}};
+} refused = {PTHREAD_MUTEX_INITIALIZER, NULL, 0, {{0, 0}}};
 
-void rs_refusal_open(rs_stats_t *stats) { refused.stats = stats; }
+void rs_refusal_open(rs_stats_t *stats, int max_connections)
+{
+    refused.stats = stats;
+    refused.max_connections = max_connections;
+}
+
+/* A child without sources has no engine (yet). */
+rs_refusal_t rs_refusal_of_full_child(void)
+{
+    const rs_stats_t *stats;
+    int place = 0;
+    pid_t pid;
+
+    while ((stats = rs_board_next(&place, &pid))) {
+        if (stats != refused.stats && !RS_STAT_GET(stats->draining) && RS_STAT_GET(stats->nsources)
+            && RS_STAT_GET(stats->connections) < (apr_uint64_t)refused.max_connections) {
+            return RS_REFUSED_CHILD;
+        }
+    }
+    return RS_REFUSED_CONNECTIONS;
+}
 
 static void note(request_rec *r, rs_refusal_t why)
 {

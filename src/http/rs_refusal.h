@@ -11,7 +11,11 @@
 #include "../log/rs_stats.h"
 
 /* child_init, before any worker. */
-void rs_refusal_open(rs_stats_t *stats);
+void rs_refusal_open(rs_stats_t *stats, int max_connections);
+
+/* Why a child with as many streams as it may have refuses one more: httpd's children accept without
+ * regard to that, so others may have room. */
+rs_refusal_t rs_refusal_of_full_child(void);
 
 /* Answers with 200, `retry:` and an `error` event: EventSource comes back after that, and after
  * no other status. The headers may be out already. Returns OK. */

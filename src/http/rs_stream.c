@@ -18,6 +18,7 @@
 #include "rs_pumps.h"
 #include "rs_refusal.h"
 #include "rs_request.h"
+#include "rs_revocation_check.h"
 #include "../log/rs_source.h"
 #include "../proto/rs_ws.h"
 #include "rs_stream.h"
@@ -176,12 +177,12 @@ static int open_stream(request_rec *r, rs_client_params_t *params)
 
     rs_stream_headers(r);
     if (ap_rflush(r) < 0 || r->connection->aborted) {
-        rs_engine_unreserve(rs_child_engine());
+        rs_engine_unreserve(rs_child_engine(), params->seat);
         return OK;
     }
     obstacle = rs_handoff_obstacle(r);
     if (r->connection->aborted) {
-        rs_engine_unreserve(rs_child_engine());
+        rs_engine_unreserve(rs_child_engine(), params->seat);
         return OK;
     }
     if (!obstacle) {
@@ -190,12 +191,12 @@ static int open_stream(request_rec *r, rs_client_params_t *params)
     }
     if (rs_request(r)->early_len) {
         /* Only where there was no end of it. */
-        rs_engine_unreserve(rs_child_engine());
+        rs_engine_unreserve(rs_child_engine(), params->seat);
         return rs_websocket_refuse(r, RS_WS_TOO_BIG, "too_big");
     }
     refused = rs_pumps_enter(&place, r, obstacle);
     if (refused != RS_REFUSED_MAX) {
-        rs_engine_unreserve(rs_child_engine());
+        rs_engine_unreserve(rs_child_engine(), params->seat);
         return rs_refuse(r, refused);
     }
     explain(r, obstacle);
@@ -255,6 +256,48 @@ static int check_request(request_rec *r, rs_identity_t *id)
     return OK;
 }
 
+/* A place for it, among all and among those of its tenant and its user. */
+static rs_refusal_t reserve(request_rec *r, const rs_server_conf_t *server, const rs_identity_t *id,
+                            int *seat)
+{
+    const rs_dir_conf_t *conf = rs_request_conf(r);
+    const rs_wire_t *wire = rs_stream_wire(r);
+    rs_arrival_t who = {
+        .realm = server->url->label,
+        .tenant = id->tenant,
+        .user = id->user,
+        .profile = conf->profile,
+        .jti = rs_revocation_jti(r),
+        .via = wire->peer                ? RS_VIA_WEBSOCKET
+               : wire->one_batch         ? RS_VIA_POLL
+               : wire == &rs_wire_ndjson ? RS_VIA_NDJSON
+                                         : RS_VIA_SSE,
+        .address = (const struct sockaddr *)(const void *)&r->useragent_addr->sa,
+        .tenant_max = (unsigned)conf->limit_tenant,
+        .user_max = (unsigned)conf->limit_user,
+    };
+
+    rs_refusal_t refused = rs_engine_reserve(rs_child_engine(), &who, seat);
+
+    return refused == RS_REFUSED_CONNECTIONS ? rs_refusal_of_full_child() : refused;
+}
+
+/* says: room for what the token says. */
+static void fill(request_rec *r, rs_client_params_t *params, const rs_identity_t *id,
+                 unsigned char says[RS_JWT_SAYS_LEN])
+{
+    params->conn.transport = &rs_transport_socket;
+    params->tenant = id->tenant;
+    params->user = id->user;
+    params->tenant_json = id->tenant_json;
+    params->user_json = id->user_json;
+    params->expires = id->expires;
+    if (params->profile->tokens && rs_jwt_says(says, r->pool, rs_request(r)->jwt)) {
+        params->says = says;
+    }
+    params->cursor = brought_cursor(r);
+}
+
 int rs_stream_handler(request_rec *r)
 {
     rs_server_conf_t *server = rs_conf_server(r->server);
@@ -264,6 +307,7 @@ int rs_stream_handler(request_rec *r)
     rs_identity_t id = {0};
     unsigned char says[RS_JWT_SAYS_LEN];
     int status = check_request(r, &id);
+    rs_refusal_t refused;
 
     if (status != OK) {
         return status;
@@ -292,20 +336,17 @@ int rs_stream_handler(request_rec *r)
     if (!rs_source_wait(server->source, START_LIMIT) && !rs_engine_draining(engine)) {
         return rs_refuse(r, RS_REFUSED_REDIS);
     }
-    if (!rs_engine_reserve(engine)) {
-        return rs_refuse(r,
-                         rs_engine_draining(engine) ? RS_REFUSED_DRAINING : RS_REFUSED_CONNECTIONS);
+    refused = reserve(r, server, &id, &params.seat);
+    if (refused != RS_REFUSED_MAX) {
+        return rs_refuse(r, refused);
     }
-    params.conn.transport = &rs_transport_socket;
-    params.tenant = id.tenant;
-    params.user = id.user;
-    params.tenant_json = id.tenant_json;
-    params.user_json = id.user_json;
-    params.expires = id.expires;
-    if (params.profile->tokens && rs_jwt_says(says, r->pool, rs_request(r)->jwt)) {
-        params.says = says;
+    /* With its place: who is revoked from here on is found there. */
+    status = rs_revocation_check(r, id.tenant, id.user);
+    if (status != OK) {
+        rs_engine_unreserve(engine, params.seat);
+        return rs_stream_wire(r)->peer ? rs_websocket_refuse(r, RS_WS_POLICY, "revoked") : status;
     }
-    params.cursor = brought_cursor(r);
+    fill(r, &params, &id, says);
     if (!params.profile->wire->one_batch) {
         return open_stream(r, &params);
     }

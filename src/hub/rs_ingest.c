@@ -11,9 +11,12 @@
 #include "../redis/rs_loader.h"
 #include "../redis/rs_reader.h"
 #include "../group/rs_share.h"
+#include "../proto/rs_own_keys.h"
 #include "rs_admit.h"
+#include "rs_control.h"
 #include "rs_ingest.h"
 #include "rs_keys.h"
+#include "rs_revocation.h"
 
 #define NEVER ((apr_time_t)0x7fffffffffffffffLL)
 
@@ -52,11 +55,12 @@ static const char *master_of(const rs_source_t *source)
     return source->reader ? rs_reader_master(source->reader) : rs_watcher_master(source->watcher);
 }
 
-/* One of the two that read it is up now, or failed (again): it is up when both are that are
- * there. */
+/* One of those that read it is up now, or failed (again): it is up when all are that are there, and
+ * it is known who is not to be let in. */
 static void set_up(rs_source_t *source, int failed)
 {
-    int up = (!source->reader || source->reading) && (!source->watcher || source->watching);
+    int up = (!source->reader || source->reading) && (!source->watcher || source->watching)
+             && (source->control != RS_OBEYS || rs_revoked_known(source->revoked));
 
     if (up != source->up) {
         RS_STAT_ADD(source->stats->connects, up);
@@ -81,6 +85,9 @@ static rs_id_t on_ask(void *data, int stream)
 {
     rs_source_t *source = data;
 
+    if (!source->read[stream]) {
+        return rs_control_ask(source);
+    }
     rs_known_ask(&source->read[stream]->now);
     return source->read[stream]->now.at;
 }
@@ -90,8 +97,12 @@ static int on_take(void *data, int stream, const rs_history_t *history, const re
 {
     rs_source_t *source = data;
     rs_key_t *key = source->read[stream];
-    int good = rs_key_take(key, history, entries, full, watched);
+    int good;
 
+    if (!key) {
+        return rs_control_take(source, history, entries);
+    }
+    good = rs_key_take(key, history, entries, full, watched);
     source->behind |= rs_id_cmp(key->now.newest, key->now.at) > 0;
     return good;
 }
@@ -100,7 +111,9 @@ static void on_answered(void *data, int stream)
 {
     rs_source_t *source = data;
 
-    rs_key_answered(source->read[stream]);
+    if (source->read[stream]) {
+        rs_key_answered(source->read[stream]);
+    }
 }
 
 static void on_batch_end(void *data, int caught_up)
@@ -117,6 +130,9 @@ static void on_reading(void *data, int up)
     rs_source_t *source = data;
 
     source->reading = up;
+    if (up) {
+        rs_revocation_up(source);
+    }
     set_up(source, !up);
 }
 
@@ -124,19 +140,31 @@ static apr_status_t open_reader(rs_source_t *source, apr_pool_t *p, rs_poll_t *p
                                 rs_resolver_t *resolver)
 {
     rs_reader_calls_t calls = {on_ask, on_take, on_answered, on_batch_end, on_reading, source};
-    const char **names = apr_palloc(p, (apr_size_t)source->nstreams * sizeof(*names));
+    const char **names = apr_palloc(p, (apr_size_t)(source->nstreams + 1) * sizeof(*names));
     int i, n = 0;
 
-    source->read = apr_palloc(p, (apr_size_t)source->nstreams * sizeof(*source->read));
+    source->read = apr_palloc(p, (apr_size_t)(source->nstreams + 1) * sizeof(*source->read));
     for (i = 0; i < source->nstreams; i++) {
         if (!source->streams[i].per_tenant) {
             source->read[n] = &source->keys[i];
             names[n++] = source->keys[i].name;
         }
     }
+    if (source->control) {
+        source->read[n] = NULL;
+        names[n++] = RS_OWN_CONTROL;
+    }
     return n ? rs_reader_create(&source->reader, p, poll, resolver, source->url, names, n,
                                 source->batch, source->block, &calls)
              : APR_SUCCESS;
+}
+
+/* That is known now, or cannot be. */
+static void on_revocation(rs_source_t *source, int failed)
+{
+    if (!source->up) {
+        set_up(source, failed);
+    }
 }
 
 /* --- keys of tenants --- */
@@ -197,6 +225,9 @@ apr_status_t rs_ingest_open(rs_source_t *source, apr_pool_t *p, rs_poll_t *poll,
     rs_ring_init(&source->scars);
     rv = rs_loader_create(&source->loader, p, poll, resolver, source->url);
     if (rv == APR_SUCCESS) {
+        rv = rs_revocation_open(source, p, on_revocation);
+    }
+    if (rv == APR_SUCCESS) {
         rv = open_reader(source, p, poll, resolver);
     }
     return rv == APR_SUCCESS ? open_watcher(source, own, poll, resolver) : rv;
@@ -206,9 +237,11 @@ apr_time_t rs_ingest_turn(rs_source_t *source, apr_time_t now)
 {
     apr_time_t reader = source->reader ? rs_reader_turn(source->reader, now) : NEVER;
     apr_time_t watcher = source->watcher ? rs_watcher_turn(source->watcher, now) : NEVER;
+    apr_time_t revocation = rs_revocation_turn(source, now);
     apr_time_t next = rs_loader_turn(source->loader, now), shares = rs_shares_turn(source, now);
 
     next = shares < next ? shares : next;
+    next = revocation < next ? revocation : next;
     next = reader < next ? reader : next;
     return watcher < next ? watcher : next;
 }

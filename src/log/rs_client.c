@@ -57,6 +57,7 @@ rs_client_t *rs_client_create(const rs_client_params_t *params)
     client->conn = params->conn;
     client->profile = params->profile;
     client->gate = params->gate;
+    client->seat = params->seat;
     client->resume->until = rs_clock_now() + params->wait;
     rs_client_expires(client, params->expires);
     text = client->text;

@@ -57,9 +57,11 @@ struct rs_client_t {
     char *early;                           /* what it sent before the stream began: its own block */
     size_t early_len;
     int slot;            /* in the feed, while LIVE */
+    int seat;            /* in the registry; RS_NO_SEAT: none (any more) */
     int wants_out;       /* something waits for room */
     int polled;          /* what the poller reports of it */
     apr_uint64_t seq;    /* unless LIVE: the number to be sent next */
+    apr_uint64_t events; /* that it got; LIVE: less what its feed has sent */
     rs_event_t *pinned;  /* begun and not finished: nothing else may be written before */
     size_t pinned_off;
     apr_time_t last_out; /* unless LIVE and the feed wrote later */
@@ -92,6 +94,7 @@ typedef struct {
     apr_interval_time_t wait; /* of a wire with one batch: how long */
     const char *early;        /* what the client has sent already, where that means something */
     size_t early_len;
+    int seat; /* in the registry, which is the client's from then on */
 } rs_client_params_t;
 
 /* On failure (NULL) the descriptor is still the caller's. Any thread. */

@@ -12,6 +12,7 @@ void rs_common_unreserve(rs_common_t *common)
 
 void rs_common_destroy(rs_common_t *common, rs_client_t *client)
 {
+    rs_registry_leave(common->registry, client->seat);
     rs_client_destroy(client);
     rs_common_unreserve(common);
 }

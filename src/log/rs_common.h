@@ -10,6 +10,7 @@
 #include "../base/rs_inbox.h"
 #include "rs_census.h"
 #include "rs_gate.h"
+#include "rs_registry.h"
 #include "rs_stats.h"
 
 #define RS_STREAMERS_MAX 4
@@ -20,6 +21,7 @@ enum {
     RS_MSG_DIRTY,      /* hub → streamer: a follow whose topic has news */
     RS_MSG_UNFOLLOW,   /* hub → streamer: forget this follow */
     RS_MSG_DRAIN,      /* engine → streamer: end every client */
+    RS_MSG_ORDER,      /* hub → streamer: what is to be done with some of its clients */
     RS_MSG_SUBMIT,     /* worker → hub: a new client */
     RS_MSG_RELEASE,    /* streamer → hub: a client that has ended */
     RS_MSG_FETCH,      /* streamer → hub: what a reader misses */
@@ -41,8 +43,9 @@ struct rs_common_t {
     int nstreamers;     /* 1 to RS_STREAMERS_MAX */
     rs_inbox_t *hub;
     rs_inbox_t *streamer[RS_STREAMERS_MAX];
-    rs_inbox_t *callbacks; /* NULL: none are made */
-    rs_stats_t *stats; /* atomics */
+    rs_inbox_t *callbacks;    /* NULL: none are made */
+    rs_stats_t *stats;        /* atomics */
+    rs_registry_t *registry;  /* NULL: there is none */
 
     rs_census_t census;
     rs_gates_t gates;

@@ -13,6 +13,7 @@
 #include "../proto/rs_cursor.h"
 #include "../redis/rs_redis_url.h"
 #include "rs_key.h"
+#include "rs_revoked.h"
 #include "rs_stats.h"
 
 #define RS_SOURCE_STREAMS_MAX 64 /* a set of streams is a 64-bit mask */
@@ -26,8 +27,8 @@ typedef struct {
     const char *data_field;
     const char *user_field;
     apr_interval_time_t idle; /* its keys end when nobody has written for so long; 0: never */
-    int per_tenant; /* the key holds {tenant}: every tenant has its own */
-    int shared;     /* some endpoint may have shared delivery of it */
+    int per_tenant;           /* the key holds {tenant}: every tenant has its own */
+    int shared;               /* some endpoint may have shared delivery of it */
     rs_stream_stats_t *stats;
     apr_time_t group_told;   /* hub: when a group that cannot be used was logged last */
     int buried_told;         /* hub: an entry that was tried too often was logged */
@@ -36,6 +37,10 @@ typedef struct {
     apr_time_t trimmed_told; /* hub: likewise of entries that were trimmed unread */
     apr_time_t lost_told;    /* hub: when a key that was lost or replaced was logged last */
 } rs_stream_t;
+
+/* Whether administrators are obeyed; and if streams are served before it is known who is not to be
+ * let in. */
+typedef enum { RS_OBEYS_NOBODY, RS_OBEYS, RS_OBEYS_AND_IS_OPEN } rs_obeys_t;
 
 struct rs_source_t {
     /* Constant once the hub runs. */
@@ -46,26 +51,31 @@ struct rs_source_t {
     rs_key_t *keys;            /* of the streams, in the same order; unused where per_tenant */
     int batch;                 /* XREAD COUNT */
     apr_interval_time_t block; /* XREAD BLOCK */
+    rs_obeys_t control;        /* whether the control stream is read, too, */
+    rs_revoked_t *revoked;     /* and who is not to be let in; NULL: that is not read */
     rs_source_stats_t *stats;
 
     /* Hub. */
-    apr_hash_t *tenants;             /* name → rs_tenant_t; entries are recycled by the hash */
-    struct rs_reader_t *reader;      /* of keys that all share; NULL: there are none */
-    rs_watcher_t *watcher;           /* of keys of tenants; NULL: there are none */
-    struct rs_groups_t *groups;      /* positions of consumer groups; NULL: none were needed */
-    rs_key_t **read;                 /* what the reader's streams are */
-    rs_key_t *moved;                 /* keys of which streamers do not know all yet */
-    int reading, watching;           /* each of the two is up */
-    int master;                      /* which of stats->masters was written last: 1, 2; 0 */
-    int behind;                      /* some stream holds more than was read */
-    struct rs_loader_t *loader;      /* history */
-    struct rs_backfill_t *backfills; /* one for each set of streams that needed it */
-    rs_ring_t scars;                 /* of keys that are not read any more: rs_scars.h */
-    apr_hash_t *scar_index;          /* the same by key; entries are recycled by the hash */
-    rs_ring_t shares;                /* of tenants and endpoints with shared delivery */
-    apr_hash_t *share_index;         /* the same by both; entries are recycled by the hash */
-    apr_time_t shares_due;           /* when they are looked at next */
-    apr_uint32_t shares_opened;      /* so far */
+    apr_hash_t *tenants;        /* name → rs_tenant_t; entries are recycled by the hash */
+    struct rs_reader_t *reader; /* of keys that all share; NULL: there are none */
+    rs_watcher_t *watcher;      /* of keys of tenants; NULL: there are none */
+    struct rs_groups_t *groups; /* positions of consumer groups; NULL: none were needed */
+    rs_key_t **read;            /* what the reader's streams are; NULL: the control stream */
+    rs_id_t control_at;         /* of that: read up to here, */
+    int control_known;          /* once it is known where it stood */
+    struct rs_revocation_t *revocation; /* NULL where that is not read */
+    rs_key_t *moved;                    /* keys of which streamers do not know all yet */
+    int reading, watching;              /* each of the two is up */
+    int master;                         /* which of stats->masters was written last: 1, 2; 0 */
+    int behind;                         /* some stream holds more than was read */
+    struct rs_loader_t *loader;         /* history */
+    struct rs_backfill_t *backfills;    /* one for each set of streams that needed it */
+    rs_ring_t scars;                    /* of keys that are not read any more: rs_scars.h */
+    apr_hash_t *scar_index;             /* the same by key; entries are recycled by the hash */
+    rs_ring_t shares;                   /* of tenants and endpoints with shared delivery */
+    apr_hash_t *share_index;            /* the same by both; entries are recycled by the hash */
+    apr_time_t shares_due;              /* when they are looked at next */
+    apr_uint32_t shares_opened;         /* so far */
 
     int up;        /* atomic: positions are known and streams are being read */
     int caught_up; /* atomic */

@@ -33,9 +33,11 @@ extern const char *const rs_skip_names[RS_SKIP_MAX];
 
 /* Why a client was told to come again later. The names, for people, are in obs/rs_board.c. */
 typedef enum {
-    RS_REFUSED_CONNECTIONS, /* RaglineMaxConnections */
+    RS_REFUSED_CONNECTIONS, /* RaglineMaxConnections, in each child */
+    RS_REFUSED_TENANT,      /* RaglineLimit tenant= */
+    RS_REFUSED_USER,        /* RaglineLimit user= */
     RS_REFUSED_PUMPS,       /* RaglineMaxPumps */
-    RS_REFUSED_CHILD,       /* this child has no more workers for streams, others have */
+    RS_REFUSED_CHILD,       /* this child is full, or its workers are; others have room */
     RS_REFUSED_HTTP2,       /* the connection carries a stream already */
     RS_REFUSED_REDIS,       /* Redis cannot be read */
     RS_REFUSED_UNAVAILABLE, /* this child has no engine */

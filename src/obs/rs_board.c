@@ -13,11 +13,11 @@
 
 /* The board outlives a restart, and with it the module's file may have changed: another layout is
  * another board. */
-#define LAYOUT 5
+#define LAYOUT 6
 
 const char *const rs_refusal_names[RS_REFUSED_MAX] = {
-    "max_connections",   "max_pumps",   "full_child", "http2_connection",
-    "redis_unavailable", "unavailable", "draining",
+    "max_connections",  "tenant_limit",      "user_limit",  "max_pumps", "full_child",
+    "http2_connection", "redis_unavailable", "unavailable", "draining",
 };
 
 const char *const rs_called_names[RS_CALLED_MAX] = {

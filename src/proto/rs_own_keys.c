@@ -8,7 +8,7 @@
 #include "rs_own_keys.h"
 
 const char *const rs_own_keys[] = {
-    RS_OWN_EVENT,    RS_OWN_GROUPS,       RS_OWN_DLQ,         "ragline:control", "ragline:control:",
+    RS_OWN_EVENT,    RS_OWN_GROUPS,       RS_OWN_DLQ,         RS_OWN_CONTROL, "ragline:control:",
     "ragline:dead:", "ragline:presence:", "ragline:revoked:", "ragline:resume:", NULL,
 };
 

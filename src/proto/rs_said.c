@@ -43,6 +43,9 @@ void rs_said_connected(rs_buf_t *b, const rs_who_t *who, apr_time_t wall, const 
         rs_buf_puts(b, ",");
         reset_reason(b, reason, first);
     }
+    if (who->connection) {
+        rs_buf_printf(b, ",\"connection\":\"%s\"", who->connection);
+    }
     rs_buf_puts(b, "}");
 }
 

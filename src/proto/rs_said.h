@@ -14,6 +14,7 @@ typedef struct {
     const char *profile;
     const char *tenant_json;
     const char *user_json;
+    const char *connection; /* what it is called, for rs_said_connected(); NULL: nothing */
 } rs_who_t;
 
 /* The verdict: reason only with "reset", first (the oldest id that is there) only where it is

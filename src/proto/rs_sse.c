@@ -78,6 +78,16 @@ void rs_sse_event(rs_buf_t *b, const char *type, size_t type_len, const char *id
     rs_buf_add(b, "\n", 1);
 }
 
+void rs_sse_message(rs_buf_t *b, const char *type, size_t type_len, const char *data,
+                    size_t data_len)
+{
+    rs_buf_add(b, "event: ", 7);
+    rs_buf_add(b, type, type_len);
+    rs_buf_add(b, "\n", 1);
+    rs_sse_data(b, data, data_len);
+    rs_buf_add(b, "\n", 1);
+}
+
 static void milliseconds(rs_buf_t *b, apr_interval_time_t t)
 {
     rs_buf_printf(b, "retry: %" APR_INT64_T_FMT "\n", (apr_int64_t)apr_time_as_msec(t));

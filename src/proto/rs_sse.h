@@ -20,6 +20,9 @@ void rs_sse_id(rs_buf_t *b, const char *id, size_t len);
 
 /* Only its data, in as many lines as it has. */
 void rs_sse_data(rs_buf_t *b, const char *data, size_t len);
+/* An event without an id. */
+void rs_sse_message(rs_buf_t *b, const char *type, size_t type_len, const char *data,
+                    size_t data_len);
 
 /* What the module itself tells: the words are rs_said's. id NULL: the reader has no position. */
 

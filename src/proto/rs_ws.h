@@ -22,7 +22,8 @@ enum {
     RS_WS_POLICY = 1008,
     RS_WS_TOO_BIG = 1009,
     RS_WS_INTERNAL = 1011,
-    RS_WS_TRY_LATER = 1013
+    RS_WS_TRY_LATER = 1013,
+    RS_WS_CLOSED = 4000 /* by an administrator */
 };
 
 /* Opcodes of what is written. */

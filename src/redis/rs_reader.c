@@ -32,7 +32,7 @@
 #define TIMEOUT apr_time_from_sec(5)
 #define PROBE apr_time_from_sec(1)
 #define BLOCK_MAX apr_time_from_sec(2)
-#define KEYS_MAX 64
+#define KEYS_MAX 65 /* all of a source, and one more */
 
 enum { IDLE, LOOKING, READING };
 

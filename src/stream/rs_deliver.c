@@ -99,6 +99,7 @@ static rs_msg_t **find_open(rs_member_t *m, rs_id_t id)
 /* The socket took all of it. */
 static void finish(const rs_streamer_t *s, rs_client_t *client, rs_delivery_t *d)
 {
+    client->events++;
     if (client->profile->ack) {
         d->sent = s->now;
         append(&client->member->open, d);

@@ -13,6 +13,8 @@
 /* How often a client that has no room is looked at: where falling behind ends it, and elsewhere. */
 #define LOOK_SLOW apr_time_from_sec(1)
 #define LOOK apr_time_from_sec(10)
+/* How old what the registry says of a client may be. */
+#define NOTE apr_time_from_sec(60)
 
 apr_time_t rs_due_last_out(const rs_client_t *client)
 {
@@ -45,7 +47,7 @@ static apr_time_t blocked_until(const rs_streamer_t *s, const rs_client_t *clien
 apr_time_t rs_due(rs_streamer_t *s, const rs_client_t *client)
 {
     apr_interval_time_t beat = client->profile->heartbeat;
-    apr_time_t due = s->now + apr_time_from_sec(3600);
+    apr_time_t due = s->now + (s->common->registry ? NOTE : apr_time_from_sec(3600));
 
     if (rs_gated_waits(client)) {
         return due;

@@ -19,6 +19,13 @@
  * new one. EventSource would never come back after a 401. */
 #define RENEWAL apr_time_from_sec(10)
 
+/* Before the peer hears of its end: it may come back at once, and must find its place free. */
+static void leave_registry(rs_streamer_t *s, rs_client_t *client)
+{
+    rs_registry_leave(s->common->registry, client->seat);
+    client->seat = RS_NO_SEAT;
+}
+
 /* The client is closed now and given to the hub at the end of the turn: the poller may have
  * reported it twice. */
 void rs_end_release(rs_streamer_t *s, rs_client_t *client)
@@ -32,6 +39,7 @@ void rs_end_release(rs_streamer_t *s, rs_client_t *client)
     }
     rs_hear_end(client);
     rs_output_unpin(client);
+    leave_registry(s, client);
     client->conn.transport->close(&client->conn);
     client->conn.fd = -1;
     s->clients--;
@@ -66,6 +74,7 @@ void rs_end_with_buf(rs_streamer_t *s, rs_client_t *client)
     if (client->state == RS_CLOSING || client->state == RS_LINGER) {
         return;
     }
+    leave_registry(s, client);
     rs_feed_leave(client);
     rs_gated_reason(client, "server_closed");
     rs_catch_up_forget(client);
@@ -90,6 +99,13 @@ static void end(rs_streamer_t *s, rs_client_t *client, const char *code, const c
     rs_buf_clear(&s->buf);
     client->profile->wire->error(&s->buf, client->profile->name, code, message, error, retry);
     rs_end_with_buf(s, client);
+}
+
+void rs_end_ordered(rs_streamer_t *s, rs_client_t *client, const char *code, const char *reason)
+{
+    end(s, client, code, "Stream ended",
+        reason && *reason ? reason : "an administrator has closed this connection",
+        client->profile->retry);
 }
 
 void rs_end_draining(rs_streamer_t *s, rs_client_t *client)

@@ -20,6 +20,9 @@ void rs_end_linger(rs_streamer_t *s, rs_client_t *client);
 /* Whether it says when its client has taken the answer, on which the group's position waits. */
 int rs_end_is_answered(const rs_client_t *client);
 
+/* As an administrator wants it; reason NULL: in our words. */
+void rs_end_ordered(rs_streamer_t *s, rs_client_t *client, const char *code, const char *reason);
+
 /* Each with its own words. */
 void rs_end_draining(rs_streamer_t *s, rs_client_t *client);
 void rs_end_expired(rs_streamer_t *s, rs_client_t *client);

@@ -132,6 +132,7 @@ int rs_feed_enter(rs_client_t *client)
     }
     client->slot = feed->live++;
     client->state = RS_LIVE;
+    client->events -= feed->sent;
     client->deadline = client->resume->until;
     free(client->resume);
     client->resume = NULL;
@@ -149,6 +150,7 @@ int rs_feed_exit(rs_client_t *client)
     feed->slots[client->slot] = *last;
     last->client->slot = client->slot;
     client->state = RS_BEHIND;
+    client->events += feed->sent;
     client->seq = feed->seq;
     if (feed->last_out > client->last_out) {
         client->last_out = feed->last_out;
@@ -222,6 +224,7 @@ static int fall_behind(rs_client_t *client, const batch_t *batch, ssize_t writte
         position_after(feed, batch->events[sent - 1], &client->resume->own);
     }
     for (i = 0; i < sent; i++) {
+        client->events += !batch->events[i]->notice;
         rs_output_count(client->topic, batch->events[i], 1, 0);
     }
     return 1;
@@ -243,6 +246,7 @@ static void send_to_all(rs_feed_t *feed, const batch_t *batch, const rs_feed_cal
         }
         written = batch->broken ? -1 : write_slot(&feed->slots[i], batch->iov, batch->n);
         if (written == (ssize_t)batch->bytes) {
+            client->events += batch->directed && !batch->events[0]->notice;
             delivered++;
             i++;
         }
@@ -254,6 +258,7 @@ static void send_to_all(rs_feed_t *feed, const batch_t *batch, const rs_feed_cal
         }
     }
     for (i = 0; i < batch->n; i++) {
+        feed->sent += !batch->directed && !batch->events[i]->notice;
         rs_output_count(feed->follow->topic, batch->events[i], delivered, filtered);
     }
 }

@@ -22,11 +22,12 @@ struct rs_feed_t {
     rs_follow_t *follow;
     const rs_profile_t *profile;
     rs_subscription_t *subscription; /* NULL: everything that is the endpoint's */
-    rs_accepted_t *accepted; /* by the group of all its clients */
-    apr_uint64_t seq;        /* every LIVE client has everything below */
-    rs_cursor_t pos;         /* the position after the event before that */
-    unsigned losses;         /* of data, up to that: rs_verdict.h */
-    rs_cursor_t from;        /* since here the LIVE ones together have everything */
+    rs_accepted_t *accepted;         /* by the group of all its clients */
+    apr_uint64_t seq;                /* every LIVE client has everything below */
+    rs_cursor_t pos;                 /* the position after the event before that */
+    unsigned losses;                 /* of data, up to that: rs_verdict.h */
+    rs_cursor_t from;                /* since here the LIVE ones together have everything */
+    apr_uint64_t sent;               /* events to all LIVE clients */
     apr_time_t last_out;
     int live, size;
     int members; /* LIVE and others */

@@ -24,6 +24,7 @@
 #include "rs_gated.h"
 #include "rs_hear.h"
 #include "rs_life.h"
+#include "rs_order.h"
 #include "rs_output.h"
 #include "rs_watch.h"
 
@@ -39,6 +40,7 @@ static void go_on(rs_streamer_t *s, rs_client_t *client);
 
 static void set_deadline(rs_streamer_t *s, rs_client_t *client)
 {
+    rs_output_note(client);
     rs_wheel_set(&s->wheel, &client->timer, rs_due(s, client));
 }
 
@@ -305,8 +307,12 @@ void rs_life_feed_calls(rs_streamer_t *s)
 static int greet(rs_streamer_t *s, rs_client_t *client)
 {
     rs_who_t who = rs_output_who(client);
-    char id[RS_CURSOR_LEN], first[RS_ID_LEN];
+    char id[RS_CURSOR_LEN], first[RS_ID_LEN], connection[RS_CONNECTION_ID_LEN];
 
+    if (client->seat != RS_NO_SEAT && s->common->registry) {
+        who.connection = rs_registry_id(s->common->registry, client->seat, connection);
+    }
+    rs_output_note(client);
     rs_id_format(first, client->first);
     rs_buf_clear(&s->buf);
     client->profile->wire->connected(&s->buf, &who, client->profile->retry,
@@ -351,9 +357,38 @@ void rs_life_attach(rs_streamer_t *s, rs_client_t *client)
         rs_end_release(s, client);
         return;
     }
+    if (!rs_order_begin(s, client)) {
+        return;
+    }
     if (greet(s, client) && (!rs_hear_listens(client) || hear(s, client))) {
         go_on(s, client);
     }
+}
+
+void rs_life_order(rs_streamer_t *s, rs_order_t *order)
+{
+    rs_command_t *command = order->command;
+    rs_next_t next;
+    int i;
+
+    for (i = 0; i < command->ntickets; i++) {
+        rs_client_t *client =
+            rs_registry_served(s->common->registry, &command->tickets[i], s->index);
+
+        if (client && command->code) {
+            rs_end_ordered(s, client, command->code, command->reason);
+        }
+        else if (client) {
+            next = rs_order_send(s, client, command);
+            if (next == RS_NEXT_GO) {
+                settle(s, client);
+            }
+            else if (next != RS_NEXT_WAIT) {
+                go(s, client, next);
+            }
+        }
+    }
+    rs_command_drop(command);
 }
 
 void rs_life_drain(rs_streamer_t *s, rs_client_t *client)

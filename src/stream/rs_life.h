@@ -5,6 +5,7 @@
 #ifndef RS_LIFE_H
 #define RS_LIFE_H
 
+#include "../log/rs_command.h"
 #include "../log/rs_delivery.h"
 #include "../log/rs_fetch.h"
 #include "rs_streamer_int.h"
@@ -15,6 +16,8 @@ void rs_life_output(rs_streamer_t *s, rs_client_t *client);
 void rs_life_deadline(rs_streamer_t *s, rs_client_t *client);
 void rs_life_fetched(rs_streamer_t *s, rs_fetch_t *fetch);
 void rs_life_deliver(rs_streamer_t *s, rs_delivery_t *delivery);
+/* Does it to those of this streamer, and lets go of it. */
+void rs_life_order(rs_streamer_t *s, rs_order_t *order);
 void rs_life_drain(rs_streamer_t *s, rs_client_t *client);
 
 /* For rs_feed_flush(). */

@@ -12,6 +12,7 @@
 #include "../log/rs_source.h"
 #include "../log/rs_topics.h"
 #include "../wire/rs_frames.h"
+#include "rs_feed.h"
 #include "rs_output.h"
 
 #define BATCH 64
@@ -102,7 +103,7 @@ int rs_output_buf(rs_client_t *client, const rs_buf_t *buf)
 
 rs_who_t rs_output_who(const rs_client_t *client)
 {
-    rs_who_t who = {client->profile->name, client->tenant_json, client->user_json};
+    rs_who_t who = {client->profile->name, client->tenant_json, client->user_json, NULL};
 
     return who;
 }
@@ -110,6 +111,18 @@ rs_who_t rs_output_who(const rs_client_t *client)
 const char *rs_output_id(const rs_client_t *client, const rs_cursor_t *at, char buf[RS_CURSOR_LEN])
 {
     return client->topic ? rs_ended_text(client->topic, at, buf, apr_time_now()) : NULL;
+}
+
+void rs_output_note(const rs_client_t *client)
+{
+    const rs_cursor_t *at = client->state == RS_LIVE ? &client->feed->pos
+                            : client->resume         ? &client->resume->own
+                                                     : NULL;
+    char id[RS_CURSOR_LEN];
+
+    rs_registry_note(common_of(client)->registry, client->seat,
+                     client->events + (client->state == RS_LIVE ? client->feed->sent : 0),
+                     at && client->topic ? rs_output_id(client, at, id) : NULL);
 }
 
 void rs_output_pin(rs_client_t *client, rs_event_t *const *events, const struct iovec *iov, int n,
@@ -228,6 +241,7 @@ static void settle(rs_client_t *client, rs_event_t *const *events, int n, const 
             advance(events[i], own);
             rs_output_count(client->topic, events[i], (apr_uint64_t)mine, (apr_uint64_t)!mine);
             client->resume->replayed += (apr_uint64_t)(mine && !events[i]->notice);
+            client->events += (apr_uint64_t)(mine && !events[i]->notice);
             client->resume->said |= mine && events[i]->notice;
             client->resume->bytes += mine ? batch->iov[k].iov_len : 0;
             k += mine;

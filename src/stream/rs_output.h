@@ -47,6 +47,9 @@ int rs_output_pins_too_much(const rs_client_t *client);
 void rs_output_count(const rs_topic_t *topic, const rs_event_t *event, apr_uint64_t delivered,
                      apr_uint64_t filtered);
 
+/* Has the registry say how much it has had, and where it is. */
+void rs_output_note(const rs_client_t *client);
+
 /* Notes that only `written` bytes of these n frames were taken. */
 void rs_output_pin(rs_client_t *client, rs_event_t *const *events, const struct iovec *iov, int n,
                    size_t written, int *complete);

@@ -8,11 +8,27 @@
 
 #include <apr_pools.h>
 
+#include "../auth/rs_claims.h"
 #include "../auth/rs_jwt.h"
 #include "../base/rs_log.h"
 #include "../log/rs_profile.h"
+#include "../log/rs_source.h"
+#include "../log/rs_topics.h"
 #include "../wire/rs_wire.h"
 #include "rs_renew.h"
+
+/* What ends the connection from now on is what is said of this token. */
+static const char *replace(const rs_client_t *client, apr_pool_t *p, const rs_jwt_t *jwt)
+{
+    rs_source_t *source = client->profile->source;
+    const char *jti = rs_json_string(p, rs_claim_find(jwt->claims, "jti"));
+
+    if (source->revoked && rs_revoked_has(source->revoked, client->tenant, client->user, jti)) {
+        return "the token has been revoked";
+    }
+    rs_registry_renew(source->topics->common->registry, client->seat, jti);
+    return NULL;
+}
 
 /* NULL: *expires; else why not. Sentences are constant, or of the pool. */
 static const char *judge(const rs_client_t *client, apr_pool_t *p, const char *token, size_t len,
@@ -33,7 +49,7 @@ static const char *judge(const rs_client_t *client, apr_pool_t *p, const char *t
                "has to be opened anew";
     }
     *expires = jwt->expires;
-    return NULL;
+    return replace(client, p, jwt);
 }
 
 static void prolong(rs_client_t *client, apr_time_t expires)

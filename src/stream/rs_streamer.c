@@ -132,6 +132,9 @@ static void on_message(rs_streamer_t *s, rs_msg_t *msg)
     case RS_MSG_UNFOLLOW:
         rs_common_tell_hub(s->common, msg, RS_MSG_UNFOLLOWED);
         break;
+    case RS_MSG_ORDER:
+        rs_life_order(s, (rs_order_t *)msg);
+        break;
     case RS_MSG_DRAIN:
         drain(s);
         break;
@@ -182,6 +185,9 @@ void rs_streamer_end(rs_streamer_t *s)
         else if (msg->kind == RS_MSG_FETCHED) {
             rs_life_fetched(s, (rs_fetch_t *)msg);
         }
+        else if (msg->kind == RS_MSG_ORDER) {
+            rs_command_drop(((rs_order_t *)msg)->command);
+        }
         else if (msg->kind == RS_MSG_DELIVER) {
             rs_common_tell_hub(s->common, msg, RS_MSG_DELIVERED);
         }
@@ -215,6 +221,7 @@ apr_status_t rs_streamer_create(rs_streamer_t **out, apr_pool_t *pchild, rs_comm
     apr_status_t rv;
 
     s->common = common;
+    s->index = index;
     s->jitter = (apr_uint64_t)rs_clock_now() * 2654435761u + (apr_uint64_t)index + 1;
     rs_life_feed_calls(s);
     rv = rs_poll_create(&s->poll, pchild);

@@ -17,6 +17,7 @@ struct rs_streamer_t {
     rs_poll_t *poll;
     rs_inbox_t inbox;
     apr_thread_t *thread;
+    int index; /* constant */
     int ended; /* atomic */
 
     rs_msg_t drain_msg; /* posted once, with: */

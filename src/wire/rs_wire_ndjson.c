@@ -37,6 +37,15 @@ static void event(rs_buf_t *b, const char *type, size_t type_len, const char *id
     put_data(b, data, data_len);
 }
 
+static void message(rs_buf_t *b, const char *type, size_t type_len, const char *data,
+                    size_t data_len)
+{
+    rs_buf_add(b, "{\"event\":", 9);
+    rs_buf_json(b, type, type_len);
+    rs_buf_add(b, ",", 1);
+    put_data(b, data, data_len);
+}
+
 /* A message of ours, up to its data. */
 static void begin(rs_buf_t *b, const char *type, const char *id, apr_interval_time_t retry)
 {
@@ -99,7 +108,8 @@ static void error(rs_buf_t *b, const char *profile, const char *code, const char
 
 #define NDJSON                                                                                     \
     .frames = RS_WIRE_NDJSON, .event = event, .id = put_id, .connected = connected,                \
-    .caught_up = caught_up, .reset = reset, .heartbeat = heartbeat, .error = error
+    .caught_up = caught_up, .reset = reset, .heartbeat = heartbeat, .message = message,      \
+    .error = error
 
 const rs_wire_t rs_wire_ndjson = {
     NDJSON,

@@ -14,5 +14,6 @@ const rs_wire_t rs_wire_sse = {
     .caught_up = rs_sse_caught_up,
     .reset = rs_sse_reset,
     .heartbeat = rs_sse_heartbeat,
+    .message = rs_sse_message,
     .error = rs_sse_error,
 };

@@ -6,8 +6,6 @@
  */
 #include <string.h>
 
-#include <apr_general.h>
-
 #include "../base/rs_clock.h"
 #include "../proto/rs_ws.h"
 #include "rs_wire.h"
@@ -22,6 +20,7 @@ static const struct {
     {"internal", RS_WS_INTERNAL},     {"slow_consumer", RS_WS_TRY_LATER},
     {"over_limit", RS_WS_TRY_LATER},  {"redis_unavailable", RS_WS_TRY_LATER},
     {"unavailable", RS_WS_TRY_LATER}, {"unfinished", RS_WS_POLICY},
+    {"closed", RS_WS_CLOSED},         {"revoked", RS_WS_POLICY},
 };
 
 static unsigned status_of(const char *code)
@@ -97,6 +96,32 @@ static void order_event(rs_buf_t *b, const char *type, size_t type_len, const ch
               (rs_text_t){data, data_len}, head, tail);
 }
 
+static void put_message(rs_buf_t *b, const char *kind, rs_text_t type, rs_text_t data)
+{
+    size_t start = rs_ws_open(b);
+
+    rs_buf_printf(b, "{\"type\":\"%s\",\"event_type\":", kind);
+    rs_buf_json(b, type.data, type.len);
+    rs_buf_puts(b, ",\"data\":");
+    rs_wire_json(b, data.data, data.len);
+    rs_buf_puts(b, ",");
+    put_time(b, apr_time_now());
+    rs_buf_puts(b, "}");
+    rs_ws_finish(b, start, RS_WS_OP_TEXT);
+}
+
+static void message(rs_buf_t *b, const char *type, size_t type_len, const char *data,
+                    size_t data_len)
+{
+    put_message(b, "event", (rs_text_t){type, type_len}, (rs_text_t){data, data_len});
+}
+
+static void order_message(rs_buf_t *b, const char *type, size_t type_len, const char *data,
+                          size_t data_len)
+{
+    put_message(b, "order_event", (rs_text_t){type, type_len}, (rs_text_t){data, data_len});
+}
+
 static void notice(rs_buf_t *b, const char *reason, const char *id, size_t id_len, size_t *head,
                    size_t *tail)
 {
@@ -133,30 +158,13 @@ static void put_stream(rs_buf_t *b, const char *profile)
     rs_buf_puts(b, ",");
 }
 
-/* A random UUID (RFC 9562, 5.4). */
-static void put_client_id(rs_buf_t *b)
-{
-    unsigned char r[16];
-    int i;
-
-    if (apr_generate_random_bytes(r, sizeof(r)) != APR_SUCCESS) {
-        b->broken = 1;
-        return;
-    }
-    r[6] = (unsigned char)((r[6] & 0x0F) | 0x40);
-    r[8] = (unsigned char)((r[8] & 0x3F) | 0x80);
-    rs_buf_puts(b, "\"client_id\":\"");
-    for (i = 0; i < 16; i++) {
-        rs_buf_printf(b, "%s%02x", i == 4 || i == 6 || i == 8 || i == 10 ? "-" : "", r[i]);
-    }
-    rs_buf_puts(b, "\"");
-}
-
 static void put_who(rs_buf_t *b, const rs_who_t *who)
 {
     rs_buf_puts(b, "\"data\":{");
-    put_client_id(b);
-    rs_buf_puts(b, ",\"tenant_id\":");
+    if (who->connection) {
+        rs_buf_printf(b, "\"client_id\":\"%s\",", who->connection);
+    }
+    rs_buf_puts(b, "\"tenant_id\":");
     rs_buf_puts(b, who->tenant_json);
     rs_buf_puts(b, ",\"user_id\":");
     rs_buf_puts(b, who->user_json);
@@ -164,8 +172,9 @@ static void put_who(rs_buf_t *b, const rs_who_t *who)
 }
 
 /* From the verdict on. */
-static void end_connected(rs_buf_t *b, size_t start, apr_interval_time_t retry, const char *id,
-                          const char *recovery, const char *reason, const char *first)
+static void end_connected(rs_buf_t *b, size_t start, const rs_who_t *who, apr_interval_time_t retry,
+                          const char *id, const char *recovery, const char *reason,
+                          const char *first)
 {
     rs_buf_printf(b, ",\"recovery\":\"%s\"", recovery);
     if (reason) {
@@ -173,6 +182,9 @@ static void end_connected(rs_buf_t *b, size_t start, apr_interval_time_t retry, 
         if (first) {
             rs_buf_printf(b, ",\"first_id\":\"%s\"", first);
         }
+    }
+    if (who->connection) {
+        rs_buf_printf(b, ",\"connection\":\"%s\"", who->connection);
     }
     rs_buf_printf(b, "},\"retry\":%" APR_INT64_T_FMT, (apr_int64_t)apr_time_as_msec(retry));
     end(b, start, id);
@@ -187,7 +199,7 @@ static void connected(rs_buf_t *b, const rs_who_t *who, apr_interval_time_t retr
     put_who(b, who);
     put_time(b, wall);
     rs_buf_puts(b, ",\"subscriptions\":[]");
-    end_connected(b, start, retry, id, recovery, reason, first);
+    end_connected(b, start, who, retry, id, recovery, reason, first);
 }
 
 static void connected_plain(rs_buf_t *b, const rs_who_t *who, apr_interval_time_t retry,
@@ -199,7 +211,7 @@ static void connected_plain(rs_buf_t *b, const rs_who_t *who, apr_interval_time_
     put_who(b, who);
     put_time(b, wall);
     rs_buf_puts(b, ",\"subscriptions\":[]");
-    end_connected(b, start, retry, id, recovery, reason, first);
+    end_connected(b, start, who, retry, id, recovery, reason, first);
 }
 
 static void connected_orders(rs_buf_t *b, const rs_who_t *who, apr_interval_time_t retry,
@@ -213,7 +225,7 @@ static void connected_orders(rs_buf_t *b, const rs_who_t *who, apr_interval_time
     rs_buf_puts(b, "\"subscriptions\":[\"order_created\",\"order_updated\",\"order_completed\","
                    "\"order_failed\"],");
     put_time(b, wall);
-    end_connected(b, start, retry, id, recovery, reason, first);
+    end_connected(b, start, who, retry, id, recovery, reason, first);
 }
 
 static void caught_up(rs_buf_t *b, const rs_who_t *who, const char *id, apr_uint64_t replayed)
@@ -414,25 +426,20 @@ static const rs_wire_peer_t peer = {
     .caught_up = caught_up, .reset = reset, .error = error
 
 const rs_wire_t rs_wire_websocket = {
-    WEBSOCKET,
-    .frames = RS_WIRE_WEBSOCKET,
-    .event = event,
-    .connected = connected,
-    .heartbeat = heartbeat,
+    WEBSOCKET,          .frames = RS_WIRE_WEBSOCKET, .event = event,
+    .message = message, .connected = connected,      .heartbeat = heartbeat,
 };
 
 const rs_wire_t rs_wire_websocket_plain = {
-    WEBSOCKET,
-    .frames = RS_WIRE_WEBSOCKET,
-    .event = event,
-    .connected = connected_plain,
-    .heartbeat = heartbeat_plain,
+    WEBSOCKET,          .frames = RS_WIRE_WEBSOCKET,  .event = event,
+    .message = message, .connected = connected_plain, .heartbeat = heartbeat_plain,
 };
 
 const rs_wire_t rs_wire_websocket_orders = {
     WEBSOCKET,
     .frames = RS_WIRE_WEBSOCKET_ORDERS,
     .event = order_event,
+    .message = order_message,
     .connected = connected_orders,
     .heartbeat = heartbeat,
 };

@@ -401,14 +401,14 @@ void sim_client_connect(int client, int engine, int how)
     if (lc->conn >= 0) {
         sim_client_leave(client, 8);
     }
-    if (!e->alive || e->draining || !rs_source_is_up(e->source) || !rs_engine_reserve(e->engine)) {
+    if (!e->alive || e->draining || !rs_source_is_up(e->source) || rs_engine_reserve(e->engine, NULL, &i) != RS_REFUSED_MAX) {
         sim_stats[SIM_S_REFUSED]++;
         return;
     }
     for (i = 0; i < SIM_CONNS && sim_conns[i].used; i++) {
     }
     if (i == SIM_CONNS) {
-        rs_engine_unreserve(e->engine);
+        rs_engine_unreserve(e->engine, RS_NO_SEAT);
         return;
     }
     sim_conns_used = i < sim_conns_used ? sim_conns_used : i + 1;

@@ -30,7 +30,8 @@ static const char *lines(rs_buf_t *b, const char *data, size_t len)
 
 int main(void)
 {
-    static const rs_who_t who = {"stream", "42", "\"u\""}, orders = {"orders", "\"acme\"", "null"};
+    static const rs_who_t who = {"stream", "42", "\"u\"", NULL},
+                          orders = {"orders", "\"acme\"", "null", "n-1"};
     rs_buf_t b = RS_BUF_INIT;
     size_t head, tail;
 
@@ -57,7 +58,7 @@ int main(void)
            "retry: 2000\nevent: connected\n"
            "data: {\"stream\":\"orders\",\"tenant_id\":\"acme\",\"user_id\":null,"
            "\"timestamp\":\"1970-01-01T00:00:01.000000+00:00\",\"recovery\":\"reset\",\"reason\":"
-           "\"unknown\",\"first_id\":\"5-1\"}\nid: 1-0\n\n",
+           "\"unknown\",\"first_id\":\"5-1\",\"connection\":\"n-1\"}\nid: 1-0\n\n",
            "connected");
     rs_buf_clear(&b);
     rs_sse_connected(&b, &who, apr_time_from_sec(2), NULL, 0, "new", NULL, NULL);

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Revoking: what is to be remembered, and until when. The worker.
+ */
+#include "../conf/rs_httpd.h"
+
+#include <hiredis/hiredis.h>
+
+#include "../log/rs_revoked.h"
+#include "../proto/rs_own_keys.h"
+#include "rs_admin_revoke.h"
+
+/* Ten years: no token lives as long. */
+#define LONGEST ((apr_int64_t)3650 * 24 * 3600)
+
+static int two(const char *s) { return (s[0] - '0') * 10 + s[1] - '0'; }
+
+/* "2026-11-20T12:13:20Z", with a fraction, with "+01:00": RFC 3339. */
+static int read_date(apr_int64_t *seconds, const char *s)
+{
+    static const char form[] = "dddd-dd-ddTdd:dd:dd";
+    apr_time_exp_t t = {0};
+    apr_time_t time;
+    int i, offset = 0;
+
+    for (i = 0; form[i]; i++) {
+        if (form[i] == 'd' ? !apr_isdigit(s[i]) : apr_toupper(s[i]) != form[i]) {
+            return 0;
+        }
+    }
+    t.tm_year = two(s) * 100 + two(s + 2) - 1900;
+    t.tm_mon = two(s + 5) - 1;
+    t.tm_mday = two(s + 8);
+    t.tm_hour = two(s + 11);
+    t.tm_min = two(s + 14);
+    t.tm_sec = two(s + 17);
+    s += i;
+    if (*s == '.') {
+        s += 1 + strspn(s + 1, "0123456789");
+    }
+    if ((*s == '+' || *s == '-') && apr_isdigit(s[1]) && apr_isdigit(s[2]) && s[3] == ':'
+        && apr_isdigit(s[4]) && apr_isdigit(s[5]) && !s[6]) {
+        offset = (two(s + 1) * 60 + two(s + 4)) * 60 * (*s == '+' ? 1 : -1);
+    }
+    else if (apr_toupper(*s) != 'Z' || s[1]) {
+        return 0;
+    }
+    if (t.tm_mon < 0 || t.tm_mon > 11 || t.tm_mday < 1 || t.tm_mday > 31 || t.tm_hour > 23
+        || t.tm_min > 59 || t.tm_sec > 60 || apr_time_exp_get(&time, &t) != APR_SUCCESS) {
+        return 0;
+    }
+    *seconds = apr_time_sec(time) - offset;
+    return 1;
+}
+
+int rs_admin_until(apr_int64_t *until, apr_pool_t *p, rs_json_t value)
+{
+    const char *text = rs_json_string(p, value);
+
+    if (text ? !read_date(until, text) : !rs_json_integer(until, value)) {
+        return 0;
+    }
+    return *until >= 0 && *until <= apr_time_sec(apr_time_now()) + LONGEST;
+}
+
+static int run(rs_redis_conn_t *conn, int argc, const char **argv)
+{
+    redisReply *reply = NULL;
+    int good = rs_redis_conn_command(conn, &reply, argc, argv, NULL) == APR_SUCCESS && reply
+               && reply->type != REDIS_REPLY_ERROR;
+
+    if (reply) {
+        freeReplyObject(reply);
+    }
+    return good;
+}
+
+int rs_admin_remember(rs_redis_conn_t *conn, apr_pool_t *p, const char *name, apr_int64_t until)
+{
+    apr_int64_t now = apr_time_sec(apr_time_now());
+    const char *ended[] = {"ZREMRANGEBYSCORE", RS_OWN_REVOKED, "-inf",
+                           apr_psprintf(p, "%" APR_INT64_T_FMT, now)};
+    const char *add[] = {"ZADD", RS_OWN_REVOKED, apr_psprintf(p, "%" APR_INT64_T_FMT, until), name};
+    const char *take[] = {"ZREM", RS_OWN_REVOKED, name};
+    const char *keep[] = {"EXPIRE", RS_OWN_REVOKED, apr_psprintf(p, "%" APR_INT64_T_FMT, LONGEST)};
+
+    return run(conn, 4, ended)
+           && (until > now ? run(conn, 4, add) && run(conn, 3, keep) : run(conn, 3, take));
+}

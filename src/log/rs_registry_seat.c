@@ -1,0 +1,383 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Records: coming, going, and what is noted meanwhile are the owner's; reading is anybody's, and
+ * takes no lock.
+ */
+#include <sched.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+
+#include <apr_general.h>
+
+#include "rs_registry_int.h"
+
+/* A record that is written whenever it is looked at: its owner was interrupted, or killed. */
+#define TRIES 1000
+
+#define WORD(member) (offsetof(rs_seat_t, member) / sizeof(apr_uint64_t))
+
+/* The version is the first half of the first word, and is not copied. */
+static void copy_in(rs_seat_t *to, const rs_seat_t *from, size_t first, size_t end)
+{
+    apr_uint64_t *words = (apr_uint64_t *)to;
+    size_t i;
+
+    __atomic_store_n(&to->version, to->version + 1, __ATOMIC_RELEASE);
+    if (first == 0) {
+        __atomic_store_n((apr_uint32_t *)to + 1, ((const apr_uint32_t *)from)[1], __ATOMIC_RELEASE);
+        first = 1;
+    }
+    for (i = first; i < end; i++) {
+        __atomic_store_n(&words[i], ((const apr_uint64_t *)from)[i], __ATOMIC_RELEASE);
+    }
+    __atomic_store_n(&to->version, to->version + 1, __ATOMIC_RELEASE);
+}
+
+static int copy_out(rs_seat_t *to, const rs_seat_t *from)
+{
+    const apr_uint64_t *words = (const apr_uint64_t *)from;
+    apr_uint32_t version = __atomic_load_n(&from->version, __ATOMIC_ACQUIRE);
+    size_t i;
+
+    ((apr_uint32_t *)to)[1] = __atomic_load_n((const apr_uint32_t *)from + 1, __ATOMIC_ACQUIRE);
+    for (i = 1; i < RS_SEAT_WORDS && to->taken; i++) {
+        ((apr_uint64_t *)to)[i] = __atomic_load_n(&words[i], __ATOMIC_ACQUIRE);
+    }
+    return !(version & 1) && __atomic_load_n(&from->version, __ATOMIC_ACQUIRE) == version;
+}
+
+int rs_seat_read(rs_seat_t *to, const rs_seat_t *from)
+{
+    int tries = 0;
+
+    while (!copy_out(to, from)) {
+        if (++tries == TRIES) {
+            return 0;
+        }
+        sched_yield();
+    }
+    return to->taken;
+}
+
+static rs_seat_t *seat_of(const rs_registry_t *registry, int seat)
+{
+    return rs_places_seats(registry->in, registry->mine) + seat;
+}
+
+/* --- the owner --- */
+
+static void put_address(rs_seat_t *record, const struct sockaddr *address)
+{
+    if (address && address->sa_family == AF_INET) {
+        memcpy(record->address, &((const struct sockaddr_in *)(const void *)address)->sin_addr, 4);
+        record->family = 4;
+    }
+    else if (address && address->sa_family == AF_INET6) {
+        const struct in6_addr *in6 =
+            &((const struct sockaddr_in6 *)(const void *)address)->sin6_addr;
+        int mapped = IN6_IS_ADDR_V4MAPPED(in6);
+
+        memcpy(record->address, in6->s6_addr + (mapped ? 12 : 0), mapped ? 4 : 16);
+        record->family = mapped ? 4 : 6;
+    }
+}
+
+static int compose(rs_seat_t *record, const rs_registry_t *registry, const rs_arrival_t *who)
+{
+    char *text = record->text;
+    unsigned char random[12];
+
+    memset(record, 0, sizeof(*record));
+    if (apr_generate_random_bytes(random, sizeof(random)) != APR_SUCCESS) {
+        return 0;
+    }
+    memcpy(&record->random, random, 8);
+    memcpy(&record->more, random + 8, 4);
+    record->taken = 1;
+    record->via = (unsigned char)who->via;
+    record->tenant = rs_tally_key(registry, who->realm, who->tenant, NULL);
+    record->user = *who->user ? rs_tally_key(registry, who->realm, who->tenant, who->user) : 0;
+    record->token = rs_tally_token(registry, who->jti);
+    record->realm = rs_tally_realm(registry, who->realm);
+    record->since = apr_time_now();
+    put_address(record, who->address);
+    text = stpcpy(text, who->tenant) + 1;
+    text = stpcpy(text, who->user) + 1;
+    text = stpcpy(text, who->profile);
+    record->names = (unsigned char)(text - record->text);
+    return 1;
+}
+
+/* lock */
+static int take_seat(rs_registry_t *registry)
+{
+    apr_uint32_t used = registry->mine->used;
+
+    if (registry->nfree) {
+        return (int)registry->free_seats[--registry->nfree];
+    }
+    if (used == registry->in->seats) {
+        return RS_NO_SEAT;
+    }
+    __atomic_store_n(&registry->mine->used, used + 1, __ATOMIC_RELEASE);
+    return (int)used;
+}
+
+static void uncount(rs_registry_t *registry, const rs_seat_t *record)
+{
+    rs_tally_remove(registry, record->tenant);
+    if (record->user) {
+        rs_tally_remove(registry, record->user);
+    }
+}
+
+/* Whether that is too many; those who died without a word are not counted then. */
+static int is_over(rs_registry_t *registry, apr_uint64_t key, unsigned max)
+{
+    if (!max || !key || rs_tally_sum(registry, key) <= max) {
+        return 0;
+    }
+    rs_registry_look(registry);
+    return rs_tally_sum(registry, key) > max;
+}
+
+/* lock */
+static rs_enter_t enter(rs_registry_t *registry, const rs_seat_t *record, const rs_arrival_t *who,
+                        int *seat)
+{
+    rs_enter_t rv = RS_ENTERED;
+
+    rs_tally_add(registry, record->tenant);
+    if (record->user) {
+        rs_tally_add(registry, record->user);
+    }
+    if (is_over(registry, record->user, who->user_max)) {
+        rv = RS_ENTER_USER_FULL;
+    }
+    else if (is_over(registry, record->tenant, who->tenant_max)) {
+        rv = RS_ENTER_TENANT_FULL;
+    }
+    else if ((*seat = take_seat(registry)) == RS_NO_SEAT) {
+        rv = RS_ENTER_FAILED;
+    }
+    else {
+        copy_in(seat_of(registry, *seat), record, 0, RS_SEAT_WORDS);
+    }
+    if (rv != RS_ENTERED) {
+        uncount(registry, record);
+    }
+    return rv;
+}
+
+rs_enter_t rs_registry_enter(rs_registry_t *registry, const rs_arrival_t *who, int *seat)
+{
+    rs_seat_t record;
+    rs_enter_t rv;
+
+    *seat = RS_NO_SEAT;
+    if (!compose(&record, registry, who)) {
+        return RS_ENTER_FAILED;
+    }
+    pthread_mutex_lock(&registry->lock);
+    rv = enter(registry, &record, who, seat);
+    pthread_mutex_unlock(&registry->lock);
+    return rv;
+}
+
+/* A position that there is no room for (of many streams, with long names) is none. */
+void rs_registry_note(rs_registry_t *registry, int seat, apr_uint64_t events, const char *position)
+{
+    rs_seat_t *to, record;
+    size_t from, n, end;
+
+    if (!registry || seat == RS_NO_SEAT) {
+        return;
+    }
+    to = seat_of(registry, seat);
+    record = *to; /* nobody else writes there */
+    from = (size_t)record.names + 1;
+    n = position && strlen(position) < sizeof(record.text) - from ? strlen(position) : 0;
+    memcpy(record.text + from, position ? position : "", n);
+    record.text[from + n] = '\0';
+    record.events = events;
+    end = WORD(text) + (from + n) / sizeof(apr_uint64_t) + 1;
+    copy_in(to, &record, WORD(events), end);
+}
+
+void rs_registry_renew(rs_registry_t *registry, int seat, const char *jti)
+{
+    rs_seat_t *to, record;
+
+    if (registry && seat != RS_NO_SEAT) {
+        to = seat_of(registry, seat);
+        record = *to;
+        record.token = rs_tally_token(registry, jti);
+        copy_in(to, &record, WORD(token), WORD(token) + 1);
+    }
+}
+
+void rs_registry_leave(rs_registry_t *registry, int seat)
+{
+    rs_seat_t *to, record;
+
+    if (!registry || seat == RS_NO_SEAT) {
+        return;
+    }
+    to = seat_of(registry, seat);
+    record = *to;
+    record.taken = 0;
+    pthread_mutex_lock(&registry->lock);
+    copy_in(to, &record, 0, 1);
+    uncount(registry, &record);
+    registry->served[seat] = (rs_served_t){NULL, NULL, 0};
+    registry->free_seats[registry->nfree++] = (apr_uint32_t)seat;
+    pthread_mutex_unlock(&registry->lock);
+}
+
+/* --- anybody --- */
+
+static const char *id_of(const rs_registry_t *registry, apr_uint32_t place, apr_uint32_t seat,
+                         const rs_seat_t *record, char buf[RS_CONNECTION_ID_LEN])
+{
+    rs_connection_id_t id = {(apr_uint64_t)place << 32 | seat, record->random, record->more};
+
+    return rs_connection_id_format(buf, registry->node, &id, registry->secret);
+}
+
+const char *rs_registry_id(const rs_registry_t *registry, int seat, char buf[RS_CONNECTION_ID_LEN])
+{
+    return id_of(registry, registry->place, (apr_uint32_t)seat, seat_of(registry, seat), buf);
+}
+
+const char *rs_registry_node(const rs_registry_t *registry) { return registry->node; }
+
+/* The place with this number, or, where there is none (any more), the next one. */
+static rs_place_t *place_from(const rs_registry_t *registry, apr_uint32_t number,
+                              apr_uint32_t *found, const rs_places_t **of)
+{
+    const rs_places_t *in;
+    rs_place_t *place = NULL;
+
+    for (in = registry->newest; in; in = in->older) {
+        if (number < in->first + in->n) {
+            *found = number > in->first ? number : in->first;
+            place = &in->places[*found - in->first];
+            *of = in;
+        }
+    }
+    return place;
+}
+
+static void tell(const rs_registry_t *registry, apr_uint32_t place, apr_uint32_t seat,
+                 const rs_seat_t *from, rs_record_t *record)
+{
+    size_t n;
+
+    id_of(registry, place, seat, from, record->id);
+    memcpy(record->text, from->text, sizeof(record->text));
+    record->text[sizeof(record->text) - 1] = '\0';
+    record->tenant = record->text;
+    n = strlen(record->tenant) + 1;
+    record->user = record->text + n;
+    record->profile = record->user + strlen(record->user) + 1;
+    record->position = record->text + from->names + 1;
+    record->via = rs_via_names[from->via % RS_VIAS];
+    record->since = from->since;
+    record->events = from->events;
+    record->remote[0] = '\0';
+    if (from->family) {
+        inet_ntop(from->family == 4 ? AF_INET : AF_INET6, from->address, record->remote,
+                  sizeof(record->remote));
+    }
+}
+
+/* What is asked for, as keys. */
+typedef struct {
+    apr_uint64_t tenant, user, token;
+    apr_uint32_t realm;
+} wanted_t;
+
+static wanted_t wanted(const rs_registry_t *registry, const rs_whom_t *whom)
+{
+    wanted_t w = {0, 0, rs_tally_token(registry, whom->jti), rs_tally_realm(registry, whom->realm)};
+
+    if (whom->tenant) {
+        w.tenant = rs_tally_key(registry, whom->realm, whom->tenant, NULL);
+    }
+    if (whom->tenant && whom->user) {
+        w.user = rs_tally_key(registry, whom->realm, whom->tenant, whom->user);
+    }
+    return w;
+}
+
+static int is_wanted(const wanted_t *w, const rs_whom_t *whom, const rs_seat_t *seat)
+{
+    const char *user = seat->text + strlen(seat->text) + 1;
+
+    return seat->realm == w->realm && (!w->tenant || seat->tenant == w->tenant)
+           && (!w->user || seat->user == w->user) && (!w->token || seat->token == w->token)
+           && (!whom->user || !strcmp(user, whom->user))
+           && (!whom->profile || !strcmp(user + strlen(user) + 1, whom->profile));
+}
+
+int rs_registry_next(rs_registry_t *registry, apr_uint64_t *at, const rs_whom_t *whom,
+                     rs_record_t *record)
+{
+    wanted_t w = wanted(registry, whom);
+    apr_uint32_t number = (apr_uint32_t)(*at >> 32), seat = (apr_uint32_t)*at, found = 0;
+    const rs_places_t *in;
+    rs_place_t *place;
+    rs_seat_t from;
+
+    if (!*at) {
+        rs_registry_look(registry);
+    }
+    while ((place = place_from(registry, number, &found, &in)) != NULL) {
+        pid_t pid = __atomic_load_n(&place->pid, __ATOMIC_ACQUIRE);
+        apr_uint32_t used = pid > 0 ? __atomic_load_n(&place->used, __ATOMIC_ACQUIRE) : 0;
+
+        for (seat = found == number ? seat : 0; seat < used && seat < in->seats; seat++) {
+            if (rs_seat_read(&from, rs_places_seats(in, place) + seat)
+                && is_wanted(&w, whom, &from)) {
+                tell(registry, found, seat, &from, record);
+                record->pid = pid;
+                *at = (apr_uint64_t)found << 32 | (seat + 1);
+                return 1;
+            }
+        }
+        number = found + 1;
+        seat = 0;
+    }
+    return 0;
+}
+
+static int parse(const rs_registry_t *registry, const char *text, rs_connection_id_t *id)
+{
+    return !strncmp(text, registry->node, RS_NODE_LEN)
+           && rs_connection_id_parse(id, text, registry->secret);
+}
+
+apr_uint64_t rs_registry_after(const rs_registry_t *registry, const char *text)
+{
+    rs_connection_id_t id;
+
+    return parse(registry, text, &id) ? id.place + 1 : 0;
+}
+
+int rs_registry_find(rs_registry_t *registry, const char *realm, const char *text,
+                     rs_record_t *record)
+{
+    apr_uint64_t at = rs_registry_after(registry, text);
+    rs_whom_t whom = {.realm = realm};
+
+    if (!at) {
+        return 0;
+    }
+    at--;
+    rs_registry_look(registry);
+    return rs_registry_next(registry, &at, &whom, record) && !strcmp(record->id, text);
+}

@@ -1,0 +1,202 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# Revocation: of a user, a tenant, or a token, until some time. Who is there is ended, on every node;
+# who comes is refused, also by children that start later. Two httpd with one Redis.
+use strict;
+use warnings;
+
+use FindBin ();
+use lib "$FindBin::Bin/lib";
+
+use Test::More;
+
+use Ragline::Httpd ();
+use Ragline::Redis ();
+use Ragline::SSE ();
+use Ragline::Test;
+use Ragline::WebSocket ();
+
+my $redis = Ragline::Redis->start(name => 'revoke');
+my $key = 'ragline:stream:orders';
+my $set = 'ragline:revoked:until';
+
+sub admin { my ($path, @more) = @_;
+    return join("\n", "<Location $path>", '    SetHandler ragline-admin', @more, '</Location>', '') }
+
+my $conf = <<"EOF"
+RaglineRedis @{[ $redis->url ]}
+RaglineStream orders $key
+RaglineDrain 0
+<Location /publish>
+    SetHandler ragline-publish
+    RaglinePublish orders
+@{[ jwt_conf() ]}
+</Location>
+EOF
+    . bearer_location('/stream', 'RaglineSubscribe orders', 'RaglineWires sse ndjson poll')
+    . websocket_location('/ws', 'RaglineSubscribe orders')
+    . admin('/admin', jwt_conf())
+    . admin('/all', 'RaglineAdmin all', 'Require local');
+my $one = Ragline::Httpd->new(name => 'one', children => 2, conf => $conf)->start;
+my $two = Ragline::Httpd->new(name => 'two', conf => $conf)->start;
+my ($us, $them) = (unique('a'), unique('b'));
+my $later = time + 1000;
+
+sub open_at
+{
+    my ($node, $path, $tenant, $user, %claims) = @_;
+    my $class = $path eq '/ws' ? 'Ragline::WebSocket' : 'Ragline::SSE';
+    return $class->open(port => $node->port, path => $path, token => token($tenant, $user, %claims));
+}
+sub there { my ($stream) = open_at(@_); $stream->take('connected') or diag('is not there'); return $stream }
+
+sub post
+{
+    my ($path, $body, %more) = @_;
+    return $one->request(path => $path, method => 'POST', %more, headers => ['Content-Type' => 'application/json'],
+        body => ref $body ? JSON::PP->new->canonical->encode($body) : $body);
+}
+
+sub revoke
+{
+    my ($body, $here, $name) = @_;
+    my $response = post('/admin/revoke', $body, token => token($us, 'boss'));
+    is($response->body, qq({"here":$here,"elsewhere":true}\n), "$name: $here here");
+    return;
+}
+
+sub is_revoked
+{
+    my ($stream, $name) = @_;
+    my $error = $stream->take('error') // {};
+    $error = json_of($error->{data}) if $error->{data};
+    is(($error->{code} // '') . ': ' . ($error->{error} // ''), 'revoked: this token is not good any more', "$name: told");
+    $stream->isa('Ragline::WebSocket') ? is($stream->wait_close, '1008 revoked', "$name: 1008") : $stream->wait_end;
+    return;
+}
+
+sub is_refused
+{
+    my ($node, $name, $tenant, $user, %claims) = @_;
+    my $response = $node->request(path => '/stream', token => token($tenant, $user, %claims));
+    is($response->status . ' ' . (($response->json // {})->{error} // ''), '401 revoked', "$name: refused");
+    like($response->header('WWW-Authenticate') // '', qr/^Bearer error="invalid_token"/, "$name: with a challenge");
+    return;
+}
+
+# Whether somebody comes in at all.
+sub status { my ($node, @who) = @_;
+    return $node->request(path => '/stream', token => token(@who), head_only => 1, close => 0)->status }
+
+# --- a user --------------------------------------------------------------------------------------
+
+my @u = (there($one, '/stream', $us, 'u'), there($one, '/ws', $us, 'u'), there($two, '/stream', $us, 'u'));
+my $v = there($one, '/stream', $us, 'v');
+my $namesake = there($one, '/stream', $them, 'u');
+revoke({ user => 'u', until => $later }, 2, 'a user');
+is_revoked($_, 'a user') for @u;
+is_refused($one, 'a user', $us, 'u');
+ok(wait_until(sub { status($two, $us, 'u') == 401 }), 'and by the other node');
+my $ws = open_at($one, '/ws', $us, 'u');
+is($ws->wait_close, '1008 revoked', 'a WebSocket is accepted and closed');
+ok(!$_->ended, 'others stay') for $v, $namesake;
+is(status($one, $us, 'w'), 200, 'and others come');
+
+# --- a token -------------------------------------------------------------------------------------
+
+my $stolen = there($two, '/stream', $us, 'x', jti => 'stolen/1');
+my $mine = there($one, '/ws', $us, 'x', jti => 'mine');
+my $other = there($one, '/stream', $us, 'x');
+revoke({ jti => 'stolen/1', until => $later }, 0, 'a token');
+is_revoked($stolen, 'a token');
+is_refused($two, 'a token', $us, 'x', jti => 'stolen/1');
+is(status($two, $us, 'x', jti => 'good'), 200, 'the same user with another token comes');
+ok(!$_->ended, 'others stay') for $mine, $other;
+$mine->send_text(JSON::PP::encode_json({ type => 'auth', token => token($us, 'x', jti => 'stolen/1') }));
+is($mine->take('error')->{error}, 'the token has been revoked', 'it is not taken on an open WebSocket');
+# One token a second is looked at.
+ok(wait_until(sub {
+    $mine->send_text(JSON::PP::encode_json({ type => 'auth', token => token($us, 'x', jti => 'second') }));
+    return $mine->take('auth_updated', 0.3);
+}), 'another one is');
+1 while $mine->take('error', 0.01);
+revoke({ jti => 'second', until => $later }, 1, 'the one that took its place');
+is_revoked($mine, 'the one that took its place');
+
+# --- a tenant, and publishing --------------------------------------------------------------------
+
+my $theirs = there($two, '/stream', $them, 'y');
+is(post('/all/revoke', { tenant => $them, until => $later })->body, qq({"here":1,"elsewhere":true}\n), 'a tenant');
+is_revoked($_, 'a tenant') for $theirs, $namesake;
+is_refused($one, 'a tenant', $them, 'z');
+my $event = { stream => 'orders', event_type => 'x', payload => 1 };
+is(post('/publish', $event, token => token($them, 'z'))->json->{error}, 'revoked', 'nor does it publish');
+is(post('/publish', $event, token => token($us, 'v'))->status, 201, 'others do');
+
+# --- until ---------------------------------------------------------------------------------------
+
+revoke({ user => 'u', until => '2020-01-01T00:00:00Z' }, 0, 'undone by a time in the past');
+ok(wait_until(sub { status($two, $us, 'u') == 200 }), 'who comes then is let in by the other node');
+is(status($one, $us, 'u'), 200, 'and by this one');
+my $short = there($one, '/stream', $us, 'short');
+revoke({ user => 'short', until => time + 2 }, 1, 'for two seconds');
+is_revoked($short, 'for two seconds');
+ok(wait_until(sub { status($one, $us, 'short') == 200 }), 'it ends by itself');
+my ($sec, $min, $hour, $day, $month, $year) = gmtime($later + 3600);
+my $date = sprintf('%d-%02d-%02dT%02d:%02d:%02d.5+01:00', $year + 1900, $month + 1, $day, $hour, $min, $sec);
+revoke({ user => 'dated', until => $date }, 0, 'until a time with an offset');
+is($redis->client->zscore($set, "u/$us/dated"), $later, 'which is that moment');
+is($redis->client->zscore($set, "u/$us/u"), undef, 'what was undone is not kept');
+cmp_ok($redis->client->ttl($set), '>', 1000, 'and nothing for ever');
+
+# --- children that start later, and hubs that were away ------------------------------------------
+
+$one->graceful;
+ok(wait_until(sub { my $r = $one->request(path => '/stream', token => token($them, 'z'));
+    $r->status == 401 && $r->json->{error} eq 'revoked' }), 'a child that has just started knows');
+my $there = there($two, '/stream', $us, 'away');
+{
+    # Not in the control stream: what a hub missed there it reads from the set.
+    my $client = $redis->client;
+    $client->zadd($set, $later, "u/$us/away");
+    $client->client_kill('TYPE', 'normal', 'SKIPME', 'yes');
+}
+is_revoked($there, 'what a hub was not told');
+
+# --- errors --------------------------------------------------------------------------------------
+
+for (
+    [{ user => 'u' }, 400, 'bad_until', 'without a time'],
+    [{ user => 'u', until => 'soon' }, 400, 'bad_member', 'what is no time'],
+    [{ user => 'u', until => '2026-13-01T00:00:00Z' }, 400, 'bad_member', 'what is no date'],
+    [{ user => 'u', until => 99999999999 }, 400, 'bad_member', 'more than ten years'],
+    [{ until => $later }, 400, 'bad_target', 'nobody'],
+    [{ user => 'u', jti => 'x', until => $later }, 400, 'bad_target', 'two of them'],
+    [{ jti => 'a b', until => $later }, 400, 'bad_jti', 'what is no id of a token'],
+    [{ jti => 'x' x 256, until => $later }, 400, 'bad_jti', 'a long one'],
+    [{ tenant => $them, until => $later }, 403, 'tenant', 'another tenant'],
+    [{ user => 'u', until => $later, reason => 'x' }, 400, 'bad_reason', 'a reason'],
+) {
+    my ($body, $status, $code, $name) = @$_;
+    my $answer = post('/admin/revoke', $body, token => token($us, 'boss'));
+    is($answer->status . ' ' . (($answer->json // {})->{error} // ''), "$status $code", $name);
+}
+is(post('/admin/close', { user => 'u', until => $later }, token => token($us, 'boss'))->json->{error},
+    'bad_until', 'a time to close');
+is(post('/admin/close', { jti => 'x' }, token => token($us, 'boss'))->json->{error}, 'bad_target', 'a token to close');
+
+# --- where Redis does not say --------------------------------------------------------------------
+
+$redis->client->del($set);
+$redis->client->set($set, 'no set');
+my $closed = Ragline::Httpd->new(name => 'closed', conf => $conf)->start;
+my $refused = open_at($closed, '/stream', $us, 'v');
+is(json_of(($refused->take('error') // {})->{data} // '{}')->{code}, 'redis_unavailable',
+    'RaglineRevocation closed: nobody comes while it is not known who may');
+my $open = Ragline::Httpd->new(name => 'open', conf => "RaglineRevocation open\n$conf")->start;
+ok(there($open, '/stream', $us, 'v'), 'open: everybody does');
+$redis->client->del($set);
+ok(wait_until(sub { status($closed, $us, 'v') == 200
+    && open_at($closed, '/stream', $us, 'v')->take('connected') }), 'closed: until it is known');
+
+done_testing();
