@@ -20,7 +20,7 @@
 
 /* How long what back ends are still to be told of may take, when all streams have ended. */
 #define LAST_CALLS apr_time_from_sec(5)
-#define LAST_CALLS_HARD apr_time_from_sec(1)
+#define LAST_CALLS_HARD apr_time_from_msec(500)
 
 /* The hub's thread: rs_engine_drain() may have been called from a signal handler. */
 static void look_for_drain(void *data)

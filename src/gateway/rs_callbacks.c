@@ -18,6 +18,9 @@
 
 #define EVENTS 64
 
+/* Connections that are kept for the next callback. */
+#define KEPT 100
+
 struct rs_callbacks_t {
     rs_callbacks_conf_t conf; /* constant */
     int kind;                 /* of a callback that is posted; any other message ends the thread */
@@ -341,7 +344,8 @@ apr_status_t rs_callbacks_create(rs_callbacks_t **out, apr_pool_t *p, int kind,
     curl_multi_setopt(c->multi, CURLMOPT_SOCKETDATA, c);
     curl_multi_setopt(c->multi, CURLMOPT_TIMERFUNCTION, on_timer);
     curl_multi_setopt(c->multi, CURLMOPT_TIMERDATA, c);
-    curl_multi_setopt(c->multi, CURLMOPT_MAXCONNECTS, (long)conf->concurrent);
+    curl_multi_setopt(c->multi, CURLMOPT_MAXCONNECTS,
+                      (long)(conf->concurrent < KEPT ? conf->concurrent : KEPT));
     rs_inbox_open(&c->inbox, c->poll);
     *inbox = &c->inbox;
     *out = c;
