@@ -188,7 +188,7 @@ wrong("AuthType $_", "AuthType $_: there is no such type: write RaglineJWT", loc
 # --- who may see who is connected ----------------------------------------------------------------
 
 my $admin = "SetHandler ragline-admin\n";
-my $open = '<Location /x>: everybody could see who is connected, and end it: guard it with';
+my $open = '<Location /x>: everybody could see who is connected: guard it with';
 wrong('ragline-admin without a Require', $open, location('/x', $admin, "RaglineAdmin all\n"));
 wrong('... with a key alone', $open, location('/x', $admin, $key, $jwt));
 wrong('... with Require all granted', $open, location('/x', $admin, "RaglineAdmin all\n", $granted));
@@ -200,12 +200,15 @@ wrong('... for nobody knows whose', 'nothing says whose connections these are', 
 fine('Require local, for all', location('/x', $admin, "RaglineAdmin all\n", "Require local\n"));
 fine('Require local, for one', location('/x', $admin, $main, "Require local\n"));
 fine('tokens', location('/x', $admin, $key, $jwt, $valid));
+wrong('ragline-ws-stats without a Require', $open, location('/x', "SetHandler ragline-ws-stats\n", "RaglineAdmin all\n"));
+fine('ragline-ws-stats', location('/x', "SetHandler ragline-ws-stats\n", $key, $jwt, $valid));
 
 # --- what is no endpoint --------------------------------------------------------------------------
 
 wrong("SetHandler $_", "SetHandler $_: there is no such handler: write ragline-sse, ragline-websocket, "
     . 'ragline-publish, ragline-stats, ragline-health, ragline-gateway, ragline-gateway-send, '
-    . 'ragline-gateway-health or ragline-admin', location('/x', "SetHandler $_\nRaglineSubscribe orders\n"))
+    . 'ragline-gateway-health, ragline-admin or ragline-ws-stats',
+    location('/x', "SetHandler $_\nRaglineSubscribe orders\n"))
     for 'ragline_sse', 'ragline-see', 'Ragline-SSE', 'ragline', 'RAGLINE-publish';
 wrong('... in an <If>', 'SetHandler ragline_sse: there is no such handler', location('/x',
     section('If "true"', "SetHandler ragline_sse\n")));

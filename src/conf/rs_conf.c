@@ -229,6 +229,7 @@ static const struct {
     {"ragline-gateway-send", RS_KIND_GATEWAY_SEND},
     {"ragline-gateway-health", RS_KIND_GATEWAY_HEALTH},
     {"ragline-admin", RS_KIND_ADMIN},
+    {"ragline-ws-stats", RS_KIND_WS_STATS},
 };
 
 rs_kind_t rs_conf_kind_named(const char *handler)

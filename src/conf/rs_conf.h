@@ -41,7 +41,8 @@ typedef enum {
     RS_KIND_GATEWAY,
     RS_KIND_GATEWAY_SEND,
     RS_KIND_GATEWAY_HEALTH,
-    RS_KIND_ADMIN
+    RS_KIND_ADMIN,
+    RS_KIND_WS_STATS
 } rs_kind_t;
 
 /* X(type, member, unset, default): directory context. */

@@ -42,12 +42,17 @@ const char *rs_check_fixed_tenant(apr_pool_t *p, const rs_dir_conf_t *conf)
     return text && !ap_strstr_c(text, "%{") && !strchr(text, '$') ? text : NULL;
 }
 
+static int is_about_connections(const rs_endpoint_t *e)
+{
+    return e->kind == RS_KIND_ADMIN || e->kind == RS_KIND_WS_STATS;
+}
+
 static int tenant_of_token(const access_t *a)
 {
     const char *text = tenant_text(a->pool, a->e->maybe);
 
     if ((a->e->kind == RS_KIND_PUBLISH && a->e->maybe->publish_any_tenant)
-        || (a->e->kind == RS_KIND_ADMIN && a->e->maybe->admin_all)) {
+        || (is_about_connections(a->e) && a->e->maybe->admin_all)) {
         return 0;
     }
     return !a->e->maybe->tenant || (text && ap_strcasestr(text, "ragline_claim"));
@@ -55,7 +60,7 @@ static int tenant_of_token(const access_t *a)
 
 static int has_tenants(const rs_endpoint_t *e)
 {
-    return rs_conf_kind_streams(e->kind) || e->kind == RS_KIND_PUBLISH || e->kind == RS_KIND_ADMIN;
+    return rs_conf_kind_streams(e->kind) || e->kind == RS_KIND_PUBLISH || is_about_connections(e);
 }
 
 /* Whether a key was given for this endpoint, and not just for the host. */
@@ -110,7 +115,7 @@ static int check_identity(const access_t *a)
     if (!a->guard.ours) {
         complain(a,
                  apr_pstrcat(a->pool, "nothing says whose ",
-                             a->e->kind == RS_KIND_ADMIN ? "connections" : "events", " these are: ",
+                             is_about_connections(a->e) ? "connections" : "events", " these are: ",
                              a->e->maybe->tenant
                                  ? "RaglineTenant reads a token's claim, and nobody is asked for a "
                                    "token; write another expression or a literal"
@@ -136,10 +141,10 @@ static int check_identity(const access_t *a)
  * token, nor an address. */
 static int check_admin(const access_t *a)
 {
-    if (a->e->kind != RS_KIND_ADMIN || (a->guard.require && a->guard.stranger != RS_GRANTED)) {
+    if (!is_about_connections(a->e) || (a->guard.require && a->guard.stranger != RS_GRANTED)) {
         return 0;
     }
-    complain(a, "everybody could see who is connected, and end it: guard it with AuthType "
+    complain(a, "everybody could see who is connected: guard it with AuthType "
                 "RaglineJWT, RaglineJWTKey and Require valid-user (or ragline-claim), or with "
                 "another Require than all granted");
     return 1;

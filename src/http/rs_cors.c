@@ -34,7 +34,7 @@ static int is_for_operators(request_rec *r)
     rs_kind_t kind = rs_request_kind(r);
 
     return kind == RS_KIND_STATS || kind == RS_KIND_HEALTH || kind == RS_KIND_GATEWAY_SEND
-           || kind == RS_KIND_GATEWAY_HEALTH || kind == RS_KIND_ADMIN;
+           || kind == RS_KIND_GATEWAY_HEALTH || kind == RS_KIND_ADMIN || kind == RS_KIND_WS_STATS;
 }
 
 /* A browser tells a page nothing of why its WebSocket was refused, and behind a proxy that page is

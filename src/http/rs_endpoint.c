@@ -17,6 +17,7 @@
 #include "rs_stream.h"
 #include "rs_stats_handler.h"
 #include "rs_token.h"
+#include "rs_ws_stats_handler.h"
 
 /* The URL is ours: nobody else (mod_proxy, mod_rewrite, mod_alias) translates it. */
 static int pre_translate(request_rec *r)
@@ -98,6 +99,8 @@ static int handler(request_rec *r)
         return rs_gateway_health_handler(r);
     case RS_KIND_ADMIN:
         return rs_admin_handler(r);
+    case RS_KIND_WS_STATS:
+        return rs_ws_stats_handler(r);
     default:
         return DECLINED;
     }

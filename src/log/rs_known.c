@@ -420,10 +420,10 @@ rs_verdict_t rs_known_judge(const rs_known_t *k, rs_id_t start, rs_id_t id, int 
     if (before && k->lost) {
         return say(RS_VERDICT_LOST, later(k->born, k->gap), none);
     }
-    if (came && is_foreign(k->whole, k->first, id)) {
+    if (came && is_foreign(k->whole, k->first, id) && !is_next(k, id, k->first)) {
         return say(RS_VERDICT_TRIMMED, rs_id_before(k->first), k->first);
     }
-    if (came && h && is_foreign(h->whole, h->first, id)) {
+    if (came && h && is_foreign(h->whole, h->first, id) && !is_next(k, id, h->first)) {
         return say(RS_VERDICT_TRIMMED, rs_id_before(h->first), h->first);
     }
     if (before && rs_id_cmp(rs_id_before(k->begin), start) >= 0) {

@@ -127,7 +127,8 @@ apr_status_t rs_registry_open(rs_registry_t **registry, apr_pool_t *p, int child
         if (!in) {
             rs_log(
                 RS_LOG_EMERG, errno,
-                RSLOGNO(0911) "no memory for the list of the connections of %d children, %d each",
+                RSLOGNO(0911) "no memory for the list of the connections of %d children, %d each: "
+                              "lower RaglineMaxConnections, or ServerLimit",
                 n, connections);
             return APR_ENOMEM;
         }
@@ -143,7 +144,7 @@ apr_status_t rs_registry_open(rs_registry_t **registry, apr_pool_t *p, int child
 /* Its memory goes back to the system, and is zeros when somebody comes for it. */
 static void wipe(const rs_places_t *in, rs_place_t *place)
 {
-    void *body = rs_places_seats(in, place);
+    void *body = rs_places_body(in, place);
 
     if (madvise(body, in->stride, MADV_REMOVE) != 0) {
         memset(body, 0, in->stride);
@@ -220,6 +221,9 @@ int rs_registry_claim(rs_registry_t *registry)
     rs_places_t *own;
 
     registry->nfree = registry->tallies = registry->free_tally = 0;
+    if (apr_generate_random_bytes(registry->key, sizeof(registry->key)) != APR_SUCCESS) {
+        return -1;
+    }
 
     if (!taken) {
         rs_registry_look(registry);

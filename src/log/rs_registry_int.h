@@ -7,18 +7,21 @@
 #define RS_REGISTRY_INT_H
 
 #include <pthread.h>
+#include <stddef.h>
 
 #include "rs_registry.h"
 
-#define RS_REGISTRY_LAYOUT 2
+#define RS_REGISTRY_LAYOUT 3
 
 /* A record: words, each read and written at once. Its owner makes `version` odd before it changes
  * anything and even after that: who reads looks whether it is the same even number before and
  * after. */
 typedef struct {
     apr_uint32_t version;
-    unsigned char taken, via, family;
+    unsigned char taken : 1, via : 3, family : 4;
+    unsigned char rest;        /* so many words of it stand apart */
     unsigned char names;       /* the length of the names in text; a NUL and the position follow */
+    unsigned char spare;
     apr_uint64_t tenant, user; /* keys of their tallies; user 0: nobody */
     apr_uint64_t token;        /* key of its id; 0: it has none */
     apr_uint64_t random;
@@ -31,6 +34,15 @@ typedef struct {
 } rs_seat_t;
 
 #define RS_SEAT_WORDS (sizeof(rs_seat_t) / sizeof(apr_uint64_t))
+
+/* Few names are as long as they may be: so many words of each record stand together, with 72 bytes of
+ * its text, and the others elsewhere, where memory that is not written to costs nothing. */
+#define RS_SEAT_FRONT ((offsetof(rs_seat_t, text) + 72) / sizeof(apr_uint64_t))
+
+/* Where a record stands. */
+typedef struct {
+    apr_uint64_t *front, *rest;
+} rs_spot_t;
 
 /* How many a tenant, or a user of one, has in this place. Chains, from 1 on; 0 ends one. A bucket's
  * version is as a record's, for taking one out. */
@@ -80,6 +92,8 @@ struct rs_registry_t {
     pthread_mutex_t lock;
     rs_places_t *in;
     rs_place_t *mine;
+    unsigned char key[16];    /* of what its ids have that nobody can guess */
+    apr_uint64_t issued;      /* atomic: so many ids */
     apr_uint32_t place;       /* its number */
     rs_served_t *served;      /* lock: by seat */
     apr_uint32_t *free_seats; /* lock: a stack */
@@ -88,14 +102,23 @@ struct rs_registry_t {
     apr_uint32_t free_tally;  /* lock: the first of a chain */
 };
 
-static inline rs_seat_t *rs_places_seats(const rs_places_t *in, const rs_place_t *place)
+static inline apr_uint64_t *rs_places_body(const rs_places_t *in, const rs_place_t *place)
 {
-    return (rs_seat_t *)(in->bodies + (size_t)(place - in->places) * in->stride);
+    return (apr_uint64_t *)(void *)(in->bodies + (size_t)(place - in->places) * in->stride);
+}
+
+static inline rs_spot_t rs_places_spot(const rs_places_t *in, const rs_place_t *place, size_t seat)
+{
+    apr_uint64_t *body = rs_places_body(in, place);
+    rs_spot_t spot = {body + seat * RS_SEAT_FRONT,
+                      body + in->seats * RS_SEAT_FRONT + seat * (RS_SEAT_WORDS - RS_SEAT_FRONT)};
+
+    return spot;
 }
 
 static inline rs_bucket_t *rs_places_buckets(const rs_places_t *in, const rs_place_t *place)
 {
-    return (rs_bucket_t *)(rs_places_seats(in, place) + in->seats);
+    return (rs_bucket_t *)(rs_places_body(in, place) + in->seats * RS_SEAT_WORDS);
 }
 
 static inline rs_tally_t *rs_places_tallies(const rs_places_t *in, const rs_place_t *place)
@@ -107,7 +130,19 @@ static inline rs_tally_t *rs_places_tallies(const rs_places_t *in, const rs_plac
 void rs_registry_look(rs_registry_t *registry);
 
 /* rs_registry_seat.c: 0: nobody sits there. */
-int rs_seat_read(rs_seat_t *to, const rs_seat_t *from);
+int rs_seat_read(rs_seat_t *to, rs_spot_t from);
+
+/* What stands in front of all text, to its owner, and to others as a hint. */
+static inline const rs_seat_t *rs_seat_at(rs_spot_t spot)
+{
+    return (const rs_seat_t *)(const void *)spot.front;
+}
+
+/* Of this child's. */
+static inline rs_spot_t rs_seat_own(const rs_registry_t *registry, int seat)
+{
+    return rs_places_spot(registry->in, registry->mine, (size_t)seat);
+}
 
 /* rs_registry_tally.c; of this child's place, under its lock. */
 void rs_tally_add(rs_registry_t *registry, apr_uint64_t key);

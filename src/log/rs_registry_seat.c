@@ -11,7 +11,7 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 
-#include <apr_general.h>
+#include <apr_siphash.h>
 
 #include "rs_registry_int.h"
 
@@ -20,40 +20,52 @@
 
 #define WORD(member) (offsetof(rs_seat_t, member) / sizeof(apr_uint64_t))
 
-/* The version is the first half of the first word, and is not copied. */
-static void copy_in(rs_seat_t *to, const rs_seat_t *from, size_t first, size_t end)
+static apr_uint64_t *word_of(rs_spot_t spot, size_t i)
 {
-    apr_uint64_t *words = (apr_uint64_t *)to;
+    return i < RS_SEAT_FRONT ? &spot.front[i] : &spot.rest[i - RS_SEAT_FRONT];
+}
+
+/* The version is the first half of the first word, and is not copied. */
+static void copy_in(rs_spot_t to, const rs_seat_t *from, size_t first, size_t end)
+{
+    apr_uint32_t *begin = (apr_uint32_t *)(void *)to.front;
     size_t i;
 
-    __atomic_store_n(&to->version, to->version + 1, __ATOMIC_RELEASE);
+    __atomic_store_n(begin, begin[0] + 1, __ATOMIC_RELEASE);
     if (first == 0) {
-        __atomic_store_n((apr_uint32_t *)to + 1, ((const apr_uint32_t *)from)[1], __ATOMIC_RELEASE);
+        __atomic_store_n(begin + 1, ((const apr_uint32_t *)from)[1], __ATOMIC_RELEASE);
         first = 1;
     }
     for (i = first; i < end; i++) {
-        __atomic_store_n(&words[i], ((const apr_uint64_t *)from)[i], __ATOMIC_RELEASE);
+        __atomic_store_n(word_of(to, i), ((const apr_uint64_t *)from)[i], __ATOMIC_RELEASE);
     }
-    __atomic_store_n(&to->version, to->version + 1, __ATOMIC_RELEASE);
+    __atomic_store_n(begin, begin[0] + 1, __ATOMIC_RELEASE);
 }
 
-static int copy_out(rs_seat_t *to, const rs_seat_t *from)
+static size_t words_of(const rs_seat_t *record)
 {
-    const apr_uint64_t *words = (const apr_uint64_t *)from;
-    apr_uint32_t version = __atomic_load_n(&from->version, __ATOMIC_ACQUIRE);
+    return RS_SEAT_FRONT + record->rest < RS_SEAT_WORDS ? RS_SEAT_FRONT + record->rest
+                                                        : RS_SEAT_WORDS;
+}
+
+static int copy_out(rs_seat_t *to, rs_spot_t from)
+{
+    const apr_uint32_t *begin = (const apr_uint32_t *)(const void *)from.front;
+    apr_uint32_t version = __atomic_load_n(begin, __ATOMIC_ACQUIRE);
     size_t i;
 
-    ((apr_uint32_t *)to)[1] = __atomic_load_n((const apr_uint32_t *)from + 1, __ATOMIC_ACQUIRE);
-    for (i = 1; i < RS_SEAT_WORDS && to->taken; i++) {
-        ((apr_uint64_t *)to)[i] = __atomic_load_n(&words[i], __ATOMIC_ACQUIRE);
+    ((apr_uint32_t *)to)[1] = __atomic_load_n(begin + 1, __ATOMIC_ACQUIRE);
+    for (i = 1; to->taken && i < words_of(to); i++) {
+        ((apr_uint64_t *)to)[i] = __atomic_load_n(word_of(from, i), __ATOMIC_ACQUIRE);
     }
-    return !(version & 1) && __atomic_load_n(&from->version, __ATOMIC_ACQUIRE) == version;
+    return !(version & 1) && __atomic_load_n(begin, __ATOMIC_ACQUIRE) == version;
 }
 
-int rs_seat_read(rs_seat_t *to, const rs_seat_t *from)
+int rs_seat_read(rs_seat_t *to, rs_spot_t from)
 {
     int tries = 0;
 
+    memset(to, 0, sizeof(*to));
     while (!copy_out(to, from)) {
         if (++tries == TRIES) {
             return 0;
@@ -63,9 +75,13 @@ int rs_seat_read(rs_seat_t *to, const rs_seat_t *from)
     return to->taken;
 }
 
-static rs_seat_t *seat_of(const rs_registry_t *registry, int seat)
+/* Its text is so long now. Returns where the record ends. */
+static size_t set_length(rs_seat_t *record, size_t text)
 {
-    return rs_places_seats(registry->in, registry->mine) + seat;
+    size_t end = (offsetof(rs_seat_t, text) + text) / sizeof(apr_uint64_t) + 1;
+
+    record->rest = (unsigned char)(end > RS_SEAT_FRONT ? end - RS_SEAT_FRONT : 0);
+    return end;
 }
 
 /* --- the owner --- */
@@ -86,17 +102,22 @@ static void put_address(rs_seat_t *record, const struct sockaddr *address)
     }
 }
 
-static int compose(rs_seat_t *record, const rs_registry_t *registry, const rs_arrival_t *who)
+/* Asking the system each time would cost as much as all else. */
+static void make_random(rs_seat_t *record, rs_registry_t *registry)
+{
+    apr_uint64_t n[2] = {__atomic_add_fetch(&registry->issued, 1, __ATOMIC_RELAXED), 0};
+
+    record->random = apr_siphash24(n, sizeof(n), registry->key);
+    n[1] = 1;
+    record->more = (apr_uint32_t)apr_siphash24(n, sizeof(n), registry->key);
+}
+
+static void compose(rs_seat_t *record, rs_registry_t *registry, const rs_arrival_t *who)
 {
     char *text = record->text;
-    unsigned char random[12];
 
     memset(record, 0, sizeof(*record));
-    if (apr_generate_random_bytes(random, sizeof(random)) != APR_SUCCESS) {
-        return 0;
-    }
-    memcpy(&record->random, random, 8);
-    memcpy(&record->more, random + 8, 4);
+    make_random(record, registry);
     record->taken = 1;
     record->via = (unsigned char)who->via;
     record->tenant = rs_tally_key(registry, who->realm, who->tenant, NULL);
@@ -109,7 +130,7 @@ static int compose(rs_seat_t *record, const rs_registry_t *registry, const rs_ar
     text = stpcpy(text, who->user) + 1;
     text = stpcpy(text, who->profile);
     record->names = (unsigned char)(text - record->text);
-    return 1;
+    set_length(record, record->names + 1U);
 }
 
 /* lock */
@@ -165,7 +186,7 @@ static rs_enter_t enter(rs_registry_t *registry, const rs_seat_t *record, const 
         rv = RS_ENTER_FAILED;
     }
     else {
-        copy_in(seat_of(registry, *seat), record, 0, RS_SEAT_WORDS);
+        copy_in(rs_seat_own(registry, *seat), record, 0, words_of(record));
     }
     if (rv != RS_ENTERED) {
         uncount(registry, record);
@@ -179,9 +200,7 @@ rs_enter_t rs_registry_enter(rs_registry_t *registry, const rs_arrival_t *who, i
     rs_enter_t rv;
 
     *seat = RS_NO_SEAT;
-    if (!compose(&record, registry, who)) {
-        return RS_ENTER_FAILED;
-    }
+    compose(&record, registry, who);
     pthread_mutex_lock(&registry->lock);
     rv = enter(registry, &record, who, seat);
     pthread_mutex_unlock(&registry->lock);
@@ -191,47 +210,43 @@ rs_enter_t rs_registry_enter(rs_registry_t *registry, const rs_arrival_t *who, i
 /* A position that there is no room for (of many streams, with long names) is none. */
 void rs_registry_note(rs_registry_t *registry, int seat, apr_uint64_t events, const char *position)
 {
-    rs_seat_t *to, record;
+    rs_seat_t record;
     size_t from, n, end;
+    int rest;
 
-    if (!registry || seat == RS_NO_SEAT) {
+    if (!registry || seat == RS_NO_SEAT || !rs_seat_read(&record, rs_seat_own(registry, seat))) {
         return;
     }
-    to = seat_of(registry, seat);
-    record = *to; /* nobody else writes there */
     from = (size_t)record.names + 1;
     n = position && strlen(position) < sizeof(record.text) - from ? strlen(position) : 0;
     memcpy(record.text + from, position ? position : "", n);
     record.text[from + n] = '\0';
     record.events = events;
-    end = WORD(text) + (from + n) / sizeof(apr_uint64_t) + 1;
-    copy_in(to, &record, WORD(events), end);
+    rest = record.rest;
+    end = set_length(&record, from + n);
+    copy_in(rs_seat_own(registry, seat), &record, rest == record.rest ? WORD(events) : 0, end);
 }
 
 void rs_registry_renew(rs_registry_t *registry, int seat, const char *jti)
 {
-    rs_seat_t *to, record;
+    rs_seat_t record;
 
     if (registry && seat != RS_NO_SEAT) {
-        to = seat_of(registry, seat);
-        record = *to;
         record.token = rs_tally_token(registry, jti);
-        copy_in(to, &record, WORD(token), WORD(token) + 1);
+        copy_in(rs_seat_own(registry, seat), &record, WORD(token), WORD(token) + 1);
     }
 }
 
 void rs_registry_leave(rs_registry_t *registry, int seat)
 {
-    rs_seat_t *to, record;
+    rs_seat_t record;
 
-    if (!registry || seat == RS_NO_SEAT) {
+    if (!registry || seat == RS_NO_SEAT || !rs_seat_read(&record, rs_seat_own(registry, seat))) {
         return;
     }
-    to = seat_of(registry, seat);
-    record = *to;
     record.taken = 0;
     pthread_mutex_lock(&registry->lock);
-    copy_in(to, &record, 0, 1);
+    copy_in(rs_seat_own(registry, seat), &record, 0, 1);
     uncount(registry, &record);
     registry->served[seat] = (rs_served_t){NULL, NULL, 0};
     registry->free_seats[registry->nfree++] = (apr_uint32_t)seat;
@@ -250,7 +265,8 @@ static const char *id_of(const rs_registry_t *registry, apr_uint32_t place, apr_
 
 const char *rs_registry_id(const rs_registry_t *registry, int seat, char buf[RS_CONNECTION_ID_LEN])
 {
-    return id_of(registry, registry->place, (apr_uint32_t)seat, seat_of(registry, seat), buf);
+    return id_of(registry, registry->place, (apr_uint32_t)seat, rs_seat_at(rs_seat_own(registry, seat)),
+                 buf);
 }
 
 const char *rs_registry_node(const rs_registry_t *registry) { return registry->node; }
@@ -324,6 +340,12 @@ static int is_wanted(const wanted_t *w, const rs_whom_t *whom, const rs_seat_t *
            && (!whom->profile || !strcmp(user + strlen(user) + 1, whom->profile));
 }
 
+/* Of very many most can be passed over after a word of each. */
+static int may_be_wanted(const wanted_t *w, const rs_seat_t *seat)
+{
+    return !w->tenant || __atomic_load_n(&seat->tenant, __ATOMIC_RELAXED) == w->tenant;
+}
+
 int rs_registry_next(rs_registry_t *registry, apr_uint64_t *at, const rs_whom_t *whom,
                      rs_record_t *record)
 {
@@ -341,7 +363,9 @@ int rs_registry_next(rs_registry_t *registry, apr_uint64_t *at, const rs_whom_t 
         apr_uint32_t used = pid > 0 ? __atomic_load_n(&place->used, __ATOMIC_ACQUIRE) : 0;
 
         for (seat = found == number ? seat : 0; seat < used && seat < in->seats; seat++) {
-            if (rs_seat_read(&from, rs_places_seats(in, place) + seat)
+            rs_spot_t there = rs_places_spot(in, place, seat);
+
+            if (may_be_wanted(&w, rs_seat_at(there)) && rs_seat_read(&from, there)
                 && is_wanted(&w, whom, &from)) {
                 tell(registry, found, seat, &from, record);
                 record->pid = pid;

@@ -6,11 +6,6 @@
 
 #include "rs_registry_int.h"
 
-static rs_seat_t *seat_of(const rs_registry_t *registry, int seat)
-{
-    return rs_places_seats(registry->in, registry->mine) + seat;
-}
-
 const char *rs_registry_serve(rs_registry_t *registry, int seat, rs_client_t *client, int streamer)
 {
     const char *doom;
@@ -29,7 +24,7 @@ const char *rs_registry_serve(rs_registry_t *registry, int seat, rs_client_t *cl
 /* lock: whether it is still there */
 static int is_good(const rs_registry_t *registry, const rs_ticket_t *ticket)
 {
-    const rs_seat_t *seat = seat_of(registry, ticket->seat);
+    const rs_seat_t *seat = rs_seat_at(rs_seat_own(registry, ticket->seat));
 
     return seat->taken && seat->random == ticket->random;
 }
@@ -74,7 +69,7 @@ static void look_at(rs_registry_t *registry, int at, const wanted_t *w,
     rs_ticket_t ticket = {at, 0};
     rs_seat_t seat;
 
-    if (rs_seat_read(&seat, seat_of(registry, at)) && seat.realm == w->realm
+    if (rs_seat_read(&seat, rs_seat_own(registry, at)) && seat.realm == w->realm
         && (!w->tenant || seat.tenant == w->tenant) && (!w->user || seat.user == w->user)
         && (!w->token || seat.token == w->token) && seat.since <= w->before) {
         ticket.random = seat.random;

@@ -102,6 +102,7 @@ typedef struct {
     apr_uint64_t pumps;       /* streams that keep a worker now */
     apr_uint64_t refused[RS_REFUSED_MAX];
     rs_gateway_stats_t gateway;
+    apr_uint64_t stale; /* WebSockets that were ended because they took, or said, nothing */
     apr_uint32_t draining;
     apr_uint32_t npumped;
     apr_uint32_t nsources;

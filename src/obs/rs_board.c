@@ -13,7 +13,7 @@
 
 /* The board outlives a restart, and with it the module's file may have changed: another layout is
  * another board. */
-#define LAYOUT 6
+#define LAYOUT 7
 
 const char *const rs_refusal_names[RS_REFUSED_MAX] = {
     "max_connections",  "tenant_limit",      "user_limit",  "max_pumps", "full_child",

@@ -114,6 +114,15 @@ static int is_stuck(const rs_streamer_t *s, const rs_client_t *client)
            || (s->now >= since + STUCK && rs_output_pins_too_much(client));
 }
 
+static void end_stale(rs_streamer_t *s, rs_client_t *client)
+{
+    if (client->profile->wire->peer) {
+        RS_STAT_ADD(s->common->stats->stale, 1);
+    }
+    rs_gated_reason(client, "error");
+    rs_end_release(s, client);
+}
+
 /* Something is to be heard of it. */
 static void ask(rs_streamer_t *s, rs_client_t *client)
 {
@@ -124,14 +133,8 @@ static void ask(rs_streamer_t *s, rs_client_t *client)
         settle(s, client);
     }
     else {
-        rs_end_release(s, client);
+        end_stale(s, client);
     }
-}
-
-static void give_up(rs_streamer_t *s, rs_client_t *client)
-{
-    rs_gated_reason(client, "error");
-    rs_end_release(s, client);
 }
 
 static void deadline(rs_streamer_t *s, rs_client_t *client)
@@ -179,7 +182,7 @@ static void deadline(rs_streamer_t *s, rs_client_t *client)
     }
     else if (rs_due_blocked(client)) {
         if (is_stuck(s, client)) {
-            give_up(s, client);
+            end_stale(s, client);
             return;
         }
         if (rs_catch_up_too_slow(client)) {

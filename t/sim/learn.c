@@ -70,6 +70,7 @@ void sim_learn(int engine, const sim_rrep_t *rep)
             e->hand[k] = rep->note[i].hand;
         }
         if (rep->note[i].look.is) {
+            rs_id_raise(&e->followed[k], e->hand[k].last); /* it counts from now on */
             sim_count_look(e, engine, k, &rep->note[i].look);
         }
         if (rep->note[i].info && (last.ms || last.seq)) {
@@ -80,7 +81,7 @@ void sim_learn(int engine, const sim_rrep_t *rep)
             e->saw_loss[k] = (int)rep->note[i].epoch;
             e->born[k] = e->followed[k] = e->max_seen[k] = last;
         }
-        if (rep->note[i].look.is || rep->note[i].hand.n) {
+        if (rep->note[i].look.is) {
             rs_id_raise(&e->followed[k], last);
         }
         if (rs_id_cmp(last, e->max_seen[k]) > 0) {

@@ -185,11 +185,11 @@ apr_status_t rs_link_create(rs_link_t **out, apr_pool_t *p, rs_poll_t *poll,
 
     (void)resolver;
     (void)url;
-    (void)name;
     apr_pool_cleanup_register(p, l, cleanup, apr_pool_cleanup_null);
     l->poll = poll;
     l->calls = *calls;
     l->backoff = BACKOFF_MIN;
+    l->follows = strcmp(name, "ragline-reader") == 0;
     l->next = poll->links;
     poll->links = l;
     *out = l;

@@ -200,9 +200,70 @@ static void limits(void)
     rs_registry_leave(registry, seat);
     rs_registry_leave(registry, RS_NO_SEAT);
     is_int(rs_registry_count(registry, REALM, "a", NULL), 0, "all went");
-    ok(sizeof(rs_seat_t) - 3 * RS_NAME_MAX + 2 * sizeof(rs_tally_t) + 2 * sizeof(rs_bucket_t)
-           <= 200,
+    ok(RS_SEAT_FRONT * sizeof(apr_uint64_t) + sizeof(rs_served_t) + sizeof(apr_uint32_t)
+               + 2 * (sizeof(rs_tally_t) + sizeof(rs_bucket_t))
+           <= 200 + 72,
        "at most 200 bytes a connection beyond names");
+}
+
+/* --- who serves them --- */
+
+static int called;
+static rs_ticket_t last;
+
+static void note(void *baton, const rs_ticket_t *ticket)
+{
+    called += *(int *)baton;
+    last = *ticket;
+}
+
+static int found(const rs_whom_t *whom, const char *id, apr_time_t before)
+{
+    int one = 1;
+
+    called = 0;
+    rs_registry_own(registry, whom, id, before, note, &one);
+    return called;
+}
+
+static void served(void)
+{
+    rs_arrival_t who = {.realm = REALM, .tenant = "s", .user = "u", .profile = "p", .jti = "j"};
+    rs_whom_t tenant = {.realm = REALM, .tenant = "s"}, all = {.realm = REALM},
+              user = {.realm = REALM, .tenant = "s", .user = "u"},
+              token = {.realm = REALM, .jti = "j"}, other = {.realm = "other", .tenant = "s"};
+    apr_time_t now = apr_time_now() + apr_time_from_sec(1);
+    rs_client_t *client = (rs_client_t *)&who;
+    char id[RS_CONNECTION_ID_LEN];
+    int seat;
+
+    is_int(found(&all, NULL, now), 0, "nobody is there");
+    rs_registry_enter(registry, &who, &seat);
+    ok(found(&tenant, NULL, now) == 1 && found(&user, NULL, now) == 1
+           && found(&all, NULL, now) == 1,
+       "found by tenant, by user, by nothing");
+    is_int(found(&token, NULL, now), 1, "by token");
+    is_int(found(&other, NULL, now), 0, "not in another realm");
+    is_int(found(&tenant, NULL, now - apr_time_from_sec(10)), 0, "not before it came");
+    is_int(found(&all, rs_registry_id(registry, seat, id), now), 1, "by id");
+    is_int(found(&all, "x", now), 0, "not by what is no id");
+    ok(!rs_registry_served(registry, &last, 0), "nobody serves it");
+    is_int(rs_registry_doom(registry, &last, "closed"), -1, "it is marked");
+    is_str(rs_registry_serve(registry, seat, client, 1), "closed", "which its streamer hears");
+    ok(rs_registry_served(registry, &last, 1) == client, "who is found by the ticket");
+    ok(!rs_registry_served(registry, &last, 0), "by no other streamer");
+    is_int(rs_registry_doom(registry, &last, NULL), 1, "it is known which streamer it is");
+    rs_registry_renew(registry, seat, "k");
+    is_int(found(&token, NULL, now), 0, "it has another token");
+    token.jti = "k";
+    is_int(found(&token, NULL, now), 1, "by that it is found");
+    rs_registry_leave(registry, seat);
+    ok(!rs_registry_served(registry, &last, 1) && rs_registry_doom(registry, &last, "closed") == -1,
+       "the ticket is not good any more");
+    rs_registry_enter(registry, &who, &seat);
+    ok(!rs_registry_serve(registry, seat, client, 1), "the next one on its seat is not marked");
+    ok(!rs_registry_served(registry, &last, 1), "nor found by the old ticket");
+    rs_registry_leave(registry, seat);
 }
 
 /* --- pages --- */
@@ -401,6 +462,7 @@ int main(void)
     alone();
     long_names();
     limits();
+    served();
     pages();
     killed();
     in_the_middle();
