@@ -15,6 +15,7 @@
 #include "src/http/rs_cors.h"
 #include "src/http/rs_endpoint.h"
 #include "src/http/rs_error.h"
+#include "src/http/rs_gateway_head.h"
 #include "src/http/rs_handoff.h"
 #include "src/http/rs_pumps.h"
 #include "src/http/rs_token_hide.h"
@@ -32,6 +33,7 @@ static void register_hooks(apr_pool_t *p)
     rs_error_hooks(p);
     rs_cors_hooks(p);
     rs_handoff_hooks(p);
+    rs_gateway_head_hooks(p);
     rs_pumps_hooks(p);
     rs_websocket_hooks(p);
 }

@@ -152,6 +152,12 @@ warned('statistics', 'no Require says who may see the statistics', location('/s'
     "SetHandler ragline-stats\n"));
 wrong('statistics with a key', 'so everybody may see the statistics', location('/s',
     "SetHandler ragline-stats\n", $key));
+my $gateway = "SetHandler ragline-gateway\nRaglineGatewayCallback http://127.0.0.1:1/\n";
+fine('a gateway, whose back end decides', location('/g', $gateway));
+wrong('sends to it', 'no Require says who may send to every connection, so everybody may: add one',
+    location('/send', "SetHandler ragline-gateway-send\n"));
+fine('... that were meant', location('/send', "SetHandler ragline-gateway-send\n", $granted));
+fine("a gateway's health", location('/readyz', "SetHandler ragline-gateway-health\n"));
 fine('health', location('/h', "SetHandler ragline-health\n"));
 warned('AuthType, and Require all granted', 'AuthType RaglineJWT asks nobody for a token', location('/x',
     $sse, $main, $key, $jwt, $granted));
@@ -200,7 +206,9 @@ fine('ragline-ws-stats', location('/x', "SetHandler ragline-ws-stats\n", $key, $
 # --- what is no endpoint --------------------------------------------------------------------------
 
 wrong("SetHandler $_", "SetHandler $_: there is no such handler: write ragline-sse, ragline-websocket, "
-    . 'ragline-publish, ragline-stats, ragline-health, ragline-admin or ragline-ws-stats', location('/x', "SetHandler $_\nRaglineSubscribe orders\n"))
+    . 'ragline-publish, ragline-stats, ragline-health, ragline-gateway, ragline-gateway-send, '
+    . 'ragline-gateway-health, ragline-admin or ragline-ws-stats',
+    location('/x', "SetHandler $_\nRaglineSubscribe orders\n"))
     for 'ragline_sse', 'ragline-see', 'Ragline-SSE', 'ragline', 'RAGLINE-publish';
 wrong('... in an <If>', 'SetHandler ragline_sse: there is no such handler', location('/x',
     section('If "true"', "SetHandler ragline_sse\n")));

@@ -95,6 +95,9 @@ wrong("acknowledgements $_->[0]", '<Location /ws>: RaglineAck client is for ragl
 wrong('a publish location without streams',
     '<Location /publish>: SetHandler ragline-publish needs RaglinePublish',
     location('/publish', "SetHandler ragline-publish\n", $guard, $key));
+wrong('a gateway without back end',
+    '<Location /sse>: SetHandler ragline-gateway needs RaglineGatewayCallback with the URL',
+    location('/sse', "SetHandler ragline-gateway\n"));
 wrong("an unknown stream in $_->[0]",
     "$_->[0]: there is no stream nowhere: define it with RaglineStream nowhere KEY",
     location('/x', "SetHandler $_->[1]\n$_->[0] nowhere\n", $guard, $key))
@@ -395,6 +398,7 @@ sub passes
     $conf =~ s{/etc/apache2/ragline[\w-]*\.secret}{$dir/secret}g;
     $conf =~ s{/etc/ssl/certs/ssl-cert-snakeoil\.pem}{$dir/cert.pem};
     $conf =~ s{/etc/ssl/private/ssl-cert-snakeoil\.key}{$dir/cert.key};
+    $conf =~ s{(RaglineGatewayCA) \S+}{$1 $dir/secret};
     $conf =~ s{DocumentRoot /var/www/html}{};
     my ($status, $output) = configtest($conf);
     ok($status == 0 && $output !~ $words, "$name passes") or diag($output);
@@ -430,6 +434,8 @@ sub passes
     is($made, 0, 'a certificate') or diag($how);
     passes("README's example " . ($_ + 1), $examples[$_]) for 0 .. $#examples;
     passes("README's examples together", join '', @examples);
+    passes("docs/SSEGATEWAY.md: $_", $_)
+        for slurp("$source/docs/SSEGATEWAY.md") =~ /^```apache\n(.*?)^```/msg;
     # Every example that is a section by itself, wherever it stands.
     for my $doc (map { "docs/$_.md" } 'DIRECTIVES', 'WIRE', 'TROUBLESHOOTING', 'RELIABILITY') {
         my $text = slurp("$source/$doc");

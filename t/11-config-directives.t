@@ -141,6 +141,29 @@ my %row = (
         sizes('1023', '17MB'), ['', 'takes one argument']] },
     RaglineWebSocketPing => { in => 'D', good => ['60s', 'off', 'Off', '1s', '1h'], bad => [
         durations('999ms', '61min'), ['', 'takes one argument']] },
+    RaglineGatewayCallback => { in => 'D',
+        good => ['http://127.0.0.1:8000/sse/callback', 'https://app.example/cb?secret=x'],
+        bad => [map({ [$_, 'write a URL such as'] } 'ftp://x/', '/callback', 'http:///x',
+            'http://h/#x', '"http://h/a b"'), ['', 'takes one argument']] },
+    RaglineGatewayTimeout => { in => 'D', good => ['5s', '100ms', '60s'], bad => [
+        durations('99ms', '61s'), ['', 'takes one argument']] },
+    RaglineGatewaySecret => { in => 'D', good => ['env:PATH', '"exec:echo a-secret"'],
+        bad => [['secret:abcdefg', 'a secret must not stand in the configuration here'],
+            ['hunter2', 'write file:/PATH, env:NAME or exec:COMMAND'],
+            [qq("exec:echo K\xc3\xb6ln"), 'the secret has to be printable ASCII'],
+            ['', 'takes one argument']] },
+    RaglineGatewayCA => { in => 'D', good => ['/etc/passwd'], bad => [
+        ['/nowhere/ca.pem', '/nowhere/ca.pem is no file that can be read'],
+        ['', 'takes one argument']] },
+    RaglineGatewayForwardToken => { in => 'D', good => ['on', 'Off'], bad => [
+        ['perhaps', 'must be On or Off']] },
+    RaglineGatewayDialect => { in => 'D', good => ['current', '2026-01', '2025-11'], bad => [
+        ['2025', 'write current, 2026-01 or 2025-11'], ['', 'takes one argument']] },
+    RaglineGatewayLimit => { in => 'G', good => ['concurrent=1', 'waiting=1 concurrent=10000'],
+        bad => [['concurrent=0', 'is not a number from 1 to 10000'],
+            ['waiting=1000001', 'is not a number from 1 to 1000000'],
+            ['100', '"100" is not known: write concurrent=N or waiting=N'],
+            ['', 'requires at least one argument']] },
     RaglineAdmin => { in => 'D', good => ['own', 'all', 'All'], bad => [
         ['tenant', 'write own or all'], ['', 'takes one argument']] },
     RaglineControl => { in => 'G', good => ['auto', 'on', 'Off'], bad => [

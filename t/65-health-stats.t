@@ -130,7 +130,7 @@ is($httpd->request(path => '/health', method => 'POST', body => 'x')->status, 40
 # --- statistics ---------------------------------------------------------------------------------
 
 my $first = stats($httpd);
-is_deeply([sort keys %$first], [qw(accepted children connections fetches pumps redis refused
+is_deeply([sort keys %$first], [qw(accepted children connections fetches gateway pumps redis refused
     streams)],
     'the statistics');
 is(stats_connections($first), 0, 'no stream is open');

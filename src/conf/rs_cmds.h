@@ -47,4 +47,12 @@ const char *rs_cmd_ws_ping(cmd_parms *cmd, void *dconf, const char *arg);
 const char *rs_cmd_ws_deflate(cmd_parms *cmd, void *dconf, const char *arg, const char *min);
 const char *rs_cmd_ws_dialect(cmd_parms *cmd, void *dconf, const char *arg);
 
+const char *rs_cmd_gateway_callback(cmd_parms *cmd, void *dconf, const char *arg);
+const char *rs_cmd_gateway_timeout(cmd_parms *cmd, void *dconf, const char *arg);
+const char *rs_cmd_gateway_secret(cmd_parms *cmd, void *dconf, const char *arg);
+const char *rs_cmd_gateway_ca(cmd_parms *cmd, void *dconf, const char *arg);
+const char *rs_cmd_gateway_forward(cmd_parms *cmd, void *dconf, int on);
+const char *rs_cmd_gateway_dialect(cmd_parms *cmd, void *dconf, const char *arg);
+const char *rs_cmd_gateway_limit(cmd_parms *cmd, void *dconf, const char *arg);
+
 #endif

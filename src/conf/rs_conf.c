@@ -225,6 +225,9 @@ static const struct {
     {"ragline-publish", RS_KIND_PUBLISH},
     {"ragline-stats", RS_KIND_STATS},
     {"ragline-health", RS_KIND_HEALTH},
+    {"ragline-gateway", RS_KIND_GATEWAY},
+    {"ragline-gateway-send", RS_KIND_GATEWAY_SEND},
+    {"ragline-gateway-health", RS_KIND_GATEWAY_HEALTH},
     {"ragline-admin", RS_KIND_ADMIN},
     {"ragline-ws-stats", RS_KIND_WS_STATS},
 };
@@ -263,6 +266,17 @@ rs_kind_t rs_conf_kind(request_rec *r)
         return rs_conf_kind_named(ap_expr_str_exec(r, core->expr_handler, &problem));
     }
     return rs_conf_kind_named(core->handler);
+}
+
+int rs_conf_has_gateway(void)
+{
+    const apr_array_header_t *all = rs_conf_sections();
+    int i;
+
+    for (i = 0; i < all->nelts && !APR_ARRAY_IDX(all, i, rs_section_t).conf->gateway_callback;
+         i++) {
+    }
+    return i < all->nelts;
 }
 
 rs_server_conf_t *rs_conf_same_redis(server_rec *main_server, rs_server_conf_t *conf)

@@ -15,6 +15,7 @@
 
 #include "../auth/rs_jwt.h"
 #include "../obs/rs_grouped.h"
+#include "../proto/rs_gateway.h"
 #include "../wire/rs_wire.h"
 #include "../redis/rs_redis_pool.h"
 #include "../redis/rs_redis_url.h"
@@ -37,6 +38,9 @@ typedef enum {
     RS_KIND_PUBLISH,
     RS_KIND_STATS,
     RS_KIND_HEALTH,
+    RS_KIND_GATEWAY,
+    RS_KIND_GATEWAY_SEND,
+    RS_KIND_GATEWAY_HEALTH,
     RS_KIND_ADMIN,
     RS_KIND_WS_STATS
 } rs_kind_t;
@@ -67,6 +71,12 @@ typedef enum {
     X(apr_interval_time_t, ws_ping, RS_UNSET, apr_time_from_sec(60))                               \
     X(apr_off_t, ws_deflate, RS_UNSET, RS_DEFLATE_MIN) /* of events with so much data; 0: off */   \
     X(int, ws_ragline, RS_UNSET, 0)                                                                \
+    X(const char *, gateway_callback, NULL, NULL)                                                  \
+    X(apr_interval_time_t, gateway_timeout, RS_UNSET, apr_time_from_sec(5))                        \
+    X(rs_secret_conf_t *, gateway_secret, NULL, NULL)                                              \
+    X(const char *, gateway_ca, NULL, NULL)                                                        \
+    X(int, gateway_forward, RS_UNSET, 0)                                                           \
+    X(int, gateway_dialect, RS_UNSET, RS_DIALECT_CURRENT)                                          \
     X(const char *, jwt_alg, NULL, "HS256")                                                        \
     X(apr_interval_time_t, jwt_leeway, RS_UNSET, apr_time_from_sec(30))                            \
     X(int, limit_tenant, RS_UNSET, 0) /* of RaglineLimit; 0: none */                               \
@@ -105,6 +115,8 @@ typedef enum {
     X(apr_off_t, cache, RS_UNSET, (apr_off_t)256 * 1024 * 1024)                                    \
     X(apr_off_t, max_message, RS_UNSET, (apr_off_t)1024 * 1024)                                    \
     X(apr_off_t, send_buffer, RS_UNSET, (apr_off_t)128 * 1024)                                     \
+    X(int, gateway_concurrent, RS_UNSET, 100)                                                      \
+    X(int, gateway_waiting, RS_UNSET, 10000)                                                       \
     X(apr_interval_time_t, drain, RS_UNSET, apr_time_from_sec(10))
 
 #define RS_CONF_MEMBER(type, member, unset, value) type member;
@@ -122,6 +134,13 @@ typedef struct {
     apr_array_header_t *keys; /* rs_jwt_key_t *; NULL: it could not be read by this user */
     const ap_directive_t *directive;
 } rs_key_conf_t;
+
+/* RaglineGatewaySecret. */
+typedef struct {
+    const char *spec;  /* env:NAME, file:PATH or exec:CMD */
+    const char *value; /* NULL: it could not be read by this user (rs_conf_secrets.c) */
+    const ap_directive_t *directive;
+} rs_secret_conf_t;
 
 /* RaglineStream. */
 typedef struct {
@@ -186,6 +205,9 @@ static inline int rs_conf_kind_streams(rs_kind_t kind)
 {
     return kind == RS_KIND_SSE || kind == RS_KIND_WEBSOCKET;
 }
+
+/* Whether any section has a RaglineGatewayCallback: callbacks may have to be made. */
+int rs_conf_has_gateway(void);
 
 /* All that there are: "a, b or c". */
 const char *rs_conf_kind_names(apr_pool_t *p);

@@ -157,7 +157,14 @@ static void check_no_require(const access_t *a)
                        : a->e->kind == RS_KIND_PUBLISH ? "publish"
                                                        : "read these events";
 
-    if (a->e->kind == RS_KIND_HEALTH) {
+    /* Of a gateway's connections its back end decides. */
+    if (a->e->kind == RS_KIND_HEALTH || a->e->kind == RS_KIND_GATEWAY_HEALTH
+        || a->e->kind == RS_KIND_GATEWAY) {
+        return;
+    }
+    if (a->e->kind == RS_KIND_GATEWAY_SEND) {
+        complain(a, "no Require says who may send to every connection, so everybody may: add one, "
+                    "such as Require ip with the addresses of the application");
         return;
     }
     if (a->guard.auth_type || has_own_key(a->e)) {

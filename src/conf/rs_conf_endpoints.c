@@ -9,6 +9,7 @@
 #include <apr_fnmatch.h>
 
 #include "../base/rs_name.h"
+#include "../gateway/rs_callbacks.h"
 #include "rs_conf_check.h"
 #include "rs_conf_tree.h"
 
@@ -152,8 +153,29 @@ static void check_stream(check_t *check, const rs_endpoint_t *e)
     rs_check_tenant(check->pool, e->server, e->where, e->conf);
 }
 
+static void check_gateway(check_t *check, const rs_endpoint_t *e)
+{
+    const char *problem =
+        !rs_callbacks_are_there()
+            ? "SetHandler ragline-gateway: this module was built without libcurl"
+        : !e->maybe->gateway_callback
+            ? "SetHandler ragline-gateway needs RaglineGatewayCallback with the URL of the back "
+              "end that is asked"
+        : !e->conf->profile || !rs_name_valid(e->conf->profile, strlen(e->conf->profile))
+            ? "this section's path names no endpoint: add RaglineProfile NAME"
+            : NULL;
+
+    if (problem) {
+        rs_check_complain(e->server, NULL,
+                          apr_psprintf(check->pool, "%s: %s", e->where, problem));
+    }
+}
+
 static void check_endpoint(check_t *check, const rs_endpoint_t *e)
 {
+    if (e->kind == RS_KIND_GATEWAY) {
+        check_gateway(check, e);
+    }
     if (rs_conf_kind_streams(e->kind)) {
         check_stream(check, e);
     }
@@ -164,7 +186,8 @@ static void check_endpoint(check_t *check, const rs_endpoint_t *e)
                                        "the streams that may be written",
                                        e->where));
     }
-    if (rs_conf_kind_streams(e->kind) || e->kind == RS_KIND_PUBLISH) {
+    if (rs_conf_kind_streams(e->kind) || e->kind == RS_KIND_PUBLISH
+        || e->kind == RS_KIND_GATEWAY) {
         check_cookies(check, e);
     }
     rs_check_place(check->pool, e);
@@ -234,7 +257,8 @@ static int endpoint(check_t *check, server_rec *s, const apr_array_header_t *sec
     e->place.kind = "<Location";
     e->place.path = e->url;
     e->place.section = condition || !one_url ? handler->parent : NULL;
-    e->place.method = e->kind == RS_KIND_PUBLISH ? "POST" : "GET";
+    e->place.method = 
+        e->kind == RS_KIND_PUBLISH || e->kind == RS_KIND_GATEWAY_SEND ? "POST" : "GET";
     return 1;
 }
 

@@ -116,6 +116,40 @@ static void load_keys(apr_pool_t *p, const rs_section_t *section)
     }
 }
 
+/* It goes into a header. */
+static int is_header_text(const char *text)
+{
+    for (; *text >= ' ' && *text < 127; text++) {
+    }
+    return !*text;
+}
+
+static void load_gateway_secret(apr_pool_t *p, const rs_section_t *section)
+{
+    rs_secret_conf_t *secret = section->conf->gateway_secret;
+    const char *value, *problem;
+    apr_size_t len;
+
+    if (!secret) {
+        return;
+    }
+    if (unreadable_here(secret->spec)) {
+        warn_unread(p, section->server, secret->directive, "RaglineGatewaySecret", secret->spec);
+        return;
+    }
+    problem = rs_secret_read(&value, &len, p, secret->spec, 0);
+    if (!problem && (strlen(value) != len || !is_header_text(value))) {
+        problem = "the secret has to be printable ASCII: it stands in a header";
+    }
+    if (problem) {
+        rs_check_complain(section->server, secret->directive,
+                          apr_pstrcat(p, "RaglineGatewaySecret: ", problem, NULL));
+        return;
+    }
+    rs_secret_warn(secret->spec);
+    secret->value = value;
+}
+
 /* An earlier host that inherited the same RaglineRedisAuth, or gave it. */
 static const rs_server_conf_t *same_secret(server_rec *first, const rs_server_conf_t *conf)
 {
@@ -174,6 +208,7 @@ void rs_check_secrets(apr_pool_t *pconf, server_rec *main_server)
 
     for (i = 0; i < all->nelts; i++) {
         load_keys(pconf, &APR_ARRAY_IDX(all, i, rs_section_t));
+        load_gateway_secret(pconf, &APR_ARRAY_IDX(all, i, rs_section_t));
     }
     for (s = main_server; s; s = s->next) {
         load_password(pconf, main_server, s);

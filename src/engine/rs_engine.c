@@ -18,6 +18,10 @@
 /* What a name that is being resolved may still take. */
 #define RESOLVER_LIMIT apr_time_from_msec(500)
 
+/* How long what back ends are still to be told of may take, when all streams have ended. */
+#define LAST_CALLS apr_time_from_sec(5)
+#define LAST_CALLS_HARD apr_time_from_msec(500)
+
 /* The hub's thread: rs_engine_drain() may have been called from a signal handler. */
 static void look_for_drain(void *data)
 {
@@ -49,10 +53,19 @@ apr_status_t rs_engine_create(rs_engine_t **out, apr_pool_t *pchild, const rs_en
     engine->common.registry = conf->registry;
     rs_profiles_open(&engine->profiles);
     rs_census_open(&engine->common.census);
+    rs_gates_open(&engine->common.gates);
+    rs_backends_open(&engine->common.backends);
     *out = engine;
     rv = rs_hub_create(&engine->hub, pchild, &engine->common, &hub);
     for (i = 0; rv == APR_SUCCESS && i < engine->conf.streamers; i++) {
         rv = rs_streamer_create(&engine->streamers[i], pchild, &engine->common, i);
+    }
+    if (rv == APR_SUCCESS && conf->callbacks.concurrent) {
+        rv = rs_callbacks_create(&engine->callbacks, pchild, RS_MSG_CALL, &conf->callbacks,
+                                 &engine->common.callbacks);
+    }
+    if (rv == APR_SUCCESS) {
+        rs_hub_add_nowhere(engine->hub, &engine->nowhere);
     }
     return rv;
 }
@@ -147,6 +160,9 @@ apr_status_t rs_engine_start(rs_engine_t *engine, apr_pool_t *pchild)
     for (i = 0; rv == APR_SUCCESS && i < engine->conf.streamers; i++) {
         rv = rs_streamer_start(engine->streamers[i], pchild);
     }
+    if (rv == APR_SUCCESS && engine->callbacks) {
+        rv = rs_callbacks_start(engine->callbacks, pchild);
+    }
     return rv == APR_SUCCESS ? rs_hub_start(engine->hub) : rv;
 }
 
@@ -178,7 +194,7 @@ rs_refusal_t rs_engine_reserve(rs_engine_t *engine, const rs_arrival_t *who, int
     if (rs_engine_draining(engine)) {
         refused = RS_REFUSED_DRAINING;
     }
-    if (refused == RS_REFUSED_MAX) {
+    if (refused == RS_REFUSED_MAX && who) {
         refused = enter(engine, who, seat);
     }
     if (refused != RS_REFUSED_MAX) {
@@ -246,11 +262,16 @@ apr_status_t rs_engine_stop(rs_engine_t *engine)
             rs_streamer_join(engine->streamers[i]);
         }
     }
+    if (engine->callbacks) {
+        rs_callbacks_stop(engine->callbacks, graceful ? LAST_CALLS : LAST_CALLS_HARD);
+    }
     rs_hub_stop(engine->hub);
     if (rs_resolver_stop(rs_hub_resolver(engine->hub), RESOLVER_LIMIT) != APR_SUCCESS) {
         return APR_TIMEUP;
     }
     rs_profiles_close(&engine->profiles);
     rs_census_close(&engine->common.census);
+    rs_gates_close(&engine->common.gates);
+    rs_backends_close(&engine->common.backends);
     return APR_SUCCESS;
 }

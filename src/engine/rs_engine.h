@@ -9,6 +9,7 @@
 
 #include "../redis/rs_resolve.h"
 #include "../log/rs_client.h"
+#include "../gateway/rs_callbacks.h"
 #include "../hub/rs_hub.h"
 #include "../log/rs_profile.h"
 #include "../log/rs_source.h"
@@ -23,6 +24,7 @@ typedef struct {
     size_t max_message; /* bytes */
     int max_connections;
     apr_interval_time_t drain;
+    rs_callbacks_conf_t callbacks; /* concurrent 0: none are made */
     rs_registry_t *registry;    /* NULL: there is none */
     void (*every_second)(void); /* the hub's thread; NULL: nothing */
 } rs_engine_conf_t;
@@ -31,6 +33,8 @@ struct rs_engine_t {
     rs_engine_conf_t conf; /* constant */
     rs_common_t common;
     rs_hub_t *hub;
+    rs_callbacks_t *callbacks; /* NULL: none are made */
+    rs_source_t nowhere;       /* of clients that read no stream */
     rs_streamer_t *streamers[RS_STREAMERS_MAX];
     rs_profiles_t profiles;
     int draining; /* atomic */
@@ -56,8 +60,9 @@ apr_status_t rs_engine_add_source(rs_source_t **source, rs_engine_t *engine, apr
                                   int nstreams);
 apr_status_t rs_engine_start(rs_engine_t *engine, apr_pool_t *pchild);
 
-/* A place for one more connection, and its seat in the registry. RS_REFUSED_MAX: it has them; else
- * why not. Given back by rs_engine_unreserve(), or by the end of the client that was submitted. */
+/* A place for one more connection, and its seat in the registry; who NULL: it has none.
+ * RS_REFUSED_MAX: it has them; else why not. Given back by rs_engine_unreserve(), or by the end of
+ * the client that was submitted. */
 rs_refusal_t rs_engine_reserve(rs_engine_t *engine, const rs_arrival_t *who, int *seat);
 void rs_engine_unreserve(rs_engine_t *engine, int seat);
 

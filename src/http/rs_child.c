@@ -14,6 +14,7 @@
 #include "../obs/rs_board.h"
 #include "../obs/rs_left_groups.h"
 #include "rs_child.h"
+#include "rs_gateway_start.h"
 #include "rs_pumps.h"
 #include "rs_refusal.h"
 
@@ -191,13 +192,15 @@ static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
     open_log(main_server);
     /* Before threads: jansson makes the seed of its hash tables at first use. */
     json_object_seed(0);
-    if (!passwords_are_there(ptemp, main_server) || !keys_are_there(ptemp, main_server)) {
+    if (!passwords_are_there(ptemp, main_server) || !keys_are_there(ptemp, main_server)
+        || !rs_gateway_secrets_are_there(ptemp, main_server)) {
         return HTTP_INTERNAL_SERVER_ERROR;
     }
     if (rs_conf_sections()->nelts > 0) {
         raise_descriptor_limit(main_server, rs_conf_server(main_server));
         warn_about_mpm(main_server);
         warn_about_spare(ptemp, main_server);
+        rs_gateway_warn(main_server);
     }
     ap_mpm_query(AP_MPMQ_HARD_LIMIT_DAEMONS, &children);
     return rs_board_open(main_server->process->pool, children) == APR_SUCCESS
@@ -352,8 +355,8 @@ static apr_status_t open_engine(apr_pool_t *p, server_rec *main_server, rs_stats
     const rs_server_conf_t *conf = rs_conf_server(main_server);
     rs_engine_conf_t engine = {
         conf->streamers,       (size_t)conf->cache, (size_t)conf->max_message,
-        conf->max_connections, conf->drain,         child.registry,
-        every_second};
+        conf->max_connections, conf->drain,         {0, 0, NULL},
+        child.registry,        every_second};
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     rs_engine_t *created;
     apr_status_t rv;
@@ -363,6 +366,7 @@ static apr_status_t open_engine(apr_pool_t *p, server_rec *main_server, rs_stats
     if (engine.streamers == 0) {
         engine.streamers = cores < 1 ? 1 : cores > RS_STREAMERS_MAX ? RS_STREAMERS_MAX : (int)cores;
     }
+    rs_gateway_callbacks(&engine.callbacks, conf, stats);
     rv = rs_engine_create(&created, p, &engine, stats);
     if (rv == APR_SUCCESS) {
         child.engine = created; /* a signal handler may look from now on */

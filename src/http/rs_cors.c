@@ -28,13 +28,13 @@ static int same_origin(request_rec *r, const char *origin)
     return own && !ap_cstr_casecmp(own, origin);
 }
 
-/* Of a host's RaglineOrigins what is for operators has nothing. */
+/* Of a host's RaglineOrigins what is for operators, or for applications, has nothing. */
 static int is_for_operators(request_rec *r)
 {
     rs_kind_t kind = rs_request_kind(r);
 
-    return kind == RS_KIND_STATS || kind == RS_KIND_HEALTH || kind == RS_KIND_ADMIN
-           || kind == RS_KIND_WS_STATS;
+    return kind == RS_KIND_STATS || kind == RS_KIND_HEALTH || kind == RS_KIND_GATEWAY_SEND
+           || kind == RS_KIND_GATEWAY_HEALTH || kind == RS_KIND_ADMIN || kind == RS_KIND_WS_STATS;
 }
 
 /* A browser tells a page nothing of why its WebSocket was refused, and behind a proxy that page is
@@ -209,7 +209,7 @@ static void insert_filter(request_rec *r)
         asked = asked->prev;
     }
     kind = rs_request_kind(asked);
-    if (!r->main && (kind == RS_KIND_SSE || kind == RS_KIND_PUBLISH)
+    if (!r->main && (kind == RS_KIND_SSE || kind == RS_KIND_PUBLISH || kind == RS_KIND_GATEWAY)
         && rs_request_conf(asked)->origins) {
         ap_add_output_filter_handle(filter, NULL, r, r->connection);
     }

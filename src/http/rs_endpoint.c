@@ -10,6 +10,7 @@
 #include "rs_cors.h"
 #include "rs_endpoint.h"
 #include "rs_error.h"
+#include "rs_gateway.h"
 #include "rs_health.h"
 #include "rs_publish.h"
 #include "rs_request.h"
@@ -90,6 +91,12 @@ static int handler(request_rec *r)
         return rs_stats_handler(r);
     case RS_KIND_HEALTH:
         return rs_health_handler(r);
+    case RS_KIND_GATEWAY:
+        return rs_gateway_handler(r);
+    case RS_KIND_GATEWAY_SEND:
+        return rs_gateway_send_handler(r);
+    case RS_KIND_GATEWAY_HEALTH:
+        return rs_gateway_health_handler(r);
     case RS_KIND_ADMIN:
         return rs_admin_handler(r);
     case RS_KIND_WS_STATS:

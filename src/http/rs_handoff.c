@@ -66,10 +66,9 @@ static const char *foreign_filter(const ap_filter_t *first)
     return f ? f->frec->name : NULL;
 }
 
-const char *rs_handoff_obstacle(request_rec *r)
+const char *rs_handoff_never(request_rec *r)
 {
     conn_rec *c = r->connection;
-    const char *filter, *tls = NULL;
 
     if (rs_request_conf(r)->handoff == RS_HANDOFF_OFF) {
         return "RaglineHandoff off";
@@ -80,14 +79,21 @@ const char *rs_handoff_obstacle(request_rec *r)
     if (!ap_get_conn_socket(c)) {
         return "no socket";
     }
-    if (ap_ssl_conn_is_ssl(c) && (tls = rs_handoff_tls_obstacle(c))) {
-        return tls;
+    return ap_ssl_conn_is_ssl(c) ? rs_handoff_tls_obstacle(c) : NULL;
+}
+
+const char *rs_handoff_obstacle(request_rec *r)
+{
+    const char *never = rs_handoff_never(r), *filter;
+
+    if (never) {
+        return never;
     }
     filter = foreign_filter(r->output_filters);
     if (filter) {
         return apr_pstrcat(r->pool, "filter ", ap_escape_logitem(r->pool, filter), NULL);
     }
-    return ap_ssl_conn_is_ssl(c) ? rs_handoff_tls_settle(r) : NULL;
+    return ap_ssl_conn_is_ssl(r->connection) ? rs_handoff_tls_settle(r) : NULL;
 }
 
 /* What is left to do when httpd is done with the connection. */

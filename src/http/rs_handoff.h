@@ -10,6 +10,9 @@
 
 #include "../log/rs_client.h"
 
+/* What is certain to keep the stream in its worker before the headers are out; NULL: nothing. */
+const char *rs_handoff_never(request_rec *r);
+
 /* What keeps the stream in its worker, once the headers are out: "RaglineHandoff off", "http2",
  * "tls ...", "filter NAME". NULL: nothing, the connection can leave httpd (or c->aborted: the
  * client is gone). */

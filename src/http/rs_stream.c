@@ -211,7 +211,7 @@ static int open_stream(request_rec *r, rs_client_params_t *params)
 /* A browser sends a request over the HTTP/2 connection of another host if its certificate covers
  * both, and httpd takes it, whatever Protocols of this host says. After a 421 (RFC 9110, 15.5.20)
  * the browser opens a connection of this host's own. */
-static int at_home(request_rec *r)
+int rs_stream_at_home(request_rec *r)
 {
     return !r->connection->master /* a WebSocket's request says HTTP/1.1, whatever carries it */
            || ap_is_allowed_protocol(r->connection, r, r->server, "h2")
@@ -227,7 +227,7 @@ static int check_request(request_rec *r, rs_identity_t *id)
     if (r->method_number != M_GET) {
         return rs_http_method_error(r, "GET");
     }
-    if (!at_home(r)) {
+    if (!rs_stream_at_home(r)) {
         return rs_http_error(r, HTTP_MISDIRECTED_REQUEST, "misdirected",
                              "streams of this host are not for HTTP/2: use another connection");
     }

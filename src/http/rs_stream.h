@@ -9,4 +9,7 @@
 
 int rs_stream_handler(request_rec *r);
 
+/* Whether this host is for the connection on which the request came. */
+int rs_stream_at_home(request_rec *r);
+
 #endif

@@ -11,6 +11,9 @@ const rs_wire_t *rs_stream_wire(request_rec *r)
     const rs_dir_conf_t *conf = rs_request_conf(r);
     unsigned allowed = (unsigned)conf->wires;
 
+    if (rs_request_kind(r) == RS_KIND_GATEWAY) {
+        return &rs_wire_gateway;
+    }
     if (rs_request_kind(r) == RS_KIND_WEBSOCKET) {
         return !conf->ws_ragline                  ? &rs_wire_websocket
                : !strcmp(conf->profile, "orders") ? &rs_wire_websocket_orders

@@ -101,6 +101,12 @@ void rs_admit(rs_client_t *client)
         rs_share_join(client);
         return;
     }
+    if (client->gate) {
+        if (!rs_admit_attach_to(client, (int)client->gate->turn)) {
+            rs_admit_release(client);
+        }
+        return;
+    }
     client->topic =
         rs_topics_get(topics_of(client), profile->source, client->tenant, profile->streams);
     if (!client->topic) {

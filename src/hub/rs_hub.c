@@ -314,6 +314,8 @@ apr_status_t rs_hub_add_source(rs_hub_t *hub, rs_source_t *source)
     return rv;
 }
 
+void rs_hub_add_nowhere(rs_hub_t *hub, rs_source_t *source) { source->topics = &hub->topics; }
+
 rs_resolver_t *rs_hub_resolver(const rs_hub_t *hub) { return hub->resolver; }
 
 apr_status_t rs_hub_start(rs_hub_t *hub)

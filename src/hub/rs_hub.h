@@ -23,6 +23,10 @@ apr_status_t rs_hub_create(rs_hub_t **hub, apr_pool_t *pchild, rs_common_t *comm
 
 /* Before rs_hub_start(). The source is complete but for what the hub owns. */
 apr_status_t rs_hub_add_source(rs_hub_t *hub, rs_source_t *source);
+
+/* A source that is not read, for those who need nothing of one but whose it is. */
+void rs_hub_add_nowhere(rs_hub_t *hub, rs_source_t *source);
+
 apr_status_t rs_hub_start(rs_hub_t *hub);
 
 /* Its answers come to the hub; to be stopped after that. */

@@ -56,6 +56,7 @@ rs_client_t *rs_client_create(const rs_client_params_t *params)
     }
     client->conn = params->conn;
     client->profile = params->profile;
+    client->gate = params->gate;
     client->seat = params->seat;
     client->resume->until = rs_clock_now() + params->wait;
     rs_client_expires(client, params->expires);
@@ -76,6 +77,7 @@ void rs_client_destroy(rs_client_t *client)
     free(client->early);
     free(client->resume);
     free(client->member);
+    rs_gate_drop(client->gate);
     if (client->conn.fd >= 0) {
         client->conn.transport->close(&client->conn);
     }

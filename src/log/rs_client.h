@@ -12,6 +12,7 @@
 #define RS_CLIENT_H
 
 #include "../base/rs_inbox.h"
+#include "rs_gate.h"
 #include "rs_topic.h"
 #include "../transport/rs_transport.h"
 #include "../base/rs_wheel.h"
@@ -42,7 +43,8 @@ struct rs_client_t {
     rs_timer_t timer;
     rs_conn_t conn;
     const rs_profile_t *profile;
-    rs_topic_t *topic;   /* from the hub on; NULL: shared delivery, or refused */
+    rs_topic_t *topic;   /* from the hub on; NULL: shared delivery, gateway, or refused */
+    rs_gate_t *gate;     /* of the gateway: its own reference; it has no topic, and no position */
     rs_member_t *member; /* from the hub on; shared delivery: it has no position */
     rs_follow_t *follow;
     rs_inbox_t *streamer;    /* once it is attached */
@@ -84,6 +86,7 @@ struct rs_client_t {
 typedef struct {
     rs_conn_t conn;
     const rs_profile_t *profile;
+    rs_gate_t *gate; /* NULL, or a reference that is the client's from now on */
     const char *tenant, *user, *tenant_json, *user_json;
     apr_time_t expires;       /* wall clock; 0: never */
     const unsigned char *says; /* of the token, where it may be followed by another; NULL: not */

@@ -9,6 +9,7 @@
 
 #include "../base/rs_inbox.h"
 #include "rs_census.h"
+#include "rs_gate.h"
 #include "rs_registry.h"
 #include "rs_stats.h"
 
@@ -29,6 +30,9 @@ enum {
     RS_MSG_DELIVER,    /* hub → streamer: an event for one client of a share */
     RS_MSG_DELIVERED,  /* streamer → hub: whether it was */
     RS_MSG_RESOLVED,   /* resolver → hub: the address of a name */
+    RS_MSG_CALL,       /* streamer → callbacks: one to be made */
+    RS_MSG_CALLED,     /* callbacks → streamer: a gate whose connect callback is done */
+    RS_MSG_SEND,       /* worker → streamer: what a gate is to be sent */
     RS_MSG_STOP        /* engine → hub */
 };
 
@@ -39,10 +43,13 @@ struct rs_common_t {
     int nstreamers;     /* 1 to RS_STREAMERS_MAX */
     rs_inbox_t *hub;
     rs_inbox_t *streamer[RS_STREAMERS_MAX];
+    rs_inbox_t *callbacks;    /* NULL: none are made */
     rs_stats_t *stats;        /* atomics */
     rs_registry_t *registry;  /* NULL: there is none */
 
     rs_census_t census;
+    rs_gates_t gates;
+    rs_backends_t backends;
 
     size_t pinned;     /* atomic: bytes of events that some client is in the middle of */
     size_t unfinished; /* atomic: bytes of what clients have begun to say and not finished */

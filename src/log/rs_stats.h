@@ -77,12 +77,31 @@ typedef struct {
     apr_uint64_t total;
 } rs_pump_stats_t;
 
+/* What became of a callback. The names, for people, are in obs/rs_board.c. */
+typedef enum {
+    RS_CALLED_ANSWERED,    /* whatever the status */
+    RS_CALLED_LATE,        /* there was no answer in time */
+    RS_CALLED_UNREACHABLE, /* nobody there, or nobody who may be believed */
+    RS_CALLED_FULL,        /* too many wait already */
+    RS_CALLED_STOPPED,     /* the child ended before that was known */
+    RS_CALLED_MAX
+} rs_called_t;
+
+typedef struct {
+    apr_uint64_t opened;
+    apr_uint64_t events;    /* that a socket has, or has next */
+    apr_uint64_t sends;     /* requests to send that found their connection, */
+    apr_uint64_t send_time; /* and how long all of them took: microseconds */
+    apr_uint64_t callbacks[RS_CALLED_MAX];
+} rs_gateway_stats_t;
+
 typedef struct {
     apr_uint64_t accepted;    /* connections taken over */
     apr_uint64_t connections; /* open now */
     apr_uint64_t fetches;     /* a reader was behind what is kept and got it from Redis */
     apr_uint64_t pumps;       /* streams that keep a worker now */
     apr_uint64_t refused[RS_REFUSED_MAX];
+    rs_gateway_stats_t gateway;
     apr_uint64_t stale; /* WebSockets that were ended because they took, or said, nothing */
     apr_uint32_t draining;
     apr_uint32_t npumped;

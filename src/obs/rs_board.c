@@ -20,6 +20,10 @@ const char *const rs_refusal_names[RS_REFUSED_MAX] = {
     "http2_connection", "redis_unavailable", "unavailable", "draining",
 };
 
+const char *const rs_called_names[RS_CALLED_MAX] = {
+    "answered", "late", "unreachable", "full", "stopped",
+};
+
 /* Redis servers of which it is kept what was logged of them once. */
 #define TOLD 64
 

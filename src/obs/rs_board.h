@@ -12,6 +12,7 @@
 #include "../log/rs_stats.h"
 
 extern const char *const rs_refusal_names[RS_REFUSED_MAX];
+extern const char *const rs_called_names[RS_CALLED_MAX];
 
 /* Once the configuration is read; for so many children. Made once in `p`, which is the process's,
  * and kept over restarts. */

@@ -175,11 +175,27 @@ static void add_refusals(json_t *refused, const rs_stats_t *stats)
     }
 }
 
+static void add_gateway(json_t *gateway, const rs_gateway_stats_t *stats)
+{
+    json_t *callbacks = json_object_get(gateway, "callbacks");
+    json_t *seconds = json_object_get(gateway, "send_seconds");
+    int i;
+
+    add(gateway, "opened", RS_STAT_GET(stats->opened));
+    add(gateway, "events_sent", RS_STAT_GET(stats->events));
+    add(gateway, "sends", RS_STAT_GET(stats->sends));
+    json_real_set(seconds, json_real_value(seconds) + (double)RS_STAT_GET(stats->send_time) / 1e6);
+    for (i = 0; i < RS_CALLED_MAX; i++) {
+        add(callbacks, rs_called_names[i], RS_STAT_GET(stats->callbacks[i]));
+    }
+}
+
 json_t *rs_stats_page(int max_pumps)
 {
-    json_t *page = json_pack("{s:i,s:i,s:i,s:{},s:{s:i,s:i,s:{}},s:[],s:[],s:[]}", "connections", 0,
-                             "accepted", 0, "fetches", 0, "refused", "pumps", "open", 0, "limit",
-                             max_pumps, "by_cause", "children", "redis", "streams");
+    json_t *page = json_pack("{s:i,s:i,s:i,s:{},s:{s:i,s:i,s:{}},s:{s:f,s:{}},s:[],s:[],s:[]}",
+                             "connections", 0, "accepted", 0, "fetches", 0, "refused", "pumps",
+                             "open", 0, "limit", max_pumps, "by_cause", "gateway", "send_seconds",
+                             0.0, "callbacks", "children", "redis", "streams");
     const rs_stats_t *stats;
     apr_uint32_t i, n;
     int place = 0;
@@ -193,6 +209,7 @@ json_t *rs_stats_page(int max_pumps)
         add(page, "fetches", RS_STAT_GET(stats->fetches));
         add_refusals(json_object_get(page, "refused"), stats);
         add_pumps(json_object_get(page, "pumps"), stats);
+        add_gateway(json_object_get(page, "gateway"), &stats->gateway);
         json_array_append_new(json_object_get(page, "children"),
                               json_pack("{s:I,s:I,s:b}", "pid", (json_int_t)pid, "connections",
                                         (json_int_t)RS_STAT_GET(stats->connections), "draining",

@@ -31,7 +31,7 @@ static size_t plain_run(const char *s, const char *end)
     return (size_t)(s - start);
 }
 
-static void data_lines(rs_buf_t *b, const char *s, size_t n)
+void rs_sse_data(rs_buf_t *b, const char *s, size_t n)
 {
     const char *end = s + n;
 
@@ -71,7 +71,7 @@ void rs_sse_event(rs_buf_t *b, const char *type, size_t type_len, const char *id
     rs_buf_add(b, "event: ", 7);
     rs_buf_add(b, type, type_len);
     rs_buf_add(b, "\n", 1);
-    data_lines(b, data, data_len);
+    rs_sse_data(b, data, data_len);
     *head = b->len - start;
     rs_sse_id(b, id, id_len);
     *tail = b->len - start;
@@ -84,7 +84,7 @@ void rs_sse_message(rs_buf_t *b, const char *type, size_t type_len, const char *
     rs_buf_add(b, "event: ", 7);
     rs_buf_add(b, type, type_len);
     rs_buf_add(b, "\n", 1);
-    data_lines(b, data, data_len);
+    rs_sse_data(b, data, data_len);
     rs_buf_add(b, "\n", 1);
 }
 

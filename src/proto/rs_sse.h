@@ -18,6 +18,8 @@ void rs_sse_event(rs_buf_t *b, const char *type, size_t type_len, const char *id
 /* That line. */
 void rs_sse_id(rs_buf_t *b, const char *id, size_t len);
 
+/* Only its data, in as many lines as it has. */
+void rs_sse_data(rs_buf_t *b, const char *data, size_t len);
 /* An event without an id. */
 void rs_sse_message(rs_buf_t *b, const char *type, size_t type_len, const char *data,
                     size_t data_len);

@@ -15,6 +15,7 @@
 #include "../wire/rs_wire.h"
 #include "rs_catch_up.h"
 #include "rs_deliver.h"
+#include "rs_gated.h"
 #include "rs_output.h"
 
 /* How long a reader waits before it asks again for what Redis could not give. */
@@ -26,6 +27,9 @@ void rs_catch_up_forget(rs_client_t *client)
 
     if (client->member) {
         rs_deliver_forget(client);
+    }
+    if (client->gate) {
+        rs_gated_forget(client);
     }
     client->fetch = NULL;
     if (fetch && fetch->in_flight) {
@@ -295,6 +299,9 @@ rs_next_t rs_catch_up(rs_streamer_t *s, rs_client_t *client)
     }
     if (client->member) {
         return rs_deliver(s, client);
+    }
+    if (client->gate) {
+        return rs_gated_go_on(client);
     }
     /* Here, too: one that is slow for hours always is in the middle of an event below. */
     note_accepted(client);

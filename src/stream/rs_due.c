@@ -7,6 +7,7 @@
 #include "../wire/rs_wire.h"
 #include "rs_deliver.h"
 #include "rs_due.h"
+#include "rs_gated.h"
 #include "rs_hear.h"
 
 /* How often a client that has no room is looked at: where falling behind ends it, and elsewhere. */
@@ -48,10 +49,13 @@ apr_time_t rs_due(rs_streamer_t *s, const rs_client_t *client)
     apr_interval_time_t beat = client->profile->heartbeat;
     apr_time_t due = s->now + (s->common->registry ? NOTE : apr_time_from_sec(3600));
 
+    if (rs_gated_waits(client)) {
+        return due;
+    }
     if (client->state == RS_CLOSING || client->state == RS_LINGER) {
         due = client->deadline;
     }
-    else if (client->state == RS_BEHIND && (rs_due_blocked(client) || !client->member)) {
+    else if (client->state == RS_BEHIND && (rs_due_blocked(client) || client->topic)) {
         due = rs_due_blocked(client) ? blocked_until(s, client) : client->deadline;
         if (beat && !rs_due_blocked(client) && rs_due_last_out(client) + beat < due) {
             /* A replay may go through much that is not for it. */

@@ -8,6 +8,7 @@
 #include "rs_catch_up.h"
 #include "rs_end.h"
 #include "rs_feed.h"
+#include "rs_gated.h"
 #include "rs_hear.h"
 #include "rs_output.h"
 #include "rs_watch.h"
@@ -75,6 +76,7 @@ void rs_end_with_buf(rs_streamer_t *s, rs_client_t *client)
     }
     leave_registry(s, client);
     rs_feed_leave(client);
+    rs_gated_reason(client, "server_closed");
     rs_catch_up_forget(client);
     if (client->pinned || !rs_output_buf(client, &s->buf)) {
         rs_end_release(s, client);

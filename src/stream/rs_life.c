@@ -21,6 +21,7 @@
 #include "rs_deliver.h"
 #include "rs_due.h"
 #include "rs_end.h"
+#include "rs_gated.h"
 #include "rs_hear.h"
 #include "rs_life.h"
 #include "rs_order.h"
@@ -118,6 +119,7 @@ static void end_stale(rs_streamer_t *s, rs_client_t *client)
     if (client->profile->wire->peer) {
         RS_STAT_ADD(s->common->stats->stale, 1);
     }
+    rs_gated_reason(client, "error");
     rs_end_release(s, client);
 }
 
@@ -135,7 +137,7 @@ static void ask(rs_streamer_t *s, rs_client_t *client)
     }
 }
 
-void rs_life_deadline(rs_streamer_t *s, rs_client_t *client)
+static void deadline(rs_streamer_t *s, rs_client_t *client)
 {
     apr_interval_time_t beat = client->profile->heartbeat;
     int beat_due = beat && s->now >= rs_due_last_out(client) + beat - beat / 8;
@@ -195,6 +197,11 @@ void rs_life_deadline(rs_streamer_t *s, rs_client_t *client)
         return;
     }
     set_deadline(s, client);
+}
+
+void rs_life_deadline(rs_streamer_t *s, rs_client_t *client)
+{
+    (rs_gated_waits(client) ? set_deadline : deadline)(s, client);
 }
 
 /* --- moving on --- */
@@ -337,6 +344,10 @@ void rs_life_attach(rs_streamer_t *s, rs_client_t *client)
         rs_end_release(s, client);
         return;
     }
+    if (client->gate) {
+        go(s, client, rs_gated_begin(s, client));
+        return;
+    }
     if (s->drain_until) {
         rs_end_draining(s, client);
         return;
@@ -385,12 +396,14 @@ void rs_life_order(rs_streamer_t *s, rs_order_t *order)
 
 void rs_life_drain(rs_streamer_t *s, rs_client_t *client)
 {
-    if (client->state == RS_CLOSING || client->state == RS_LINGER) {
+    if (client->state == RS_CLOSING || client->state == RS_LINGER || rs_gated_waits(client)) {
         set_deadline(s, client);
         return;
     }
     rs_end_draining(s, client);
 }
+
+void rs_life_go(rs_streamer_t *s, rs_client_t *client, rs_next_t next) { go(s, client, next); }
 
 /* Bytes from a peer that nobody understands mean nothing; their end means it is gone. Of an answer
  * they mean that it was taken. */

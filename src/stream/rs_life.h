@@ -23,4 +23,7 @@ void rs_life_drain(rs_streamer_t *s, rs_client_t *client);
 /* For rs_feed_flush(). */
 void rs_life_feed_calls(rs_streamer_t *s);
 
+/* Does what is to be done with it. */
+void rs_life_go(rs_streamer_t *s, rs_client_t *client, rs_next_t next);
+
 #endif

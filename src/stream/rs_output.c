@@ -110,7 +110,7 @@ rs_who_t rs_output_who(const rs_client_t *client)
 
 const char *rs_output_id(const rs_client_t *client, const rs_cursor_t *at, char buf[RS_CURSOR_LEN])
 {
-    return client->member ? NULL : rs_ended_text(client->topic, at, buf, apr_time_now());
+    return client->topic ? rs_ended_text(client->topic, at, buf, apr_time_now()) : NULL;
 }
 
 void rs_output_note(const rs_client_t *client)

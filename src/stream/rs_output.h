@@ -17,7 +17,7 @@ int rs_output_buf(rs_client_t *client, const rs_buf_t *buf);
 /* What frames of the module's own say of the client. */
 rs_who_t rs_output_who(const rs_client_t *client);
 
-/* The id of such a frame at this position; returns buf, or NULL: shared delivery has none. */
+/* The id of such a frame at this position; returns buf, or NULL: it has none. */
 const char *rs_output_id(const rs_client_t *client, const rs_cursor_t *at, char buf[RS_CURSOR_LEN]);
 
 /* Writes what is pinned. 1: nothing is pinned any more, 0: no room, -1: the peer is gone. */

@@ -7,11 +7,13 @@
 
 #include "../base/rs_clock.h"
 #include "rs_end.h"
+#include "rs_gated.h"
 #include "rs_life.h"
 
 /* When many are sent away, one comes back every so often; few need not wait for RaglineDrain. */
 #define DRAIN_PACE apr_time_from_msec(2)
 
+#define GATE_OF_CALLED(m) ((rs_gate_t *)((char *)(m)-offsetof(rs_gate_t, called)))
 #define CLIENT_OF_TIMER(t) ((rs_client_t *)((char *)(t)-offsetof(rs_client_t, timer)))
 
 static void give_back_released(rs_streamer_t *s)
@@ -79,6 +81,33 @@ static void drain(rs_streamer_t *s)
     }
 }
 
+/* Its back end has been asked; the message's reference goes. */
+static void on_called(rs_streamer_t *s, rs_gate_t *gate)
+{
+    rs_client_t *client = gate->client;
+
+    if (client) {
+        rs_life_go(s, client, rs_gated_answered(s, client));
+    }
+    if (s->drain_until && gate->client) {
+        rs_life_drain(s, client);
+    }
+    rs_gate_drop(gate);
+}
+
+static void on_send(rs_streamer_t *s, rs_send_t *send)
+{
+    rs_client_t *client = send->gate->client;
+    rs_sent_t sent = RS_SENT_GONE;
+
+    if (rs_send_begin(send)) {
+        if (client) {
+            rs_life_go(s, client, rs_gated_send(client, send, &sent));
+        }
+        rs_send_answer(send, sent);
+    }
+}
+
 static void on_message(rs_streamer_t *s, rs_msg_t *msg)
 {
     switch (msg->kind) {
@@ -93,6 +122,12 @@ static void on_message(rs_streamer_t *s, rs_msg_t *msg)
         break;
     case RS_MSG_DELIVER:
         rs_life_deliver(s, (rs_delivery_t *)msg);
+        break;
+    case RS_MSG_CALLED:
+        on_called(s, GATE_OF_CALLED(msg));
+        break;
+    case RS_MSG_SEND:
+        on_send(s, (rs_send_t *)msg);
         break;
     case RS_MSG_UNFOLLOW:
         rs_common_tell_hub(s->common, msg, RS_MSG_UNFOLLOWED);
@@ -155,6 +190,12 @@ void rs_streamer_end(rs_streamer_t *s)
         }
         else if (msg->kind == RS_MSG_DELIVER) {
             rs_common_tell_hub(s->common, msg, RS_MSG_DELIVERED);
+        }
+        else if (msg->kind == RS_MSG_CALLED) {
+            rs_gate_drop(GATE_OF_CALLED(msg));
+        }
+        else if (msg->kind == RS_MSG_SEND) {
+            on_send(s, (rs_send_t *)msg);
         }
     }
     while ((timer = rs_wheel_any(&s->wheel))) {

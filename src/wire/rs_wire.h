@@ -115,6 +115,13 @@ struct rs_wire_t {
 extern const rs_wire_t rs_wire_sse, rs_wire_ndjson, rs_wire_poll;
 extern const rs_wire_t rs_wire_websocket, rs_wire_websocket_plain, rs_wire_websocket_orders;
 
+/* Of a connection that is sent to and reads no stream: its heartbeats and its end. And an event of
+ * it, as its dialect (rs_gateway.h) has it: name NULL or "": none; and the one that says that it is
+ * open. */
+extern const rs_wire_t rs_wire_gateway;
+void rs_wire_gateway_event(rs_buf_t *b, int dialect, const char *name, const char *data);
+void rs_wire_gateway_ready(rs_buf_t *b);
+
 /* All of them, by index. */
 extern const rs_wire_t *const rs_wires[RS_WIRES];
 

@@ -1,0 +1,393 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The callbacks' thread: libcurl's multi handle on this house's poller. libcurl says which sockets
+ * it watches and when it wants to be called; both become part of the one wait.
+ */
+#include "rs_config.h"
+
+#include "rs_callbacks.h"
+
+#ifdef RS_HAVE_CURL
+
+#include <apr_thread_proc.h>
+#include <stdint.h>
+
+#include "../base/rs_clock.h"
+#include "../base/rs_log.h"
+#include "rs_callback_post.h"
+
+#define EVENTS 64
+
+/* Connections that are kept for the next callback. */
+#define KEPT 100
+
+struct rs_callbacks_t {
+    rs_callbacks_conf_t conf; /* constant */
+    int kind;                 /* of a callback that is posted; any other message ends the thread */
+    rs_poll_t *poll;
+    rs_inbox_t inbox;
+    apr_thread_t *thread;
+    rs_msg_t stop_msg;
+    apr_interval_time_t stop_limit; /* posted with stop_msg */
+
+    /* The thread's. */
+    CURLM *multi;
+    rs_post_t *posts;       /* under way */
+    rs_backend_t *backends; /* that something was ever sent to, linked by `other` */
+    apr_time_t due;         /* when libcurl wants to be called; 0: never */
+    apr_time_t over_at;     /* 0: nobody has said stop */
+};
+
+int rs_callbacks_are_there(void) { return 1; }
+
+/* --- what libcurl asks for --- */
+
+static int on_socket(CURL *easy, curl_socket_t fd, int what, void *baton, void *watched)
+{
+    rs_callbacks_t *c = baton;
+    void *data = (void *)(intptr_t)fd;
+    int events = (what & CURL_POLL_IN ? RS_POLL_IN : 0) | (what & CURL_POLL_OUT ? RS_POLL_OUT : 0);
+
+    (void)easy;
+    if (what == CURL_POLL_REMOVE) {
+        rs_poll_del(c->poll, fd);
+    }
+    else if (watched) {
+        rs_poll_mod(c->poll, fd, events, data);
+    }
+    else if (rs_poll_add(c->poll, fd, events, data) == APR_SUCCESS) {
+        curl_multi_assign(c->multi, fd, c);
+    }
+    return 0;
+}
+
+static int on_timer(CURLM *multi, long msec, void *baton)
+{
+    rs_callbacks_t *c = baton;
+
+    (void)multi;
+    c->due = msec < 0 ? 0 : rs_clock_now() + apr_time_from_msec(msec);
+    return 0;
+}
+
+/* --- one callback after the other --- */
+
+/* Trouble is said when it begins and when it ends. */
+static void note(rs_backend_t *b, const rs_callback_t *callback)
+{
+    int bad = callback->outcome == RS_CALLED_LATE || callback->outcome == RS_CALLED_UNREACHABLE;
+
+    if (callback->outcome == RS_CALLED_FULL && !b->full) {
+        b->full = 1;
+        rs_log(RS_LOG_WARNING, 0,
+               RSLOGNO(1101) "%d callbacks wait for %s: more are refused for now", b->waiting,
+               b->label);
+    }
+    if (bad && !b->failing) {
+        b->failing = 1;
+        rs_log(RS_LOG_WARNING, 0, RSLOGNO(1102) "callbacks fail: %s %s", b->label,
+               callback->outcome == RS_CALLED_LATE ? "does not answer in time"
+                                                   : "cannot be reached, or not be believed");
+    }
+    if (callback->outcome == RS_CALLED_ANSWERED && b->failing) {
+        b->failing = 0;
+        rs_log(RS_LOG_NOTICE, 0, RSLOGNO(1103) "callbacks are answered again: %s", b->label);
+    }
+}
+
+static void give_back(rs_callbacks_t *c, rs_callback_t *callback)
+{
+    if (c->conf.stats) {
+        RS_STAT_ADD(c->conf.stats->gateway.callbacks[callback->outcome], 1);
+    }
+    note(callback->backend, callback);
+    callback->done(callback);
+}
+
+static void fail(rs_callbacks_t *c, rs_callback_t *callback, rs_called_t outcome)
+{
+    callback->outcome = outcome;
+    give_back(c, callback);
+}
+
+static void unlink_post(rs_post_t *post)
+{
+    *post->link = post->next;
+    if (post->next) {
+        post->next->link = post->link;
+    }
+}
+
+static void begin(rs_callbacks_t *c, rs_callback_t *callback)
+{
+    rs_backend_t *b = callback->backend;
+    rs_post_t *post = rs_post_create(callback);
+
+    if (!post || curl_multi_add_handle(c->multi, post->easy) != CURLM_OK) {
+        if (post) {
+            rs_post_destroy(post);
+        }
+        fail(c, callback, RS_CALLED_UNREACHABLE);
+        return;
+    }
+    b->active++;
+    post->next = c->posts;
+    post->link = &c->posts;
+    if (post->next) {
+        post->next->link = &post->next;
+    }
+    c->posts = post;
+}
+
+static rs_callback_t *take_first(rs_backend_t *b)
+{
+    rs_callback_t *callback = b->first;
+
+    b->first = (rs_callback_t *)callback->msg.next;
+    b->waiting--;
+    b->full = 0;
+    return callback;
+}
+
+/* Those that waited too long are given back, and as many as there is room for begin. */
+static void begin_waiting(rs_callbacks_t *c, rs_backend_t *b)
+{
+    apr_time_t now = rs_clock_now();
+
+    while (b->first && now >= b->first->since + b->timeout) {
+        fail(c, take_first(b), RS_CALLED_LATE);
+    }
+    while (b->first && b->active < c->conf.concurrent) {
+        begin(c, take_first(b));
+    }
+}
+
+static void wait_in_line(rs_callbacks_t *c, rs_callback_t *callback)
+{
+    rs_backend_t *b = callback->backend;
+
+    if (!b->known) {
+        b->known = 1;
+        b->other = c->backends;
+        c->backends = b;
+    }
+    if (!b->first && b->active < c->conf.concurrent) {
+        begin(c, callback);
+        return;
+    }
+    if (b->waiting >= c->conf.waiting) {
+        fail(c, callback, RS_CALLED_FULL);
+        return;
+    }
+    callback->msg.next = NULL;
+    if (b->first) {
+        b->last->msg.next = &callback->msg;
+    }
+    else {
+        b->first = callback;
+    }
+    b->last = callback;
+    b->waiting++;
+}
+
+static void harvest(rs_callbacks_t *c)
+{
+    CURLMsg *msg;
+    int left;
+
+    while ((msg = curl_multi_info_read(c->multi, &left))) {
+        CURLcode result = msg->data.result;
+        CURL *easy = msg->easy_handle;
+        rs_callback_t *callback;
+        rs_post_t *post = NULL;
+
+        if (msg->msg != CURLMSG_DONE) {
+            continue;
+        }
+        curl_easy_getinfo(easy, CURLINFO_PRIVATE, (char **)&post);
+        callback = post->callback;
+        rs_post_finish(post, result);
+        curl_multi_remove_handle(c->multi, easy);
+        unlink_post(post);
+        rs_post_destroy(post);
+        callback->backend->active--;
+        give_back(c, callback);
+    }
+}
+
+/* --- the loop --- */
+
+static apr_interval_time_t until_next(const rs_callbacks_t *c, apr_time_t now)
+{
+    apr_time_t next = c->due ? c->due : now + apr_time_from_sec(60);
+    const rs_backend_t *b;
+
+    for (b = c->backends; b; b = b->other) {
+        if (b->first && b->first->since + b->timeout < next) {
+            next = b->first->since + b->timeout;
+        }
+    }
+    next = c->over_at && c->over_at < next ? c->over_at : next;
+    return next > now ? next - now : 0;
+}
+
+static void take_messages(rs_callbacks_t *c)
+{
+    rs_msg_t *msg, *next;
+
+    for (msg = rs_inbox_drain(&c->inbox); msg; msg = next) {
+        next = msg->next;
+        if (msg->kind == c->kind) {
+            wait_in_line(c, (rs_callback_t *)msg);
+        }
+        else {
+            c->over_at = rs_clock_now() + c->stop_limit;
+        }
+    }
+}
+
+static int over(const rs_callbacks_t *c)
+{
+    const rs_backend_t *b;
+
+    for (b = c->backends; b && !b->first; b = b->other) {
+    }
+    return c->over_at && ((!b && !c->posts) || rs_clock_now() >= c->over_at);
+}
+
+static void turn(rs_callbacks_t *c)
+{
+    rs_poll_event_t events[EVENTS];
+    rs_backend_t *b;
+    int i, n, running;
+
+    n = rs_poll_wait(c->poll, events, EVENTS, until_next(c, rs_clock_now()));
+    for (i = 0; i < n; i++) {
+        int what = (events[i].events & RS_POLL_IN ? CURL_CSELECT_IN : 0)
+                   | (events[i].events & RS_POLL_OUT ? CURL_CSELECT_OUT : 0)
+                   | (events[i].events & RS_POLL_HUP ? CURL_CSELECT_IN | CURL_CSELECT_ERR : 0);
+
+        curl_multi_socket_action(c->multi, (curl_socket_t)(intptr_t)events[i].data, what, &running);
+    }
+    if (c->due && rs_clock_now() >= c->due) {
+        c->due = 0;
+        curl_multi_socket_action(c->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+    }
+    take_messages(c);
+    harvest(c);
+    for (b = c->backends; b; b = b->other) {
+        begin_waiting(c, b);
+    }
+}
+
+/* What is not done by now will not be. */
+static void end(rs_callbacks_t *c)
+{
+    rs_backend_t *b;
+    rs_msg_t *msg, *next;
+
+    for (msg = rs_inbox_close(&c->inbox); msg; msg = next) {
+        next = msg->next;
+        if (msg->kind == c->kind) {
+            fail(c, (rs_callback_t *)msg, RS_CALLED_STOPPED);
+        }
+    }
+    while (c->posts) {
+        rs_post_t *post = c->posts;
+        rs_callback_t *callback = post->callback;
+
+        curl_multi_remove_handle(c->multi, post->easy);
+        unlink_post(post);
+        rs_post_destroy(post);
+        fail(c, callback, RS_CALLED_STOPPED);
+    }
+    for (b = c->backends; b; b = b->other) {
+        while (b->first) {
+            fail(c, take_first(b), RS_CALLED_STOPPED);
+        }
+    }
+}
+
+static void *APR_THREAD_FUNC run(apr_thread_t *thread, void *data)
+{
+    rs_callbacks_t *c = data;
+
+    (void)thread;
+    while (!over(c)) {
+        turn(c);
+    }
+    end(c);
+    return NULL;
+}
+
+apr_status_t rs_callbacks_create(rs_callbacks_t **out, apr_pool_t *p, int kind,
+                                 const rs_callbacks_conf_t *conf, rs_inbox_t **inbox)
+{
+    rs_callbacks_t *c = apr_pcalloc(p, sizeof(*c));
+    apr_status_t rv;
+
+    c->conf = *conf;
+    c->kind = kind;
+    rv = rs_poll_create(&c->poll, p);
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
+    if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
+        return APR_EGENERAL;
+    }
+    c->multi = curl_multi_init();
+    if (!c->multi) {
+        curl_global_cleanup();
+        return APR_ENOMEM;
+    }
+    curl_multi_setopt(c->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
+    curl_multi_setopt(c->multi, CURLMOPT_SOCKETDATA, c);
+    curl_multi_setopt(c->multi, CURLMOPT_TIMERFUNCTION, on_timer);
+    curl_multi_setopt(c->multi, CURLMOPT_TIMERDATA, c);
+    curl_multi_setopt(c->multi, CURLMOPT_MAXCONNECTS,
+                      (long)(conf->concurrent < KEPT ? conf->concurrent : KEPT));
+    rs_inbox_open(&c->inbox, c->poll);
+    *inbox = &c->inbox;
+    *out = c;
+    return APR_SUCCESS;
+}
+
+apr_status_t rs_callbacks_start(rs_callbacks_t *c, apr_pool_t *p)
+{
+    return apr_thread_create(&c->thread, NULL, run, c, p);
+}
+
+void rs_callbacks_stop(rs_callbacks_t *c, apr_interval_time_t limit)
+{
+    apr_status_t ignored;
+
+    if (c->thread) {
+        c->stop_limit = limit;
+        rs_inbox_post(&c->inbox, &c->stop_msg, c->kind + 1);
+        apr_thread_join(&ignored, c->thread);
+    }
+    /* Closes idle connections, which tells the poller. */
+    curl_multi_cleanup(c->multi);
+    curl_global_cleanup();
+}
+
+#else
+
+int rs_callbacks_are_there(void) { return 0; }
+
+apr_status_t rs_callbacks_create(rs_callbacks_t **c, apr_pool_t *p, int kind,
+                                 const rs_callbacks_conf_t *conf, rs_inbox_t **inbox)
+{
+    (void)c, (void)p, (void)kind, (void)conf, (void)inbox;
+    return APR_ENOTIMPL;
+}
+
+apr_status_t rs_callbacks_start(rs_callbacks_t *c, apr_pool_t *p)
+{
+    (void)c, (void)p;
+    return APR_ENOTIMPL;
+}
+
+void rs_callbacks_stop(rs_callbacks_t *c, apr_interval_time_t limit) { (void)c, (void)limit; }
+
+#endif

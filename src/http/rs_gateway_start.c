@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The gateway before anybody comes: what must be there, what is said, and what the engine is told.
+ * Main thread of the parent, or of the child.
+ */
+#include "../conf/rs_httpd.h"
+
+#include "rs_gateway_start.h"
+
+int rs_gateway_secrets_are_there(apr_pool_t *p, server_rec *s)
+{
+    const apr_array_header_t *all = rs_conf_sections();
+    int i;
+
+    for (i = 0; i < all->nelts; i++) {
+        const rs_secret_conf_t *secret = APR_ARRAY_IDX(all, i, rs_section_t).conf->gateway_secret;
+
+        if (secret && !secret->value) {
+            ap_log_error(APLOG_MARK, APLOG_EMERG, 0, s,
+                         "RS0811: RaglineGatewaySecret: %s cannot be read by this user",
+                         rs_conf_masked(p, secret->spec));
+            return 0;
+        }
+    }
+    return 1;
+}
+
+/* A request to send goes to any of them. */
+void rs_gateway_warn(server_rec *s)
+{
+    int children = 1;
+
+    ap_mpm_query(AP_MPMQ_MAX_DAEMONS, &children);
+    if (rs_conf_has_gateway() && children > 1) {
+        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s,
+                     "RS0812: ragline-gateway-send reaches connections of the same child only, and "
+                     "there may be %d: set MaxRequestWorkers and ThreadLimit so that one child is "
+                     "enough (ServerLimit 1)",
+                     children);
+    }
+}
+
+void rs_gateway_callbacks(rs_callbacks_conf_t *callbacks, const rs_server_conf_t *conf,
+                          rs_stats_t *stats)
+{
+    if (rs_conf_has_gateway() && rs_callbacks_are_there()) {
+        callbacks->concurrent = conf->gateway_concurrent;
+        callbacks->waiting = conf->gateway_waiting;
+        callbacks->stats = stats;
+    }
+}

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Making callbacks, and the table of back ends. Any thread.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "../base/rs_clock.h"
+#include "rs_callback.h"
+
+rs_callback_t *rs_callback_create(rs_backend_t *backend, const char *body, size_t len,
+                                  void (*done)(rs_callback_t *))
+{
+    rs_callback_t *callback = calloc(1, sizeof(*callback) + len + 1);
+
+    if (callback) {
+        callback->backend = backend;
+        callback->done = done;
+        callback->since = rs_clock_now();
+        callback->len = len;
+        memcpy(callback->body, body, len);
+    }
+    return callback;
+}
+
+void rs_callback_free(rs_callback_t *callback)
+{
+    if (callback) {
+        rs_buf_free(&callback->answer);
+        free(callback);
+    }
+}
+
+void rs_backends_open(rs_backends_t *table)
+{
+    pthread_mutex_init(&table->lock, NULL);
+    table->first = NULL;
+}
+
+void rs_backends_close(rs_backends_t *table)
+{
+    rs_backend_t *backend, *next;
+
+    for (backend = table->first; backend; backend = next) {
+        next = backend->next;
+        free(backend);
+    }
+    pthread_mutex_destroy(&table->lock);
+}
+
+static int same_text(const char *a, const char *b) { return a && b ? !strcmp(a, b) : a == b; }
+
+static char *put(char **to, const char *text, size_t len)
+{
+    char *start = *to;
+
+    memcpy(start, text, len);
+    start[len] = '\0';
+    *to += len + 1;
+    return start;
+}
+
+/* "https://user:pw@host/path?secret=x": the scheme, and from the host to the end of the path. */
+static char *put_label(char **to, const char *url)
+{
+    const char *rest = strstr(url, "://"), *at;
+    char *label = *to, *end;
+    size_t scheme, len;
+
+    rest = rest ? rest + 3 : url;
+    scheme = (size_t)(rest - url);
+    len = strcspn(rest, "?#");
+    for (at = rest + strcspn(rest, "/?#"); at > rest && at[-1] != '@'; at--) {
+    }
+    len -= (size_t)(at - rest);
+    end = put(to, url, scheme) + scheme;
+    *to = end;
+    put(to, at, len);
+    return label;
+}
+
+static rs_backend_t *copy(const rs_backend_t *from)
+{
+    size_t url = strlen(from->url), secret = from->secret ? strlen(from->secret) : 0;
+    size_t ca = from->ca ? strlen(from->ca) : 0;
+    rs_backend_t *backend = calloc(1, sizeof(*backend) + 2 * url + secret + ca + 4);
+    char *text = (char *)(backend + 1);
+
+    if (backend) {
+        backend->timeout = from->timeout;
+        backend->url = put(&text, from->url, url);
+        backend->label = put_label(&text, from->url);
+        backend->secret = from->secret ? put(&text, from->secret, secret) : NULL;
+        backend->ca = from->ca ? put(&text, from->ca, ca) : NULL;
+    }
+    return backend;
+}
+
+rs_backend_t *rs_backends_intern(rs_backends_t *table, const rs_backend_t *wanted)
+{
+    rs_backend_t *b;
+
+    pthread_mutex_lock(&table->lock);
+    for (b = table->first;
+         b
+         && (b->timeout != wanted->timeout || strcmp(b->url, wanted->url) != 0
+             || !same_text(b->secret, wanted->secret) || !same_text(b->ca, wanted->ca));
+         b = b->next) {
+    }
+    if (!b && (b = copy(wanted))) {
+        b->next = table->first;
+        table->first = b;
+    }
+    pthread_mutex_unlock(&table->lock);
+    return b;
+}

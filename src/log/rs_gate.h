@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * A connection of the gateway, and what reaches it by its token. A worker makes it, a streamer owns
+ * it as it owns its client; others hold references, find it by its token, and send: a message that
+ * the streamer answers. Whoever sends waits for that answer, so what it says is true.
+ */
+#ifndef RS_GATE_H
+#define RS_GATE_H
+
+#include <pthread.h>
+
+#include "../base/rs_buf.h"
+#include "rs_callback.h"
+
+typedef struct rs_gate_t rs_gate_t;
+typedef struct rs_send_t rs_send_t;
+
+#define RS_GATE_TOKEN_LEN 37 /* a UUID and a NUL */
+#define RS_GATE_SLOTS 1024
+
+typedef enum {
+    RS_GATE_WAITS, /* for the answer to its connect callback: nothing was written to it */
+    RS_GATE_OPEN,
+    RS_GATE_ENDED
+} rs_gate_state_t;
+
+struct rs_gate_t {
+    int refs;        /* atomic */
+    rs_gate_t *next; /* in its slot of the table */
+
+    /* Constant once it is in the table. */
+    char token[RS_GATE_TOKEN_LEN];
+    unsigned turn; /* which streamer: any number */
+    int dialect;   /* RS_DIALECT_… */
+    rs_common_t *common;
+    rs_backend_t *backend;
+    rs_inbox_t *streamer;
+    char *lines;   /* what httpd says in the response's head beside our own; "": nothing */
+    char *request; /* as callbacks tell it, a JSON object; both stand in `text` */
+
+    /* The streamer. */
+    rs_client_t *client; /* NULL: it has ended */
+    rs_gate_state_t state;
+    unsigned kept;         /* events in `waiting`, before it was open */
+    int closing;           /* it was told to close when everything is written */
+    const char *reason;    /* why it ended, where that is known before */
+    rs_buf_t waiting;      /* what was sent and not written yet */
+    rs_callback_t *answer; /* with: */
+    rs_msg_t called;       /* RS_MSG_CALLED */
+
+    char text[];
+};
+
+/* With one reference and a new token; NULL when memory is short, or there are no random numbers. */
+rs_gate_t *rs_gate_create(rs_common_t *common, rs_backend_t *backend, const char *lines,
+                          const char *request, size_t request_len);
+rs_gate_t *rs_gate_take(rs_gate_t *gate);
+void rs_gate_drop(rs_gate_t *gate);
+
+/* A callback's body; reason NULL: of a connect. NULL when memory is short. */
+rs_callback_t *rs_gate_callback(const rs_gate_t *gate, const char *reason,
+                                void (*done)(rs_callback_t *));
+
+/* --- those that can be sent to, of this child --- */
+
+typedef struct {
+    pthread_mutex_t lock;
+    rs_gate_t *slots[RS_GATE_SLOTS]; /* lock */
+} rs_gates_t;
+
+void rs_gates_open(rs_gates_t *table);
+void rs_gates_close(rs_gates_t *table);
+
+/* The streamer. */
+void rs_gates_add(rs_gates_t *table, rs_gate_t *gate);
+void rs_gates_remove(rs_gates_t *table, rs_gate_t *gate);
+
+/* With a reference; NULL: there is none. Any thread. */
+rs_gate_t *rs_gates_find(rs_gates_t *table, const char *token);
+
+/* --- sending --- */
+
+typedef enum {
+    RS_SENT,          /* its socket has it, or is the next that has it */
+    RS_SENT_BUFFERED, /* it will have it when it opens */
+    RS_SENT_GONE,     /* it has ended */
+    RS_SENT_FAILED,   /* it ended by this: the client is gone */
+    RS_SENT_FULL,     /* too much waits for it already */
+    RS_SENT_LATE      /* its streamer had no time for it, and will not send it any more */
+} rs_sent_t;
+
+/* Frames and, after them, the end; either may be nothing. Waits for the answer, a second at most.
+ * Any thread that may wait. */
+rs_sent_t rs_gate_send(rs_gate_t *gate, const char *frames, size_t len, int close);
+
+struct rs_send_t {
+    rs_msg_t msg; /* first: RS_MSG_SEND */
+    rs_gate_t *gate;
+    int close;
+    pthread_mutex_t lock;
+    pthread_cond_t answered;
+    int taken, done; /* lock */
+    int withdrawn;   /* lock */
+    rs_sent_t sent;  /* lock */
+    int refs;            /* atomic */
+    size_t len;
+    char frames[];
+};
+
+/* The streamer: 0: nobody waits for it any more, and it is gone; 1: it is to be answered. */
+int rs_send_begin(rs_send_t *send);
+void rs_send_answer(rs_send_t *send, rs_sent_t sent);
+
+#endif
