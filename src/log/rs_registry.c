@@ -99,6 +99,20 @@ static void unmap_empty(rs_registry_t *registry)
     }
 }
 
+void rs_registry_close(rs_registry_t *registry)
+{
+    rs_places_t *in;
+
+    while ((in = registry->newest)) {
+        registry->newest = in->older;
+        munmap(in->places, in->size);
+        free(in);
+    }
+    free(registry->free_seats);
+    free(registry->served);
+    free(registry);
+}
+
 apr_status_t rs_registry_open(rs_registry_t **registry, apr_pool_t *p, int children,
                               int connections)
 {
@@ -239,6 +253,8 @@ int rs_registry_claim(rs_registry_t *registry)
         registry->newest = own;
         take_place(registry, own);
     }
+    free(registry->free_seats); /* of a process that has claimed one before */
+    free(registry->served);
     registry->free_seats = calloc(registry->in->seats, sizeof(*registry->free_seats));
     registry->served = calloc(registry->in->seats, sizeof(*registry->served));
     return registry->free_seats && registry->served ? taken : -1;

@@ -33,6 +33,10 @@ extern const char *const rs_via_names[RS_VIAS];
 apr_status_t rs_registry_open(rs_registry_t **registry, apr_pool_t *p, int children,
                               int connections);
 
+/* For tests: in httpd it lives as long as the process, longer than the module's code stays in one
+ * place, so no pool has a cleanup for it. */
+void rs_registry_close(rs_registry_t *registry);
+
 /* A child is gone. */
 void rs_registry_gone(rs_registry_t *registry, pid_t pid);
 

@@ -52,6 +52,7 @@ static pid_t child(void (*run)(void))
     char byte;
     pid_t pid;
 
+    fflush(stdout); /* or the child says it again when it ends */
     if (pipe(said) != 0 || (pid = fork()) < 0) {
         abort();
     }
@@ -332,7 +333,7 @@ static void in_the_middle(void)
     int round, wrong = 0;
 
     for (round = 0; round < 20; round++) {
-        pid_t pid = fork();
+        pid_t pid = (fflush(stdout), fork());
 
         if (pid == 0) {
             unsigned n = 0;
@@ -439,10 +440,14 @@ static void more_children_than_places(apr_pool_t *p)
     is_int(rs_registry_open(&registry, p, 1, 16), APR_SUCCESS, "two places");
     pids[0] = child(idle);
     pids[1] = child(idle);
+    fflush(stdout);
     pids[2] = fork();
     if (pids[2] == 0) {
-        _exit((rs_registry_claim(registry) != 0) | (come("t", "u", 1, 0, &seat) != RS_ENTERED) << 1
-              | (listed("t", NULL) != 1) << 2);
+        int wrong = rs_registry_claim(registry) != 0; /* each before the next one */
+
+        wrong |= (come("t", "u", 1, 0, &seat) != RS_ENTERED) << 1;
+        wrong |= (listed("t", NULL) != 1) << 2;
+        _exit(wrong);
     }
     waitpid(pids[2], &status, 0);
     is_int(status, 0, "the third child has none, but serves, and knows its own");
@@ -467,11 +472,14 @@ int main(void)
     killed();
     in_the_middle();
     threads();
+    rs_registry_close(registry);
     apr_pool_clear(p);
     is_int(rs_registry_open(&registry, p, 2, 64), APR_SUCCESS, "another registry");
     rs_registry_claim(registry);
     another_configuration(p);
+    rs_registry_close(registry);
     apr_pool_clear(p);
     more_children_than_places(p);
+    rs_registry_close(registry);
     return done_testing();
 }

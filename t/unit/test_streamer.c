@@ -73,7 +73,7 @@ static void make_world(void)
     profile.heartbeat = apr_time_from_sec(60);
 }
 
-static void attach(int fd, const rs_profile_t *as, const char *user, const rs_buf_t *early)
+static rs_client_t *attach(int fd, const rs_profile_t *as, const char *user, const rs_buf_t *early)
 {
     rs_client_params_t params = {.profile = as, .tenant = "t", .user = user, .cursor = ""};
     rs_client_t *client;
@@ -92,6 +92,7 @@ static void attach(int fd, const rs_profile_t *as, const char *user, const rs_bu
     rs_source_cursor(&source, topic, &client->resume->own);
     client->seq = rs_topic_next(topic);
     rs_inbox_post(common.streamer[0], &client->msg, RS_MSG_ATTACH);
+    return client;
 }
 
 /* How often that was answered; all that came is added up in *bytes. */
@@ -219,13 +220,15 @@ static void test_large(void)
     rs_profile_t packed = profile;
     rs_buf_t none = RS_BUF_INIT, text = RS_BUF_INIT;
     apr_uint64_t start = rs_topic_next(topic), most = 0, before = start, now = start;
+    rs_client_t *client;
     int pair[2], i, turns;
 
     packed.wire = rs_wire_deflated(&rs_wire_websocket, 1024);
     socketpair(AF_UNIX, SOCK_STREAM, 0, pair);
-    attach(pair[0], &packed, "", &none);
-    rs_streamer_turn(streamer);
-    rs_streamer_turn(streamer);
+    client = attach(pair[0], &packed, "", &none);
+    for (turns = 0; client->state != RS_LIVE && turns < 1000; turns++) {
+        rs_streamer_turn(streamer);
+    }
     for (i = 0; text.len < LARGE; i++) {
         rs_buf_printf(&text, "%s{\"n\":%d}", i ? "," : "[", i);
     }
