@@ -138,6 +138,17 @@ static inline const rs_seat_t *rs_seat_at(rs_spot_t spot)
     return (const rs_seat_t *)(const void *)spot.front;
 }
 
+/* What is asked for, as keys; 0: any. */
+typedef struct {
+    apr_uint64_t tenant, user, token;
+    apr_uint32_t realm;
+} rs_wanted_t;
+
+rs_wanted_t rs_seat_wanted(const rs_registry_t *registry, const rs_whom_t *whom);
+
+/* By these keys alone. */
+int rs_seat_is_wanted(const rs_wanted_t *wanted, const rs_seat_t *seat);
+
 /* Of this child's. */
 static inline rs_spot_t rs_seat_own(const rs_registry_t *registry, int seat)
 {

@@ -312,15 +312,10 @@ static void tell(const rs_registry_t *registry, apr_uint32_t place, apr_uint32_t
     }
 }
 
-/* What is asked for, as keys. */
-typedef struct {
-    apr_uint64_t tenant, user, token;
-    apr_uint32_t realm;
-} wanted_t;
-
-static wanted_t wanted(const rs_registry_t *registry, const rs_whom_t *whom)
+rs_wanted_t rs_seat_wanted(const rs_registry_t *registry, const rs_whom_t *whom)
 {
-    wanted_t w = {0, 0, rs_tally_token(registry, whom->jti), rs_tally_realm(registry, whom->realm)};
+    rs_wanted_t w = {.token = rs_tally_token(registry, whom->jti),
+                     .realm = rs_tally_realm(registry, whom->realm)};
 
     if (whom->tenant) {
         w.tenant = rs_tally_key(registry, whom->realm, whom->tenant, NULL);
@@ -331,18 +326,22 @@ static wanted_t wanted(const rs_registry_t *registry, const rs_whom_t *whom)
     return w;
 }
 
-static int is_wanted(const wanted_t *w, const rs_whom_t *whom, const rs_seat_t *seat)
+int rs_seat_is_wanted(const rs_wanted_t *w, const rs_seat_t *seat)
+{
+    return seat->realm == w->realm && (!w->tenant || seat->tenant == w->tenant)
+           && (!w->user || seat->user == w->user) && (!w->token || seat->token == w->token);
+}
+
+static int is_wanted(const rs_wanted_t *w, const rs_whom_t *whom, const rs_seat_t *seat)
 {
     const char *user = seat->text + strlen(seat->text) + 1;
 
-    return seat->realm == w->realm && (!w->tenant || seat->tenant == w->tenant)
-           && (!w->user || seat->user == w->user) && (!w->token || seat->token == w->token)
-           && (!whom->user || !strcmp(user, whom->user))
+    return rs_seat_is_wanted(w, seat) && (!whom->user || !strcmp(user, whom->user))
            && (!whom->profile || !strcmp(user + strlen(user) + 1, whom->profile));
 }
 
 /* Of very many most can be passed over after a word of each. */
-static int may_be_wanted(const wanted_t *w, const rs_seat_t *seat)
+static int may_be_wanted(const rs_wanted_t *w, const rs_seat_t *seat)
 {
     return !w->tenant || __atomic_load_n(&seat->tenant, __ATOMIC_RELAXED) == w->tenant;
 }
@@ -350,7 +349,7 @@ static int may_be_wanted(const wanted_t *w, const rs_seat_t *seat)
 int rs_registry_next(rs_registry_t *registry, apr_uint64_t *at, const rs_whom_t *whom,
                      rs_record_t *record)
 {
-    wanted_t w = wanted(registry, whom);
+    rs_wanted_t w = rs_seat_wanted(registry, whom);
     apr_uint32_t number = (apr_uint32_t)(*at >> 32), seat = (apr_uint32_t)*at, found = 0;
     const rs_places_t *in;
     rs_place_t *place;

@@ -56,22 +56,14 @@ int rs_registry_doom(rs_registry_t *registry, const rs_ticket_t *ticket, const c
     return streamer;
 }
 
-/* What is asked for, as keys; 0: any. */
-typedef struct {
-    apr_uint64_t tenant, user, token;
-    apr_uint32_t realm;
-    apr_time_t before;
-} wanted_t;
-
-static void look_at(rs_registry_t *registry, int at, const wanted_t *w,
+static void look_at(rs_registry_t *registry, int at, const rs_wanted_t *w, apr_time_t before,
                     void (*call)(void *baton, const rs_ticket_t *ticket), void *baton)
 {
     rs_ticket_t ticket = {at, 0};
     rs_seat_t seat;
 
-    if (rs_seat_read(&seat, rs_seat_own(registry, at)) && seat.realm == w->realm
-        && (!w->tenant || seat.tenant == w->tenant) && (!w->user || seat.user == w->user)
-        && (!w->token || seat.token == w->token) && seat.since <= w->before) {
+    if (rs_seat_read(&seat, rs_seat_own(registry, at)) && rs_seat_is_wanted(w, &seat)
+        && seat.since <= before) {
         ticket.random = seat.random;
         call(baton, &ticket);
     }
@@ -81,11 +73,7 @@ void rs_registry_own(rs_registry_t *registry, const rs_whom_t *whom, const char 
                      apr_time_t before, void (*call)(void *baton, const rs_ticket_t *ticket),
                      void *baton)
 {
-    const char *tenant = whom->tenant, *user = whom->user;
-    wanted_t w = {tenant ? rs_tally_key(registry, whom->realm, tenant, NULL) : 0,
-                  tenant && user ? rs_tally_key(registry, whom->realm, tenant, user) : 0,
-                  rs_tally_token(registry, whom->jti), rs_tally_realm(registry, whom->realm),
-                  before};
+    rs_wanted_t w = rs_seat_wanted(registry, whom);
     apr_uint64_t place = id ? rs_registry_after(registry, id) - 1 : 0;
     int at, used = (int)__atomic_load_n(&registry->mine->used, __ATOMIC_ACQUIRE);
     char text[RS_CONNECTION_ID_LEN];
@@ -97,13 +85,13 @@ void rs_registry_own(rs_registry_t *registry, const rs_whom_t *whom, const char 
     }
     if (!id) {
         for (at = 0; at < used; at++) {
-            look_at(registry, at, &w, call, baton);
+            look_at(registry, at, &w, before, call, baton);
         }
         return;
     }
     at = (int)(apr_uint32_t)place;
     if (place >> 32 == registry->place && at >= 0 && at < used
         && !strcmp(rs_registry_id(registry, at, text), id)) {
-        look_at(registry, at, &w, call, baton);
+        look_at(registry, at, &w, before, call, baton);
     }
 }

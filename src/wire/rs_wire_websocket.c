@@ -67,8 +67,8 @@ static void finish(rs_buf_t *b, size_t start, const char *id, size_t id_len, siz
     *tail -= shift;
 }
 
-static void put_event(rs_buf_t *b, const char *kind, rs_text_t type, rs_text_t id, rs_text_t data,
-                      size_t *head, size_t *tail)
+/* Up to its id. Returns where it starts. */
+static size_t begin_event(rs_buf_t *b, const char *kind, rs_text_t type, rs_text_t data)
 {
     size_t start = rs_ws_open(b);
 
@@ -78,6 +78,14 @@ static void put_event(rs_buf_t *b, const char *kind, rs_text_t type, rs_text_t i
     rs_wire_json(b, data.data, data.len);
     rs_buf_puts(b, ",");
     put_time(b, apr_time_now());
+    return start;
+}
+
+static void put_event(rs_buf_t *b, const char *kind, rs_text_t type, rs_text_t id, rs_text_t data,
+                      size_t *head, size_t *tail)
+{
+    size_t start = begin_event(b, kind, type, data);
+
     finish(b, start, id.data, id.len, head, tail);
 }
 
@@ -98,14 +106,8 @@ static void order_event(rs_buf_t *b, const char *type, size_t type_len, const ch
 
 static void put_message(rs_buf_t *b, const char *kind, rs_text_t type, rs_text_t data)
 {
-    size_t start = rs_ws_open(b);
+    size_t start = begin_event(b, kind, type, data);
 
-    rs_buf_printf(b, "{\"type\":\"%s\",\"event_type\":", kind);
-    rs_buf_json(b, type.data, type.len);
-    rs_buf_puts(b, ",\"data\":");
-    rs_wire_json(b, data.data, data.len);
-    rs_buf_puts(b, ",");
-    put_time(b, apr_time_now());
     rs_buf_puts(b, "}");
     rs_ws_finish(b, start, RS_WS_OP_TEXT);
 }
