@@ -2,6 +2,8 @@
  *
  * Names and patterns. Not apr_isalnum(): the locale must not widen what a tenant may be.
  */
+#include <string.h>
+
 #include "rs_name.h"
 
 static int name_char(char c)
@@ -39,6 +41,8 @@ int rs_event_type_valid(const char *s, size_t n)
     }
     return 1;
 }
+
+int rs_same_text(const char *a, const char *b) { return a && b ? !strcmp(a, b) : a == b; }
 
 int rs_pattern_match(const char *pattern, const char *s, size_t n)
 {

@@ -14,6 +14,9 @@ int rs_name_valid(const char *s, size_t n);
 /* 1 to 128 of printable ASCII without space: what goes onto an `event:` line. */
 int rs_event_type_valid(const char *s, size_t n);
 
+/* Either may be NULL, which is the same as NULL only. */
+int rs_same_text(const char *a, const char *b);
+
 /* `*` stands for any run of characters; everything else for itself. */
 int rs_pattern_match(const char *pattern, const char *s, size_t n);
 

@@ -10,6 +10,7 @@
 #include "rs_httpd.h"
 
 #include "../base/rs_log.h"
+#include "../base/rs_name.h"
 #include "../log/rs_stats.h"
 #include "rs_conf_check.h"
 #include "rs_conf_tree.h"
@@ -56,14 +57,13 @@ static void check_server(apr_pool_t *p, server_rec *s)
     }
 }
 
-static int same_text(const char *a, const char *b) { return a && b ? !strcmp(a, b) : a == b; }
-
 static int same_fields(const rs_stream_conf_t *a, const rs_stream_conf_t *b)
 {
-    return same_text(a->tenant_field, b->tenant_field)
-           && same_text(a->tenant_literal, b->tenant_literal)
-           && same_text(a->type_field, b->type_field) && same_text(a->data_field, b->data_field)
-           && same_text(a->user_field, b->user_field) && a->idle == b->idle;
+    return rs_same_text(a->tenant_field, b->tenant_field)
+           && rs_same_text(a->tenant_literal, b->tenant_literal)
+           && rs_same_text(a->type_field, b->type_field)
+           && rs_same_text(a->data_field, b->data_field)
+           && rs_same_text(a->user_field, b->user_field) && a->idle == b->idle;
 }
 
 static int has(const rs_server_conf_t *conf, const rs_stream_conf_t *stream)

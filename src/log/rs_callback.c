@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "../base/rs_clock.h"
+#include "../base/rs_name.h"
 #include "rs_callback.h"
 
 rs_callback_t *rs_callback_create(rs_backend_t *backend, const char *body, size_t len,
@@ -47,8 +48,6 @@ void rs_backends_close(rs_backends_t *table)
     }
     pthread_mutex_destroy(&table->lock);
 }
-
-static int same_text(const char *a, const char *b) { return a && b ? !strcmp(a, b) : a == b; }
 
 static char *put(char **to, const char *text, size_t len)
 {
@@ -104,7 +103,7 @@ rs_backend_t *rs_backends_intern(rs_backends_t *table, const rs_backend_t *wante
     for (b = table->first;
          b
          && (b->timeout != wanted->timeout || strcmp(b->url, wanted->url) != 0
-             || !same_text(b->secret, wanted->secret) || !same_text(b->ca, wanted->ca));
+             || !rs_same_text(b->secret, wanted->secret) || !rs_same_text(b->ca, wanted->ca));
          b = b->next) {
     }
     if (!b && (b = copy(wanted))) {

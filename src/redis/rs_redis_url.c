@@ -445,12 +445,10 @@ const char *rs_redis_urls_parse(rs_redis_url_t **url, apr_pool_t *p, int n,
 
 /* --- questions --- */
 
-static int same_text(const char *a, const char *b) { return a && b ? !strcmp(a, b) : a == b; }
-
 int rs_redis_url_same(const rs_redis_url_t *a, const rs_redis_url_t *b)
 {
-    int i, same = !strcmp(a->label, b->label) && same_text(a->user, b->user)
-                  && same_text(a->password, b->password);
+    int i, same = !strcmp(a->label, b->label) && rs_same_text(a->user, b->user)
+                  && rs_same_text(a->password, b->password);
 
     for (i = 0; same && i < a->nsentinels; i++) {
         same = rs_redis_url_same(&a->sentinels[i], &b->sentinels[i]);
