@@ -29,7 +29,7 @@ static int is_known_gone(const sim_conn_t *c, int k, const sim_entry_t *e, apr_t
 
     return sim_conf.engines == 1 && !sim_conf.redis6
            && rs_id_cmp(c->pos[k], engine->born[e->key]) != 0 && e->how == SIM_KEY_GONE
-           && (e->read_by & 1 << c->engine) && e->removed_at > told_at
+           && (e->counted_by & 1 << c->engine) && e->removed_at > told_at
            && (engine->looked[e->key] >> (sim_keys[e->key].epoch & 63) & 1)
            && !sim_count_hides(engine, e);
 }

@@ -97,7 +97,7 @@ int sim_is_owed(const sim_conn_t *c, int k, const sim_entry_t *e)
         if (stood_at_birth(c, k, e)) {
             return 0;
         }
-        return (e->read_by & 1 << c->engine) && c->told_at < e->removed_at
+        return (e->counted_by & 1 << c->engine) && c->told_at < e->removed_at
                && sim_engines[c->engine].saw_loss[c->key[k]] > (int)e->epoch;
     default:
         return 0;
