@@ -167,6 +167,18 @@ static void lose(rs_known_t *k, const rs_history_t *h, const rs_hand_t *hand)
     }
 }
 
+/* It was lost while nobody asked for it here, and others have read on since: what is above all that
+ * was known is of what is there now. */
+static void lose_unseen(rs_known_t *k, const rs_history_t *h)
+{
+    static const rs_hand_t nothing;
+
+    lose(k, h, &nothing);
+    if (k->is_copy && rs_id_cmp(k->old, h->newest) < 0) {
+        k->born = k->copied = rs_id_after(k->old);
+    }
+}
+
 /* Whether they were deleted one by one (max-deleted-entry-id, which trimming does not move). That
  * is certain of a single one; it is believed of several, if the newest of all was, the stream was
  * being read all the time, and it is none that is trimmed: a queue whose worker is faster. */
@@ -287,7 +299,7 @@ rs_look_t rs_known_look(rs_known_t *k, const rs_history_t *h, const rs_hand_t *h
     if (!k->sure) {
         /* What is still known from before nobody asked for it may be of another stream. */
         if (is_another(k, h, &nothing)) {
-            lose(k, h, &nothing);
+            lose_unseen(k, h);
         }
         k->sure = 1;
         k->at = k->idle = h->newest;
