@@ -342,6 +342,9 @@ void rs_known_entry(rs_known_t *k, rs_id_t id)
     if (rs_id_cmp(k->first, none) == 0) {
         k->first = id;
     }
+    if (rs_id_cmp(k->after_gap, none) == 0 && rs_id_cmp(k->gap, none) > 0) {
+        k->after_gap = id;
+    }
     memmove(k->lately + 1, k->lately, (RS_KNOWN_LATELY - 1) * sizeof(k->lately[0]));
     k->lately[0].after = k->idle;
     k->lately[0].id = id;
@@ -411,6 +414,12 @@ static int all_is_there_after(const rs_known_t *k, const rs_history_t *h, rs_id_
                || (rs_id_cmp(id, k->mark) >= 0 && h->gone <= k->marked));
 }
 
+/* Right before the next entry, where others, who know nothing of the gap, see that none is missing. */
+static rs_id_t behind_gap(const rs_known_t *k)
+{
+    return rs_id_cmp(k->after_gap, k->gap) > 0 ? rs_id_before(k->after_gap) : k->gap;
+}
+
 rs_verdict_t rs_known_judge(const rs_known_t *k, rs_id_t start, rs_id_t id, int came,
                             const rs_history_t *h)
 {
@@ -427,7 +436,7 @@ rs_verdict_t rs_known_judge(const rs_known_t *k, rs_id_t start, rs_id_t id, int 
         return say(RS_VERDICT_LOST, h->newest, none);
     }
     if (rs_id_cmp(id, k->gap) < 0) {
-        return say(RS_VERDICT_TRIMMED, k->gap, k->after_gap);
+        return say(RS_VERDICT_TRIMMED, behind_gap(k), k->after_gap);
     }
     if (before && k->lost) {
         return say(RS_VERDICT_LOST, later(k->born, k->gap), none);
