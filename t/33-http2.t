@@ -110,7 +110,7 @@ sub page
 # --- many connections ---------------------------------------------------------------------------
 
 {
-    my $httpd = start('many', "H2MinWorkers 2\nH2MaxWorkers 8\n");
+    my $httpd = start('many', "H2MinWorkers 2\nH2MaxWorkers 100\nH2MaxWorkers 8\n");
     my @h2 = map { Ragline::H2->new(port => $httpd->port) } 1 .. 8;
     my @codes = map { (open_stream($_))[1] } @h2;
     is("@codes[4 .. 7]", join(' ', ('over_limit') x 4),

@@ -21,4 +21,7 @@ rs_pump_limits_t rs_conf_pumps(apr_pool_t *p, const rs_server_conf_t *conf);
 /* With how many MinSpareThreads httpd starts another child while streams fill those that it has. */
 int rs_conf_pumps_spare(const rs_pump_limits_t *limits);
 
+/* Children that the event and worker MPMs start with. */
+int rs_conf_start_servers(apr_pool_t *p);
+
 #endif
