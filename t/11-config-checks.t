@@ -358,8 +358,8 @@ SKIP: {
 sub starts
 {
     my ($name, $sentence, $conf, %server) = @_;
-    my $httpd = Ragline::Httpd->new(name => $name, conf => $streams . location('/x', $all) . $conf,
-        %server);
+    my $class = delete $server{class} // 'Ragline::Httpd';
+    my $httpd = $class->new(name => $name, conf => $streams . location('/x', $all) . $conf, %server);
     $httpd->start;
     my @said = ($httpd->error_log . slurp($httpd->root . '/output')) =~ /$sentence/g;
     is(scalar(@said), $conf =~ /none/ ? 0 : 1, "$name: said at start") or diag($httpd->error_log);
@@ -383,6 +383,29 @@ SKIP: {
     starts('one-place', 'RS0813: ServerLimit 3: after a graceful restart only 1 of 2 children find a '
         . 'place', "ServerLimit 3\n", children => 2);
     starts('places', 'RS0813', "ServerLimit 4\n# none\n", children => 2);
+}
+# As root of a container: with no more descriptors than it was given.
+{
+    package Few;
+    our @ISA = ('Ragline::Httpd');
+    sub command
+    {
+        my ($self, @arguments) = @_;
+        return ('setpriv', '--bounding-set', '-sys_resource', 'prlimit', "--nofile=$self->{files}:$self->{files}",
+            $self->SUPER::command(@arguments));
+    }
+}
+SKIP: {
+    skip 'only root', 2 if $>;
+    my $prefork = vars('mpm') eq 'prefork';
+    my $said = sub { my ($needs, $has, $left) = @_;
+        return "needs $needs file descriptors in each child and only $has are allowed; $left streams it is. Write "
+            . "APACHE_ULIMIT_MAX_FILES=\"ulimit -n $needs\" into envvars" };
+    starts('few-descriptors', 'RS0803: RaglineMaxConnections 1000 ' . $said->(1500, 1200, 700),
+        "RaglineMaxConnections 1000\n", class => 'Few', files => 1200);
+    starts('fewer-descriptors', 'RS0803: RaglineMaxConnections 300 ' . $said->($prefork ? 800 : 1200, 700,
+        $prefork ? 200 : 175), "RaglineMaxConnections 300\n", class => 'Few', files => 700, threads => 100,
+        processes => 1);
 }
 SKIP: {
     my $most = slurp('/proc/sys/fs/nr_open') || 0;

@@ -32,6 +32,15 @@ static rlim_t other_descriptors(void)
     return n > LEAST_DESCRIPTORS ? n : LEAST_DESCRIPTORS;
 }
 
+/* What is left of so many. A quarter at least: not all threads have all of theirs at once. */
+static int possible_streams(int wanted, rlim_t allowed, rlim_t others)
+{
+    rlim_t left = allowed > others ? allowed - others : 0;
+
+    left = left > allowed / 4 ? left : allowed / 4;
+    return left < (rlim_t)wanted ? (int)left : wanted;
+}
+
 static void raise_to(rlim_t wanted)
 {
     struct rlimit limit;
@@ -65,8 +74,7 @@ void rs_limits_raise(server_rec *s, rs_server_conf_t *conf)
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted) {
         return;
     }
-    possible = limit.rlim_cur > 2 * others ? (int)(limit.rlim_cur - others)
-                                           : (int)limit.rlim_cur / 2;
+    possible = possible_streams(conf->max_connections, limit.rlim_cur, others);
     ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s,
                  "RS0803: RaglineMaxConnections %d needs %lu file descriptors in each child "
                  "and only %lu are allowed; %d streams it is. Write "
