@@ -414,6 +414,9 @@ SKIP: {
         "RaglineMaxConnections 10000000\n");
     starts('threads', 'RS0803: RaglineMaxConnections 10000000 needs 10000900 file descriptors',
         "RaglineMaxConnections 10000000\n", threads => 100) if vars('mpm') ne 'prefork';
+    starts('waiting', 'RS0803: RaglineMaxConnections 10000000 needs 10001200 file descriptors',
+        "RaglineMaxConnections 10000000\nAsyncRequestWorkerFactor 4.5\n", threads => 100)
+        if vars('mpm') eq 'event';
 }
 SKIP: {
     my $most = slurp('/proc/sys/net/core/wmem_max') || 0;

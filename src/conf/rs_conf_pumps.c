@@ -65,6 +65,17 @@ int rs_conf_start_servers(apr_pool_t *p)
     return start < children ? start : children;
 }
 
+/* Beside those that are being served httpd has others that wait: AsyncRequestWorkerFactor times as
+ * many as there are idle workers. */
+int rs_conf_connections(apr_pool_t *p)
+{
+    const ap_directive_t *at = rs_tree_last(ap_conftree, "AsyncRequestWorkerFactor");
+    double factor = at ? strtod(rs_tree_word(p, at), NULL) : 2;
+
+    factor = factor > 0 && factor < 10000 ? factor : 2;
+    return 1 + (int)factor + (factor > (int)factor);
+}
+
 int rs_conf_pumps_spare(const rs_pump_limits_t *limits)
 {
     int full = (limits->all + limits->child - 1) / limits->child - 1;

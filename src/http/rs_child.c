@@ -111,7 +111,7 @@ static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
         return HTTP_INTERNAL_SERVER_ERROR;
     }
     if (rs_conf_sections()->nelts > 0) {
-        rs_limits_raise(main_server, rs_conf_server(main_server));
+        rs_limits_raise(ptemp, main_server, rs_conf_server(main_server));
         rs_limits_warn(ptemp, main_server);
         rs_gateway_warn(main_server);
     }

@@ -14,21 +14,22 @@
 
 /* Beside its streams: listeners, logs, Redis, callbacks; */
 #define OTHER_DESCRIPTORS 200
-/* for each of its threads, of which httpd lets three connections in: a file or a back end, and what
- * a stream that keeps its worker has more than another one; */
-#define THREAD_DESCRIPTORS 7
+/* for each of its threads, beside httpd's connections: a file or a back end, and what a stream that
+ * keeps its worker has more than another one; */
+#define THREAD_DESCRIPTORS 4
 /* and never fewer than that. */
 #define LEAST_DESCRIPTORS 500
 
 /* --- file descriptors --- */
 
-static rlim_t other_descriptors(void)
+static rlim_t other_descriptors(apr_pool_t *p)
 {
     int threads = 0;
     rlim_t n;
 
     ap_mpm_query(AP_MPMQ_MAX_THREADS, &threads);
-    n = OTHER_DESCRIPTORS + THREAD_DESCRIPTORS * (rlim_t)(threads > 0 ? threads : 0);
+    n = (rlim_t)(rs_conf_connections(p) + THREAD_DESCRIPTORS) * (rlim_t)(threads > 0 ? threads : 0);
+    n += OTHER_DESCRIPTORS;
     return n > LEAST_DESCRIPTORS ? n : LEAST_DESCRIPTORS;
 }
 
@@ -64,9 +65,9 @@ static void raise_to(rlim_t wanted)
 }
 
 /* A table that is full must refuse a stream, never make accept() fail. */
-void rs_limits_raise(server_rec *s, rs_server_conf_t *conf)
+void rs_limits_raise(apr_pool_t *p, server_rec *s, rs_server_conf_t *conf)
 {
-    rlim_t others = other_descriptors(), wanted = (rlim_t)conf->max_connections + others;
+    rlim_t others = other_descriptors(p), wanted = (rlim_t)conf->max_connections + others;
     struct rlimit limit;
     int possible;
 

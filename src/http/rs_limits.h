@@ -9,7 +9,7 @@
 #include "../conf/rs_conf.h"
 
 /* File descriptors for RaglineMaxConnections, or that number is lowered. */
-void rs_limits_raise(server_rec *s, rs_server_conf_t *conf);
+void rs_limits_raise(apr_pool_t *p, server_rec *s, rs_server_conf_t *conf);
 
 /* Settings of the MPM that end streams, or leave no room for them. */
 void rs_limits_warn(apr_pool_t *p, server_rec *s);
