@@ -26,10 +26,10 @@ apr_bucket_brigade *rs_connection_brigade(conn_rec *c)
 {
     rs_connection_t *mine = rs_connection(c);
 
-    if (!mine->brigade) {
-        mine->brigade = apr_brigade_create(c->pool, c->bucket_alloc);
+    if (!mine->bb) {
+        mine->bb = apr_brigade_create(c->pool, c->bucket_alloc);
     }
-    return mine->brigade;
+    return mine->bb;
 }
 
 apr_ssize_t rs_connection_read(conn_rec *c, char *buf, apr_size_t size)

@@ -18,7 +18,7 @@ typedef struct {
     rs_client_t *client;        /* who gets that when httpd is done with it, */
     rs_engine_t *engine;        /* here; */
     apr_uint64_t read, written; /* what had gone through it when this was decided */
-    apr_bucket_brigade *brigade; /* see rs_connection_brigade() */
+    apr_bucket_brigade *bb;     /* see rs_connection_brigade() */
 } rs_connection_t;
 
 /* Made at the first call. */
