@@ -21,7 +21,7 @@ use Ragline::WebSocket ();
 my $redis = Ragline::Redis->start(name => 'fresh');
 my $key = 'ragline:stream:orders';
 my $slow = $ENV{RAGLINE_TEST_SLOW} || 1;
-my $life = 4 * $slow;
+my $life = 3 * $slow;
 my @fresh = ('RaglineSubscribe orders', 'RaglineJWTLeeway 0s', 'RaglineRetry 300ms');
 my $conf = <<"EOF"
 RaglineRedis @{[ $redis->url ]}
@@ -109,10 +109,6 @@ for my $wire (qw(sse ndjson)) {
     $ws->send_text({ type => 'auth', token => old(7, exp => time + 40) });
     is($ws->take(sub { 1 })->{type}, 'auth_updated', 'its answer');
     ok($ws->take('challenge'), 'which is the next one to end');
-    my $dialect = there($one, '/dialect', old(7, exp => time + $life));
-    $dialect->wait_close;
-    is(scalar(grep { $_->{type} eq 'challenge' } @{ $dialect->heard }), 0,
-        'clients of another service know no such thing');
 }
 
 # --- bringing one --------------------------------------------------------------------------------
@@ -120,6 +116,7 @@ for my $wire (qw(sse ndjson)) {
 sub brief { return token($tenant, $_[0], exp => time + $life) }
 sub later { my ($user, %more) = @_; return token($tenant, $user, exp => time + 600, %more) }
 
+my $dialect = there($one, '/dialect', brief(7));
 my $ends = there($one, '/stream', brief('ends'));
 my $unasked = there($one, '/off', brief('ends'));
 my @lives = map { there($one, '/stream', brief("u$_"), wire => $_ % 2 ? 'sse' : 'ndjson') } 1 .. 6;
@@ -139,7 +136,7 @@ is_answered('with the role', '204', $one, $role, later('r', role => 'a', more =>
 is_answered('another user', '403 not_yours', $one, $foreign, later('ends'));
 is_answered('another tenant', '403 not_yours', $one, $foreign, token("$tenant-x", 'foreign', exp => time + 600));
 is_answered('another URL', '404 not_connected', $one, $foreign, later('foreign'), path => '/other');
-is_answered('less than the URL asks for', '403 forbidden', $one, $role, later('r'), path => '/role');
+is_answered('less than the URL asks for', '401 unauthorized', $one, $role, later('r'), path => '/role');
 is_answered('a token that is over', '401 invalid_token', $one, $foreign, token($tenant, 'foreign', exp => 5));
 is_answered('none', '401 no_token', $one, $foreign, undef);
 is_answered('where there are none', '401 no_token', $one, $foreign, undef, path => '/public');
@@ -154,9 +151,11 @@ my $challenge = $ends->take(sub { $_[0]{event} =~ /^(?:challenge|error)$/ });
 is($challenge->{event}, 'challenge', 'before its end');
 cmp_ok(json_of($challenge->{data})->{expires_in} // 99, '<=', $life / 5 + 1, 'a fifth of its life');
 is(end_of($ends), 'token_expired', 'without a new one it ends');
+$dialect->wait_close;
+is(join(' ', map { $_->{type} } @{ $dialect->heard }), 'connected error', 'clients of another service know no such thing');
 is(end_of($unasked), 'token_expired', 'RaglineChallenge off: without a word');
 is(end_of($foreign), 'asked token_expired', 'what others brought prolonged nothing');
-$redis->xadd($key, { tenant_id => $tenant, event_type => 'order', payload => '1' });
+$redis->xadd($key, tenant_id => $tenant, event_type => 'order', payload => '1');
 for (@lives, $far, $role) {
     ok($_->take('order') && !$_->ended, 'one that was prolonged goes on');
 }
@@ -191,6 +190,16 @@ my $preflight = $one->request(path => '/stream', method => 'OPTIONS', headers =>
 is($preflight->status, 204, 'a preflight');
 like($preflight->header('Access-Control-Allow-Methods'), qr/\bPOST\b/, 'POST');
 like($preflight->header('Access-Control-Allow-Headers'), qr/\bX-Ragline-Connection\b/i, 'with the connection');
+
+# --- too often -----------------------------------------------------------------------------------
+
+my %status;
+for (1 .. 300) {
+    last if $status{429};
+    $status{ bring($two, 'qqqqqqqq' . substr($foreign->{id}, 8), later('many'))->status }++;
+}
+is(join(' ', sort keys %status), '202 429', 'what is told to others has a limit');
+is_answered('for each user', '202', $two, $foreign, later('another'));
 
 # --- where the token is --------------------------------------------------------------------------
 

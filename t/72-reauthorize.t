@@ -29,7 +29,7 @@ RaglineDrain 0
 EOF
     . bearer_location('/stream', @on)
     . bearer_location('/stays', 'RaglineSubscribe orders')
-    . bearer_location('/ruled', @on) =~ s/Require valid-user/Require expr "! -f '\@ROOT\@\/closed'"/r
+    . bearer_location('/ruled', @on) =~ s/(Require valid-user)/<RequireAll>\n$1\nRequire expr "! -f '\@ROOT\@\/closed'"\n<\/RequireAll>/r
     . websocket_location('/ws', @on))->start;
 my $tenant = unique('reauthorize');
 
@@ -50,7 +50,7 @@ my %stream = map { $_ => there('/stream', wire => $_) } qw(sse ndjson);
 my @many = map { there('/stream') } 1 .. 20;
 spew($httpd->root . '/closed', '');
 
-my $before = $redis->xadd($key, { tenant_id => $tenant, event_type => 'order', payload => '1' });
+my $before = $redis->xadd($key, tenant_id => $tenant, event_type => 'order', payload => '1');
 ok($_->take('order'), 'an event') for values %stream;
 ok($ws->take('event'), 'an event');
 
@@ -73,7 +73,7 @@ for my $wire (sort keys %stream) {
 is($ws->take('error')->{code}, 'reauthorize', 'a WebSocket');
 is($ws->wait_close, '1012 reauthorize', 'likewise');
 
-$redis->xadd($key, { tenant_id => $tenant, event_type => 'order', payload => '2' });
+$redis->xadd($key, tenant_id => $tenant, event_type => 'order', payload => '2');
 for my $path ('/stream', '/ws') {
     my $again = there($path, last_event_id => $before);
     my @got = map { $again->take(sub { 1 }) } 1 .. 2;

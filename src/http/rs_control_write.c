@@ -28,8 +28,7 @@ int rs_control_unavailable(request_rec *r, const char *message)
     return rs_http_error(r, HTTP_SERVICE_UNAVAILABLE, "redis_unavailable", message);
 }
 
-int rs_control_write(request_rec *r, rs_redis_pool_t *pool, rs_redis_conn_t *conn,
-                     rs_xadd_t *write)
+int rs_control_write(request_rec *r, rs_redis_pool_t *pool, rs_redis_conn_t *conn, rs_xadd_t *write)
 {
     char class[RS_REDIS_CLASS_LEN];
     rs_publish_outcome_t outcome;

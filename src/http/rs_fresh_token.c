@@ -5,6 +5,7 @@
  */
 #include "../conf/rs_httpd.h"
 
+#include <apr_hash.h>
 #include <http_main.h>
 #include <openssl/sha.h>
 
@@ -41,7 +42,8 @@ apr_uint64_t rs_fresh_token_place(request_rec *r)
     while (path > 1 && r->uri[path - 1] == '/') {
         path--;
     }
-    text = apr_psprintf(r->pool, "%s %s %.*s", host, rs_request_conf(r)->profile, (int)path, r->uri);
+    text =
+        apr_psprintf(r->pool, "%s %s %.*s", host, rs_request_conf(r)->profile, (int)path, r->uri);
     SHA256((const unsigned char *)text, strlen(text), digest);
     memcpy(&place, digest, sizeof(place));
     return place;
@@ -147,6 +149,32 @@ static int renew_here(request_rec *r, const rs_renewal_t *renewal)
     }
 }
 
+/* So many a second may be told to others for a user, and by each child: they make the stream lose
+ * its oldest entries, which somebody may not have read yet. */
+#define OFTEN 16
+#define USERS 1024
+
+static int is_too_often(const rs_renewal_t *renewal)
+{
+    static apr_uint32_t counts[USERS]; /* atomics: of a second, and how many in it */
+    const char *parts[2] = {renewal->tenant, renewal->user};
+    apr_uint32_t second = (apr_uint32_t)apr_time_sec(apr_time_now()) & 0xffffff, hash = 5381, count;
+    int i;
+
+    for (i = 0; i < 2; i++) {
+        apr_ssize_t len = APR_HASH_KEY_STRING;
+
+        hash = hash * 33 + apr_hashfunc_default(parts[i], &len);
+    }
+    count = __atomic_load_n(&counts[hash % USERS], __ATOMIC_RELAXED);
+    count = count >> 8 == second ? count + 1 : second << 8 | 1;
+    if ((count & 0xff) > OFTEN) {
+        return 1;
+    }
+    __atomic_store_n(&counts[hash % USERS], count, __ATOMIC_RELAXED);
+    return 0;
+}
+
 /* Of another node, which says nothing to who has a wrong one. */
 static int tell_others(request_rec *r, const rs_renewal_t *renewal)
 {
@@ -155,6 +183,11 @@ static int tell_others(request_rec *r, const rs_renewal_t *renewal)
     rs_redis_conn_t *conn;
     int status;
 
+    if (is_too_often(renewal)) {
+        apr_table_setn(r->err_headers_out, "Retry-After", "1");
+        return rs_http_error(r, HTTP_TOO_MANY_REQUESTS, "too_many",
+                             "too many tokens in a second, for connections of other servers");
+    }
     rs_control_field(&write, RS_COMMAND_DO, RS_COMMAND_RENEW);
     rs_control_field(&write, RS_COMMAND_ID, renewal->id);
     rs_control_field(&write, RS_COMMAND_TENANT, renewal->tenant);

@@ -35,11 +35,11 @@ typedef struct {
 static rs_text_t *word(words_t *words, const redisReply *name)
 {
     static const char *const names[] = {
-        RS_COMMAND_DO,    RS_COMMAND_ID,    RS_COMMAND_TENANT, RS_COMMAND_USER,    RS_COMMAND_JTI,
-        RS_COMMAND_UNTIL, RS_COMMAND_PLACE, RS_COMMAND_REASON, RS_COMMAND_TYPE,    RS_COMMAND_PAYLOAD};
-    rs_text_t *places[] = {&words->what,  &words->id,    &words->tenant, &words->user, &words->jti,
-                           &words->until, &words->place, &words->reason, &words->type,
-                           &words->payload};
+        RS_COMMAND_DO,    RS_COMMAND_ID,    RS_COMMAND_TENANT, RS_COMMAND_USER, RS_COMMAND_JTI,
+        RS_COMMAND_UNTIL, RS_COMMAND_PLACE, RS_COMMAND_REASON, RS_COMMAND_TYPE, RS_COMMAND_PAYLOAD};
+    rs_text_t *places[] = {&words->what, &words->id,     &words->tenant, &words->user,
+                           &words->jti,  &words->until,  &words->place,  &words->reason,
+                           &words->type, &words->payload};
     size_t i;
 
     for (i = 0; i < RS_ARRAY_LEN(names); i++) {
@@ -240,12 +240,12 @@ static void take_renewal(rs_source_t *source, const words_t *w)
     rs_renewal_t renewal;
     rs_command_t *c;
 
-    if (!w->id.data || !w->tenant.data || !w->place.data || !is_name(w->tenant)
-        || !is_name(w->user) || !copy(renewal.id, sizeof(renewal.id), w->id)
+    if (!w->id.data || !w->tenant.data || !w->place.data || !is_name(w->tenant) || !is_name(w->user)
+        || !copy(renewal.id, sizeof(renewal.id), w->id)
         || !copy(renewal.tenant, sizeof(renewal.tenant), w->tenant)
         || !copy(renewal.user, sizeof(renewal.user), w->user)
-        || !copy(renewal.jti, sizeof(renewal.jti), w->jti)
-        || !copy(until, sizeof(until), w->until) || !copy(place, sizeof(place), w->place)) {
+        || !copy(renewal.jti, sizeof(renewal.jti), w->jti) || !copy(until, sizeof(until), w->until)
+        || !copy(place, sizeof(place), w->place)) {
         return;
     }
     renewal.exp = apr_time_from_sec(apr_atoi64(until));
@@ -261,8 +261,8 @@ static rs_source_t *source_of(rs_common_t *common, rs_source_t *const *sources, 
     rs_record_t record;
     int i;
 
-    for (i = 0; i < nsources
-                && !rs_registry_find(common->registry, sources[i]->url->label, id, &record);
+    for (i = 0;
+         i < nsources && !rs_registry_find(common->registry, sources[i]->url->label, id, &record);
          i++) {
     }
     return i < nsources ? sources[i] : NULL;

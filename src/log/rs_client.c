@@ -28,7 +28,8 @@ static apr_time_t at_least(apr_time_t t, apr_time_t least) { return t < least ? 
 void rs_client_expires(rs_client_t *client, apr_time_t expires, apr_interval_time_t lives)
 {
     const rs_profile_t *profile = client->profile;
-    apr_interval_time_t ahead = profile->challenge < lives / PART ? profile->challenge : lives / PART;
+    apr_interval_time_t ahead =
+        profile->challenge < lives / PART ? profile->challenge : lives / PART;
 
     client->expires = client->challenge = 0;
     if (expires) {

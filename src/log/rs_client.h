@@ -68,9 +68,9 @@ struct rs_client_t {
     apr_time_t wants;    /* wants_out: since when */
     apr_time_t deadline; /* CLOSING, LINGER; or when a fetch is tried again */
     apr_time_t expires;  /* of the token, on the monotonic clock; 0: never */
-    apr_time_t challenge;   /* when a new one is asked for; 0: it is not, or was */
-    apr_time_t reauthorize; /* when it has to come anew; 0: never */
-    apr_uint64_t place;     /* which URL of which host it came to */
+    apr_time_t challenge;      /* when a new one is asked for; 0: it is not, or was */
+    apr_time_t reauthorize;    /* when it has to come anew; 0: never */
+    apr_uint64_t place;        /* which URL of which host it came to */
     const unsigned char *says; /* what the token says (rs_jwt_says()); NULL: there was none */
     rs_client_state_t state;
     int resuming;         /* hub: it starts at a position, and has what was before */

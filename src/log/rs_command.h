@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What an administrator wants done with connections, as every hub reads it from Redis, or a client
- * with its own, to which it brought a new token. The hub makes it, with those of its own connections that are meant; each streamer gets a message that is
- * part of it, and the last one frees it.
+ * What an administrator wants done with connections, as every hub reads it from Redis; or a new
+ * token that was brought for one. The hub makes it, with those of its own connections that are
+ * meant; each streamer gets a message that is part of it, and the last one frees it.
  */
 #ifndef RS_COMMAND_H
 #define RS_COMMAND_H

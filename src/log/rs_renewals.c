@@ -51,8 +51,8 @@ struct rs_renewals_t {
 
 rs_renewals_t *rs_renewals_open(apr_pool_t *p)
 {
-    const char *key = apr_psprintf(p, "ragline_renewals/%d/%" APR_SIZE_T_FMT, LAYOUT,
-                                   sizeof(rs_renewals_t));
+    const char *key =
+        apr_psprintf(p, "ragline_renewals/%d/%" APR_SIZE_T_FMT, LAYOUT, sizeof(rs_renewals_t));
     void *memory = NULL;
 
     apr_pool_userdata_get(&memory, key, p);
@@ -126,7 +126,8 @@ rs_renewed_t rs_renewals_wait(rs_renewals_t *renewals, apr_uint64_t ticket,
     apr_interval_time_t nap = NAP_MIN;
     apr_uint64_t word;
 
-    while ((word = __atomic_load_n(&place->word, __ATOMIC_ACQUIRE)), WITH(word, 0) == ticket) {
+    while ((word = __atomic_load_n(&place->word, __ATOMIC_ACQUIRE)),
+           WITH(word, 0) == ticket && STATE(word) != FREE) {
         if (STATE(word) >= DONE) {
             change(place, word, WITH(word, FREE));
             return (rs_renewed_t)(STATE(word) - DONE);

@@ -72,8 +72,8 @@ void rs_publish_event_type(rs_publish_item_t *item, apr_pool_t *p, const char *t
     }
     else if (is_reserved(type)) {
         rs_publish_refuse(item, "reserved_type",
-                          "connected, heartbeat, error, reset, caught_up and challenge are what a stream says "
-                          "of itself: choose another type");
+                          "connected, heartbeat, error, reset, caught_up and challenge are what a "
+                          "stream says of itself: choose another type");
     }
     else {
         item->event_type = type;

@@ -138,21 +138,21 @@ static void ask(rs_streamer_t *s, rs_client_t *client)
     }
 }
 
-static int is_challenged(const rs_streamer_t *s, const rs_client_t *client)
+/* 1: it was time to ask it for a new token. */
+static int challenge(rs_streamer_t *s, rs_client_t *client)
 {
     apr_time_t due = rs_renew_challenge_due(client);
 
-    return due && s->now >= due && !rs_due_blocked(client);
-}
-
-static void challenge(rs_streamer_t *s, rs_client_t *client)
-{
+    if (!due || s->now < due || rs_due_blocked(client)) {
+        return 0;
+    }
     if (rs_renew_challenge(s, client) == RS_NEXT_GO) {
         settle(s, client);
     }
     else {
         rs_end_release(s, client);
     }
+    return 1;
 }
 
 static void deadline(rs_streamer_t *s, rs_client_t *client)
@@ -166,11 +166,7 @@ static void deadline(rs_streamer_t *s, rs_client_t *client)
             return;
         }
     }
-    else if (rs_end_of_stay(s, client)) {
-        return;
-    }
-    else if (is_challenged(s, client)) {
-        challenge(s, client);
+    else if (rs_end_of_stay(s, client) || challenge(s, client)) {
         return;
     }
     else if (rs_deliver_due(client) && s->now >= rs_deliver_due(client)) {
