@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Commands, and new tokens. Who was connected when a child begins to read is not meant by what was written before,
- * so it begins at the end; after an interruption it goes on where it was. What was lost with
- * Redis's data is not done.
+ * Commands, and new tokens. Who was connected when a child begins to read is not meant by what was
+ * written before, so it begins at the end; after an interruption it goes on where it was. What was
+ * lost with Redis's data is not done.
  */
 #include <stdlib.h>
 #include <string.h>
