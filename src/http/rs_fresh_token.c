@@ -30,10 +30,16 @@ int rs_fresh_token_is_brought(request_rec *r)
            && apr_table_get(r->headers_in, HEADER) != NULL;
 }
 
-/* Nodes have the same hosts by name, not by address. */
+static const char *words(request_rec *r, const apr_array_header_t *list)
+{
+    return list ? apr_array_pstrcat(r->pool, list, ' ') : "";
+}
+
+/* Nodes have the same hosts by name, not by address. What is read there stands in it, too: a section
+ * with a condition may give other streams to who comes with another token. */
 apr_uint64_t rs_fresh_token_place(request_rec *r)
 {
-    const char *host = r->server->server_hostname ? r->server->server_hostname : "";
+    const rs_dir_conf_t *conf = rs_request_conf(r);
     apr_size_t path = strlen(r->uri);
     unsigned char digest[SHA256_DIGEST_LENGTH];
     apr_uint64_t place;
@@ -42,8 +48,10 @@ apr_uint64_t rs_fresh_token_place(request_rec *r)
     while (path > 1 && r->uri[path - 1] == '/') {
         path--;
     }
-    text =
-        apr_psprintf(r->pool, "%s %s %.*s", host, rs_request_conf(r)->profile, (int)path, r->uri);
+    text = apr_psprintf(r->pool, "%s\n%s\n%.*s\n%s\n%s\n%d",
+                        r->server->server_hostname ? r->server->server_hostname : "",
+                        conf->profile ? conf->profile : "", (int)path, r->uri,
+                        words(r, conf->subscribe), words(r, conf->events), conf->user_only);
     SHA256((const unsigned char *)text, strlen(text), digest);
     memcpy(&place, digest, sizeof(place));
     return place;
