@@ -35,8 +35,8 @@ static const char *words(request_rec *r, const apr_array_header_t *list)
     return list ? apr_array_pstrcat(r->pool, list, ' ') : "";
 }
 
-/* Nodes have the same hosts by name, not by address. What is read there stands in it, too: a section
- * with a condition may give other streams to who comes with another token. */
+/* Nodes have the same hosts by name, not by address. What is read there stands in it, too: a
+ * section with a condition may give other streams to who comes with another token. */
 apr_uint64_t rs_fresh_token_place(request_rec *r)
 {
     const rs_dir_conf_t *conf = rs_request_conf(r);

@@ -14,8 +14,8 @@ int rs_fresh_token_is_brought(request_rec *r);
 /* Returns what the handler returns: 204, it lives on; 202, another node is told; or why not. */
 int rs_fresh_token(request_rec *r);
 
-/* To which URL, of which host, the request came, and what is read there: who comes to another one is
- * asked other things. */
+/* To which URL, of which host, the request came, and what is read there: who comes to another one
+ * is asked other things. */
 apr_uint64_t rs_fresh_token_place(request_rec *r);
 
 #endif
