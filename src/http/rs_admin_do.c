@@ -272,7 +272,7 @@ static void add_field(rs_xadd_t *write, const char *name, const char *value)
     }
 }
 
-static int unavailable(request_rec *r, const char *message)
+int rs_admin_unavailable(request_rec *r, const char *message)
 {
     apr_table_setn(r->err_headers_out, "Retry-After", "1");
     return rs_http_error(r, HTTP_SERVICE_UNAVAILABLE, "redis_unavailable", message);
@@ -296,12 +296,12 @@ static int write_order(request_rec *r, const order_t *o)
     add_field(&write, RS_COMMAND_TYPE, o->type);
     add_field(&write, RS_COMMAND_PAYLOAD, o->payload);
     if (!pool || rs_redis_pool_acquire(&conn, pool) != APR_SUCCESS) {
-        return unavailable(r, "Redis cannot be reached; nothing was done");
+        return rs_admin_unavailable(r, "Redis cannot be reached; nothing was done");
     }
     /* First: who comes after the others have heard of it must find it. */
     if (is_revoke(o) && !rs_admin_remember(conn, r->pool, o->revoked, o->seconds)) {
         rs_redis_pool_release(pool, conn);
-        return unavailable(r, "Redis did not take it; nothing was done");
+        return rs_admin_unavailable(r, "Redis did not take it; nothing was done");
     }
     outcome = rs_redis_publish(conn, &write, 1, class);
     if (outcome == RS_PUBLISH_REFUSED && !strcmp(class, "READONLY")) {
@@ -312,11 +312,11 @@ static int write_order(request_rec *r, const order_t *o)
     case RS_PUBLISH_DONE:
         return OK;
     case RS_PUBLISH_UNKNOWN:
-        return unavailable(r, "the connection to Redis broke: it may have been done, or not");
+        return rs_admin_unavailable(r, "the connection to Redis broke: it may have been done, or not");
     default:
         ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, r, "RS0761: %s: %s cannot be written: %s",
                       rs_redis_pool_label(pool), RS_OWN_CONTROL, *class ? class : "no connection");
-        return unavailable(r, "Redis did not take it; nothing was done");
+        return rs_admin_unavailable(r, "Redis did not take it; nothing was done");
     }
 }
 

@@ -52,6 +52,7 @@ int rs_registry_claim(rs_registry_t *registry);
 typedef struct {
     const char *realm, *tenant, *user, *profile;
     const char *jti; /* of its token; NULL: none */
+    apr_uint64_t room; /* where it is counted among the users who are there; 0: it is not */
     int via;
     const struct sockaddr *address; /* NULL: not known */
     unsigned tenant_max, user_max;
@@ -93,6 +94,16 @@ void rs_registry_renew(rs_registry_t *registry, int seat, const char *jti);
 
 /* What it is called. */
 const char *rs_registry_id(const rs_registry_t *registry, int seat, char buf[RS_CONNECTION_ID_LEN]);
+
+/* --- a child, for the whole node --- */
+
+/* Whether this process is the one that speaks for its node; it asks again and again, or another one
+ * takes its place, as one of a newer generation does. Whoever does has a term that is higher than
+ * those before. */
+int rs_registry_lead(rs_registry_t *registry, int generation, apr_uint32_t *term);
+
+/* It does not any more. */
+void rs_registry_resign(rs_registry_t *registry);
 
 /* --- any process, any thread --- */
 

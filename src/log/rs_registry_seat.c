@@ -124,6 +124,7 @@ static void compose(rs_seat_t *record, rs_registry_t *registry, const rs_arrival
     record->user = *who->user ? rs_tally_key(registry, who->realm, who->tenant, who->user) : 0;
     record->token = rs_tally_token(registry, who->jti);
     record->realm = rs_tally_realm(registry, who->realm);
+    record->room = *who->user ? who->room : 0;
     record->since = apr_time_now();
     put_address(record, who->address);
     text = stpcpy(text, who->tenant) + 1;
@@ -153,6 +154,14 @@ static void uncount(rs_registry_t *registry, const rs_seat_t *record)
     rs_tally_remove(registry, record->tenant);
     if (record->user) {
         rs_tally_remove(registry, record->user);
+    }
+}
+
+/* For whoever calls the roll. */
+static void note_room(rs_registry_t *registry, const rs_seat_t *record)
+{
+    if (record->room) {
+        __atomic_add_fetch(&registry->mine->came, 1, __ATOMIC_ACQ_REL);
     }
 }
 
@@ -187,6 +196,7 @@ static rs_enter_t enter(rs_registry_t *registry, const rs_seat_t *record, const 
     }
     else {
         copy_in(rs_seat_own(registry, *seat), record, 0, words_of(record));
+        note_room(registry, record);
     }
     if (rv != RS_ENTERED) {
         uncount(registry, record);
@@ -247,6 +257,7 @@ void rs_registry_leave(rs_registry_t *registry, int seat)
     record.taken = 0;
     pthread_mutex_lock(&registry->lock);
     copy_in(rs_seat_own(registry, seat), &record, 0, 1);
+    note_room(registry, &record);
     uncount(registry, &record);
     registry->served[seat] = (rs_served_t){NULL, NULL, 0};
     registry->free_seats[registry->nfree++] = (apr_uint32_t)seat;
