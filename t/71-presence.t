@@ -27,7 +27,7 @@ my $conf = <<"EOF"
 RaglineRedis @{[ $redis->url ]}
 RaglineStream orders ragline:stream:orders
 RaglineStream people $people maxlen=1000 type=kind data=body
-RaglineStream own $own idle=1h maxage=30m
+RaglineStream own $own idle=1h maxage=30min
 RaglineDrain 0
 RaglinePresence people
 EOF

@@ -139,6 +139,20 @@ int rs_registry_next(rs_registry_t *registry, apr_uint64_t *at, const rs_whom_t 
  * node. */
 apr_uint64_t rs_registry_after(const rs_registry_t *registry, const char *id);
 
+/* What is counted by. */
+typedef struct {
+    const char *tenant, *user; /* "": none */
+    apr_uint64_t user_key;     /* of user and tenant; 0: none */
+    int via;
+} rs_glance_t;
+
+/* Calls for each of them. */
+void rs_registry_each(rs_registry_t *registry, const rs_whom_t *whom,
+                      void (*call)(void *baton, const rs_glance_t *one), void *baton);
+
+/* Another number whenever somebody came or went. */
+apr_uint32_t rs_registry_came(const rs_registry_t *registry);
+
 /* The one with this id; 0: there is none (any more). */
 int rs_registry_find(rs_registry_t *registry, const char *realm, const char *id,
                      rs_record_t *record);

@@ -60,7 +60,7 @@ typedef struct {
 typedef struct {
     pid_t pid;         /* atomic: 0: free; negative: being made ready */
     apr_uint32_t used; /* atomic: no record from here on was ever taken */
-    apr_uint32_t came; /* atomic: so often somebody of a room came or went, or all did */
+    apr_uint32_t came; /* atomic: so often somebody came or went, or all did */
     char apart[52];    /* from the next child's */
 } rs_place_t;
 
