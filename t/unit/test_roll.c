@@ -120,8 +120,8 @@ static void comes_and_goes(void)
     is_str(news(now + 5 * SEC), "a/u/1=1", "and does");
     go(two);
     go(one);
-    is_str(news(now + 6 * SEC), "a/u/1=0 a/u/2=0", "none of both");
-    is_str(news(now + 12 * SEC), "a/u/1=-1 a/u/2=-1", "and gone");
+    is_str(news(now + 6 * SEC), "a/u/2=0 a/u/1=0", "none of both");
+    is_str(news(now + 12 * SEC), "a/u/2=-1 a/u/1=-1", "and gone");
     is_int((int)rs_roll_size(roll), 0, "nothing is kept of who has gone");
     go(other);
 }
