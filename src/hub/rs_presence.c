@@ -20,6 +20,7 @@
 
 #define NEVER ((apr_time_t)0x7fffffffffffffffLL)
 #define TICK apr_time_from_msec(500)
+#define MORE apr_time_from_msec(5)
 #define RENEW apr_time_from_sec(3)
 #define LEASE apr_time_from_sec(12)
 #define LEASE_MS "12000"
@@ -402,9 +403,11 @@ apr_time_t rs_presence_turn(rs_source_t *source, apr_time_t now)
     p->next = now + TICK;
     look_who_leads(p);
     if (p->roll && !p->deposed) {
-        rs_roll_call(p->roll, now);
+        int all = rs_roll_call(p->roll, now);
+
+        p->next = all ? p->next : now + MORE;
         /* Not while it runs: who is being told of may not be forgotten. */
-        if (!p->job.queue && is_due(p, now)) {
+        if (all && !p->job.queue && is_due(p, now)) {
             rs_loader_post(source->loader, &p->queue, &p->job);
         }
     }

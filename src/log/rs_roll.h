@@ -34,8 +34,8 @@ struct rs_present_t {
 rs_roll_t *rs_roll_create(rs_registry_t *registry, const char *realm);
 void rs_roll_free(rs_roll_t *roll);
 
-/* Brings it up to what the registry says now. */
-void rs_roll_call(rs_roll_t *roll, apr_time_t now);
+/* Brings it up to what the registry says now. 0: there is more to look at, soon. */
+int rs_roll_call(rs_roll_t *roll, apr_time_t now);
 
 /* It is not known any more what Redis has. */
 void rs_roll_unknown(rs_roll_t *roll);
