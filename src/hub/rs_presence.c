@@ -24,6 +24,8 @@
 #define RENEW apr_time_from_sec(3)
 #define LEASE apr_time_from_sec(12)
 #define LEASE_MS "12000"
+/* Where this node's own lease has so much left all could say that they live. */
+#define NOT_AWAY_MS 6000
 /* After a refusal, and between two lines of the log about one. */
 #define AGAIN apr_time_from_sec(5)
 #define TELL_AGAIN apr_time_from_sec(60)
@@ -62,6 +64,7 @@ typedef struct rs_presence_t {
     char cursor[SHORT_LEN];
     apr_time_t renew;     /* when that is due */
     apr_time_t patient;   /* nobody is taken for dead before: they must have time to say that */
+    int fresh;            /* the first renewal since then is still to come */
     apr_time_t hold;      /* nothing is asked for before */
     apr_time_t logged;
     told_t told[BATCH];
@@ -89,6 +92,7 @@ static void forget_known(rs_presence_t *p)
     p->known = 0;
     strcpy(p->cursor, "0");
     p->patient = now + LEASE;
+    p->fresh = 1;
     p->ndead = 0;
 }
 
@@ -210,15 +214,20 @@ static void refuse(rs_presence_t *p, const char *why)
 
 static void take_renewed(rs_presence_t *p, const redisReply *reply)
 {
+    apr_time_t now = rs_clock_now();
     size_t i;
 
-    p->renew = rs_clock_now() + RENEW;
+    p->renew = now + RENEW;
     if (!strcmp(word(reply, 0), "gone") && p->known) {
         forget_known(p);
     }
+    else if (p->fresh && apr_atoi64(word(reply, 1)) >= NOT_AWAY_MS) {
+        p->patient = now;
+    }
+    p->fresh = 0;
     p->ndead = 0;
     strcpy(p->dead_cursor, "0");
-    for (i = 1; i < reply->elements && p->ndead < DEAD; i++) {
+    for (i = 2; i < reply->elements && p->ndead < DEAD; i++) {
         if (strlen(word(reply, i)) == RS_NODE_LEN && strcmp(word(reply, i), node_of(p))) {
             strcpy(p->dead[p->ndead++], word(reply, i));
         }
