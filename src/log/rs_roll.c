@@ -13,6 +13,8 @@
 /* A user whose last connection has gone is gone when nothing comes for so long: a page is loaded
  * again, a connection breaks and is made anew, perhaps to another node. */
 #define LINGER apr_time_from_sec(5)
+/* And is not even said to have none for so long: a long poll is answered, and the next one comes. */
+#define QUIET apr_time_from_sec(2)
 #define FIRST_SIZE 64u
 
 /* Records that are looked at before others have their turn: less than a tenth of a millisecond. */
@@ -336,9 +338,13 @@ void rs_roll_known(rs_roll_t *roll, const char *tenant, const char *user, apr_ui
 
 static int wanted(const rs_present_t *present, apr_time_t now)
 {
-    return present->count ? present->count
-           : present->told != RS_PRESENT_NOT && now < present->gone + LINGER ? 0
-                                                                             : RS_PRESENT_NOT;
+    if (present->count) {
+        return present->count;
+    }
+    if (present->told == RS_PRESENT_NOT || now >= present->gone + LINGER) {
+        return RS_PRESENT_NOT;
+    }
+    return now < present->gone + QUIET ? present->told : 0;
 }
 
 rs_present_t *rs_roll_next(rs_roll_t *roll, rs_present_t *after, apr_time_t now, int *count)
