@@ -105,9 +105,9 @@ ok(wait_until(sub { told($people, $them) eq 'join a' }), 'the same name of anoth
 
 # --- who goes ------------------------------------------------------------------------------------
 
+my $closed = time;
 $_->close for @a, $d;
 becomes('b:1 c:1', 'gone');
-my $closed = time;
 @a = (open_at($two, '/stream', $us, 'a'));
 becomes('a:1 b:1 c:1', 'and one is back');
 is_told('join a, join d, leave d', 'who was back in time has not gone');

@@ -150,8 +150,8 @@ typedef struct {
 void rs_registry_each(rs_registry_t *registry, const rs_whom_t *whom,
                       void (*call)(void *baton, const rs_glance_t *one), void *baton);
 
-/* Another number whenever somebody came or went. */
-apr_uint32_t rs_registry_came(const rs_registry_t *registry);
+/* Another number whenever somebody came or went, or a child did. */
+apr_uint32_t rs_registry_came(rs_registry_t *registry);
 
 /* The one with this id; 0: there is none (any more). */
 int rs_registry_find(rs_registry_t *registry, const char *realm, const char *id,

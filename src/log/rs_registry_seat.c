@@ -419,11 +419,12 @@ void rs_registry_each(rs_registry_t *registry, const rs_whom_t *whom,
     }
 }
 
-apr_uint32_t rs_registry_came(const rs_registry_t *registry)
+apr_uint32_t rs_registry_came(rs_registry_t *registry)
 {
     const rs_places_t *in;
     apr_uint32_t i, sum = 0;
 
+    rs_registry_look(registry);
     for (in = registry->newest; in; in = in->older) {
         for (i = 0; i < in->n; i++) {
             sum += __atomic_load_n(&in->places[i].came, __ATOMIC_ACQUIRE);
