@@ -138,7 +138,7 @@ is_told('join c', 'which is told, too');
 # --- restarts ------------------------------------------------------------------------------------
 
 $speaker = speaker($one);
-for (1 .. full() ? 3 : 1) {
+for (1 .. (full() ? 3 : 1)) {
     $one->control('graceful');
     $_->wait_end for @{ $at{one} };
     $at{one} = [map { again_at($one, $_) } qw(a b both)];

@@ -203,6 +203,7 @@ static void test_namesake(void)
     int pair[2];
     ssize_t n;
 
+    theirs.topics = &topics;
     theirs.url = &elsewhere;
     other.source = &theirs;
     socketpair(AF_UNIX, SOCK_STREAM, 0, pair);
