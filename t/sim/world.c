@@ -116,6 +116,7 @@ void sim_engine_start(int n)
     memset(e->hand_hi, 0, sizeof(e->hand_hi));
     for (i = 0; i < sim_nentries; i++) {
         sim_entries[i].read_by &= (uint8_t) ~(1 << n);
+        sim_entries[i].counted_by &= (uint8_t) ~(1 << n);
         sim_entries[i].hidden &= (uint8_t) ~(1 << n);
     }
     conf.streamers = sim_conf.streamers;
