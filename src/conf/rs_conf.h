@@ -228,7 +228,7 @@ const rs_stream_conf_t *rs_conf_stream(const rs_server_conf_t *sc, const char *n
 /* Whether what administrators write to Redis is obeyed. */
 int rs_conf_obeys(server_rec *main_server);
 
-/* Whether the endpoint's users are counted among those who are there; and in which room (0: none). */
+/* Whether the endpoint's users are counted among those who are there, and in which room. */
 int rs_conf_is_present(const rs_dir_conf_t *conf);
 apr_uint64_t rs_conf_room(const rs_server_conf_t *server, const rs_dir_conf_t *conf);
 

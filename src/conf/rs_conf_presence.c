@@ -73,8 +73,8 @@ const rs_presence_conf_t *rs_conf_presence(apr_pool_t *p, server_rec *main_serve
                 continue;
             }
             any = 1;
-            stream = has_stream(section->conf) ? rs_conf_stream(conf, section->conf->presence)
-                                               : NULL;
+            stream =
+                has_stream(section->conf) ? rs_conf_stream(conf, section->conf->presence) : NULL;
             if (stream) {
                 add(presence, streams, stream);
             }

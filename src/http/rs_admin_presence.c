@@ -65,10 +65,10 @@ static int answer(request_rec *r, const char *tenant, const redisReply *reply)
     }
     good = compose(&b, tenant, reply);
     rs_buf_add(&b, "", 1);
-    status = !good             ? rs_admin_unavailable(r, "Redis did not say who is there")
-             : rs_buf_ok(&b) ? rs_http_json(r, HTTP_OK, b.data)
-                               : rs_http_error(r, HTTP_INTERNAL_SERVER_ERROR, "memory",
-                                               "out of memory");
+    status = !good ? rs_admin_unavailable(r, "Redis did not say who is there")
+             : rs_buf_ok(&b)
+                 ? rs_http_json(r, HTTP_OK, b.data)
+                 : rs_http_error(r, HTTP_INTERNAL_SERVER_ERROR, "memory", "out of memory");
     rs_buf_free(&b);
     return status;
 }

@@ -56,16 +56,16 @@ typedef struct rs_presence_t {
     apr_time_t next; /* turn */
 
     /* While this process speaks for the node. */
-    rs_roll_t *roll;      /* NULL: it does not */
-    int deposed;          /* it does not any more, but the job is not over */
+    rs_roll_t *roll; /* NULL: it does not */
+    int deposed;     /* it does not any more, but the job is not over */
     step_t step;
-    unsigned connects;    /* over which connection what follows holds */
-    int known;            /* what Redis has */
+    unsigned connects; /* over which connection what follows holds */
+    int known;         /* what Redis has */
     char cursor[SHORT_LEN];
-    apr_time_t renew;     /* when that is due */
-    apr_time_t patient;   /* nobody is taken for dead before: they must have time to say that */
-    int fresh;            /* the first renewal since then is still to come */
-    apr_time_t hold;      /* nothing is asked for before */
+    apr_time_t renew;   /* when that is due */
+    apr_time_t patient; /* nobody is taken for dead before: they must have time to say that */
+    int fresh;          /* the first renewal since then is still to come */
+    apr_time_t hold;    /* nothing is asked for before */
     apr_time_t logged;
     told_t told[BATCH];
     int ntold;
@@ -98,8 +98,8 @@ static void forget_known(rs_presence_t *p)
 
 static void ask_renew(rs_presence_t *p)
 {
-    const char *argv[] = {"EVAL",     rs_presence_renew, "2",    RS_OWN_PRESENCE_NODES, p->key,
-                          node_of(p), p->term,           LEASE_MS};
+    const char *argv[] = {"EVAL", rs_presence_renew, "2",     RS_OWN_PRESENCE_NODES,
+                          p->key, node_of(p),        p->term, LEASE_MS};
 
     p->step = RENEWS;
     rs_loader_ask(p->source->loader, RS_ARRAY_LEN(argv), argv);
@@ -117,8 +117,8 @@ static void ask_read(rs_presence_t *p)
 static int ask_tell(rs_presence_t *p)
 {
     const char *argv[8 + 9 * RS_SOURCE_STREAMS_MAX + 1 + 4 * BATCH] = {
-        "EVAL", rs_presence_change, "2", RS_OWN_PRESENCE_NODES, p->key, node_of(p), p->term,
-        RS_OWN_PRESENCE_USERS};
+        "EVAL", rs_presence_change, "2",     RS_OWN_PRESENCE_NODES,
+        p->key, node_of(p),         p->term, RS_OWN_PRESENCE_USERS};
     char rooms[BATCH][RS_ROOM_LEN], counts[BATCH][SHORT_LEN];
     apr_time_t now = rs_clock_now();
     rs_present_t *at = NULL;
@@ -150,8 +150,8 @@ static int ask_tell(rs_presence_t *p)
 static void ask_reap(rs_presence_t *p)
 {
     const char *argv[8 + 9 * RS_SOURCE_STREAMS_MAX + 1] = {
-        "EVAL", rs_presence_reap, "2", RS_OWN_PRESENCE_NODES, NULL, NULL, RS_OWN_PRESENCE_USERS,
-        p->dead_cursor};
+        "EVAL", rs_presence_reap,      "2",           RS_OWN_PRESENCE_NODES, NULL,
+        NULL,   RS_OWN_PRESENCE_USERS, p->dead_cursor};
     char key[KEY_LEN];
 
     apr_snprintf(key, sizeof(key), RS_OWN_PRESENCE_NODE "%s", p->dead[p->ndead - 1]);
@@ -318,7 +318,8 @@ static void reply(rs_job_t *job, int n, redisReply **r, int last)
         return;
     }
     if (said->type != REDIS_REPLY_ARRAY || !said->elements) {
-        refuse(p, said->type == REDIS_REPLY_ERROR ? said->str : "an answer that Redis does not give");
+        refuse(p,
+               said->type == REDIS_REPLY_ERROR ? said->str : "an answer that Redis does not give");
         p->hold = rs_clock_now() + AGAIN;
         return;
     }

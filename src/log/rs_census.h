@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * How many WebSockets a tenant has, as the registry says it of all children, for clients who ask for
- * that. What was counted is kept for the next one who asks. Any thread.
+ * How many WebSockets a tenant has, as the registry says it of all children, for clients who ask.
+ * What was counted is kept for the next one who does. Any thread.
  */
 #ifndef RS_CENSUS_H
 #define RS_CENSUS_H

@@ -71,8 +71,8 @@ static apr_status_t create(rs_registry_t **registry)
     if (!made) {
         return APR_ENOMEM;
     }
-    lead = mmap(NULL, sizeof(*made->lead), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
-                0);
+    lead =
+        mmap(NULL, sizeof(*made->lead), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     made->lead = lead == MAP_FAILED ? NULL : lead;
     if (!made->lead) {
         destroy(made);

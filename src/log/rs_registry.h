@@ -51,7 +51,7 @@ int rs_registry_claim(rs_registry_t *registry);
  * nobody, of whom there may be any number. */
 typedef struct {
     const char *realm, *tenant, *user, *profile;
-    const char *jti; /* of its token; NULL: none */
+    const char *jti;   /* of its token; NULL: none */
     apr_uint64_t room; /* where it is counted among the users who are there; 0: it is not */
     int via;
     const struct sockaddr *address; /* NULL: not known */

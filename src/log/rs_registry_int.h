@@ -19,8 +19,8 @@
 typedef struct {
     apr_uint32_t version;
     unsigned char taken : 1, via : 3, family : 4;
-    unsigned char rest;        /* so many words of it stand apart */
-    unsigned char names;       /* the length of the names in text; a NUL and the position follow */
+    unsigned char rest;  /* so many words of it stand apart */
+    unsigned char names; /* the length of the names in text; a NUL and the position follow */
     unsigned char spare;
     apr_uint64_t tenant, user; /* keys of their tallies; user 0: nobody */
     apr_uint64_t token;        /* key of its id; 0: it has none */
@@ -78,8 +78,8 @@ struct rs_places_t {
 
 /* Which of the node's processes speaks for all of them: of all configurations there are. */
 typedef struct {
-    apr_uint64_t word;    /* atomic: its term, and in the lower half its pid; 0: nobody's */
-    apr_time_t seen;      /* atomic: when it last said so */
+    apr_uint64_t word;      /* atomic: its term, and in the lower half its pid; 0: nobody's */
+    apr_time_t seen;        /* atomic: when it last said so */
     apr_int32_t generation; /* atomic */
 } rs_lead_t;
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Each place of the registry has a shadow here: what its records said when they were looked at last.
- * Where nobody has come or gone since then a place is not looked at; else each record is, but only
+ * Each place of the registry has a shadow here: what its records said when they were last looked
+ * at. Where nobody has come or gone since then a place is not looked at; else each record is, but only
  * for its number, and those that are another one are read.
  */
 #include <stdlib.h>
@@ -13,7 +13,7 @@
 /* A user whose last connection has gone is gone when nothing comes for so long: a page is loaded
  * again, a connection breaks and is made anew, perhaps to another node. */
 #define LINGER apr_time_from_sec(5)
-/* And is not even said to have none for so long: a long poll is answered, and the next one comes. */
+/* And is not even said to have none for so long: a long poll is answered, the next one comes. */
 #define QUIET apr_time_from_sec(2)
 #define FIRST_SIZE 64u
 
@@ -273,8 +273,8 @@ static int look_through(rs_roll_t *roll, const rs_places_t *in, rs_place_t *plac
         return 1;
     }
     for (; shadow->at < used && *budget; shadow->at++, --*budget) {
-        shadow->again |= !look_at(roll, &shadow->marks[shadow->at],
-                                  rs_places_spot(in, place, shadow->at), now);
+        shadow->again |=
+            !look_at(roll, &shadow->marks[shadow->at], rs_places_spot(in, place, shadow->at), now);
     }
     if (shadow->at < used) {
         return 0;

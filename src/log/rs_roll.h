@@ -22,9 +22,9 @@ struct rs_present_t {
     rs_present_t *next; /* in the bucket */
     apr_uint64_t room;
     apr_uint32_t hash;
-    int count;            /* connections */
-    int told;             /* what Redis has */
-    apr_time_t gone;      /* when the last connection went; 0: there are some */
+    int count;             /* connections */
+    int told;              /* what Redis has */
+    apr_time_t gone;       /* when the last connection went; 0: there are some */
     apr_time_t not_before; /* Redis refused it */
     const char *user;
     char tenant[];

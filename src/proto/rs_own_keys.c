@@ -8,7 +8,7 @@
 #include "rs_own_keys.h"
 
 const char *const rs_own_keys[] = {
-    RS_OWN_EVENT,    RS_OWN_GROUPS,       RS_OWN_DLQ,         RS_OWN_CONTROL, "ragline:control:",
+    RS_OWN_EVENT,    RS_OWN_GROUPS,   RS_OWN_DLQ,         RS_OWN_CONTROL,    "ragline:control:",
     "ragline:dead:", RS_OWN_PRESENCE, "ragline:revoked:", "ragline:resume:", NULL,
 };
 

@@ -2,8 +2,8 @@
  *
  * The second connection of a Redis URL: reads of history, while the first is blocked in XREAD. A
  * job asks in rounds, one round of one job at a time, and queues take turns: so however many jobs
- * somebody has, and however long they are, the others' go on. Connects when there is a job. What has
- * to be told to Redis goes the same way. The hub's thread.
+ * somebody has, and however long they are, the others' go on. Connects when there is a job. What
+ * has to be told to Redis goes the same way. The hub's thread.
  */
 #ifndef RS_LOADER_H
 #define RS_LOADER_H

@@ -3,9 +3,9 @@
  * Who is there, as Redis has it, in scripts: what a node says is counted and told in one piece, so
  * that two nodes can never both say that a user came, or that nobody did.
  *
- *     ragline:presence:nodes         a sorted set: NODE, until when it is believed (Redis's clock, ms)
- *     ragline:presence:node:NODE     a hash: "TENANT USER ROOM" to how many connections; and `term`,
- *                                    of the process that speaks for the node
+ *     ragline:presence:nodes         a sorted set: NODE, until when it is believed (ms)
+ *     ragline:presence:node:NODE     a hash: "TENANT USER ROOM" to how many connections; and
+ *                                    `term`, of the process that speaks for the node
  *     ragline:presence:users:TENANT  a sorted set by name: "USER NODE ROOM CONNECTIONS"
  *
  * A ROOM is where users are counted together: the stream that is told of them, or "-". Names have
@@ -53,8 +53,8 @@ int rs_presence_args(const char ***args, apr_pool_t *p, const rs_presence_conf_t
 extern const char rs_presence_renew[];
 
 /* 2 the same  NODE TERM ragline:presence:users: STREAMS…  TENANT USER ROOM CONNECTIONS …
- * CONNECTIONS "": it is not there. Answers one of those words, what was refused, and the numbers (from
- * 1) of those that were not done for that. */
+ * CONNECTIONS "": it is not there. Answers one of those words, what was refused, and the numbers
+ * (from 1) of those that were not done for that. */
 extern const char rs_presence_change[];
 
 /* 2 ragline:presence:nodes ragline:presence:node:DEAD  DEAD ragline:presence:users: CURSOR STREAMS…

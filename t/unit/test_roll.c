@@ -25,12 +25,8 @@ static rs_roll_t *roll;
 
 static int come_by(const char *tenant, const char *user, apr_uint64_t room, int via)
 {
-    rs_arrival_t who = {.realm = REALM,
-                        .tenant = tenant,
-                        .user = user,
-                        .profile = "p",
-                        .room = room,
-                        .via = via};
+    rs_arrival_t who = {
+        .realm = REALM, .tenant = tenant, .user = user, .profile = "p", .room = room, .via = via};
     int seat;
 
     rs_registry_enter(registry, &who, &seat);
