@@ -312,8 +312,8 @@ static int write_order(request_rec *r, const order_t *o)
     case RS_PUBLISH_DONE:
         return OK;
     case RS_PUBLISH_UNKNOWN:
-        return rs_admin_unavailable(
-            r, "the connection to Redis broke: it may have been done, or not");
+        return rs_admin_unavailable(r,
+                                    "the connection to Redis broke: it may have been done, or not");
     default:
         ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, r, "RS0761: %s: %s cannot be written: %s",
                       rs_redis_pool_label(pool), RS_OWN_CONTROL, *class ? class : "no connection");

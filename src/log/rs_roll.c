@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Each place of the registry has a shadow here: what its records said when they were last looked
- * at. Where nobody has come or gone since then a place is not looked at; else each record is, but only
- * for its number, and those that are another one are read.
+ * at. Where nobody has come or gone since then a place is not looked at; else each record is, but
+ * only for its number, and those that are another one are read.
  */
 #include <stdlib.h>
 #include <string.h>
