@@ -88,8 +88,8 @@ const char rs_presence_renew[] =
     BEGIN "local node, term, lease = take(), take(), take()\n"
           "local known = redis.call('HGET', KEYS[2], 'term')\n"
           "if known and tonumber(known) > tonumber(term) then return {'deposed'} end\n"
-          "local had = redis.call('ZSCORE', KEYS[1], node)\n"
-          "local out = {had and 'ok' or 'gone', text(tonumber(had or '0') - now)}\n"
+          "local left = tonumber(redis.call('ZSCORE', KEYS[1], node) or '0') - now\n"
+          "local out = {left >= 0 and 'ok' or 'gone', text(left)}\n"
           "redis.call('ZADD', KEYS[1], text(now + lease), node)\n"
           "if known ~= term then redis.call('HSET', KEYS[2], 'term', term) end\n"
           "for _, dead in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', '(' .. text(now),\n"
@@ -100,7 +100,9 @@ const char rs_presence_renew[] =
 
 const char rs_presence_change[] =
     BEGIN SET "local node, term, prefix = take(), take(), take()\n"
-              "if not redis.call('ZSCORE', KEYS[1], node) then return {'gone'} end\n"
+              "if tonumber(redis.call('ZSCORE', KEYS[1], node) or '0') < now then\n"
+              "  return {'gone'}\n"
+              "end\n"
               "if tonumber(redis.call('HGET', KEYS[2], 'term') or '0') > tonumber(term) then\n"
               "  return {'deposed'}\n"
               "end\n"
