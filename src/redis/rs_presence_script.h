@@ -47,9 +47,9 @@ apr_uint64_t rs_presence_room_named(const char *name);
 int rs_presence_args(const char ***args, apr_pool_t *p, const rs_presence_conf_t *conf);
 
 /* 2 ragline:presence:nodes ragline:presence:node:NODE  NODE TERM LEASE
- * The node is believed for LEASE milliseconds from now. Answers "ok"; "gone" if it was not any more,
- * and others may have begun to say that its users left; "deposed": another process speaks for it
- * since. Then for how many more milliseconds it was believed anyway, and who is not any more. */
+ * The node is believed for LEASE milliseconds from now. Answers "ok"; "gone" if it was not any
+ * more, and others may have begun to say that its users left; "deposed": another process speaks for
+ * it since. Then for how many more milliseconds it was believed anyway, and who is not any more. */
 extern const char rs_presence_renew[];
 
 /* 2 the same  NODE TERM ragline:presence:users: STREAMS…  TENANT USER ROOM CONNECTIONS …
