@@ -16,10 +16,6 @@
 #include "../redis/rs_stream_reply.h"
 #include "rs_control.h"
 
-/* Clocks of nodes and of Redis, whose ids are times, differ by less than that. */
-#define SKEW apr_time_from_sec(1)
-#define ALWAYS ((apr_time_t)0x7fffffffffffffffLL)
-
 #define CLOSED "closed"
 #define REVOKED "revoked"
 #define BY_REVOCATION "this token is not good any more"
@@ -141,13 +137,14 @@ static void give_out(const rs_common_t *common, rs_command_t *c)
     }
 }
 
-/* To these of this child's connections, as they were then. */
-static void carry_out(rs_source_t *source, rs_command_t *c, apr_time_t before)
+/* To these of this child's connections that are there now: when they came and when the command was
+ * written say different clocks, and nobody comes while Redis cannot be read. */
+static void carry_out(rs_source_t *source, rs_command_t *c)
 {
     const rs_common_t *common = source->topics->common;
     rs_whom_t whom = {source->url->label, c->tenant, c->user, NULL, c->jti};
 
-    rs_registry_own(common->registry, &whom, c->id, before, add, c);
+    rs_registry_own(common->registry, &whom, c->id, add, c);
     if (c->broken) {
         rs_log(RS_LOG_ERR, APR_ENOMEM, RSLOGNO(0519) "%s: not every connection is reached",
                source->url->label);
@@ -171,7 +168,7 @@ void rs_control_revoke(rs_source_t *source, const char *name)
     }
     c->code = REVOKED;
     c->reason = BY_REVOCATION;
-    carry_out(source, c, ALWAYS);
+    carry_out(source, c);
 }
 
 /* Who comes from now on finds it. Then those who are there already are ended. */
@@ -204,9 +201,8 @@ static void take_revocation(rs_source_t *source, const words_t *w)
     }
 }
 
-static void obey(rs_source_t *source, rs_id_t id, const redisReply *fields)
+static void obey(rs_source_t *source, const redisReply *fields)
 {
-    apr_time_t written = (apr_time_t)id.ms * 1000;
     rs_command_t *c;
     words_t words;
 
@@ -217,7 +213,7 @@ static void obey(rs_source_t *source, rs_id_t id, const redisReply *fields)
     }
     c = source->topics->common->registry ? command_of(&words) : NULL;
     if (c) {
-        carry_out(source, c, written + SKEW);
+        carry_out(source, c);
     }
 }
 
@@ -235,7 +231,7 @@ int rs_control_take(rs_source_t *source, const rs_history_t *history, const redi
             return 0;
         }
         source->control_at = id;
-        obey(source, id, entries->element[i]->element[1]);
+        obey(source, entries->element[i]->element[1]);
     }
     if (rs_id_cmp(history->newest, source->control_at) < 0) {
         source->control_at = history->newest;

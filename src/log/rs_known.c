@@ -414,7 +414,8 @@ static int all_is_there_after(const rs_known_t *k, const rs_history_t *h, rs_id_
                || (rs_id_cmp(id, k->mark) >= 0 && h->gone <= k->marked));
 }
 
-/* Right before the next entry, where others, who know nothing of the gap, see that none is missing. */
+/* Right before the next entry, where others, who know nothing of the gap, see that none is missing.
+ */
 static rs_id_t behind_gap(const rs_known_t *k)
 {
     return rs_id_cmp(k->after_gap, k->gap) > 0 ? rs_id_before(k->after_gap) : k->gap;
