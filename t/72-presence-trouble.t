@@ -189,4 +189,17 @@ my $n = $scripts->() - $before;
 cmp_ok($n, '<=', 9, "who stays costs no more: $n scripts of two nodes in nine seconds");
 cmp_ok($n, '>=', 4, 'that they live they say');
 
+# --- and many are gone at once -------------------------------------------------------------------
+
+$seen = $redis->client->xlen($people);
+kill('KILL', $two->pid, $two->children);
+$two->stop(0);
+ok(wait_until(sub { (() = there($one) =~ /m\d+:1/g) == 150 }, 20 * $slow), 'half of them were at a node that was killed');
+wait_until(sub { $redis->client->xlen($people) >= $seen + 151 }, 20 * $slow);
+sleep(1);
+my $left = told();
+is(scalar(() = $left =~ /leave m\d+/g) . ', ' . scalar(() = $left =~ /leave/g), '150, 151', 'each has left once');
+is($redis->client->exists('ragline:presence:nodes') . ' ' . $redis->client->zcard('ragline:presence:nodes'), '1 1',
+    'nothing is left of the node');
+
 done_testing();
