@@ -15,7 +15,4 @@ int rs_admin_do(request_rec *r, rs_registry_t *registry, const char *what);
 /* The tenant whom the caller may see and touch; NULL: all. A status if it has none. */
 int rs_admin_scope(request_rec *r, const char **tenant);
 
-/* 503, and when to try again. */
-int rs_admin_unavailable(request_rec *r, const char *message);
-
 #endif

@@ -12,6 +12,7 @@
 #include "rs_admin_do.h"
 #include "rs_admin_presence.h"
 #include "rs_admin_query.h"
+#include "rs_control_write.h"
 #include "rs_error.h"
 
 static int is_text(const redisReply *reply) { return reply->type == REDIS_REPLY_STRING; }
@@ -59,13 +60,13 @@ static int answer(request_rec *r, const char *tenant, const redisReply *reply)
 
         rs_redis_error_class(class, reply);
         ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, r,
-                      "RS0764: %s: who is there cannot be read: %s",
+                      "RS0765: %s: who is there cannot be read: %s",
                       rs_redis_pool_label(rs_conf_server(r->server)->pool), class);
-        return rs_admin_unavailable(r, "Redis did not say who is there");
+        return rs_control_unavailable(r, "Redis did not say who is there");
     }
     good = compose(&b, tenant, reply);
     rs_buf_add(&b, "", 1);
-    status = !good ? rs_admin_unavailable(r, "Redis did not say who is there")
+    status = !good ? rs_control_unavailable(r, "Redis did not say who is there")
              : rs_buf_ok(&b)
                  ? rs_http_json(r, HTTP_OK, b.data)
                  : rs_http_error(r, HTTP_INTERNAL_SERVER_ERROR, "memory", "out of memory");
@@ -89,12 +90,12 @@ static int ask(request_rec *r, const rs_admin_query_t *query)
     int status;
 
     if (!pool || rs_redis_pool_acquire(&conn, pool) != APR_SUCCESS) {
-        return rs_admin_unavailable(r, "Redis cannot be reached");
+        return rs_control_unavailable(r, "Redis cannot be reached");
     }
     rv = rs_redis_conn_command(conn, &reply, RS_ARRAY_LEN(argv), argv, NULL);
     rs_redis_pool_release(pool, conn);
     if (rv != APR_SUCCESS || !reply) {
-        return rs_admin_unavailable(r, "Redis does not answer");
+        return rs_control_unavailable(r, "Redis does not answer");
     }
     status = answer(r, query->tenant, reply);
     freeReplyObject(reply);

@@ -10,6 +10,7 @@
 #include "../base/rs_clock.h"
 #include "../base/rs_log.h"
 #include "../conf/rs_conf.h"
+#include "../log/rs_renewals.h"
 #include "../obs/rs_board.h"
 #include "../obs/rs_left_groups.h"
 #include "rs_child.h"
@@ -24,6 +25,7 @@
 static struct {
     rs_engine_t *engine;
     rs_registry_t *registry; /* NULL: there is none */
+    rs_renewals_t *renewals; /* likewise */
     rs_jwt_cache_t *jwt_cache;
     int send_buffer;
     int broken; /* some threads of an engine that did not start completely may run */
@@ -36,6 +38,7 @@ static server_rec *log_server;
 
 rs_engine_t *rs_child_engine(void) { return child.engine; }
 rs_registry_t *rs_child_registry(void) { return child.registry; }
+rs_renewals_t *rs_child_renewals(void) { return child.renewals; }
 rs_jwt_cache_t *rs_child_jwt_cache(void) { return child.jwt_cache; }
 int rs_child_send_buffer(void) { return child.send_buffer; }
 
@@ -116,6 +119,7 @@ static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
         rs_gateway_warn(main_server);
     }
     ap_mpm_query(AP_MPMQ_HARD_LIMIT_DAEMONS, &children);
+    child.renewals = rs_renewals_open(main_server->process->pool);
     return rs_board_open(main_server->process->pool, children) == APR_SUCCESS
                    && rs_registry_open(&child.registry, main_server->process->pool, children,
                                        rs_conf_server(main_server)->max_connections)
@@ -271,7 +275,7 @@ static apr_status_t open_engine(apr_pool_t *p, server_rec *main_server, rs_stats
     rs_engine_conf_t engine = {
         conf->streamers,       (size_t)conf->cache, (size_t)conf->max_message,
         conf->max_connections, conf->drain,         {0, 0, NULL},
-        child.registry,        every_second};
+        child.registry,        child.renewals,      every_second};
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     rs_engine_t *created;
     apr_status_t rv;

@@ -342,7 +342,8 @@ void rs_known_entry(rs_known_t *k, rs_id_t id)
     if (rs_id_cmp(k->first, none) == 0) {
         k->first = id;
     }
-    if (rs_id_cmp(k->after_gap, none) == 0 && rs_id_cmp(k->gap, none) > 0) {
+    if (rs_id_cmp(k->after_gap, none) == 0 && rs_id_cmp(k->gap, none) > 0
+        && rs_id_cmp(k->at, k->gap) <= 0) {
         k->after_gap = id;
     }
     memmove(k->lately + 1, k->lately, (RS_KNOWN_LATELY - 1) * sizeof(k->lately[0]));

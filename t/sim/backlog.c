@@ -135,11 +135,15 @@ static int is_had(const sim_conn_t *c, const sim_entry_t *e)
     return e->tenant == c->tenant && (e->how == SIM_PRESENT || e->accepted & 1 << c->profile);
 }
 
-/* It takes the group along, also over what it was told to be missing. */
+/* It takes the group along, also over what it was told to be missing; unless one of the keys is not
+ * what a group can be made of, which its engine waits for. */
 void sim_backlog_follows(const sim_conn_t *c)
 {
     int k, i;
 
+    if (sim_was_string_since(c, c->submit_at)) {
+        return;
+    }
     for (k = 0; c->leads && k < c->nkeys; k++) {
         const sim_key_t *key = &sim_keys[c->key[k]];
         rs_id_t at = {0, 0};
