@@ -9,7 +9,6 @@
 #include "../base/rs_buf.h"
 #include "../base/rs_name.h"
 #include "../conf/rs_conf.h"
-#include "rs_admin_do.h"
 #include "rs_admin_presence.h"
 #include "rs_admin_query.h"
 #include "rs_control_write.h"
