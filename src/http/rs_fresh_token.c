@@ -94,6 +94,7 @@ static int read_renewal(request_rec *r, rs_renewal_t *renewal)
     rs_identity_t who;
     int status;
 
+    memset(renewal, 0, sizeof(*renewal));
     if (!rs_request(r)->jwt) {
         return no_token(r);
     }
@@ -104,7 +105,6 @@ static int read_renewal(request_rec *r, rs_renewal_t *renewal)
     if (strlen(id) >= sizeof(renewal->id) || !rs_connection_id_parse(&parsed, id, any)) {
         return not_connected(r);
     }
-    memset(renewal, 0, sizeof(*renewal));
     apr_cpystrn(renewal->id, id, sizeof(renewal->id));
     apr_cpystrn(renewal->tenant, who.tenant, sizeof(renewal->tenant));
     apr_cpystrn(renewal->user, who.user, sizeof(renewal->user));

@@ -430,7 +430,8 @@ static void begin(seen_t *seen, apr_pool_t *p, rs_poll_t *poll, char what)
     int i;
 
     if (what == 'l') {
-        seen->job = (rs_job_t){NULL, NULL, 0, job_ask, job_reply, job_over, job_down};
+        seen->job = (rs_job_t){
+            .ask = job_ask, .reply = job_reply, .over = job_over, .down = job_down};
         rv = rs_loader_create(&seen->loader, p, poll, NULL, url);
         require(rv == APR_SUCCESS);
         rs_loader_post(seen->loader, &seen->queue, &seen->job);
