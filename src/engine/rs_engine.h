@@ -53,7 +53,7 @@ typedef struct {
     int shared;               /* some endpoint may have shared delivery of it */
 } rs_stream_params_t;
 
-/* A source with its streams, sorted by key here. */
+/* A source with its streams, sorted by key here; with none where only administrators are obeyed. */
 apr_status_t rs_engine_add_source(rs_source_t **source, rs_engine_t *engine, apr_pool_t *pchild,
                                   const rs_redis_url_t *url, int batch, apr_interval_time_t block,
                                   rs_obeys_t control, const rs_stream_params_t *streams,

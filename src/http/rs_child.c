@@ -241,7 +241,7 @@ static apr_status_t open_source(apr_pool_t *p, server_rec *main_server, rs_serve
     rs_stream_params_t *params;
     int i, shared = any_shared();
 
-    if (streams->nelts == 0) {
+    if (streams->nelts == 0 && (obeys == RS_OBEYS_NOBODY || !rs_conf_has_gateway())) {
         return APR_SUCCESS;
     }
     params = apr_pcalloc(p, (apr_size_t)streams->nelts * sizeof(*params));

@@ -15,10 +15,12 @@
 #include "rs_gateway_ask.h"
 #include "rs_gateway_head.h"
 #include "rs_handoff.h"
+#include "rs_identity.h"
 #include "rs_pump.h"
 #include "rs_pumps.h"
 #include "rs_refusal.h"
 #include "rs_request.h"
+#include "rs_revocation_check.h"
 #include "rs_stream.h"
 #include "rs_stream_headers.h"
 
@@ -196,6 +198,29 @@ static int ask(request_rec *r, rs_client_params_t *params)
     return OK;
 }
 
+/* A place for it, in the list of connections, too. A tenant and a user it has where the location
+ * says whose requests are; the back end needs neither. */
+static rs_refusal_t reserve(request_rec *r, rs_client_params_t *params)
+{
+    const rs_dir_conf_t *conf = rs_request_conf(r);
+    rs_arrival_t who = {
+        .realm = rs_conf_server(r->server)->url->label,
+        .tenant = rs_identity_tenant(r),
+        .user = rs_identity_user(r),
+        .profile = conf->profile,
+        .jti = rs_revocation_jti(r),
+        .via = RS_VIA_GATEWAY,
+        .address = (const struct sockaddr *)(const void *)&r->useragent_addr->sa,
+        .tenant_max = (unsigned)conf->limit_tenant,
+        .user_max = (unsigned)conf->limit_user,
+    };
+
+    who.tenant = who.tenant ? who.tenant : "";
+    params->tenant = who.tenant;
+    params->user = who.user;
+    return rs_engine_reserve(rs_child_engine(), &who, &params->seat);
+}
+
 int rs_gateway_handler(request_rec *r)
 {
     rs_engine_t *engine = rs_child_engine();
@@ -229,13 +254,20 @@ int rs_gateway_handler(request_rec *r)
     if (!params.profile) {
         return rs_refuse(r, RS_REFUSED_UNAVAILABLE);
     }
-    refused = rs_engine_reserve(engine, NULL, &params.seat);
+    refused = reserve(r, &params);
     if (refused != RS_REFUSED_MAX) {
         return rs_refuse(r, refused == RS_REFUSED_CONNECTIONS ? rs_refusal_of_full_child()
                                                               : refused);
     }
+    if (*params.tenant || *params.user || rs_revocation_jti(r)) {
+        status = rs_revocation_check(r, params.tenant, params.user);
+    }
+    if (status != OK) {
+        rs_engine_unreserve(engine, params.seat);
+        return status;
+    }
     params.conn.transport = &rs_transport_socket;
-    params.tenant = params.user = params.cursor = "";
+    params.cursor = "";
     params.tenant_json = params.user_json = "null";
     return ask(r, &params);
 }

@@ -74,6 +74,7 @@ rs_next_t rs_gated_begin(rs_streamer_t *s, rs_client_t *client)
 
     gate->client = client;
     gate->streamer = client->streamer;
+    rs_registry_serve(s->common->registry, client->seat, client, s->index);
     if (s->drain_until) {
         return send_away(s, client);
     }
@@ -138,6 +139,13 @@ static void take_answer(rs_buf_t *b, rs_gate_t *gate)
     apr_pool_destroy(p);
 }
 
+/* An administrator has ended it meanwhile: its back end, which has let it in, is told. */
+static rs_next_t end_doomed(rs_streamer_t *s, rs_client_t *client)
+{
+    client->profile->wire->error(&s->buf, "", "", "", "", client->profile->retry);
+    return RS_NEXT_LAST;
+}
+
 static rs_next_t open_it(rs_streamer_t *s, rs_client_t *client)
 {
     rs_gate_t *gate = client->gate;
@@ -145,9 +153,13 @@ static rs_next_t open_it(rs_streamer_t *s, rs_client_t *client)
 
     gate->state = RS_GATE_OPEN;
     RS_STAT_ADD(s->common->stats->gateway.opened, 1);
-    RS_STAT_ADD(s->common->stats->gateway.events, gate->kept);
     rs_buf_clear(&s->buf);
     rs_gateway_head(&s->buf, 200, gate->lines, -1);
+    if (rs_registry_serve(s->common->registry, client->seat, client, s->index)) {
+        return end_doomed(s, client);
+    }
+    RS_STAT_ADD(s->common->stats->gateway.events, gate->kept);
+    client->events += gate->kept;
     take_answer(&s->buf, gate);
     if (gate->waiting.len) {
         rs_buf_add(&s->buf, gate->waiting.data, gate->waiting.len);
@@ -234,6 +246,7 @@ rs_next_t rs_gated_send(rs_client_t *client, const rs_send_t *send, rs_sent_t *s
     *sent = next == RS_NEXT_GONE ? RS_SENT_FAILED : RS_SENT;
     if (*sent == RS_SENT && send->len) {
         RS_STAT_ADD(gate->common->stats->gateway.events, 1);
+        client->events++;
     }
     return next;
 }
