@@ -167,7 +167,8 @@ typedef struct {
     apr_array_header_t *grouped; /* rs_grouped_t of endpoints at a <Location> that is no pattern:
                                     rs_conf_check */
     int more_grouped;            /* endpoints without a path may have groups besides */
-    int administered;            /* of the main server: there is a ragline-admin somewhere */
+    int administered;            /* of the main server: there is a ragline-admin somewhere, */
+    int gatewayed;               /* or a ragline-gateway-send */
     server_rec *server;
     rs_redis_url_t *url;   /* rs_conf_check, with its password */
     rs_redis_pool_t *pool; /* child_init; shared by hosts with the same URL */

@@ -346,6 +346,7 @@ static void note(check_t *check, const rs_endpoint_t *e, int inherited)
     rs_check_access(check->scratch, check->main_server, e, inherited);
     APR_ARRAY_PUSH(check->all, rs_endpoint_t) = *e;
     rs_conf_server(check->main_server)->administered |= e->kind == RS_KIND_ADMIN;
+    rs_conf_server(check->main_server)->gatewayed |= e->kind == RS_KIND_GATEWAY_SEND;
     if (rs_conf_kind_streams(e->kind) && e->url) {
         APR_ARRAY_PUSH(check->streams, rs_endpoint_t) = *e;
         rs_check_keep_group(e->server, e->conf);

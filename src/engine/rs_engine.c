@@ -152,6 +152,12 @@ apr_status_t rs_engine_add_source(rs_source_t **out, rs_engine_t *engine, apr_po
     return rv;
 }
 
+apr_status_t rs_engine_add_office(rs_engine_t *engine, apr_pool_t *pchild,
+                                  const rs_office_conf_t *conf)
+{
+    return rs_office_create(&engine->office, pchild, &engine->common, conf);
+}
+
 apr_status_t rs_engine_start(rs_engine_t *engine, apr_pool_t *pchild)
 {
     apr_status_t rv = APR_SUCCESS;
@@ -162,6 +168,9 @@ apr_status_t rs_engine_start(rs_engine_t *engine, apr_pool_t *pchild)
     }
     if (rv == APR_SUCCESS && engine->callbacks) {
         rv = rs_callbacks_start(engine->callbacks, pchild);
+    }
+    if (rv == APR_SUCCESS && engine->office) {
+        rv = rs_office_start(engine->office, pchild);
     }
     return rv == APR_SUCCESS ? rs_hub_start(engine->hub) : rv;
 }
@@ -261,6 +270,9 @@ apr_status_t rs_engine_stop(rs_engine_t *engine)
         if (engine->streamers[i]) {
             rs_streamer_join(engine->streamers[i]);
         }
+    }
+    if (engine->office) {
+        rs_office_stop(engine->office);
     }
     if (engine->callbacks) {
         rs_callbacks_stop(engine->callbacks, graceful ? LAST_CALLS : LAST_CALLS_HARD);

@@ -10,6 +10,7 @@
 #include "../redis/rs_resolve.h"
 #include "../log/rs_client.h"
 #include "../gateway/rs_callbacks.h"
+#include "../gateway/rs_office.h"
 #include "../hub/rs_hub.h"
 #include "../log/rs_profile.h"
 #include "../log/rs_source.h"
@@ -34,6 +35,7 @@ struct rs_engine_t {
     rs_common_t common;
     rs_hub_t *hub;
     rs_callbacks_t *callbacks; /* NULL: none are made */
+    rs_office_t *office;       /* NULL: there is no gateway, and nobody sends to one */
     rs_source_t nowhere;       /* of clients that read no stream */
     rs_streamer_t *streamers[RS_STREAMERS_MAX];
     rs_profiles_t profiles;
@@ -58,6 +60,10 @@ apr_status_t rs_engine_add_source(rs_source_t **source, rs_engine_t *engine, apr
                                   const rs_redis_url_t *url, int batch, apr_interval_time_t block,
                                   rs_obeys_t control, const rs_stream_params_t *streams,
                                   int nstreams);
+/* Sending to connections of the gateway, before rs_engine_start(). */
+apr_status_t rs_engine_add_office(rs_engine_t *engine, apr_pool_t *pchild,
+                                  const rs_office_conf_t *conf);
+
 apr_status_t rs_engine_start(rs_engine_t *engine, apr_pool_t *pchild);
 
 /* A place for one more connection, and its seat in the registry; who NULL: it has none.

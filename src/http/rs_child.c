@@ -374,6 +374,9 @@ static apr_status_t open_engine(apr_pool_t *p, server_rec *main_server, rs_stats
     for (s = main_server; rv == APR_SUCCESS && s; s = s->next) {
         rv = open_host(p, main_server, rs_conf_server(s), nth++);
     }
+    if (rv == APR_SUCCESS) {
+        rv = rs_gateway_office(child.engine, p, main_server);
+    }
     return rv == APR_SUCCESS ? rs_engine_start(child.engine, p) : rv;
 }
 
@@ -423,7 +426,7 @@ static void child_init(apr_pool_t *p, server_rec *main_server)
     apr_status_t rv;
 
     open_log(main_server);
-    if (rs_conf_sections()->nelts == 0) {
+    if (rs_conf_sections()->nelts == 0 && !conf->gatewayed) {
         return;
     }
     stats = rs_board_claim();

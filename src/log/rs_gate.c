@@ -2,33 +2,12 @@
  *
  * Gates: made and dropped by any thread, and the table by which they are found.
  */
-#include <apr_general.h>
 #include <apr_hash.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <apr_strings.h>
-
 #include "rs_common.h"
 #include "rs_gate.h"
-
-/* RFC 9562, 5.4. */
-static int make_token(char token[RS_GATE_TOKEN_LEN], unsigned *turn)
-{
-    unsigned char b[16];
-
-    if (apr_generate_random_bytes(b, sizeof(b)) != APR_SUCCESS) {
-        return 0;
-    }
-    b[6] = (unsigned char)((b[6] & 0x0f) | 0x40);
-    b[8] = (unsigned char)((b[8] & 0x3f) | 0x80);
-    apr_snprintf(token, RS_GATE_TOKEN_LEN,
-                 "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", b[0], b[1],
-                 b[2], b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12], b[13], b[14],
-                 b[15]);
-    *turn = b[15];
-    return 1;
-}
 
 rs_gate_t *rs_gate_create(rs_common_t *common, rs_backend_t *backend, const char *lines,
                           const char *request, size_t request_len)
@@ -39,7 +18,7 @@ rs_gate_t *rs_gate_create(rs_common_t *common, rs_backend_t *backend, const char
     if (!gate) {
         return NULL;
     }
-    if (!make_token(gate->token, &gate->turn)) {
+    if (!rs_gate_token_make(gate->token, &gate->turn, common->registry)) {
         free(gate);
         return NULL;
     }

@@ -11,11 +11,11 @@
 
 #include "../base/rs_buf.h"
 #include "rs_callback.h"
+#include "rs_gate_token.h"
 
 typedef struct rs_gate_t rs_gate_t;
 typedef struct rs_send_t rs_send_t;
 
-#define RS_GATE_TOKEN_LEN 37 /* a UUID and a NUL */
 #define RS_GATE_SLOTS 1024
 
 typedef enum {
@@ -86,12 +86,17 @@ typedef enum {
     RS_SENT_GONE,     /* it has ended */
     RS_SENT_FAILED,   /* it ended by this: the client is gone */
     RS_SENT_FULL,     /* too much waits for it already */
-    RS_SENT_LATE      /* its streamer had no time for it, and will not send it any more */
+    RS_SENT_LATE,     /* whoever has it had no time for it, and will not send it any more */
+    RS_SENT_TOO_BIG,  /* it may not be so large */
+    RS_SENT_UNKNOWN,  /* who has it does not say whether it was sent */
+    RS_SENT_AWAY,     /* Redis cannot be asked who has it; nothing was sent */
+    RS_SENT_ELSEWHERE /* another child of this node has it, and cannot be reached */
 } rs_sent_t;
 
-/* Frames and, after them, the end; either may be nothing. Waits for the answer, a second at most.
- * Any thread that may wait. */
-rs_sent_t rs_gate_send(rs_gate_t *gate, const char *frames, size_t len, int close);
+/* Frames and, after them, the end; either may be nothing. Waits for the answer, `patience` at most
+ * until the streamer begins. Any thread that may wait. */
+rs_sent_t rs_gate_send(rs_gate_t *gate, const char *frames, size_t len, int close,
+                       apr_interval_time_t patience);
 
 struct rs_send_t {
     rs_msg_t msg; /* first: RS_MSG_SEND */

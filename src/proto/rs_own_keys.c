@@ -9,6 +9,7 @@
 
 const char *const rs_own_keys[] = {
     RS_OWN_EVENT,    RS_OWN_GROUPS,       RS_OWN_DLQ,         RS_OWN_CONTROL, "ragline:control:",
+    RS_OWN_GATEWAY,
     "ragline:dead:", "ragline:presence:", "ragline:revoked:", "ragline:resume:", NULL,
 };
 

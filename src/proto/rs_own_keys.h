@@ -10,6 +10,7 @@
 #define RS_OWN_EVENT "ragline:event:"
 #define RS_OWN_GROUPS "ragline:groups:"
 #define RS_OWN_REVOKED "ragline:revoked:until"
+#define RS_OWN_GATEWAY "ragline:gateway:"
 #define RS_OWN_DLQ "ragline:dlq:"
 
 /* All of them, also those that are kept for what is to come; one with a colon at its end stands for

@@ -57,7 +57,7 @@ static void table(void)
 static void *APR_THREAD_FUNC send_one(apr_thread_t *thread, void *data)
 {
     (void)thread;
-    sent = rs_gate_send(data, "data: x\n\n", 9, 1);
+    sent = rs_gate_send(data, "data: x\n\n", 9, 1, apr_time_from_sec(1));
     return NULL;
 }
 
@@ -97,7 +97,7 @@ static void sends(void)
     ok(!rs_send_begin(send), "and is not sent later");
 
     rs_inbox_close(&inbox);
-    is_int(rs_gate_send(g, NULL, 0, 0), RS_SENT_GONE, "nobody is there any more");
+    is_int(rs_gate_send(g, NULL, 0, 0, apr_time_from_sec(1)), RS_SENT_GONE, "nobody is there any more");
     rs_gate_drop(g);
 }
 
