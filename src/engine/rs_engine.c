@@ -277,6 +277,9 @@ apr_status_t rs_engine_stop(rs_engine_t *engine)
     if (engine->callbacks) {
         rs_callbacks_stop(engine->callbacks, graceful ? LAST_CALLS : LAST_CALLS_HARD);
     }
+    if (engine->office) {
+        rs_office_close_ledger(engine->office);
+    }
     rs_hub_stop(engine->hub);
     if (rs_resolver_stop(rs_hub_resolver(engine->hub), RESOLVER_LIMIT) != APR_SUCCESS) {
         return APR_TIMEUP;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * A letter is a line that says what it is called, whether to close, how long name and data are (-1:
- * there is none), and the token; name and data follow. As long as its sender waits it has a stamp, a
- * key of its own. Who has read it takes the stamp, and only then hands over; who gives up waiting
+ * there is none), and the token; name and data follow. While its sender waits it has a stamp, a key
+ * of its own. Who has read it takes the stamp, and only then hands over; who gives up waiting
  * takes it, too. One of the two finds it: so what was given up is never sent, also by a child that
  * did not run in between. If the stamp is gone and there is no answer, nobody can tell.
  *

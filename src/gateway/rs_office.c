@@ -1,27 +1,29 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Which way.
+ * The gateway's threads of a child, but for callbacks.
  */
 #include "rs_office.h"
 
-#include "../base/rs_clock.h"
 #include "../base/rs_log.h"
+#include "rs_ledger.h"
 #include "rs_letters.h"
+#include "rs_names.h"
 #include "rs_relay.h"
-
-#define PATIENCE apr_time_from_sec(1)
+#include "rs_route.h"
 
 struct rs_office_t {
     rs_common_t *common;
     rs_office_conf_t conf;
     rs_relay_t *relay;     /* NULL: no other child reaches this one's connections */
     rs_letters_t *letters; /* NULL: no other node does */
+    rs_ledger_t *ledger;   /* NULL: nothing of this stands in Redis */
 };
 
 apr_status_t rs_office_create(rs_office_t **out, apr_pool_t *p, rs_common_t *common,
                               const rs_office_conf_t *conf)
 {
     rs_office_t *office = apr_pcalloc(p, sizeof(*office));
+    rs_ledger_conf_t ledger = {conf->url, conf->pool, conf->remember};
     apr_status_t rv;
 
     office->common = common;
@@ -39,14 +41,23 @@ apr_status_t rs_office_create(rs_office_t **out, apr_pool_t *p, rs_common_t *com
         }
         office->relay = NULL;
     }
-    return conf->url ? rs_letters_create(&office->letters, p, common, conf->url) : APR_SUCCESS;
+    if (!conf->url) {
+        return APR_SUCCESS;
+    }
+    rv = rs_letters_create(&office->letters, p, common, conf->url);
+    return rv == APR_SUCCESS
+               ? rs_ledger_create(&office->ledger, p, common, &ledger, &common->ledger)
+               : rv;
 }
 
 apr_status_t rs_office_start(rs_office_t *office, apr_pool_t *p)
 {
     apr_status_t rv = office->relay ? rs_relay_start(office->relay, p) : APR_SUCCESS;
 
-    return rv == APR_SUCCESS && office->letters ? rs_letters_start(office->letters, p) : rv;
+    if (rv == APR_SUCCESS && office->letters) {
+        rv = rs_letters_start(office->letters, p);
+    }
+    return rv == APR_SUCCESS && office->ledger ? rs_ledger_start(office->ledger, p) : rv;
 }
 
 void rs_office_stop(rs_office_t *office)
@@ -59,20 +70,20 @@ void rs_office_stop(rs_office_t *office)
     }
 }
 
-rs_sent_t rs_office_send(rs_office_t *office, const rs_gateway_order_t *order)
+void rs_office_close_ledger(rs_office_t *office)
 {
-    rs_common_t *common = office->common;
-    rs_gate_token_t where;
-
-    switch (rs_gate_token_read(&where, order->token, common->registry)) {
-    case RS_TOKEN_HERE:
-        return rs_hand_over(common, order, rs_clock_now() + PATIENCE);
-    case RS_TOKEN_CHILD:
-        return rs_relay_send(common, &where, order, rs_clock_now() + PATIENCE);
-    case RS_TOKEN_NODE:
-        return office->conf.pool ? rs_letters_send(office->conf.pool, where.node, order)
-                                 : RS_SENT_GONE;
-    default:
-        return RS_SENT_GONE;
+    if (office->ledger) {
+        rs_ledger_stop(office->ledger);
     }
+}
+
+rs_sent_t rs_office_send(rs_office_t *office, const rs_gateway_order_t *order,
+                         apr_interval_time_t keep)
+{
+    rs_redis_pool_t *pool = office->conf.pool;
+
+    if (order->token) {
+        return rs_route_send(office->common, pool, order);
+    }
+    return pool ? rs_names_send(office->common, pool, order, keep) : RS_SENT_GONE;
 }

@@ -13,6 +13,7 @@
 #include "rs_child.h"
 #include "rs_error.h"
 #include "rs_gateway.h"
+#include "rs_request.h"
 
 /* JSON may write a byte with six. */
 #define BODY_TIMES 6
@@ -50,7 +51,7 @@ static int unavailable(request_rec *r, const char *message, const char *code)
     return rs_gateway_answer(r, HTTP_SERVICE_UNAVAILABLE, message, code);
 }
 
-static int answer(request_rec *r, rs_sent_t sent)
+static int answer(request_rec *r, rs_sent_t sent, const rs_gateway_order_t *order)
 {
     switch (sent) {
     case RS_SENT:
@@ -58,15 +59,20 @@ static int answer(request_rec *r, rs_sent_t sent)
     case RS_SENT_BUFFERED:
         return rs_http_json(r, HTTP_OK, "{\"status\":\"buffered\"}");
     case RS_SENT_GONE:
+        if (!order->token) {
+            return rs_gateway_answer(r, HTTP_NOT_FOUND, "Identity not found", "IDENTITY_NOT_FOUND");
+        }
         return rs_gateway_answer(r, HTTP_NOT_FOUND, "Token not found", "TOKEN_NOT_FOUND");
     case RS_SENT_FULL:
         return rs_gateway_answer(r, HTTP_INTERNAL_SERVER_ERROR,
-                                 "Write failed: the client does not read", "WRITE_FAILED");
+                                 order->token ? "Write failed: the client does not read"
+                                              : "Write failed: too much waits for it",
+                                 "WRITE_FAILED");
     case RS_SENT_TOO_BIG:
         return rs_gateway_answer(r, HTTP_REQUEST_ENTITY_TOO_LARGE, "Event too large",
                                  "BODY_TOO_LARGE");
     case RS_SENT_AWAY:
-        return unavailable(r, "Redis cannot be asked for this token; nothing was sent",
+        return unavailable(r, "Redis cannot be asked who has it; nothing was sent",
                            "REDIS_UNAVAILABLE");
     case RS_SENT_ELSEWHERE:
         return unavailable(r, "Token not found here, and this server has other processes",
@@ -90,19 +96,19 @@ static int send_to(request_rec *r, const rs_gateway_order_t *order)
     rs_sent_t sent;
 
     if (!engine || !engine->office) {
-        return answer(r, RS_SENT_ELSEWHERE);
+        return answer(r, RS_SENT_ELSEWHERE, order);
     }
     if (order->data
         && (apr_off_t)(strlen(order->data) + (order->name ? strlen(order->name) : 0))
                > rs_conf_server(r->server)->max_message) {
-        return answer(r, RS_SENT_TOO_BIG);
+        return answer(r, RS_SENT_TOO_BIG, order);
     }
     stats = &engine->common.stats->gateway;
     began = rs_clock_now();
-    sent = rs_office_send(engine->office, order);
+    sent = rs_office_send(engine->office, order, rs_request_conf(r)->gateway_keep);
     RS_STAT_ADD(stats->sends, 1);
     RS_STAT_ADD(stats->send_time, (apr_uint64_t)(rs_clock_now() - began));
-    return answer(r, sent);
+    return answer(r, sent, order);
 }
 
 int rs_gateway_send_handler(request_rec *r)

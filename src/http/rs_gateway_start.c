@@ -41,13 +41,38 @@ void rs_gateway_warn(server_rec *s)
     }
 }
 
+rs_backend_t *rs_gateway_backend(rs_engine_t *engine, const rs_dir_conf_t *conf)
+{
+    rs_backend_t wanted = {.url = conf->gateway_callback,
+                           .secret = conf->gateway_secret ? conf->gateway_secret->value : NULL,
+                           .ca = conf->gateway_ca,
+                           .timeout = conf->gateway_timeout};
+
+    return rs_backends_intern(&engine->common.backends, &wanted);
+}
+
+/* Of connections of a child that died they may have to be told before there are any here. */
+static int know_backends(rs_engine_t *engine, const rs_server_conf_t *conf)
+{
+    int i, good = 1;
+
+    for (i = 0; i < conf->gateways->nelts; i++) {
+        good &= rs_gateway_backend(engine, APR_ARRAY_IDX(conf->gateways, i, const rs_dir_conf_t *))
+                != NULL;
+    }
+    return good;
+}
+
 apr_status_t rs_gateway_office(rs_engine_t *engine, apr_pool_t *p, server_rec *main_server)
 {
     const rs_server_conf_t *conf = rs_conf_server(main_server);
-    rs_office_conf_t office = {NULL, NULL, rs_conf_has_gateway()};
+    rs_office_conf_t office = {NULL, NULL, rs_conf_has_gateway(), conf->gateway_remember};
 
     if (!office.serves && !conf->gatewayed) {
         return APR_SUCCESS;
+    }
+    if (!know_backends(engine, conf)) {
+        return APR_ENOMEM;
     }
     /* Where nobody has said which Redis there is no other node. */
     if (conf->redis_url) {

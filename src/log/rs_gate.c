@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <apr_strings.h>
+
 #include "rs_common.h"
 #include "rs_gate.h"
 
@@ -40,26 +42,52 @@ void rs_gate_drop(rs_gate_t *gate)
 {
     if (gate && __atomic_fetch_sub(&gate->refs, 1, __ATOMIC_ACQ_REL) == 1) {
         rs_buf_free(&gate->waiting);
+        rs_buf_free(&gate->kept_frames);
+        free(gate->identity);
         rs_callback_free(gate->answer);
         free(gate);
     }
 }
 
-rs_callback_t *rs_gate_callback(const rs_gate_t *gate, const char *reason,
-                                void (*done)(rs_callback_t *))
+int rs_gate_identify(rs_gate_t *gate, const char *identity, rs_duplicate_t duplicate)
+{
+    gate->identity = strdup(identity);
+    gate->duplicate = duplicate;
+    return gate->identity != NULL;
+}
+
+/* reason NULL: it is a question. */
+static rs_callback_t *make_callback(rs_backend_t *backend, const char *token, const char *reason,
+                                    const char *request, void (*done)(rs_callback_t *))
 {
     rs_callback_t *callback = NULL;
     rs_buf_t b = RS_BUF_INIT;
 
     rs_buf_puts(&b, reason ? "{\"action\":\"disconnect\",\"reason\":\"" : "{\"action\":\"connect");
     rs_buf_puts(&b, reason ? reason : "");
-    rs_buf_printf(&b, "\",\"token\":\"%s\",\"request\":", gate->token);
-    rs_buf_puts(&b, gate->request);
+    rs_buf_printf(&b, "\",\"token\":\"%s\",\"request\":", token);
+    rs_buf_puts(&b, request);
     rs_buf_puts(&b, "}");
     if (rs_buf_ok(&b)) {
-        callback = rs_callback_create(gate->backend, b.data, b.len, done);
+        callback = rs_callback_create(backend, b.data, b.len, done);
     }
     rs_buf_free(&b);
+    return callback;
+}
+
+rs_callback_t *rs_gate_callback(const rs_gate_t *gate, void (*done)(rs_callback_t *))
+{
+    return make_callback(gate->backend, gate->token, NULL, gate->request, done);
+}
+
+rs_callback_t *rs_gate_told(rs_backend_t *backend, const char *token, const char *reason,
+                            const char *request, void (*done)(rs_callback_t *))
+{
+    rs_callback_t *callback = make_callback(backend, token, reason, request, done);
+
+    if (callback) {
+        apr_snprintf(callback->id, sizeof(callback->id), "%s-disconnect", token);
+    }
     return callback;
 }
 
