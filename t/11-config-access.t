@@ -260,6 +260,8 @@ fine('... by an expression', location('/x', "RaglineSubscribe orders\n", $main, 
     my $lost = '<Location /x> of the same host without TLS';
     warned('an endpoint that the host has only without TLS', $lost, host(80, 'a', @in), host(443, 'a',
         $tls));
+    warned('... which is said in the end', $lost, host(80, 'a', "SSLEngine on\nSSLEngine off\n", @in),
+        host(443, 'a', "SSLEngine off\n", $tls));
     warned('... the other way around in the files', $lost, host(443, 'a', $tls), host(80, 'a', @in));
     fine('... that both have', host(80, 'a', @in), host(443, 'a', $tls, @in));
     fine('... that all have', @in, host(80, 'a'), host(443, 'a', $tls));

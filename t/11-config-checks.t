@@ -362,8 +362,8 @@ SKIP: {
 sub starts
 {
     my ($name, $sentence, $conf, %server) = @_;
-    my $httpd = Ragline::Httpd->new(name => $name, conf => $streams . location('/x', $all) . $conf,
-        %server);
+    my $class = delete $server{class} // 'Ragline::Httpd';
+    my $httpd = $class->new(name => $name, conf => $streams . location('/x', $all) . $conf, %server);
     $httpd->start;
     my @said = ($httpd->error_log . slurp($httpd->root . '/output')) =~ /$sentence/g;
     is(scalar(@said), $conf =~ /none/ ? 0 : 1, "$name: said at start") or diag($httpd->error_log);
@@ -371,7 +371,7 @@ sub starts
     return;
 }
 SKIP: {
-    skip 'prefork has no spare threads', 4 if vars('mpm') eq 'prefork';
+    skip 'prefork has no spare threads', 9 if vars('mpm') eq 'prefork';
     starts('few-spare', 'RS0808: MinSpareThreads 2: httpd may not start as many children as 16 streams '
         . 'that keep a worker need \(HTTP/2, filters\): set MinSpareThreads to 3', "MinSpareThreads 2\n",
         children => 2, threads => 16);
@@ -379,12 +379,55 @@ SKIP: {
     starts('culled', 'RS0805: MaxSpareThreads 20 lets httpd end children', "MaxSpareThreads 20\n",
         children => 2, threads => 16);
     starts('not-culled', 'RS0805', "MaxSpareThreads 32\n# none\n", children => 2, threads => 16);
+    starts('ended', 'RS0810: MaxConnectionsPerChild 50: httpd ends a child that has had so many',
+        "MaxConnectionsPerChild 50\n");
+    starts('not-ended', 'RS0810', "MaxConnectionsPerChild 50\nMaxConnectionsPerChild 0\n# none\n");
+    starts('no-place', 'RS0813: ServerLimit 2: after a graceful restart no new child finds a place, and '
+        . 'nobody is served, until .* set ServerLimit to 4', "ServerLimit 2\n", children => 2);
+    starts('one-place', 'RS0813: ServerLimit 3: after a graceful restart only 1 of 2 children find a '
+        . 'place', "ServerLimit 3\n", children => 2);
+    starts('places', 'RS0813', "ServerLimit 4\n# none\n", children => 2);
+}
+# As root of a container: with no more descriptors than it was given.
+{
+    package Few;
+    our @ISA = ('Ragline::Httpd');
+    sub command
+    {
+        my ($self, @arguments) = @_;
+        return ('setpriv', '--bounding-set', '-sys_resource', 'prlimit', "--nofile=$self->{files}:$self->{files}",
+            $self->SUPER::command(@arguments));
+    }
+}
+SKIP: {
+    skip 'only root', 2 if $>;
+    my $prefork = vars('mpm') eq 'prefork';
+    my $said = sub { my ($needs, $has, $left) = @_;
+        return "needs $needs file descriptors in each child and only $has are allowed; $left streams it is. Write "
+            . "APACHE_ULIMIT_MAX_FILES=\"ulimit -n $needs\" into envvars" };
+    starts('few-descriptors', 'RS0803: RaglineMaxConnections 1000 ' . $said->(1500, 1200, 700),
+        "RaglineMaxConnections 1000\n", class => 'Few', files => 1200);
+    starts('fewer-descriptors', 'RS0803: RaglineMaxConnections 300 ' . $said->($prefork ? 800 : 1200, 700,
+        $prefork ? 200 : 175), "RaglineMaxConnections 300\n", class => 'Few', files => 700, threads => 100,
+        processes => 1);
 }
 SKIP: {
     my $most = slurp('/proc/sys/fs/nr_open') || 0;
-    skip 'this system has no lower limit', 1 if $most > 10_000_000;
+    skip 'this system has no lower limit', 2 if $most > 10_000_000;
     starts('descriptors', 'RS0803: RaglineMaxConnections 10000000 needs 10000500 file descriptors',
         "RaglineMaxConnections 10000000\n");
+    starts('threads', 'RS0803: RaglineMaxConnections 10000000 needs 10000900 file descriptors',
+        "RaglineMaxConnections 10000000\n", threads => 100) if vars('mpm') ne 'prefork';
+    starts('waiting', 'RS0803: RaglineMaxConnections 10000000 needs 10001200 file descriptors',
+        "RaglineMaxConnections 10000000\nAsyncRequestWorkerFactor 4.5\n", threads => 100)
+        if vars('mpm') eq 'event';
+}
+SKIP: {
+    my $most = slurp('/proc/sys/net/core/wmem_max') || 0;
+    skip 'this system gives sockets more', 2 if !$most || $most >= 16 << 20;
+    starts('send-buffer', "RS0814: RaglineSendBuffer: this system gives a socket \\d+ bytes, and no 16777216",
+        "RaglineSendBuffer 16MB\n");
+    starts('allowed', 'RS0814', "RaglineSendBuffer 128KB\n# none\n");
 }
 starts('prefork', 'RS0804: the prefork MPM ends children', '', mpm => 'prefork', children => 1,
     threads => 4);

@@ -118,6 +118,8 @@ my %row = (
     RaglineHeartbeat => { in => 'D', good => ['45s comment', '30s event', '30s ID', '20s', 'off'],
         bad => [durations( '500ms', '2h'), ['30s loudly',
             'the second argument is event, comment or id']] },
+    RaglineChallenge => { in => 'D', good => ['30s', 'off', '1h'], bad => [durations('999ms', '2h')] },
+    RaglineReauthorize => { in => 'D', good => ['15min', 'off', '30d'], bad => [durations('999ms', '31d')] },
     RaglineRetry => { in => 'D', good => ['3s', '100ms'], bad => [durations( '99ms', '2h')] },
     RaglineStart => { in => 'D', good => ['new', 'group', 'all', 'last=50', 'since=7d',
         'Since=90'], bad => [

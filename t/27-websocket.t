@@ -515,13 +515,16 @@ RaglineMaxConnections 1
 RaglineStream orders $key
 @{[ websocket_location('/ws', 'RaglineSubscribe orders') ]}
 EOF2
-my $first = ws('/ws', port => $full->port);
-$first->take('connected');
-my $other = ws('/ws', port => $full->port);
-ok($other->accepted, 'one too many is accepted');
-is($other->take('error')->{raw}, '{"type":"error","message":"Stream failed","error":"too many streams are open",'
-    . '"stream":"ws","code":"over_limit","retry":2000}', 'told why');
-is($other->wait_close, '1013 over_limit', 'and closed');
+SKIP: {
+    skip 'prefork has a child for each', 3 if vars('mpm') eq 'prefork';
+    my $first = ws('/ws', port => $full->port);
+    $first->take('connected');
+    my $other = ws('/ws', port => $full->port);
+    ok($other->accepted, 'one too many is accepted');
+    is($other->take('error')->{raw}, '{"type":"error","message":"Stream failed","error":"too many streams are open",'
+        . '"stream":"ws","code":"over_limit","retry":2000}', 'told why');
+    is($other->wait_close, '1013 over_limit', 'and closed');
+}
 $full->stop;
 my $down = Ragline::Httpd->new(name => 'down', conf => <<"EOF2")->start;
 RaglineRedis redis://127.0.0.1:@{[ free_port() ]}/0

@@ -129,7 +129,8 @@ sub event_is_compressed_for
 
 event_is_compressed_for(100, 'a small event', '/all', '/two');
 my $got = event_is_compressed_for(2000, 'a larger one', '/ws', '/ws again', '/all', '/orders', '/two', '/kept', 'tls');
-is($got->{'/ws'}{raw}, $got->{$_}{raw}, "one frame is for all ($_)") for '/ws again', '/kept', 'tls';
+is($got->{'/ws'}{raw}, $got->{$_}{raw}, "one frame is for all ($_)")
+    for vars('mpm') eq 'prefork' ? () : ('/ws again', '/kept', 'tls'); # there each has a child that makes it
 cmp_ok($got->{'/ws'}{deflated}, '<', 1500, 'it is smaller');
 is($got->{'/orders'}{type}, 'order_event', 'a dialect has its own');
 event_is_compressed_for(20_000, 'a large one', grep { !/off|plain/ } keys %reader);

@@ -92,17 +92,20 @@ sub begun
     return $ws;
 }
 
-my @holders = map { begun() } 1 .. 3;
-is(join(' ', map { $_->ended || 'open' } @holders), 'open open eof', 'more than RaglineCache is not kept');
-my ($holder, undef, $refused) = @holders;
-is($refused->wait_close, '1013 over_limit', 'who adds to it may come again');
-is(($refused->messages)[-1]{error}, 'too much is kept of messages that were begun and not finished', 'and is told why');
-ok(answered($talks), 'others are heard, whose messages come whole');
-$holder->send_frame(0, '"');
-like($holder->take('error')->{error}, qr/a message is a JSON object/, 'what is finished is read');
-$_->close for @holders;
-my $again;
-ok(wait_until(sub { $again = begun(); return !$again->ended }), 'and there is room again for others');
-is($again->ended, '', 'who stay');
+SKIP: {
+    skip 'prefork has a child for each of them', 7 if vars('mpm') eq 'prefork';
+    my @holders = map { begun() } 1 .. 3;
+    is(join(' ', map { $_->ended || 'open' } @holders), 'open open eof', 'more than RaglineCache is not kept');
+    my ($holder, undef, $refused) = @holders;
+    is($refused->wait_close, '1013 over_limit', 'who adds to it may come again');
+    is(($refused->messages)[-1]{error}, 'too much is kept of messages that were begun and not finished', 'and is told why');
+    ok(answered($talks), 'others are heard, whose messages come whole');
+    $holder->send_frame(0, '"');
+    like($holder->take('error')->{error}, qr/a message is a JSON object/, 'what is finished is read');
+    $_->close for @holders;
+    my $again;
+    ok(wait_until(sub { $again = begun(); return !$again->ended }), 'and there is room again for others');
+    is($again->ended, '', 'who stay');
+}
 
 done_testing();

@@ -110,7 +110,7 @@ sub page
 # --- many connections ---------------------------------------------------------------------------
 
 {
-    my $httpd = start('many', "H2MinWorkers 2\nH2MaxWorkers 8\n");
+    my $httpd = start('many', "H2MinWorkers 2\nH2MaxWorkers 100\nH2MaxWorkers 8\n");
     my @h2 = map { Ragline::H2->new(port => $httpd->port) } 1 .. 8;
     my @codes = map { (open_stream($_))[1] } @h2;
     is("@codes[4 .. 7]", join(' ', ('over_limit') x 4),
@@ -132,6 +132,29 @@ sub page
     is(stats($httpd)->{refused}{max_pumps}, 4, 'counted as such');
     $_->close for @h2;
     ok(wait_until(sub { stats($httpd)->{pumps}{open} == 0 }), 'connections that are cut free all');
+    $httpd->stop;
+}
+
+# --- one child is full --------------------------------------------------------------------------
+
+if (vars('mpm') ne 'prefork') {
+    my $httpd = start('two', "H2MinWorkers 2\nH2MaxWorkers 5\nRaglineMaxPumps 14\n", children => 2,
+        threads => 8);
+    my (@open, @soon, @late);
+    for (1 .. 200) {
+        my $h2 = Ragline::H2->new(port => $httpd->port);
+        my ($n, $code) = open_stream($h2);
+        my ($retry) = $h2->body($n) =~ /^retry: (\d+)$/m;
+        if (!$code) { push @open, $h2 }
+        elsif (@open < 6) { push @soon, $retry; $h2->close }
+        else { push @late, $retry; $h2->close; last }
+    }
+    is(scalar(@open), 6, 'two children, three streams of HTTP/2 in each');
+    is(scalar(grep { $_ != 300 } @soon), 0, 'while the other one has room: come again at once');
+    is("@late", '2000', 'both are full: later');
+    is(stats($httpd)->{refused}{full_child}, scalar(@soon), 'counted as one full child');
+    is(stats($httpd)->{refused}{max_pumps}, 1, 'and as all of them');
+    $_->close for @open;
     $httpd->stop;
 }
 

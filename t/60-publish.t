@@ -168,7 +168,7 @@ refused_event('a key instead of a name', 403, 'stream', event(stream => 'ragline
 refused_event("another's tenant", 403, 'tenant', event(tenant_id => 'another'));
 refused_event('a bad tenant', 400, 'invalid_tenant_id', event(tenant_id => 'a b'));
 refused_event('a bad user', 400, 'invalid_user_id', event(user_id => 'a b'));
-for my $type (qw(connected heartbeat error reset caught_up)) {
+for my $type (qw(connected heartbeat error reset caught_up challenge)) {
     refused_event("$type, which a stream says of itself", 400, 'reserved_type',
         event(event_type => $type));
 }

@@ -93,6 +93,13 @@ sub is_closed
 sub is_open { my ($stream, $name) = @_;
     ok(!$stream->ended, "$name is still there"); return }
 
+# --- clocks --------------------------------------------------------------------------------------
+
+# Ids are times of Redis's clock, by which it is long ago that this was written.
+my $early = open_at($one, '/stream', $us, 'u');
+$redis->client->xadd('ragline:control', '1000000000000-0', do => 'close', id => $early->{name});
+is_closed($early, 'whatever the clock of Redis says');
+
 # --- closing -------------------------------------------------------------------------------------
 
 my @all = map { open_at($one, $_, $us, 'u') } '/stream', '/pumped', '/shared', '/ws';

@@ -188,7 +188,8 @@ for my $seconds (2, full() ? 12 : again() ? () : 8) {
     has_all('a key that is no stream', 6, @streams);
     ok(wait_until(sub { $httpd->error_log =~ /RS0(?:202|511): .*\Q$two\E/ }), 'the log names the key');
     my $new = open_stream('/both', $tenant);
-    is(recovery($new), 'new', 'new connections are taken');
+    # Of several processes one may not have moved the group's position yet.
+    like(recovery($new), mode('group') ? qr/^(?:new|resumed)$/ : qr/^new$/, 'new connections are taken');
     $new->close;
     my $restarted = Ragline::Httpd->new(name => 'wrong', conf => conf())->start;
     my $back = $restarted->stream('/both', token => token($tenant, 1),

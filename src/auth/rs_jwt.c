@@ -112,6 +112,7 @@ static const char *times_check(rs_jwt_t *jwt, apr_pool_t *p, apr_interval_time_t
         return "not yet valid";
     }
     jwt->expires = has_exp ? exp + leeway : 0;
+    jwt->lives = has_exp && exp > (has_iat ? iat : now) ? exp - (has_iat ? iat : now) : 0;
     return NULL;
 }
 

@@ -39,6 +39,7 @@ typedef struct {
     rs_json_t claims;   /* an object, in the pool */
     apr_time_t expires; /* the first moment at which the token is refused, `exp` and the leeway;
                          * 0: a token without `exp` */
+    apr_interval_time_t lives; /* from `iat` to `exp`; without `iat`: from now on; 0: no `exp` */
 } rs_jwt_t;
 
 /* A key of `material`: a secret, a PEM (public key, certificate or private key, of which the

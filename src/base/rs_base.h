@@ -39,6 +39,7 @@ typedef struct rs_topic_t rs_topic_t;
 typedef struct rs_topics_t rs_topics_t;
 typedef struct rs_wire_t rs_wire_t;
 typedef struct rs_profile_t rs_profile_t;
+typedef struct rs_renewals_t rs_renewals_t;
 typedef struct rs_revoked_t rs_revoked_t;
 typedef struct rs_share_t rs_share_t;
 typedef struct rs_source_t rs_source_t;

@@ -371,6 +371,10 @@ const command_rec rs_cmds[] = {
                    "interval, and event, comment or id; or off"),
     AP_INIT_TAKE1("RaglineRetry", set_retry, NULL, ANYWHERE,
                   "how long a client waits before it reconnects"),
+    AP_INIT_TAKE1("RaglineChallenge", rs_cmd_challenge, NULL, ANYWHERE,
+                  "how long before its token's end a client is asked for a new one, or off"),
+    AP_INIT_TAKE1("RaglineReauthorize", rs_cmd_reauthorize, NULL, ANYWHERE,
+                  "after which time a client has to come anew, or off"),
     AP_INIT_TAKE12("RaglineStart", rs_cmd_start, NULL, ANYWHERE,
                    "what a client without an id gets first: new, group, all, last=N or since=T"),
     AP_INIT_TAKE_ARGV(

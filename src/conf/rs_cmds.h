@@ -37,6 +37,9 @@ const char *rs_cmd_group(cmd_parms *cmd, void *dconf, const char *arg);
 const char *rs_cmd_claim_after(cmd_parms *cmd, void *dconf, const char *arg);
 const char *rs_cmd_max_deliveries(cmd_parms *cmd, void *dconf, const char *arg);
 
+const char *rs_cmd_challenge(cmd_parms *cmd, void *dconf, const char *arg);
+const char *rs_cmd_reauthorize(cmd_parms *cmd, void *dconf, const char *arg);
+
 const char *rs_cmd_admin(cmd_parms *cmd, void *dconf, const char *arg);
 const char *rs_cmd_control(cmd_parms *cmd, void *dconf, const char *arg);
 const char *rs_cmd_revocation(cmd_parms *cmd, void *dconf, const char *arg);

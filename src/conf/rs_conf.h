@@ -54,6 +54,8 @@ typedef enum {
     X(int, heartbeat_style, RS_UNSET, RS_HEARTBEAT_EVENT)                                          \
     X(int, wires, RS_UNSET, 1 << RS_WIRE_SSE | 1 << RS_WIRE_NDJSON) /* a bit for each */           \
     X(apr_interval_time_t, retry, RS_UNSET, apr_time_from_sec(2))                                  \
+    X(apr_interval_time_t, challenge, RS_UNSET, apr_time_from_sec(60)) /* 0: off */                \
+    X(apr_interval_time_t, reauthorize, RS_UNSET, 0)                   /* likewise */              \
     X(ap_expr_info_t *, tenant, NULL, NULL)                                                        \
     X(ap_expr_info_t *, user, NULL, NULL)                                                          \
     X(int, user_only, RS_UNSET, 0)                                                                 \

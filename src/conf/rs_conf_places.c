@@ -159,7 +159,7 @@ static int is_tls(apr_pool_t *p, server_rec *s)
 {
     const ap_directive_t *host = rs_tree_host(s);
     const ap_directive_t *engine =
-        host ? rs_tree_find(p, host->first_child, "SSLEngine", NULL) : NULL;
+        host ? rs_tree_last(host->first_child, "SSLEngine") : NULL;
 
     return engine && ap_cstr_casecmp(rs_tree_word(p, engine), "off");
 }

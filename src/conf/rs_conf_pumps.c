@@ -17,7 +17,7 @@ static int reserve(int workers) { return workers >= 16 ? workers / 8 : workers >
 
 static int number_of(apr_pool_t *p, const char *directive)
 {
-    const ap_directive_t *at = rs_tree_find(p, ap_conftree, directive, NULL);
+    const ap_directive_t *at = rs_tree_last(ap_conftree, directive);
 
     return at ? atoi(rs_tree_word(p, at)) : 0;
 }
@@ -53,6 +53,27 @@ rs_pump_limits_t rs_conf_pumps(apr_pool_t *p, const rs_server_conf_t *conf)
     }
     limits.all = limits.all > 0 ? limits.all : 1;
     return limits;
+}
+
+/* httpd's own default where it is not said. */
+int rs_conf_start_servers(apr_pool_t *p)
+{
+    int start = number_of(p, "StartServers"), children = 0;
+
+    ap_mpm_query(AP_MPMQ_MAX_DAEMONS, &children);
+    start = start > 0 ? start : 3;
+    return start < children ? start : children;
+}
+
+/* Beside those that are being served httpd has others that wait: AsyncRequestWorkerFactor times as
+ * many as there are idle workers. */
+int rs_conf_connections(apr_pool_t *p)
+{
+    const ap_directive_t *at = rs_tree_last(ap_conftree, "AsyncRequestWorkerFactor");
+    double factor = at ? strtod(rs_tree_word(p, at), NULL) : 2;
+
+    factor = factor > 0 && factor < 10000 ? factor : 2;
+    return 1 + (int)factor + (factor > (int)factor);
 }
 
 int rs_conf_pumps_spare(const rs_pump_limits_t *limits)

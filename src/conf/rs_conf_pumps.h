@@ -21,4 +21,10 @@ rs_pump_limits_t rs_conf_pumps(apr_pool_t *p, const rs_server_conf_t *conf);
 /* With how many MinSpareThreads httpd starts another child while streams fill those that it has. */
 int rs_conf_pumps_spare(const rs_pump_limits_t *limits);
 
+/* Connections that a child of the event MPM has for each of its threads. */
+int rs_conf_connections(apr_pool_t *p);
+
+/* Children that the event and worker MPMs start with. */
+int rs_conf_start_servers(apr_pool_t *p);
+
 #endif

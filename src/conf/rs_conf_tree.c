@@ -77,6 +77,17 @@ const ap_directive_t *rs_tree_find(apr_pool_t *p, const ap_directive_t *tree, co
     return NULL;
 }
 
+const ap_directive_t *rs_tree_last(const ap_directive_t *tree, const char *name)
+{
+    const ap_directive_t *found = NULL, *inside;
+
+    for (; tree; tree = tree->next) {
+        inside = rs_tree_last(tree->first_child, name);
+        found = inside ? inside : rs_tree_is(tree, name) ? tree : found;
+    }
+    return found;
+}
+
 const char *rs_tree_path(apr_pool_t *p, const ap_directive_t *section, int *regex)
 {
     char *args = apr_pstrdup(p, section->args);

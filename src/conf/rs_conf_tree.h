@@ -57,6 +57,9 @@ const ap_directive_t *rs_tree_at(const ap_directive_t *tree, const char *name, c
 /* The <VirtualHost>, or NULL. */
 const ap_directive_t *rs_tree_host(server_rec *s);
 
+/* The last directive of this name, which is the one that counts for a number, or NULL. */
+const ap_directive_t *rs_tree_last(const ap_directive_t *tree, const char *name);
+
 /* The first directive of this name whose first argument is `arg` (NULL: any), or NULL. */
 const ap_directive_t *rs_tree_find(apr_pool_t *p, const ap_directive_t *tree, const char *name,
                                    const char *arg);

@@ -51,6 +51,7 @@ apr_status_t rs_engine_create(rs_engine_t **out, apr_pool_t *pchild, const rs_en
     engine->common.nstreamers = conf->streamers;
     engine->common.stats = stats;
     engine->common.registry = conf->registry;
+    engine->common.renewals = conf->registry ? conf->renewals : NULL;
     rs_profiles_open(&engine->profiles);
     rs_census_open(&engine->common.census);
     rs_gates_open(&engine->common.gates);

@@ -27,6 +27,7 @@ typedef struct {
     apr_interval_time_t drain;
     rs_callbacks_conf_t callbacks; /* concurrent 0: none are made */
     rs_registry_t *registry;    /* NULL: there is none */
+    rs_renewals_t *renewals;    /* likewise; only where there is a registry */
     void (*every_second)(void); /* the hub's thread; NULL: nothing */
 } rs_engine_conf_t;
 

@@ -102,7 +102,7 @@ static int place_at_newest(rs_client_t *client)
     while (seq > topic->first && want > 0) {
         const rs_event_t *e = topic->ring[--seq & (topic->size - 1)];
 
-        if (rs_client_wants(client, e)) {
+        if (e->notice != RS_NOTICE_GAP && rs_client_wants(client, e)) {
             client->resume->own.pos[rs_topic_k(topic, e->stream)] = rs_id_before(e->id);
             want--;
         }

@@ -10,19 +10,16 @@
 #include "../log/rs_command.h"
 #include "../log/rs_revoked.h"
 #include "../proto/rs_media_type.h"
-#include "../proto/rs_own_keys.h"
 #include "../proto/rs_publish_item.h"
-#include "../redis/rs_redis_publish.h"
 #include "rs_admin_do.h"
 #include "rs_admin_revoke.h"
 #include "rs_body.h"
+#include "rs_control_write.h"
 #include "rs_cors.h"
 #include "rs_error.h"
 #include "rs_identity.h"
 #include "rs_request.h"
 
-/* The control stream is trimmed to about so many. */
-#define KEEP 10000
 /* A body without what is sent. */
 #define BODY ((apr_off_t)16 * 1024)
 
@@ -261,63 +258,30 @@ static int count_here(request_rec *r, rs_registry_t *registry, const order_t *o)
 
 /* --- telling everybody --- */
 
-static void add_field(rs_xadd_t *write, const char *name, const char *value)
-{
-    if (value) {
-        rs_xadd_field_t *field = &write->fields[write->nfields++];
-
-        field->name = name;
-        field->value = value;
-        field->len = strlen(value);
-    }
-}
-
-static int unavailable(request_rec *r, const char *message)
-{
-    apr_table_setn(r->err_headers_out, "Retry-After", "1");
-    return rs_http_error(r, HTTP_SERVICE_UNAVAILABLE, "redis_unavailable", message);
-}
-
 static int write_order(request_rec *r, const order_t *o)
 {
     rs_redis_pool_t *pool = rs_conf_server(r->server)->pool;
-    char class[RS_REDIS_CLASS_LEN];
-    rs_publish_outcome_t outcome;
-    rs_xadd_t write = {.key = RS_OWN_CONTROL, .maxlen = KEEP};
+    rs_xadd_t write = {0};
     rs_redis_conn_t *conn;
 
-    add_field(&write, RS_COMMAND_DO, o->what);
-    add_field(&write, RS_COMMAND_ID, o->id);
-    add_field(&write, RS_COMMAND_TENANT, o->tenant);
-    add_field(&write, RS_COMMAND_USER, o->user);
-    add_field(&write, RS_COMMAND_JTI, o->jti);
-    add_field(&write, RS_COMMAND_UNTIL, o->until);
-    add_field(&write, RS_COMMAND_REASON, o->reason);
-    add_field(&write, RS_COMMAND_TYPE, o->type);
-    add_field(&write, RS_COMMAND_PAYLOAD, o->payload);
+    rs_control_field(&write, RS_COMMAND_DO, o->what);
+    rs_control_field(&write, RS_COMMAND_ID, o->id);
+    rs_control_field(&write, RS_COMMAND_TENANT, o->tenant);
+    rs_control_field(&write, RS_COMMAND_USER, o->user);
+    rs_control_field(&write, RS_COMMAND_JTI, o->jti);
+    rs_control_field(&write, RS_COMMAND_UNTIL, o->until);
+    rs_control_field(&write, RS_COMMAND_REASON, o->reason);
+    rs_control_field(&write, RS_COMMAND_TYPE, o->type);
+    rs_control_field(&write, RS_COMMAND_PAYLOAD, o->payload);
     if (!pool || rs_redis_pool_acquire(&conn, pool) != APR_SUCCESS) {
-        return unavailable(r, "Redis cannot be reached; nothing was done");
+        return rs_control_unavailable(r, "Redis cannot be reached; nothing was done");
     }
     /* First: who comes after the others have heard of it must find it. */
     if (is_revoke(o) && !rs_admin_remember(conn, r->pool, o->revoked, o->seconds)) {
         rs_redis_pool_release(pool, conn);
-        return unavailable(r, "Redis did not take it; nothing was done");
+        return rs_control_unavailable(r, "Redis did not take it; nothing was done");
     }
-    outcome = rs_redis_publish(conn, &write, 1, class);
-    if (outcome == RS_PUBLISH_REFUSED && !strcmp(class, "READONLY")) {
-        rs_redis_pool_demoted(pool, conn);
-    }
-    rs_redis_pool_release(pool, conn);
-    switch (outcome) {
-    case RS_PUBLISH_DONE:
-        return OK;
-    case RS_PUBLISH_UNKNOWN:
-        return unavailable(r, "the connection to Redis broke: it may have been done, or not");
-    default:
-        ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, r, "RS0761: %s: %s cannot be written: %s",
-                      rs_redis_pool_label(pool), RS_OWN_CONTROL, *class ? class : "no connection");
-        return unavailable(r, "Redis did not take it; nothing was done");
-    }
+    return rs_control_write(r, pool, conn, &write);
 }
 
 static int answer(request_rec *r, const order_t *o, int here)

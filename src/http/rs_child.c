@@ -5,28 +5,27 @@
  */
 #include "../conf/rs_httpd.h"
 #include <jansson.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include "../base/rs_clock.h"
 #include "../base/rs_log.h"
 #include "../conf/rs_conf.h"
+#include "../log/rs_renewals.h"
 #include "../obs/rs_board.h"
 #include "../obs/rs_left_groups.h"
 #include "rs_child.h"
 #include "rs_gateway_start.h"
+#include "rs_limits.h"
 #include "rs_pumps.h"
 #include "rs_refusal.h"
 
 /* Seconds after which a child of an earlier generation takes itself for forgotten. */
 #define FORGOTTEN 3
 
-/* Descriptors that a child needs beside its streams: listeners, logs, workers, Redis. */
-#define OTHER_DESCRIPTORS 500
-
 static struct {
     rs_engine_t *engine;
     rs_registry_t *registry; /* NULL: there is none */
+    rs_renewals_t *renewals; /* likewise */
     rs_jwt_cache_t *jwt_cache;
     int send_buffer;
     int broken; /* some threads of an engine that did not start completely may run */
@@ -39,6 +38,7 @@ static server_rec *log_server;
 
 rs_engine_t *rs_child_engine(void) { return child.engine; }
 rs_registry_t *rs_child_registry(void) { return child.registry; }
+rs_renewals_t *rs_child_renewals(void) { return child.renewals; }
 rs_jwt_cache_t *rs_child_jwt_cache(void) { return child.jwt_cache; }
 int rs_child_send_buffer(void) { return child.send_buffer; }
 
@@ -98,89 +98,6 @@ static int keys_are_there(apr_pool_t *p, server_rec *s)
     return 1;
 }
 
-/* A table that is full must refuse a stream, never make accept() fail. */
-static void raise_descriptor_limit(server_rec *s, rs_server_conf_t *conf)
-{
-    rlim_t wanted = (rlim_t)conf->max_connections + OTHER_DESCRIPTORS;
-    struct rlimit limit;
-
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0
-        || (limit.rlim_cur != RLIM_INFINITY && limit.rlim_cur >= wanted)) {
-        return;
-    }
-    if (limit.rlim_max == RLIM_INFINITY || limit.rlim_max >= wanted) {
-        limit.rlim_cur = wanted;
-        if (setrlimit(RLIMIT_NOFILE, &limit) == 0) {
-            return;
-        }
-    }
-    else {
-        struct rlimit raised = {wanted, wanted};
-
-        if (setrlimit(RLIMIT_NOFILE, &raised) == 0) {
-            return;
-        }
-        limit.rlim_cur = limit.rlim_max;
-        (void)setrlimit(RLIMIT_NOFILE, &limit);
-    }
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < wanted) {
-        int possible = limit.rlim_cur > 2 * OTHER_DESCRIPTORS
-                           ? (int)limit.rlim_cur - OTHER_DESCRIPTORS
-                           : (int)limit.rlim_cur / 2;
-
-        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s,
-                     "RS0803: RaglineMaxConnections %d needs %lu file descriptors in each child "
-                     "and only %lu "
-                     "are allowed; %d streams it is. Raise APACHE_ULIMIT_MAX_FILES (in envvars) or "
-                     "LimitNOFILE "
-                     "(in the systemd unit), or lower RaglineMaxConnections",
-                     conf->max_connections, (unsigned long)wanted, (unsigned long)limit.rlim_cur,
-                     possible);
-        conf->max_connections = possible;
-    }
-}
-
-/* httpd does not see handed-over streams: to it, a child full of them is idle. */
-static void warn_about_mpm(server_rec *s)
-{
-    int threaded = 0, max_daemons = 0, max_spare = 0, threads = 0;
-
-    ap_mpm_query(AP_MPMQ_IS_THREADED, &threaded);
-    if (threaded == AP_MPMQ_NOT_SUPPORTED) {
-        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s,
-                     "RS0804: the prefork MPM ends children as it likes, and their streams with "
-                     "them (they come "
-                     "back by themselves): use mpm_event for streams");
-        return;
-    }
-    ap_mpm_query(AP_MPMQ_MAX_DAEMONS, &max_daemons);
-    ap_mpm_query(AP_MPMQ_MAX_SPARE_THREADS, &max_spare);
-    ap_mpm_query(AP_MPMQ_MAX_THREADS, &threads);
-    if (max_daemons > 1 && max_spare > 0 && max_spare < max_daemons * threads) {
-        ap_log_error(APLOG_MARK, APLOG_NOTICE, 0, s,
-                     "RS0805: MaxSpareThreads %d lets httpd end children whose workers are idle, "
-                     "though they hold "
-                     "streams (which come back by themselves): set MaxSpareThreads to "
-                     "MaxRequestWorkers (%d)",
-                     max_spare, max_daemons * threads);
-    }
-}
-
-/* A child is added when few workers are idle; those that streams leave alone are always idle. */
-static void warn_about_spare(apr_pool_t *p, server_rec *s)
-{
-    rs_pump_limits_t limits = rs_conf_pumps(p, rs_conf_server(s));
-    int wanted = rs_conf_pumps_spare(&limits), spare = 0;
-
-    ap_mpm_query(AP_MPMQ_MIN_SPARE_THREADS, &spare);
-    if (limits.threads > 1 && spare < wanted) {
-        ap_log_error(APLOG_MARK, APLOG_NOTICE, 0, s,
-                     "RS0808: MinSpareThreads %d: httpd may not start as many children as %d "
-                     "streams that keep a worker need (HTTP/2, filters): set MinSpareThreads to %d",
-                     spare, limits.all, wanted);
-    }
-}
-
 static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
                        server_rec *main_server)
 {
@@ -197,12 +114,12 @@ static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
         return HTTP_INTERNAL_SERVER_ERROR;
     }
     if (rs_conf_sections()->nelts > 0) {
-        raise_descriptor_limit(main_server, rs_conf_server(main_server));
-        warn_about_mpm(main_server);
-        warn_about_spare(ptemp, main_server);
+        rs_limits_raise(ptemp, main_server, rs_conf_server(main_server));
+        rs_limits_warn(ptemp, main_server);
         rs_gateway_warn(main_server);
     }
     ap_mpm_query(AP_MPMQ_HARD_LIMIT_DAEMONS, &children);
+    child.renewals = rs_renewals_open(main_server->process->pool);
     return rs_board_open(main_server->process->pool, children) == APR_SUCCESS
                    && rs_registry_open(&child.registry, main_server->process->pool, children,
                                        rs_conf_server(main_server)->max_connections)
@@ -356,7 +273,7 @@ static apr_status_t open_engine(apr_pool_t *p, server_rec *main_server, rs_stats
     rs_engine_conf_t engine = {
         conf->streamers,       (size_t)conf->cache, (size_t)conf->max_message,
         conf->max_connections, conf->drain,         {0, 0, NULL},
-        child.registry,        every_second};
+        child.registry,        child.renewals,      every_second};
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     rs_engine_t *created;
     apr_status_t rv;

@@ -14,6 +14,7 @@
 /* NULL: nothing is subscribed to in this configuration. Any worker. */
 rs_engine_t *rs_child_engine(void);
 rs_registry_t *rs_child_registry(void);
+rs_renewals_t *rs_child_renewals(void);
 rs_jwt_cache_t *rs_child_jwt_cache(void);
 
 /* The kernel send buffer of a stream, in bytes. */

@@ -22,9 +22,19 @@ rs_connection_t *rs_connection(conn_rec *c)
     return mine;
 }
 
-apr_ssize_t rs_connection_read(conn_rec *c, apr_pool_t *p, char *buf, apr_size_t size)
+apr_bucket_brigade *rs_connection_brigade(conn_rec *c)
 {
-    apr_bucket_brigade *bb = apr_brigade_create(p, c->bucket_alloc);
+    rs_connection_t *mine = rs_connection(c);
+
+    if (!mine->bb) {
+        mine->bb = apr_brigade_create(c->pool, c->bucket_alloc);
+    }
+    return mine->bb;
+}
+
+apr_ssize_t rs_connection_read(conn_rec *c, char *buf, apr_size_t size)
+{
+    apr_bucket_brigade *bb = rs_connection_brigade(c);
     apr_size_t n = size;
     apr_status_t rv;
 
@@ -34,6 +44,11 @@ apr_ssize_t rs_connection_read(conn_rec *c, apr_pool_t *p, char *buf, apr_size_t
         || (rv = apr_brigade_flatten(bb, buf, &n)) != APR_SUCCESS) {
         n = 0;
     }
-    apr_brigade_destroy(bb);
-    return n ? (apr_ssize_t)n : rv == APR_SUCCESS || APR_STATUS_IS_EAGAIN(rv) ? 0 : -1;
+    apr_brigade_cleanup(bb);
+    if (n) {
+        return (apr_ssize_t)n;
+    }
+    return rv == APR_SUCCESS || APR_STATUS_IS_EAGAIN(rv) ? 0
+           : APR_STATUS_IS_EOF(rv)                       ? RS_CONNECTION_END
+                                                         : -1;
 }

@@ -95,7 +95,9 @@ static const char *allowed_headers(request_rec *r)
     char *name, *rest = NULL, *list;
 
     APR_ARRAY_PUSH(names, const char *) =
-        "Authorization, Cache-Control, Content-Type, Last-Event-ID";
+        rs_request(r)->kind == RS_KIND_SSE
+            ? "Authorization, Cache-Control, Content-Type, Last-Event-ID, X-Ragline-Connection"
+            : "Authorization, Cache-Control, Content-Type, Last-Event-ID";
     if (asked && rs_request(r)->kind == RS_KIND_PUBLISH) {
         list = apr_pstrdup(r->pool, asked);
         ap_str_tolower(list);
@@ -137,7 +139,9 @@ static int set_headers(request_rec *r, request_rec *asked)
     allowed = allowed != NOT_LISTED || (origin && same_origin(asked, origin));
     if (allowed && is_preflight(asked)) {
         apr_table_setn(r->err_headers_out, "Access-Control-Allow-Methods",
-                       rs_request(asked)->kind == RS_KIND_PUBLISH ? "POST" : "GET");
+                       rs_request(asked)->kind == RS_KIND_PUBLISH ? "POST"
+                       : rs_request(asked)->kind == RS_KIND_SSE   ? "GET, POST"
+                                                                  : "GET");
         apr_table_setn(r->err_headers_out, "Access-Control-Allow-Headers", allowed_headers(asked));
         apr_table_setn(r->err_headers_out, "Access-Control-Max-Age", PREFLIGHT_MAX_AGE);
     }

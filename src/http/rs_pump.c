@@ -23,7 +23,7 @@
 int rs_pump_to_client(request_rec *r, void *baton, const char *data, apr_size_t len)
 {
     apr_bucket_alloc_t *alloc = r->connection->bucket_alloc;
-    apr_bucket_brigade *bb = apr_brigade_create(r->pool, alloc);
+    apr_bucket_brigade *bb = rs_connection_brigade(r->connection);
     apr_status_t rv;
 
     (void)baton;
@@ -31,7 +31,7 @@ int rs_pump_to_client(request_rec *r, void *baton, const char *data, apr_size_t 
     APR_BRIGADE_INSERT_TAIL(bb, apr_bucket_transient_create(data, len, alloc));
     APR_BRIGADE_INSERT_TAIL(bb, apr_bucket_flush_create(alloc));
     rv = ap_pass_brigade(r->output_filters, bb);
-    apr_brigade_destroy(bb);
+    apr_brigade_cleanup(bb);
     return rv == APR_SUCCESS;
 }
 
@@ -41,8 +41,8 @@ typedef struct {
     int fd, socket;
     rs_pump_sink_t *sink;
     void *baton;
-    int listens;
-    char said[4096]; /* and was not taken yet */
+    int listens, ended; /* ended: it says nothing more */
+    char said[4096];    /* and was not taken yet */
     apr_size_t said_from, said_to;
 } copy_t;
 
@@ -57,13 +57,19 @@ static int copy_once(request_rec *r, const copy_t *c)
     return n > 0 && c->sink(r, c->baton, buf, (apr_size_t)n);
 }
 
-/* Reads what the client has said. -1: it is gone, 0: nothing now. */
+/* Reads what the client has said. -1: it is gone, 0: nothing now. One that says nothing more may
+ * have said what is still to be answered, a goodbye above all: of it the engine hears the end. */
 static int read_said(request_rec *r, copy_t *c)
 {
-    apr_ssize_t n = rs_connection_read(r->connection, r->pool, c->said, sizeof(c->said));
+    apr_ssize_t n = rs_connection_read(r->connection, c->said, sizeof(c->said));
 
     c->said_from = 0;
     c->said_to = n > 0 ? (apr_size_t)n : 0;
+    if (n == RS_CONNECTION_END) {
+        shutdown(c->fd, SHUT_WR);
+        c->ended = 1;
+        n = 0;
+    }
     return n > 0 ? 1 : (int)n;
 }
 
@@ -73,7 +79,7 @@ static int listen_to(request_rec *r, copy_t *c)
 {
     int rv = 1;
 
-    while (rv > 0 && c->listens) {
+    while (rv > 0 && c->listens && !c->ended) {
         rv = c->said_from < c->said_to ? 1 : read_said(r, c);
         if (rv > 0) {
             ssize_t n = send(c->fd, c->said + c->said_from, c->said_to - c->said_from,
@@ -123,6 +129,12 @@ static int ear_of(conn_rec *conn, const copy_t *c)
     return file;
 }
 
+/* To one who listens the end comes behind what was said, and is no news before or after it. */
+static short heard_by(const copy_t *c, int waits)
+{
+    return (short)(!c->listens ? GONE : waits || c->ended ? 0 : POLLIN);
+}
+
 static void copy(request_rec *r, copy_t *c)
 {
     int http2 = r->connection->master != NULL;
@@ -138,7 +150,8 @@ static void copy(request_rec *r, copy_t *c)
         }
         waits = c->said_from < c->said_to;
         fds[0].events = POLLIN | (waits ? POLLOUT : 0);
-        fds[1].events = c->listens && !waits ? POLLIN : GONE;
+        fds[1].events = heard_by(c, waits);
+        fds[1].fd = http2 && c->ended ? -1 : fds[1].fd;
         n = poll(fds, 2, http2 ? LOOK_HTTP2_MSEC : LOOK_MSEC);
         if (n < 0 && errno != EINTR) {
             return;

@@ -45,13 +45,31 @@ static apr_uint64_t in_all_children(void)
     return sum;
 }
 
+/* Another child whose streams over HTTP/2, if all of its are such, leave one a place. */
+static int another_has_room(void)
+{
+    const rs_stats_t *stats;
+    int place = 0;
+    pid_t pid;
+
+    while ((stats = rs_board_next(&place, &pid))) {
+        if (stats != pumps.stats && !RS_STAT_GET(stats->draining) && RS_STAT_GET(stats->nsources)
+            && RS_STAT_GET(stats->pumps) < (apr_uint64_t)pumps.limits.http2) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
 /* First counted, then looked: two children at once may both refuse, but never both let in. */
 static rs_refusal_t count_in(int http2)
 {
     RS_STAT_ADD(pumps.stats->pumps, 1);
-    if (in_all_children() > (apr_uint64_t)pumps.limits.all
-        || (http2 && pumps.http2 >= pumps.limits.http2)) {
+    if (in_all_children() > (apr_uint64_t)pumps.limits.all) {
         return RS_REFUSED_PUMPS;
+    }
+    if (http2 && pumps.http2 >= pumps.limits.http2) {
+        return another_has_room() ? RS_REFUSED_CHILD : RS_REFUSED_PUMPS;
     }
     return RS_STAT_GET(pumps.stats->pumps) > (apr_uint64_t)pumps.limits.child ? RS_REFUSED_CHILD
                                                                               : RS_REFUSED_MAX;

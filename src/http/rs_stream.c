@@ -11,6 +11,7 @@
 #include "rs_child.h"
 #include "rs_cors.h"
 #include "rs_error.h"
+#include "rs_fresh_token.h"
 #include "rs_handoff.h"
 #include "rs_identity.h"
 #include "rs_long_poll.h"
@@ -70,6 +71,11 @@ static const rs_profile_t *profile(request_rec *r, rs_server_conf_t *server, con
     wanted.heartbeat = wanted.wire->one_batch ? 0 : conf->heartbeat;
     wanted.heartbeat_style = conf->heartbeat_style;
     wanted.retry = conf->retry;
+    wanted.reauthorize = wanted.wire->one_batch ? 0 : conf->reauthorize;
+    if (rs_request(r)->jwt && !wanted.wire->one_batch) {
+        wanted.challenge = conf->challenge;
+        wanted.leeway = conf->jwt_leeway;
+    }
     wanted.user_only = conf->user_only;
     wanted.start_last = conf->start_last;
     wanted.start_since = conf->start_since;
@@ -292,6 +298,8 @@ static void fill(request_rec *r, rs_client_params_t *params, const rs_identity_t
     params->tenant_json = id->tenant_json;
     params->user_json = id->user_json;
     params->expires = id->expires;
+    params->lives = rs_request(r)->jwt ? rs_request(r)->jwt->lives : 0;
+    params->place = rs_fresh_token_place(r);
     if (params->profile->tokens && rs_jwt_says(says, r->pool, rs_request(r)->jwt)) {
         params->says = says;
     }
@@ -306,10 +314,13 @@ int rs_stream_handler(request_rec *r)
     apr_interval_time_t wait = 0;
     rs_identity_t id = {0};
     unsigned char says[RS_JWT_SAYS_LEN];
-    int status = check_request(r, &id);
     rs_refusal_t refused;
+    int status;
 
-    if (status != OK) {
+    if (rs_fresh_token_is_brought(r)) {
+        return rs_fresh_token(r);
+    }
+    if ((status = check_request(r, &id)) != OK) {
         return status;
     }
     if (r->header_only) {

@@ -228,7 +228,7 @@ static void wait_for_goodbye(request_rec *r, int fd)
 
     rs_ws_begin(&ws, 0);
     while ((now = rs_clock_now()) < until && !is_stopping()) {
-        apr_ssize_t n = rs_connection_read(r->connection, r->pool, buf, sizeof(buf));
+        apr_ssize_t n = rs_connection_read(r->connection, buf, sizeof(buf));
 
         if (n < 0 || (n > 0 && rs_ws_drop(&ws, buf, (size_t)n))) {
             return;

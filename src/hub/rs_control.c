@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Commands. Who was connected when a child begins to read is not meant by what was written before,
- * so it begins at the end; after an interruption it goes on where it was. What was lost with
- * Redis's data is not done.
+ * Commands, and new tokens. Who was connected when a child begins to read is not meant by what was
+ * written before, so it begins at the end; after an interruption it goes on where it was. What was
+ * lost with Redis's data is not done.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -16,10 +16,6 @@
 #include "../redis/rs_stream_reply.h"
 #include "rs_control.h"
 
-/* Clocks of nodes and of Redis, whose ids are times, differ by less than that. */
-#define SKEW apr_time_from_sec(1)
-#define ALWAYS ((apr_time_t)0x7fffffffffffffffLL)
-
 #define CLOSED "closed"
 #define REVOKED "revoked"
 #define BY_REVOCATION "this token is not good any more"
@@ -29,17 +25,17 @@ rs_id_t rs_control_ask(const rs_source_t *source) { return source->control_at; }
 /* --- what an entry says --- */
 
 typedef struct {
-    rs_text_t what, id, tenant, user, jti, until, reason, type, payload;
+    rs_text_t what, id, tenant, user, jti, until, place, reason, type, payload;
 } words_t;
 
 static rs_text_t *word(words_t *words, const redisReply *name)
 {
-    static const char *const names[] = {RS_COMMAND_DO,     RS_COMMAND_ID,   RS_COMMAND_TENANT,
-                                        RS_COMMAND_USER,   RS_COMMAND_JTI,  RS_COMMAND_UNTIL,
-                                        RS_COMMAND_REASON, RS_COMMAND_TYPE, RS_COMMAND_PAYLOAD};
-    rs_text_t *places[] = {&words->what,   &words->id,   &words->tenant,
-                           &words->user,   &words->jti,  &words->until,
-                           &words->reason, &words->type, &words->payload};
+    static const char *const names[] = {
+        RS_COMMAND_DO,    RS_COMMAND_ID,    RS_COMMAND_TENANT, RS_COMMAND_USER, RS_COMMAND_JTI,
+        RS_COMMAND_UNTIL, RS_COMMAND_PLACE, RS_COMMAND_REASON, RS_COMMAND_TYPE, RS_COMMAND_PAYLOAD};
+    rs_text_t *places[] = {&words->what, &words->id,     &words->tenant, &words->user,
+                           &words->jti,  &words->until,  &words->place,  &words->reason,
+                           &words->type, &words->payload};
     size_t i;
 
     for (i = 0; i < RS_ARRAY_LEN(names); i++) {
@@ -141,13 +137,14 @@ static void give_out(const rs_common_t *common, rs_command_t *c)
     }
 }
 
-/* To these of this child's connections, as they were then. */
-static void carry_out(rs_source_t *source, rs_command_t *c, apr_time_t before)
+/* To these of this child's connections that are there now: when they came and when the command was
+ * written say different clocks, and nobody comes while Redis cannot be read. */
+static void carry_out(rs_source_t *source, rs_command_t *c)
 {
     const rs_common_t *common = source->topics->common;
     rs_whom_t whom = {source->url->label, c->tenant, c->user, NULL, c->jti};
 
-    rs_registry_own(common->registry, &whom, c->id, before, add, c);
+    rs_registry_own(common->registry, &whom, c->id, add, c);
     if (c->broken) {
         rs_log(RS_LOG_ERR, APR_ENOMEM, RSLOGNO(0519) "%s: not every connection is reached",
                source->url->label);
@@ -171,7 +168,7 @@ void rs_control_revoke(rs_source_t *source, const char *name)
     }
     c->code = REVOKED;
     c->reason = BY_REVOCATION;
-    carry_out(source, c, ALWAYS);
+    carry_out(source, c);
 }
 
 /* Who comes from now on finds it. Then those who are there already are ended. */
@@ -204,9 +201,92 @@ static void take_revocation(rs_source_t *source, const words_t *w)
     }
 }
 
-static void obey(rs_source_t *source, rs_id_t id, const redisReply *fields)
+/* --- new tokens --- */
+
+/* NULL: memory is short. */
+static rs_command_t *command_of_renewal(const rs_renewal_t *renewal)
 {
-    apr_time_t written = (apr_time_t)id.ms * 1000;
+    rs_command_t *c = rs_command_create(0);
+
+    if (c) {
+        c->renews = 1;
+        c->renewal = *renewal;
+        c->id = c->renewal.id;
+        c->tenant = c->renewal.tenant;
+        c->user = *c->renewal.user ? c->renewal.user : NULL;
+    }
+    return c;
+}
+
+static int copy(char *to, size_t size, rs_text_t from)
+{
+    if (from.len >= size) {
+        return 0;
+    }
+    if (from.len) {
+        memcpy(to, from.data, from.len);
+    }
+    to[from.len] = '\0';
+    return 1;
+}
+
+/* Of a connection that may be this child's. */
+static void take_renewal(rs_source_t *source, const words_t *w)
+{
+    char until[24], place[24];
+    rs_renewal_t renewal;
+    rs_command_t *c;
+
+    if (!w->id.data || !w->tenant.data || !w->place.data || !is_name(w->tenant) || !is_name(w->user)
+        || !copy(renewal.id, sizeof(renewal.id), w->id)
+        || !copy(renewal.tenant, sizeof(renewal.tenant), w->tenant)
+        || !copy(renewal.user, sizeof(renewal.user), w->user)
+        || !copy(renewal.jti, sizeof(renewal.jti), w->jti) || !copy(until, sizeof(until), w->until)
+        || !copy(place, sizeof(place), w->place)) {
+        return;
+    }
+    renewal.exp = apr_time_from_sec(apr_atoi64(until));
+    renewal.place = (apr_uint64_t)strtoull(place, NULL, 16);
+    if ((c = command_of_renewal(&renewal))) {
+        carry_out(source, c);
+    }
+}
+
+static rs_source_t *source_of(rs_common_t *common, rs_source_t *const *sources, int nsources,
+                              const char *id)
+{
+    rs_record_t record;
+    int i;
+
+    for (i = 0;
+         i < nsources && !rs_registry_find(common->registry, sources[i]->url->label, id, &record);
+         i++) {
+    }
+    return i < nsources ? sources[i] : NULL;
+}
+
+void rs_control_renewals(rs_common_t *common, rs_source_t *const *sources, int nsources,
+                         apr_uint32_t *seen)
+{
+    rs_renewal_t renewal;
+    apr_uint64_t ticket;
+
+    while (rs_renewals_take(common->renewals, seen, &renewal, &ticket)) {
+        rs_source_t *source = source_of(common, sources, nsources, renewal.id);
+        rs_command_t *c = source ? command_of_renewal(&renewal) : NULL;
+
+        if (!c) {
+            rs_renewals_answer(common->renewals, ticket, RS_RENEW_GONE);
+            continue;
+        }
+        c->renewals = common->renewals;
+        c->waiting = ticket;
+        carry_out(source, c);
+    }
+}
+
+static void obey(rs_source_t *source, const redisReply *fields)
+{
     rs_command_t *c;
     words_t words;
 
@@ -215,9 +295,15 @@ static void obey(rs_source_t *source, rs_id_t id, const redisReply *fields)
         take_revocation(source, &words);
         return;
     }
+    if (is_word(words.what, RS_COMMAND_RENEW)) {
+        if (source->topics->common->registry) {
+            take_renewal(source, &words);
+        }
+        return;
+    }
     c = source->topics->common->registry ? command_of(&words) : NULL;
     if (c) {
-        carry_out(source, c, written + SKEW);
+        carry_out(source, c);
     }
 }
 
@@ -235,7 +321,7 @@ int rs_control_take(rs_source_t *source, const rs_history_t *history, const redi
             return 0;
         }
         source->control_at = id;
-        obey(source, id, entries->element[i]->element[1]);
+        obey(source, entries->element[i]->element[1]);
     }
     if (rs_id_cmp(history->newest, source->control_at) < 0) {
         source->control_at = history->newest;

@@ -32,10 +32,12 @@
 #include "../history/rs_backfill.h"
 #include "../history/rs_fetch_run.h"
 #include "../log/rs_profile.h"
+#include "../log/rs_renewals.h"
 #include "../log/rs_scars.h"
 #include "../redis/rs_link.h"
 #include "../redis/rs_loader.h"
 #include "rs_admit.h"
+#include "rs_control.h"
 #include "rs_hub.h"
 #include "rs_ingest.h"
 #include "rs_keys.h"
@@ -60,6 +62,7 @@ struct rs_hub_t {
     rs_source_t *sources[RS_STATS_SOURCES];
     int nsources;
     apr_time_t next_sweep, next_give_back;
+    apr_uint32_t renewals; /* so many of the node's were looked at */
     rs_msg_t stop_msg;
     int stopped;
     apr_time_t stop_limit; /* once stopped */
@@ -202,6 +205,12 @@ static apr_time_t turn(rs_hub_t *hub, apr_time_t now)
     }
     if (now >= hub->next_sweep) {
         sweep(hub, now);
+    }
+    if (hub->topics.common->renewals) {
+        apr_time_t due = rs_renewals_due(hub->topics.common->renewals, now);
+
+        rs_control_renewals(hub->topics.common, hub->sources, hub->nsources, &hub->renewals);
+        next = due < next ? due : next;
     }
     hub->conf.every_turn(hub->conf.baton);
     return next;

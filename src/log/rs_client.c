@@ -20,11 +20,23 @@ static const char *put(char **to, const char *text)
     return start;
 }
 
-void rs_client_expires(rs_client_t *client, apr_time_t expires)
+/* Of a short life no more than a fifth is left for asking. */
+#define PART 5
+
+static apr_time_t at_least(apr_time_t t, apr_time_t least) { return t < least ? least : t; }
+
+void rs_client_expires(rs_client_t *client, apr_time_t expires, apr_interval_time_t lives)
 {
-    client->expires = expires ? rs_clock_now() + (expires - apr_time_now()) : 0;
-    if (expires && client->expires <= 0) {
-        client->expires = 1;
+    const rs_profile_t *profile = client->profile;
+    apr_interval_time_t ahead =
+        profile->challenge < lives / PART ? profile->challenge : lives / PART;
+
+    client->expires = client->challenge = 0;
+    if (expires) {
+        client->expires = at_least(rs_clock_now() + (expires - apr_time_now()), 1);
+    }
+    if (expires && profile->challenge) {
+        client->challenge = at_least(client->expires - profile->leeway - ahead, 1);
     }
 }
 
@@ -59,7 +71,8 @@ rs_client_t *rs_client_create(const rs_client_params_t *params)
     client->gate = params->gate;
     client->seat = params->seat;
     client->resume->until = rs_clock_now() + params->wait;
-    rs_client_expires(client, params->expires);
+    client->place = params->place;
+    rs_client_expires(client, params->expires, params->lives);
     text = client->text;
     client->cursor = put(&text, params->cursor);
     client->tenant = put(&text, params->tenant);

@@ -68,6 +68,9 @@ struct rs_client_t {
     apr_time_t wants;    /* wants_out: since when */
     apr_time_t deadline; /* CLOSING, LINGER; or when a fetch is tried again */
     apr_time_t expires;  /* of the token, on the monotonic clock; 0: never */
+    apr_time_t challenge;      /* when a new one is asked for; 0: it is not, or was */
+    apr_time_t reauthorize;    /* when it has to come anew; 0: never */
+    apr_uint64_t place;        /* which URL of which host it came to */
     const unsigned char *says; /* what the token says (rs_jwt_says()); NULL: there was none */
     rs_client_state_t state;
     int resuming;         /* hub: it starts at a position, and has what was before */
@@ -89,6 +92,8 @@ typedef struct {
     rs_gate_t *gate; /* NULL, or a reference that is the client's from now on */
     const char *tenant, *user, *tenant_json, *user_json;
     apr_time_t expires;       /* wall clock; 0: never */
+    apr_interval_time_t lives; /* the token, from its first moment to its last */
+    apr_uint64_t place;
     const unsigned char *says; /* of the token, where it may be followed by another; NULL: not */
     const char *cursor;       /* "": none */
     apr_interval_time_t wait; /* of a wire with one batch: how long */
@@ -103,8 +108,9 @@ rs_client_t *rs_client_create(const rs_client_params_t *params);
 /* Closes the connection and frees everything. Whoever owns it at that moment. */
 void rs_client_destroy(rs_client_t *client);
 
-/* Until then its token is good (wall clock; 0: for ever). Whoever owns it. */
-void rs_client_expires(rs_client_t *client, apr_time_t expires);
+/* Until then its token is good (wall clock; 0: for ever), which lives so long in all. Whoever owns
+ * it. */
+void rs_client_expires(rs_client_t *client, apr_time_t expires, apr_interval_time_t lives);
 
 /* Whether the event is for this client's endpoint, and, when the endpoint asks, for its user. */
 int rs_client_wants(const rs_client_t *client, const rs_event_t *event);

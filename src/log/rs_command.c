@@ -25,6 +25,10 @@ rs_command_t *rs_command_create(size_t text)
 void rs_command_drop(rs_command_t *command)
 {
     if (__atomic_sub_fetch(&command->refs, 1, __ATOMIC_ACQ_REL) == 0) {
+        /* Who was answered does not hear of this any more. */
+        if (command->waiting) {
+            rs_renewals_answer(command->renewals, command->waiting, RS_RENEW_GONE);
+        }
         free(command->tickets);
         free(command);
     }

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What an administrator wants done with connections, as every hub reads it from Redis. The hub
- * makes it, with those of its own connections that are meant; each streamer gets a message that is
- * part of it, and the last one frees it.
+ * What an administrator wants done with connections, as every hub reads it from Redis; or a new
+ * token that was brought for one. The hub makes it, with those of its own connections that are
+ * meant; each streamer gets a message that is part of it, and the last one frees it.
  */
 #ifndef RS_COMMAND_H
 #define RS_COMMAND_H
 
 #include "../base/rs_inbox.h"
 #include "rs_common.h"
+#include "rs_renewals.h"
 
 /* The fields of an entry of the stream. */
 #define RS_COMMAND_DO "do"
@@ -20,11 +21,13 @@
 #define RS_COMMAND_PAYLOAD "payload"
 #define RS_COMMAND_JTI "jti"
 #define RS_COMMAND_UNTIL "until" /* seconds since 1970 */
+#define RS_COMMAND_PLACE "place" /* where the connection is, in hexadecimal digits */
 
 /* What `do` says. */
 #define RS_COMMAND_CLOSE "close"
 #define RS_COMMAND_SEND "send"
 #define RS_COMMAND_REVOKE "revoke"
+#define RS_COMMAND_RENEW "renew"
 
 #define RS_COMMAND_REASON_MAX 200
 
@@ -43,6 +46,11 @@ struct rs_command_t {
     /* SEND; NULL: it is ended. */
     const char *type, *payload;
     size_t payload_len;
+    /* RENEW, of the one with this id. And who waits to hear of it; 0: nobody. */
+    int renews;
+    rs_renewal_t renewal;
+    rs_renewals_t *renewals;
+    apr_uint64_t waiting;
     rs_ticket_t *tickets; /* the connections */
     int ntickets, size;
     int broken; /* memory was short */

@@ -53,6 +53,7 @@ struct rs_common_t {
     rs_inbox_t *ledger;       /* NULL: there is none */
     rs_stats_t *stats;        /* atomics */
     rs_registry_t *registry;  /* NULL: there is none */
+    rs_renewals_t *renewals;  /* NULL: nobody brings any */
 
     rs_census_t census;
     rs_gates_t gates;

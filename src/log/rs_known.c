@@ -167,6 +167,18 @@ static void lose(rs_known_t *k, const rs_history_t *h, const rs_hand_t *hand)
     }
 }
 
+/* It was lost while nobody asked for it here, and others have read on since: what is above all that
+ * was known is of what is there now. */
+static void lose_unseen(rs_known_t *k, const rs_history_t *h)
+{
+    static const rs_hand_t nothing;
+
+    lose(k, h, &nothing);
+    if (k->is_copy && rs_id_cmp(k->old, h->newest) < 0) {
+        k->born = k->copied = rs_id_after(k->old);
+    }
+}
+
 /* Whether they were deleted one by one (max-deleted-entry-id, which trimming does not move). That
  * is certain of a single one; it is believed of several, if the newest of all was, the stream was
  * being read all the time, and it is none that is trimmed: a queue whose worker is faster. */
@@ -287,7 +299,7 @@ rs_look_t rs_known_look(rs_known_t *k, const rs_history_t *h, const rs_hand_t *h
     if (!k->sure) {
         /* What is still known from before nobody asked for it may be of another stream. */
         if (is_another(k, h, &nothing)) {
-            lose(k, h, &nothing);
+            lose_unseen(k, h);
         }
         k->sure = 1;
         k->at = k->idle = h->newest;
@@ -329,6 +341,10 @@ void rs_known_entry(rs_known_t *k, rs_id_t id)
 {
     if (rs_id_cmp(k->first, none) == 0) {
         k->first = id;
+    }
+    if (rs_id_cmp(k->after_gap, none) == 0 && rs_id_cmp(k->gap, none) > 0
+        && rs_id_cmp(k->at, k->gap) <= 0) {
+        k->after_gap = id;
     }
     memmove(k->lately + 1, k->lately, (RS_KNOWN_LATELY - 1) * sizeof(k->lately[0]));
     k->lately[0].after = k->idle;
@@ -399,6 +415,13 @@ static int all_is_there_after(const rs_known_t *k, const rs_history_t *h, rs_id_
                || (rs_id_cmp(id, k->mark) >= 0 && h->gone <= k->marked));
 }
 
+/* Right before the next entry, where others, who know nothing of the gap, see that none is missing.
+ */
+static rs_id_t behind_gap(const rs_known_t *k)
+{
+    return rs_id_cmp(k->after_gap, k->gap) > 0 ? rs_id_before(k->after_gap) : k->gap;
+}
+
 rs_verdict_t rs_known_judge(const rs_known_t *k, rs_id_t start, rs_id_t id, int came,
                             const rs_history_t *h)
 {
@@ -415,7 +438,7 @@ rs_verdict_t rs_known_judge(const rs_known_t *k, rs_id_t start, rs_id_t id, int 
         return say(RS_VERDICT_LOST, h->newest, none);
     }
     if (rs_id_cmp(id, k->gap) < 0) {
-        return say(RS_VERDICT_TRIMMED, k->gap, k->after_gap);
+        return say(RS_VERDICT_TRIMMED, behind_gap(k), k->after_gap);
     }
     if (before && k->lost) {
         return say(RS_VERDICT_LOST, later(k->born, k->gap), none);

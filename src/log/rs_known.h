@@ -28,7 +28,7 @@ typedef struct {
     rs_id_t covers;    /* `newest` when the read that is under way was sent */
     rs_id_t covered;   /* what is up to here and was not read is gone: the next look tells how */
     rs_id_t gap;       /* of what is up to here something was removed before it was read here */
-    rs_id_t after_gap; /* the oldest entry that there was behind it; 0-0: none */
+    rs_id_t after_gap; /* the oldest entry that there was, or came, behind it; 0-0: none */
     /* The entries that were read last, and from where on nobody has missed anything before each of
      * them. */
     struct {

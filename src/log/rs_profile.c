@@ -36,8 +36,10 @@ static int same(const rs_profile_t *a, const rs_profile_t *b)
         || a->npatterns != b->npatterns || a->slow_disconnect != b->slow_disconnect
         || a->stall != b->stall || a->shared != b->shared || a->claim_after != b->claim_after
         || a->max_deliveries != b->max_deliveries || a->ack != b->ack
-        || a->max_heard != b->max_heard || a->ping != b->ping || !rs_same_text(a->group, b->group)
-        || strcmp(a->name, b->name) != 0 || !rs_jwt_policy_same(a->tokens, b->tokens)) {
+        || a->challenge != b->challenge || a->leeway != b->leeway
+        || a->reauthorize != b->reauthorize || a->max_heard != b->max_heard || a->ping != b->ping
+        || !rs_same_text(a->group, b->group) || strcmp(a->name, b->name) != 0
+        || !rs_jwt_policy_same(a->tokens, b->tokens)) {
         return 0;
     }
     for (i = 0; i < a->npatterns; i++) {

@@ -27,6 +27,9 @@ struct rs_profile_t {
     apr_interval_time_t claim_after;
     int max_deliveries;
     int ack; /* so many events wait for the client's own word; 0: what its socket took, it has */
+    apr_interval_time_t challenge;   /* so long before `exp` a new token is asked for; 0: not */
+    apr_interval_time_t leeway;      /* of tokens: for so long they are good after that */
+    apr_interval_time_t reauthorize; /* who was here for so long has to come anew; 0: for ever */
     int replay_limit;          /* entries of the stream that a replay may scan */
     int slow_disconnect;       /* a reader that falls off its topic is ended, not fetched for */
     apr_interval_time_t stall; /* one that takes nothing for so long is ended */

@@ -132,10 +132,8 @@ apr_uint64_t rs_registry_after(const rs_registry_t *registry, const char *id);
 int rs_registry_find(rs_registry_t *registry, const char *realm, const char *id,
                      rs_record_t *record);
 
-/* Calls for each of these connections of this child that was there at `before`. id: only that one;
- * NULL: any. */
+/* Calls for each of these connections of this child. id: only that one; NULL: any. */
 void rs_registry_own(rs_registry_t *registry, const rs_whom_t *whom, const char *id,
-                     apr_time_t before, void (*call)(void *baton, const rs_ticket_t *ticket),
-                     void *baton);
+                     void (*call)(void *baton, const rs_ticket_t *ticket), void *baton);
 
 #endif

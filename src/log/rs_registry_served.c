@@ -56,22 +56,20 @@ int rs_registry_doom(rs_registry_t *registry, const rs_ticket_t *ticket, const c
     return streamer;
 }
 
-static void look_at(rs_registry_t *registry, int at, const rs_wanted_t *w, apr_time_t before,
+static void look_at(rs_registry_t *registry, int at, const rs_wanted_t *w,
                     void (*call)(void *baton, const rs_ticket_t *ticket), void *baton)
 {
     rs_ticket_t ticket = {at, 0};
     rs_seat_t seat;
 
-    if (rs_seat_read(&seat, rs_seat_own(registry, at)) && rs_seat_is_wanted(w, &seat)
-        && seat.since <= before) {
+    if (rs_seat_read(&seat, rs_seat_own(registry, at)) && rs_seat_is_wanted(w, &seat)) {
         ticket.random = seat.random;
         call(baton, &ticket);
     }
 }
 
 void rs_registry_own(rs_registry_t *registry, const rs_whom_t *whom, const char *id,
-                     apr_time_t before, void (*call)(void *baton, const rs_ticket_t *ticket),
-                     void *baton)
+                     void (*call)(void *baton, const rs_ticket_t *ticket), void *baton)
 {
     rs_wanted_t w = rs_seat_wanted(registry, whom);
     apr_uint64_t place = id ? rs_registry_after(registry, id) - 1 : 0;
@@ -85,13 +83,13 @@ void rs_registry_own(rs_registry_t *registry, const rs_whom_t *whom, const char 
     }
     if (!id) {
         for (at = 0; at < used; at++) {
-            look_at(registry, at, &w, before, call, baton);
+            look_at(registry, at, &w, call, baton);
         }
         return;
     }
     at = (int)(apr_uint32_t)place;
     if (place >> 32 == registry->place && at >= 0 && at < used
         && !strcmp(rs_registry_id(registry, at, text), id)) {
-        look_at(registry, at, &w, before, call, baton);
+        look_at(registry, at, &w, call, baton);
     }
 }

@@ -55,7 +55,7 @@ rs_sent_t rs_gate_send(rs_gate_t *gate, const char *frames, size_t len, int clos
         return RS_SENT_FULL;
     }
     if (!rs_inbox_post(gate->streamer, &send->msg, RS_MSG_SEND)) {
-        drop(send);
+        send->refs = 1; /* nobody else has it */
         drop(send);
         return RS_SENT_GONE;
     }

@@ -48,7 +48,8 @@ int rs_publish_members(rs_publish_item_t *item, rs_json_t object, const char *co
 
 static int is_reserved(const char *type)
 {
-    static const char *const types[] = {"connected", "heartbeat", "error", "reset", "caught_up"};
+    static const char *const types[] = {"connected", "heartbeat", "error",
+                                        "reset",     "caught_up", "challenge"};
     size_t i;
 
     for (i = 0; i < RS_ARRAY_LEN(types); i++) {
@@ -71,8 +72,8 @@ void rs_publish_event_type(rs_publish_item_t *item, apr_pool_t *p, const char *t
     }
     else if (is_reserved(type)) {
         rs_publish_refuse(item, "reserved_type",
-                          "connected, heartbeat, error, reset and caught_up are what a stream says "
-                          "of itself: choose another type");
+                          "connected, heartbeat, error, reset, caught_up and challenge are what a "
+                          "stream says of itself: choose another type");
     }
     else {
         item->event_type = type;

@@ -68,6 +68,15 @@ void rs_said_reset(rs_buf_t *b, const rs_who_t *who, const char *reason, const c
     rs_buf_puts(b, "}");
 }
 
+void rs_said_challenge(rs_buf_t *b, const char *connection, int seconds)
+{
+    rs_buf_puts(b, "{");
+    if (connection) {
+        rs_buf_printf(b, "\"connection\":\"%s\",", connection);
+    }
+    rs_buf_printf(b, "\"expires_in\":%d}", seconds);
+}
+
 void rs_said_heartbeat(rs_buf_t *b, const rs_who_t *who, apr_time_t wall)
 {
     begin(b, who->profile);

@@ -28,6 +28,10 @@ void rs_said_caught_up(rs_buf_t *b, const rs_who_t *who, apr_uint64_t replayed);
 /* A gap in the middle of a stream. first may be NULL; who NULL: the same for all readers. */
 void rs_said_reset(rs_buf_t *b, const rs_who_t *who, const char *reason, const char *first);
 
+/* That a new token is due: for so many seconds the present one is good. connection NULL: it is
+ * called nothing. */
+void rs_said_challenge(rs_buf_t *b, const char *connection, int seconds);
+
 void rs_said_heartbeat(rs_buf_t *b, const rs_who_t *who, apr_time_t wall);
 void rs_said_error(rs_buf_t *b, const char *profile, const char *code, const char *message,
                    const char *error);

@@ -148,6 +148,13 @@ void rs_sse_heartbeat(rs_buf_t *b, const rs_who_t *who, const char *id, apr_time
     end(b, id);
 }
 
+void rs_sse_challenge(rs_buf_t *b, const char *connection, int seconds)
+{
+    begin(b, "challenge");
+    rs_said_challenge(b, connection, seconds);
+    end(b, NULL);
+}
+
 void rs_sse_error(rs_buf_t *b, const char *profile, const char *code, const char *message,
                   const char *error, apr_interval_time_t retry)
 {

@@ -41,6 +41,8 @@ enum { RS_HEARTBEAT_EVENT = 0, RS_HEARTBEAT_COMMENT, RS_HEARTBEAT_ID };
 
 void rs_sse_heartbeat(rs_buf_t *b, const rs_who_t *who, const char *id, apr_time_t wall, int style);
 
+void rs_sse_challenge(rs_buf_t *b, const char *connection, int seconds);
+
 /* The `error` event, preceded by `retry:` when retry is not negative. */
 void rs_sse_error(rs_buf_t *b, const char *profile, const char *code, const char *message,
                   const char *error, apr_interval_time_t retry);

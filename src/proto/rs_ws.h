@@ -22,6 +22,7 @@ enum {
     RS_WS_POLICY = 1008,
     RS_WS_TOO_BIG = 1009,
     RS_WS_INTERNAL = 1011,
+    RS_WS_COME_BACK = 1012,
     RS_WS_TRY_LATER = 1013,
     RS_WS_CLOSED = 4000 /* by an administrator */
 };

@@ -9,6 +9,7 @@
 #include "rs_due.h"
 #include "rs_gated.h"
 #include "rs_hear.h"
+#include "rs_renew.h"
 
 /* How often a client that has no room is looked at: where falling behind ends it, and elsewhere. */
 #define LOOK_SLOW apr_time_from_sec(1)
@@ -44,6 +45,11 @@ static apr_time_t blocked_until(const rs_streamer_t *s, const rs_client_t *clien
     return look < stalled ? look : stalled;
 }
 
+static int is_open(const rs_client_t *client)
+{
+    return client->state == RS_LIVE || client->state == RS_BEHIND;
+}
+
 apr_time_t rs_due(rs_streamer_t *s, const rs_client_t *client)
 {
     apr_interval_time_t beat = client->profile->heartbeat;
@@ -73,6 +79,13 @@ apr_time_t rs_due(rs_streamer_t *s, const rs_client_t *client)
     }
     if (client->expires && client->expires < due) {
         due = client->expires;
+    }
+    if (is_open(client) && client->reauthorize && client->reauthorize < due) {
+        due = client->reauthorize;
+    }
+    if (is_open(client) && !rs_due_blocked(client) && rs_renew_challenge_due(client)
+        && rs_renew_challenge_due(client) < due) {
+        due = rs_renew_challenge_due(client);
     }
     if (rs_deliver_due(client) && rs_deliver_due(client) < due) {
         due = rs_deliver_due(client);

@@ -116,10 +116,31 @@ void rs_end_draining(rs_streamer_t *s, rs_client_t *client)
         client->profile->retry + apr_time_from_msec(rs_jitter(&s->jitter, spread + 1)));
 }
 
-void rs_end_expired(rs_streamer_t *s, rs_client_t *client)
+static void end_expired(rs_streamer_t *s, rs_client_t *client)
 {
     end(s, client, "token_expired", "Stream ended", "the token has expired",
         client->profile->retry > RENEWAL ? client->profile->retry : RENEWAL);
+}
+
+static void end_to_reauthorize(rs_streamer_t *s, rs_client_t *client)
+{
+    end(s, client, "reauthorize", "Stream ended",
+        "from time to time this server asks anew who may be here: please reconnect",
+        client->profile->retry);
+}
+
+int rs_end_of_stay(rs_streamer_t *s, rs_client_t *client)
+{
+    int expired = client->expires && s->now >= client->expires;
+    int stayed = client->reauthorize && s->now >= client->reauthorize;
+
+    if (expired) {
+        end_expired(s, client);
+    }
+    else if (stayed) {
+        end_to_reauthorize(s, client);
+    }
+    return expired || stayed;
 }
 
 void rs_end_refused(rs_streamer_t *s, rs_client_t *client)

@@ -23,9 +23,11 @@ int rs_end_is_answered(const rs_client_t *client);
 /* As an administrator wants it; reason NULL: in our words. */
 void rs_end_ordered(rs_streamer_t *s, rs_client_t *client, const char *code, const char *reason);
 
+/* 1: it might stay no longer, and is ended. */
+int rs_end_of_stay(rs_streamer_t *s, rs_client_t *client);
+
 /* Each with its own words. */
 void rs_end_draining(rs_streamer_t *s, rs_client_t *client);
-void rs_end_expired(rs_streamer_t *s, rs_client_t *client);
 void rs_end_refused(rs_streamer_t *s, rs_client_t *client);
 void rs_end_slow(rs_streamer_t *s, rs_client_t *client);
 void rs_end_mute(rs_streamer_t *s, rs_client_t *client);

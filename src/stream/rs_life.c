@@ -26,6 +26,7 @@
 #include "rs_life.h"
 #include "rs_order.h"
 #include "rs_output.h"
+#include "rs_renew.h"
 #include "rs_watch.h"
 
 /* A client that takes nothing for so long is ended while such clients hold too much memory: not at
@@ -137,6 +138,23 @@ static void ask(rs_streamer_t *s, rs_client_t *client)
     }
 }
 
+/* 1: it was time to ask it for a new token. */
+static int challenge(rs_streamer_t *s, rs_client_t *client)
+{
+    apr_time_t due = rs_renew_challenge_due(client);
+
+    if (!due || s->now < due || rs_due_blocked(client)) {
+        return 0;
+    }
+    if (rs_renew_challenge(s, client) == RS_NEXT_GO) {
+        settle(s, client);
+    }
+    else {
+        rs_end_release(s, client);
+    }
+    return 1;
+}
+
 static void deadline(rs_streamer_t *s, rs_client_t *client)
 {
     apr_interval_time_t beat = client->profile->heartbeat;
@@ -148,8 +166,7 @@ static void deadline(rs_streamer_t *s, rs_client_t *client)
             return;
         }
     }
-    else if (client->expires && s->now >= client->expires) {
-        rs_end_expired(s, client);
+    else if (rs_end_of_stay(s, client) || challenge(s, client)) {
         return;
     }
     else if (rs_deliver_due(client) && s->now >= rs_deliver_due(client)) {
@@ -363,6 +380,7 @@ void rs_life_attach(rs_streamer_t *s, rs_client_t *client)
     if (!rs_order_begin(s, client)) {
         return;
     }
+    rs_renew_begin(s, client);
     if (greet(s, client) && (!rs_hear_listens(client) || hear(s, client))) {
         go_on(s, client);
     }
@@ -381,7 +399,10 @@ void rs_life_order(rs_streamer_t *s, rs_order_t *order)
         if (client && command->code && rs_gated_waits(client)) {
             continue; /* it is marked, and ends when it is answered */
         }
-        if (client && command->code) {
+        if (client && command->renews) {
+            rs_renew_ordered(s, client, command);
+        }
+        else if (client && command->code) {
             rs_end_ordered(s, client, command->code, command->reason);
         }
         else if (client) {

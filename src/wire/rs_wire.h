@@ -105,6 +105,8 @@ struct rs_wire_t {
     void (*reset)(rs_buf_t *b, const rs_who_t *who, const char *id, const char *reason,
                   const char *first);
     void (*heartbeat)(rs_buf_t *b, const rs_who_t *who, const char *id, apr_time_t wall, int style);
+    /* NULL: its clients know of no such thing. */
+    void (*challenge)(rs_buf_t *b, const char *connection, int seconds);
     /* What is in no stream and has no id; data is JSON. */
     void (*message)(rs_buf_t *b, const char *type, size_t type_len, const char *data,
                     size_t data_len);

@@ -98,6 +98,13 @@ static void heartbeat(rs_buf_t *b, const rs_who_t *who, const char *id, apr_time
     finish(b);
 }
 
+static void challenge(rs_buf_t *b, const char *connection, int seconds)
+{
+    begin(b, "challenge", NULL, -1);
+    rs_said_challenge(b, connection, seconds);
+    finish(b);
+}
+
 static void error(rs_buf_t *b, const char *profile, const char *code, const char *message,
                   const char *text, apr_interval_time_t retry)
 {
@@ -108,8 +115,8 @@ static void error(rs_buf_t *b, const char *profile, const char *code, const char
 
 #define NDJSON                                                                                     \
     .frames = RS_WIRE_NDJSON, .event = event, .id = put_id, .connected = connected,                \
-    .caught_up = caught_up, .reset = reset, .heartbeat = heartbeat, .message = message,      \
-    .error = error
+    .caught_up = caught_up, .reset = reset, .heartbeat = heartbeat, .challenge = challenge,        \
+    .message = message, .error = error
 
 const rs_wire_t rs_wire_ndjson = {
     NDJSON,

@@ -14,6 +14,7 @@ const rs_wire_t rs_wire_sse = {
     .caught_up = rs_sse_caught_up,
     .reset = rs_sse_reset,
     .heartbeat = rs_sse_heartbeat,
+    .challenge = rs_sse_challenge,
     .message = rs_sse_message,
     .error = rs_sse_error,
 };

@@ -21,6 +21,7 @@ static const struct {
     {"over_limit", RS_WS_TRY_LATER},  {"redis_unavailable", RS_WS_TRY_LATER},
     {"unavailable", RS_WS_TRY_LATER}, {"unfinished", RS_WS_POLICY},
     {"closed", RS_WS_CLOSED},         {"revoked", RS_WS_POLICY},
+    {"reauthorize", RS_WS_COME_BACK},
 };
 
 static unsigned status_of(const char *code)
@@ -281,6 +282,15 @@ static void heartbeat_plain(rs_buf_t *b, const rs_who_t *who, const char *id, ap
     end(b, start, id);
 }
 
+static void challenge(rs_buf_t *b, const char *connection, int seconds)
+{
+    size_t start = begin(b, "challenge");
+
+    rs_buf_puts(b, "\"data\":");
+    rs_said_challenge(b, connection, seconds);
+    end(b, start, NULL);
+}
+
 static void error(rs_buf_t *b, const char *profile, const char *code, const char *message,
                   const char *text, apr_interval_time_t retry)
 {
@@ -428,8 +438,13 @@ static const rs_wire_peer_t peer = {
     .caught_up = caught_up, .reset = reset, .error = error
 
 const rs_wire_t rs_wire_websocket = {
-    WEBSOCKET,          .frames = RS_WIRE_WEBSOCKET, .event = event,
-    .message = message, .connected = connected,      .heartbeat = heartbeat,
+    WEBSOCKET,
+    .frames = RS_WIRE_WEBSOCKET,
+    .event = event,
+    .message = message,
+    .connected = connected,
+    .heartbeat = heartbeat,
+    .challenge = challenge,
 };
 
 const rs_wire_t rs_wire_websocket_plain = {

@@ -21,7 +21,8 @@ static int is_uncounted(const sim_entry_t *e)
     return sim_conf.redis6 && e->how == SIM_TRIMMED && e->read_by != (1 << sim_conf.engines) - 1;
 }
 
-/* It went with its key, which the only engine has had, and can tell by what it counts, unless the
+/* It went with its key, which the only engine has had, has looked at since, and can tell by what it
+ * counts, unless the
  * group stands where the key began anew. */
 static int is_known_gone(const sim_conn_t *c, int k, const sim_entry_t *e, apr_time_t told_at)
 {
@@ -29,8 +30,8 @@ static int is_known_gone(const sim_conn_t *c, int k, const sim_entry_t *e, apr_t
 
     return sim_conf.engines == 1 && !sim_conf.redis6
            && rs_id_cmp(c->pos[k], engine->born[e->key]) != 0 && e->how == SIM_KEY_GONE
-           && (e->read_by & 1 << c->engine) && e->removed_at > told_at
-           && (engine->looked[e->key] >> (sim_keys[e->key].epoch & 63) & 1)
+           && (e->counted_by & 1 << c->engine) && e->removed_at > told_at
+           && engine->counted[e->key].epoch == sim_keys[e->key].epoch
            && !sim_count_hides(engine, e);
 }
 
@@ -134,11 +135,15 @@ static int is_had(const sim_conn_t *c, const sim_entry_t *e)
     return e->tenant == c->tenant && (e->how == SIM_PRESENT || e->accepted & 1 << c->profile);
 }
 
-/* It takes the group along, also over what it was told to be missing. */
+/* It takes the group along, also over what it was told to be missing; unless one of the keys is not
+ * what a group can be made of, which its engine waits for. */
 void sim_backlog_follows(const sim_conn_t *c)
 {
     int k, i;
 
+    if (sim_was_string_since(c, c->submit_at)) {
+        return;
+    }
     for (k = 0; c->leads && k < c->nkeys; k++) {
         const sim_key_t *key = &sim_keys[c->key[k]];
         rs_id_t at = {0, 0};

@@ -185,9 +185,25 @@ static int catches_up(const sim_conn_t *c)
     return c->replay && (!c->caught_up || c->caught_up / SEC(1) == sim_engines[c->engine].second);
 }
 
+/* What was written before the quiet is read on: two commands, at most, for each entry. */
+static long reads_on(int engine)
+{
+    static long long before[SIM_ENGINES];
+    long long read = 0, more;
+    int k;
+
+    for (k = 0; k < SIM_OWN; k++) {
+        read += sim_engines[engine].counted[k].added;
+    }
+    more = read - before[engine];
+    before[engine] = read;
+    return more > 0 ? 2 * (long)more : 0;
+}
+
+/* Called once a second. */
 long sim_model_affords(int engine)
 {
-    long n = QUIET_COMMANDS;
+    long n = QUIET_COMMANDS + reads_on(engine);
     int i;
 
     for (i = 0; i < sim_conns_used; i++) {

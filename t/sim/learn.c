@@ -29,6 +29,13 @@ static void forget(int engine, int k)
     e->born[k] = e->followed[k] = none;
 }
 
+/* Redis has said afterwards that the stream ends there. */
+static int still_counts(const sim_entry_t *entry, rs_id_t last, long removals)
+{
+    return rs_id_cmp(entry->id, last) <= 0
+           && (entry->how == SIM_PRESENT || entry->removed > removals);
+}
+
 void sim_learn(int engine, const sim_rrep_t *rep)
 {
     sim_engine_t *e = &sim_engines[engine];
@@ -58,9 +65,15 @@ void sim_learn(int engine, const sim_rrep_t *rep)
         for (j = e->hand_lo[k]; rep->note[i].info && j < e->hand_hi[k]; j++) {
             sim_entry_t *entry = &sim_entries[sim_keys[k].all[j]];
 
-            if (rs_id_cmp(entry->id, last) <= 0
-                && (entry->how == SIM_PRESENT || entry->removed > e->hand_removals[k])) {
+            if (still_counts(entry, last, e->hand_removals[k])) {
                 entry->read_by |= (uint8_t)(1 << engine);
+            }
+        }
+        for (j = e->hand[k].lo; rep->note[i].look.is && j < e->hand[k].hi; j++) {
+            sim_entry_t *entry = &sim_entries[sim_keys[k].all[j]];
+
+            if (still_counts(entry, last, e->hand[k].removals)) {
+                entry->counted_by |= (uint8_t)(1 << engine);
             }
         }
         if (rep->note[i].info) {

@@ -49,11 +49,11 @@ int sim_is_owed(const sim_conn_t *c, int k, const sim_entry_t *e)
         || (e->removed_at >= 0 && e->removed_at <= c->stood_at)) {
         return 0;
     }
+    if (sim_count_put_back(&sim_engines[c->engine], e)) {
+        return 0; /* to whom that matters, it is told when that is seen */
+    }
     switch (e->how) {
     case SIM_PRESENT:
-        if (sim_count_put_back(&sim_engines[c->engine], e)) {
-            return 0; /* to whom that matters, it is told when that is seen */
-        }
         /* In a stream that was replaced, below the position: only who saw that can know. */
         if (c->told_at >= e->added_at && !sim_well(c->told_at)) {
             return 0; /* the key was not to be read: what it held then is said to be missing */
@@ -97,7 +97,7 @@ int sim_is_owed(const sim_conn_t *c, int k, const sim_entry_t *e)
         if (stood_at_birth(c, k, e)) {
             return 0;
         }
-        return (e->read_by & 1 << c->engine) && c->told_at < e->removed_at
+        return (e->counted_by & 1 << c->engine) && c->told_at < e->removed_at
                && sim_engines[c->engine].saw_loss[c->key[k]] > (int)e->epoch;
     default:
         return 0;

@@ -96,6 +96,7 @@ typedef struct {
     rs_id_t id;
     uint8_t key, tenant, how;
     uint8_t read_by, accepted; /* a bit for each engine; for each endpoint whose group had it */
+    uint8_t counted_by;        /* a bit for each engine that follows the key, and has given it out */
     uint8_t hidden;            /* a bit for each engine that cannot know that it is missing */
     uint32_t size;             /* of the payload */
     uint32_t epoch, index;     /* of its key */

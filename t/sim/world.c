@@ -116,6 +116,7 @@ void sim_engine_start(int n)
     memset(e->hand_hi, 0, sizeof(e->hand_hi));
     for (i = 0; i < sim_nentries; i++) {
         sim_entries[i].read_by &= (uint8_t) ~(1 << n);
+        sim_entries[i].counted_by &= (uint8_t) ~(1 << n);
         sim_entries[i].hidden &= (uint8_t) ~(1 << n);
     }
     conf.streamers = sim_conf.streamers;
@@ -359,6 +360,7 @@ static apr_time_t quiet_since;
 
 static void check_cost(void)
 {
+    long enough;
     int i;
 
     for (i = 0; i < sim_conf.engines; i++) {
@@ -367,10 +369,11 @@ static void check_cost(void)
         if (e->second == sim_now / SEC(1)) {
             continue;
         }
+        enough = sim_model_affords(i);
         if (e->alive && !e->gone && sim_quiet && sim_now > quiet_since + SEC(10)
-            && e->commands_second > sim_model_affords(i)) {
+            && e->commands_second > enough) {
             sim_fail("cost", "e%d: %ld commands in a quiet second, %ld are enough", i,
-                     e->commands_second, sim_model_affords(i));
+                     e->commands_second, enough);
         }
         e->commands_second = 0;
         e->second = sim_now / SEC(1);

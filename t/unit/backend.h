@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * An application's back end for the unit tests: a thread for each connection, and the path of the
- * request says how it behaves. /ok, /status/NNN, /slow, /hang, /garbage, /cut, /part,
+ * request says how it behaves. /ok, /status/NNN, /slow, /together, /hang, /garbage, /cut, /part,
  * /endless, /redirect.
  */
 #ifndef BACKEND_H
@@ -23,7 +23,8 @@ typedef struct {
     pthread_mutex_t lock;
     pthread_cond_t changed;
     int connections, requests; /* lock */
-    int open, most;            /* lock: connections that a request is on; the most at once */
+    int together, most;        /* lock: requests for /together that wait; the most at once */
+    int wanted;                /* constant: so many of them are waited for */
     int let_go;                /* lock: those that hang may end */
     char last[16384];          /* lock: the last request whole */
 } backend_t;
@@ -79,6 +80,23 @@ static inline void wait_to_be_let_go(backend_t *b)
     pthread_mutex_unlock(&b->lock);
 }
 
+/* A moment longer than until so many are there as are wanted: one too many comes, too. */
+static inline void wait_for_others(backend_t *b)
+{
+    pthread_mutex_lock(&b->lock);
+    b->together++;
+    b->most = b->together > b->most ? b->together : b->most;
+    pthread_cond_broadcast(&b->changed);
+    while (b->most < b->wanted) {
+        pthread_cond_wait(&b->changed, &b->lock);
+    }
+    pthread_mutex_unlock(&b->lock);
+    usleep(50 * 1000);
+    pthread_mutex_lock(&b->lock);
+    b->together--;
+    pthread_mutex_unlock(&b->lock);
+}
+
 /* 0: the connection ends. */
 static inline int answer(backend_conn_t *c, const char *path)
 {
@@ -96,6 +114,9 @@ static inline int answer(backend_conn_t *c, const char *path)
     }
     if (!strncmp(path, "/slow", 5)) {
         usleep(200 * 1000);
+    }
+    if (!strncmp(path, "/together", 9)) {
+        wait_for_others(c->backend);
     }
     if (!strncmp(path, "/garbage", 8)) {
         conn_write(c, "\x16\x03\x01 this is no HTTP\n\n\xff\xfe");
@@ -131,16 +152,11 @@ static inline void *serve_conn(void *data)
     while (more && read_request(c, buf, sizeof(buf))) {
         pthread_mutex_lock(&b->lock);
         b->requests++;
-        b->open++;
-        b->most = b->open > b->most ? b->open : b->most;
         memcpy(b->last, buf, sizeof(buf));
         pthread_mutex_unlock(&b->lock);
         path[0] = '\0';
         sscanf(buf, "%*s %127s", path);
         more = answer(c, path);
-        pthread_mutex_lock(&b->lock);
-        b->open--;
-        pthread_mutex_unlock(&b->lock);
     }
     if (c->ssl) {
         SSL_free(c->ssl);

@@ -48,10 +48,12 @@ static void test_times(void)
     is_str(verdict(policy, hs(JOSE("HS256"), "{\"exp\":1700000000.5,\"iat\":1e9}")), NULL,
            "times with a fraction");
     is_int(last->expires, apr_time_from_sec(1700000030) + 500000, "to the microsecond");
+    is_int(last->lives, apr_time_from_sec(700000000) + 500000, "it lives from iat to exp");
     policy->leeway = -5;
     is_str(verdict(policy, hs(JOSE("HS256"), "{\"exp\":253402300799,\"nbf\":1700000000}")), NULL,
            "the year 9999, and a negative leeway is none");
     is_int(last->expires, apr_time_from_sec(253402300799), "without overflow");
+    is_int(last->lives, apr_time_from_sec(253402300799 - 1700000000), "without iat: from now on");
 }
 
 static void test_require(void)

@@ -28,6 +28,17 @@ static const char *lines(rs_buf_t *b, const char *data, size_t len)
 
 #define DATA(text) lines(&b, text, sizeof(text) - 1)
 
+static void challenge(void)
+{
+    rs_buf_t b = RS_BUF_INIT;
+
+    rs_sse_challenge(&b, "n-1", 60);
+    rs_buf_add(&b, "", 1);
+    is_str(b.data, "event: challenge\ndata: {\"connection\":\"n-1\",\"expires_in\":60}\n\n",
+           "a challenge, without an id");
+    rs_buf_free(&b);
+}
+
 int main(void)
 {
     static const rs_who_t who = {"stream", "42", "\"u\"", NULL},
@@ -85,5 +96,6 @@ int main(void)
            "\"error\":\"a \\\"b\\\"\",\"code\":\"draining\"}\n\n",
            "heartbeats and an error");
     rs_buf_free(&b);
+    challenge();
     return done_testing();
 }

@@ -187,7 +187,8 @@ sub graceful
     my %old = map { $_ => 1 } $self->children;
     my ($status, $output) = $self->control($what // 'graceful');
     die "httpd -k graceful: $output\n" if $status;
-    return wait_until(sub { !grep { $old{$_} } $self->children }, 60);
+    # There are new ones once the parent has read its configuration, and opened all that it opens.
+    return wait_until(sub { my @now = $self->children; @now && !grep { $old{$_} } @now }, 60);
 }
 
 # Ends it; returns the wait status of the parent process. Gracefully by itself, since httpd 2.4's

@@ -115,6 +115,13 @@ sub send_close
     return $self->send_frame(CLOSE, defined $code ? pack('n', $code) . ($reason // '') : '');
 }
 
+# Nothing more is said, and what comes is read.
+sub end_of_words
+{
+    my ($self) = @_;
+    return shutdown $self->{socket}, 1;
+}
+
 # All of them, however long that takes; 0 where the peer is gone.
 sub send_bytes
 {
