@@ -259,10 +259,10 @@ class Redis(Server):
 
 
 class Httpd(Server):
-    """Ours: with a Redis of its own."""
+    """Ours: with a Redis of its own, unless it is given one."""
 
     def __init__(self, options, directory, children=1, extra='', tls_extra='', mpm='event', threads=32,
-                 modules=()):
+                 modules=(), redis=None):
         self.directory = directory
         self.port, self.tls_port = free_ports(2)
         certificate(directory)
@@ -276,7 +276,7 @@ class Httpd(Server):
         locations = [LOCATION % {'name': name, 'lines': lines, 'handler': 'websocket' if name == 'ws' else 'sse'}
                      for name, lines in LOCATIONS]
         locations += [TOKEN % {'name': alg, 'alg': alg, 'dir': directory} for alg in ALGORITHMS]
-        self.redis = Redis(directory)
+        self.redis, self.others = redis or Redis(directory), redis is not None
         try:
             write(directory + '/httpd.conf', HTTPD % {
                 'lib': lib, 'modules': '\n'.join(modules), 'module': options.module, 'dir': directory,
@@ -288,7 +288,7 @@ class Httpd(Server):
             self.words = [options.httpd, '-f', directory + '/httpd.conf', '-DFOREGROUND']
             self.begin()
         except BaseException:
-            self.redis.stop()
+            self.stop_redis()
             raise
 
     def begin(self):
@@ -329,6 +329,10 @@ class Httpd(Server):
         try:
             super().stop()
         finally:
+            self.stop_redis()
+
+    def stop_redis(self):
+        if not self.others:
             self.redis.stop()
 
 

@@ -176,6 +176,9 @@ my %row = (
             ['', 'requires at least one argument']] },
     RaglineAdmin => { in => 'D', good => ['own', 'all', 'All'], bad => [
         ['tenant', 'write own or all'], ['', 'takes one argument']] },
+    RaglinePresence => { in => 'D', good => ['off', 'on', 'On', 'orders'], bad => [
+        ['nowhere', 'there is no stream nowhere: write off, on, or the name'],
+        ['"a b"', 'write off, on, or the name of a stream'], ['', 'takes one argument']] },
     RaglineControl => { in => 'G', good => ['auto', 'on', 'Off'], bad => [
         ['maybe', 'write auto, on or off'], ['', 'takes one argument']] },
     RaglineRevocation => { in => 'G', good => ['closed', 'open', 'Open'], bad => [

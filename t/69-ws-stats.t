@@ -49,6 +49,14 @@ my $sse = $httpd->stream('/stream', token => token($us, 1));
 $sse->connected;
 is_deeply(own(), { total_connections => 4, connections_by_tenant => { $us => 4 }, connections_by_user => { 1 => 3, 2 => 1 },
     healthy_connections => 4, stale_connections_cleaned => 0 }, 'of all children, of the own tenant, WebSockets alone');
+# Whichever child a client is in: it is told the same.
+sub of_client { my ($ws) = @_;
+    $ws->send_text('{"type":"get_stats"}');
+    return ($ws->take('stats') // {})->{data} }
+my $same = own();
+delete $same->{stale_connections_cleaned};
+is_deeply([map { of_client($_) } @ws[0 .. 3]], [($same) x 4], 'get_stats says the same, in any child');
+is(of_client($ws[4])->{total_connections}, 1, 'of its own tenant alone');
 is_deeply(ask('/all')->json->{websocket_stats}{connections_by_tenant}, { $us => 4, $them => 1 }, 'RaglineAdmin all: of all');
 $ws[0]->close;
 ok(wait_until(sub { own()->{total_connections} == 3 }), 'one has gone');

@@ -426,6 +426,8 @@ const command_rec rs_cmds[] = {
                     "concurrent=N callbacks to a back end, waiting=N for it"),
     AP_INIT_TAKE1("RaglineAdmin", rs_cmd_admin, NULL, ANYWHERE,
                   "whom ragline-admin is for: own, the caller's tenant; or all"),
+    AP_INIT_TAKE1("RaglinePresence", rs_cmd_presence, NULL, ANYWHERE,
+                  "whether it is kept which users are there: off, on, or a stream that is told"),
     AP_INIT_TAKE12("RaglineLimit", rs_cmd_limit, NULL, ANYWHERE,
                    "how many streams a tenant, or a user, may have: tenant=N user=N"),
     AP_INIT_TAKE1("RaglineTenant", set_expr, (void *)"tenant", ANYWHERE,

@@ -43,6 +43,7 @@ const char *rs_cmd_reauthorize(cmd_parms *cmd, void *dconf, const char *arg);
 const char *rs_cmd_admin(cmd_parms *cmd, void *dconf, const char *arg);
 const char *rs_cmd_control(cmd_parms *cmd, void *dconf, const char *arg);
 const char *rs_cmd_revocation(cmd_parms *cmd, void *dconf, const char *arg);
+const char *rs_cmd_presence(cmd_parms *cmd, void *dconf, const char *arg);
 const char *rs_cmd_limit(cmd_parms *cmd, void *dconf, const char *one, const char *two);
 
 const char *rs_cmd_ws_max_message(cmd_parms *cmd, void *dconf, const char *arg);

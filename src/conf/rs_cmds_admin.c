@@ -5,6 +5,7 @@
  */
 #include "rs_httpd.h"
 
+#include "../base/rs_name.h"
 #include "rs_args.h"
 #include "rs_cmds.h"
 #include "rs_conf.h"
@@ -58,6 +59,23 @@ const char *rs_cmd_admin(cmd_parms *cmd, void *dconf, const char *arg)
     }
     conf->admin_all = !ap_cstr_casecmp(arg, "all");
     return NULL;
+}
+
+/* Whether there is such a stream is known later. */
+const char *rs_cmd_presence(cmd_parms *cmd, void *dconf, const char *arg)
+{
+    rs_dir_conf_t *conf = dconf;
+    const char *problem = rs_cmd_enter(cmd, conf);
+
+    if (problem) {
+        return problem;
+    }
+    conf->presence = !ap_cstr_casecmp(arg, RS_PRESENCE_OFF)  ? RS_PRESENCE_OFF
+                     : !ap_cstr_casecmp(arg, RS_PRESENCE_ON) ? RS_PRESENCE_ON
+                                                             : arg;
+    return rs_name_valid(arg, strlen(arg))
+               ? NULL
+               : rs_cmd_problem(cmd, "write off, on, or the name of a stream");
 }
 
 const char *rs_cmd_control(cmd_parms *cmd, void *dconf, const char *arg)

@@ -18,10 +18,15 @@
 #include "../obs/rs_grouped.h"
 #include "../proto/rs_gateway.h"
 #include "../wire/rs_wire.h"
+#include "../redis/rs_presence_script.h"
 #include "../redis/rs_redis_pool.h"
 #include "../redis/rs_redis_url.h"
 
 enum { RS_HANDOFF_OFF = 0, RS_HANDOFF_AUTO = 1, RS_HANDOFF_EXPLAIN = 2 };
+
+/* RaglinePresence; else it is the name of a stream. */
+#define RS_PRESENCE_OFF "off"
+#define RS_PRESENCE_ON "on"
 
 enum { RS_CONTROL_OFF = 0, RS_CONTROL_ON = 1, RS_CONTROL_AUTO = 2 };
 
@@ -88,6 +93,7 @@ typedef enum {
     X(int, limit_tenant, RS_UNSET, 0) /* of RaglineLimit; 0: none */                               \
     X(int, limit_user, RS_UNSET, 0)                                                                \
     X(int, admin_all, RS_UNSET, 0)                                                                 \
+    X(const char *, presence, NULL, RS_PRESENCE_OFF)                                               \
     X(int, publish_any_tenant, RS_UNSET, 0)                                                        \
     /* Lists: the innermost section's replaces, so they merge like scalars. */                     \
     X(apr_array_header_t *, subscribe, NULL, NULL)   /* const char *: stream names */              \
@@ -230,6 +236,14 @@ const rs_stream_conf_t *rs_conf_stream(const rs_server_conf_t *sc, const char *n
 
 /* Whether what administrators write to Redis is obeyed. */
 int rs_conf_obeys(server_rec *main_server);
+
+/* Whether the endpoint's users are counted among those who are there, and in which room. */
+int rs_conf_is_present(const rs_dir_conf_t *conf);
+apr_uint64_t rs_conf_room(const rs_server_conf_t *server, const rs_dir_conf_t *conf);
+
+/* Which streams are told of users, of all hosts with this Redis. NULL: nobody asks for that. */
+const rs_presence_conf_t *rs_conf_presence(apr_pool_t *p, server_rec *main_server,
+                                           const rs_server_conf_t *redis, int generation);
 
 /* The name of the endpoint's consumer groups, still with {tenant}; NULL: it uses none. */
 const char *rs_conf_group(apr_pool_t *p, const rs_dir_conf_t *conf);

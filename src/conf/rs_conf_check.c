@@ -226,6 +226,7 @@ int rs_conf_check(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server
         check_names(ptemp, section, section->conf->subscribe, "RaglineSubscribe");
         check_names(ptemp, section, section->conf->publish, "RaglinePublish");
         check_origins(section);
+        rs_check_presence(ptemp, section);
     }
     rs_check_keys(ptemp, main_server);
     rs_check_secrets(pconf, main_server);

@@ -80,6 +80,9 @@ void rs_check_unused(apr_pool_t *p, server_rec *main_server, const apr_array_hea
 void rs_check_tls_hosts(apr_pool_t *p, server_rec *main_server,
                         const apr_array_header_t *endpoints);
 
+/* RaglinePresence of a section (rs_conf_presence.c). */
+void rs_check_presence(apr_pool_t *p, const rs_section_t *section);
+
 /* RaglineMaxPumps (rs_conf_pumps.c). */
 void rs_check_pumps(apr_pool_t *p, server_rec *main_server);
 

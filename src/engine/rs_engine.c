@@ -107,8 +107,8 @@ static apr_status_t claim_stats(rs_engine_t *engine, rs_source_t *source)
 
 apr_status_t rs_engine_add_source(rs_source_t **out, rs_engine_t *engine, apr_pool_t *pchild,
                                   const rs_redis_url_t *url, int batch, apr_interval_time_t block,
-                                  rs_obeys_t control, const rs_stream_params_t *streams,
-                                  int nstreams)
+                                  rs_obeys_t control, const rs_presence_conf_t *presence,
+                                  const rs_stream_params_t *streams, int nstreams)
 {
     rs_source_t *source;
     apr_status_t rv;
@@ -122,6 +122,7 @@ apr_status_t rs_engine_add_source(rs_source_t **out, rs_engine_t *engine, apr_po
     source->batch = batch;
     source->block = block;
     source->control = control;
+    source->presence_conf = presence;
     source->nstreams = nstreams;
     source->streams = apr_pcalloc(pchild, (apr_size_t)nstreams * sizeof(rs_stream_t));
     for (i = 0; i < nstreams; i++) {

@@ -8,6 +8,7 @@
 #define RS_ENGINE_H
 
 #include "../redis/rs_resolve.h"
+#include "../redis/rs_presence_script.h"
 #include "../log/rs_client.h"
 #include "../gateway/rs_callbacks.h"
 #include "../gateway/rs_office.h"
@@ -56,11 +57,12 @@ typedef struct {
     int shared;               /* some endpoint may have shared delivery of it */
 } rs_stream_params_t;
 
-/* A source with its streams, sorted by key here; with none where only administrators are obeyed. */
+/* A source with its streams, sorted by key here; with none where only administrators are obeyed.
+ * presence NULL: it is not told which users are there. */
 apr_status_t rs_engine_add_source(rs_source_t **source, rs_engine_t *engine, apr_pool_t *pchild,
                                   const rs_redis_url_t *url, int batch, apr_interval_time_t block,
-                                  rs_obeys_t control, const rs_stream_params_t *streams,
-                                  int nstreams);
+                                  rs_obeys_t control, const rs_presence_conf_t *presence,
+                                  const rs_stream_params_t *streams, int nstreams);
 /* Sending to connections of the gateway, before rs_engine_start(). */
 apr_status_t rs_engine_add_office(rs_engine_t *engine, apr_pool_t *pchild,
                                   const rs_office_conf_t *conf);

@@ -7,19 +7,16 @@
 #include <http_main.h>
 
 #include "../base/rs_buf.h"
-#include "../base/rs_name.h"
-#include "../conf/rs_args.h"
 #include "../obs/rs_connections.h"
 #include "rs_admin.h"
 #include "rs_admin_do.h"
+#include "rs_admin_presence.h"
+#include "rs_admin_query.h"
 #include "rs_child.h"
 #include "rs_error.h"
 #include "rs_request.h"
 
-#define LIMIT 100
-#define LIMIT_MAX 1000
-
-const char *const rs_admin_names[] = {"connections", "close", "send", "revoke", NULL};
+const char *const rs_admin_names[] = {"connections", "presence", "close", "send", "revoke", NULL};
 
 /* What was asked for. */
 typedef struct {
@@ -28,67 +25,20 @@ typedef struct {
     apr_uint64_t at;
 } wanted_t;
 
-static int bad(request_rec *r, const char *code, const char *message)
+static int read_wanted(request_rec *r, wanted_t *w, rs_registry_t *registry)
 {
-    return rs_http_error(r, HTTP_BAD_REQUEST, code, message);
-}
+    rs_admin_query_t query;
+    int status = rs_admin_query(r, &query);
 
-/* One parameter of the query. */
-static int take(request_rec *r, wanted_t *w, rs_registry_t *registry, const char *name, char *value)
-{
-    const char **wanted = !strcmp(name, "tenant")    ? &w->whom.tenant
-                          : !strcmp(name, "user")    ? &w->whom.user
-                          : !strcmp(name, "profile") ? &w->whom.profile
-                                                     : NULL;
-
-    if (ap_unescape_urlencoded(value) != OK) {
-        return bad(r, "bad_query", "the query cannot be decoded");
+    w->whom.tenant = query.tenant;
+    w->whom.user = query.user;
+    w->whom.profile = query.profile;
+    w->limit = query.limit;
+    if (status == OK && query.after && !(w->at = rs_registry_after(registry, query.after))) {
+        return rs_http_error(r, HTTP_BAD_REQUEST, "bad_after",
+                             "after is the `next` of an answer of this node: begin again without "
+                             "it");
     }
-    if (wanted && !rs_name_valid(value, strlen(value))) {
-        return bad(r, "bad_name", "tenant, user and profile are 1 to 64 of A-Z a-z 0-9 . _ @ -");
-    }
-    if (wanted) {
-        *wanted = value;
-    }
-    if (!strcmp(name, "limit") && rs_args_number(&w->limit, r->pool, value, 1, LIMIT_MAX)) {
-        return bad(r, "bad_limit", "limit is a number from 1 to 1000");
-    }
-    if (!strcmp(name, "after") && !(w->at = rs_registry_after(registry, value))) {
-        return bad(r, "bad_after",
-                   "after is the `next` of an answer of this node: begin again without it");
-    }
-    return OK;
-}
-
-static int take_all(request_rec *r, wanted_t *w, rs_registry_t *registry)
-{
-    char *arg, *last;
-    int status = OK;
-
-    w->limit = LIMIT;
-    for (arg = r->args ? apr_strtok(apr_pstrdup(r->pool, r->args), "&", &last) : NULL;
-         arg && status == OK; arg = apr_strtok(NULL, "&", &last)) {
-        char *value = strchr(arg, '=');
-
-        if (value) {
-            *value++ = '\0';
-            status = take(r, w, registry, arg, value);
-        }
-    }
-    return status;
-}
-
-/* Only of its own tenant, unless the location is for all. */
-static int narrow(request_rec *r, wanted_t *w)
-{
-    const char *scope;
-    int status = rs_admin_scope(r, &scope);
-
-    if (status == OK && scope && w->whom.tenant && strcmp(w->whom.tenant, scope)) {
-        status = rs_http_error(r, HTTP_FORBIDDEN, "tenant",
-                               "this location is for the caller's own tenant only");
-    }
-    w->whom.tenant = scope ? scope : w->whom.tenant;
     return status;
 }
 
@@ -154,13 +104,10 @@ static int answer_html(request_rec *r, rs_buf_t *b, const char *script)
 static int list(request_rec *r, rs_registry_t *registry)
 {
     rs_connections_links_t links = {NULL, NULL, NULL};
-    wanted_t w = {{.realm = rs_conf_server(r->server)->url->label}, LIMIT, 0};
+    wanted_t w = {{.realm = rs_conf_server(r->server)->url->label}, 0, 0};
     rs_buf_t b = RS_BUF_INIT;
-    int status = take_all(r, &w, registry);
+    int status = read_wanted(r, &w, registry);
 
-    if (status == OK) {
-        status = narrow(r, &w);
-    }
     if (status != OK) {
         return status;
     }
@@ -190,15 +137,20 @@ int rs_admin_handler(request_rec *r)
 {
     rs_registry_t *registry = rs_child_registry();
     const char *name = strrchr(r->uri, '/') + 1;
-    int lists = !strcmp(name, "connections");
+    int presence = !strcmp(name, "presence"), lists = presence || !strcmp(name, "connections"), i;
 
-    if (!lists && strcmp(name, "close") && strcmp(name, "send") && strcmp(name, "revoke")) {
-        return rs_http_error(
-            r, HTTP_NOT_FOUND, "not_found",
-            "there is nothing here but what is below: connections, close, send, revoke");
+    for (i = 0; rs_admin_names[i] && strcmp(name, rs_admin_names[i]) != 0; i++) {
+    }
+    if (!rs_admin_names[i]) {
+        return rs_http_error(r, HTTP_NOT_FOUND, "not_found",
+                             "there is nothing here but what is below: connections, presence, "
+                             "close, send, revoke");
     }
     if (r->method_number != (lists ? M_GET : M_POST)) {
         return rs_http_method_error(r, lists ? "GET" : "POST");
+    }
+    if (presence) {
+        return rs_admin_presence(r);
     }
     if (!registry) {
         return rs_http_error(r, HTTP_SERVICE_UNAVAILABLE, "unavailable",

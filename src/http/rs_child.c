@@ -176,7 +176,9 @@ static apr_status_t open_source(apr_pool_t *p, server_rec *main_server, rs_serve
         params[i].shared = shared && stream->tenant_literal;
     }
     return rs_engine_add_source(&conf->source, child.engine, p, conf->url, conf->read_batch,
-                                conf->read_block, obeys, params, streams->nelts);
+                                conf->read_block, obeys,
+                                rs_conf_presence(p, main_server, conf, child.generation), params,
+                                streams->nelts);
 }
 
 /* The groups that endpoints use in this Redis, or NULL: there may be more than are known. */

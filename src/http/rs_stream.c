@@ -274,6 +274,7 @@ static rs_refusal_t reserve(request_rec *r, const rs_server_conf_t *server, cons
         .user = id->user,
         .profile = conf->profile,
         .jti = rs_revocation_jti(r),
+        .room = rs_conf_room(server, conf),
         .via = wire->peer                ? RS_VIA_WEBSOCKET
                : wire->one_batch         ? RS_VIA_POLL
                : wire == &rs_wire_ndjson ? RS_VIA_NDJSON

@@ -41,6 +41,7 @@
 #include "rs_hub.h"
 #include "rs_ingest.h"
 #include "rs_keys.h"
+#include "rs_presence.h"
 #include "rs_revocation.h"
 
 /* A topic without clients stays for a while: somebody whose connection broke is back by then. */
@@ -276,6 +277,7 @@ void rs_hub_end(rs_hub_t *hub)
     for (i = 0; i < hub->nsources; i++) {
         rs_scars_close(hub->sources[i]);
         rs_revocation_close(hub->sources[i]);
+        rs_presence_close(hub->sources[i]);
     }
     rs_topics_close(&hub->topics);
 }

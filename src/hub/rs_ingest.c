@@ -16,6 +16,7 @@
 #include "rs_control.h"
 #include "rs_ingest.h"
 #include "rs_keys.h"
+#include "rs_presence.h"
 #include "rs_revocation.h"
 
 #define NEVER ((apr_time_t)0x7fffffffffffffffLL)
@@ -228,6 +229,9 @@ apr_status_t rs_ingest_open(rs_source_t *source, apr_pool_t *p, rs_poll_t *poll,
         rv = rs_revocation_open(source, p, on_revocation);
     }
     if (rv == APR_SUCCESS) {
+        rv = rs_presence_open(source, p);
+    }
+    if (rv == APR_SUCCESS) {
         rv = open_reader(source, p, poll, resolver);
     }
     return rv == APR_SUCCESS ? open_watcher(source, own, poll, resolver) : rv;
@@ -238,10 +242,12 @@ apr_time_t rs_ingest_turn(rs_source_t *source, apr_time_t now)
     apr_time_t reader = source->reader ? rs_reader_turn(source->reader, now) : NEVER;
     apr_time_t watcher = source->watcher ? rs_watcher_turn(source->watcher, now) : NEVER;
     apr_time_t revocation = rs_revocation_turn(source, now);
+    apr_time_t presence = rs_presence_turn(source, now);
     apr_time_t next = rs_loader_turn(source->loader, now), shares = rs_shares_turn(source, now);
 
     next = shares < next ? shares : next;
     next = revocation < next ? revocation : next;
+    next = presence < next ? presence : next;
     next = reader < next ? reader : next;
     return watcher < next ? watcher : next;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * How many connections each tenant and each user has in this child, of the wires whose clients may
- * ask for that. Any thread.
+ * How many WebSockets a tenant has, as the registry says it of all children, for clients who ask.
+ * What was counted is kept for the next one who does. Any thread.
  */
 #ifndef RS_CENSUS_H
 #define RS_CENSUS_H
@@ -9,29 +9,30 @@
 #include <pthread.h>
 
 #include "../base/rs_buf.h"
+#include "rs_registry.h"
 
-typedef struct rs_census_node_t rs_census_node_t;
+/* Users that are named. */
+#define RS_CENSUS_USERS 100
+
+/* Of a tenant. */
+typedef struct {
+    char *whose; /* NULL: of nobody */
+    unsigned total;
+    rs_buf_t users;
+    apr_uint32_t came;  /* as rs_registry_came() was */
+    apr_time_t good_to; /* until then it is good enough whatever has happened */
+} rs_counted_t;
 
 typedef struct {
     pthread_mutex_t lock;
-    /* The rest: lock. */
-    rs_census_node_t **buckets;
-    unsigned size; /* a power of two, or 0 */
-    unsigned nodes;
+    rs_counted_t kept[8]; /* lock */
 } rs_census_t;
 
 void rs_census_open(rs_census_t *census);
 void rs_census_close(rs_census_t *census);
 
-/* `tenant` is what the callers tell tenants apart by.
- *
- * A connection comes. 0 when memory is short: it is not counted. user "": nobody. */
-int rs_census_add(rs_census_t *census, const char *tenant, const char *user);
-
-/* And goes. */
-void rs_census_remove(rs_census_t *census, const char *tenant, const char *user);
-
-/* How many the tenant has. Appends {"USER":N,...} of its users, of at most `max` of them. */
-unsigned rs_census_tell(rs_census_t *census, const char *tenant, int max, rs_buf_t *users);
+/* How many the tenant has. Appends {"USER":N,...} of its users, of RS_CENSUS_USERS at most. */
+unsigned rs_census_tell(rs_census_t *census, rs_registry_t *registry, const char *realm,
+                        const char *tenant, rs_buf_t *users);
 
 #endif

@@ -51,13 +51,31 @@ static rs_places_t *map(int n, int connections, int flags)
     return in;
 }
 
+static void destroy(rs_registry_t *registry)
+{
+    if (registry->lead) {
+        munmap(registry->lead, sizeof(*registry->lead));
+    }
+    free(registry->free_seats);
+    free(registry->served);
+    free(registry);
+}
+
 static apr_status_t create(rs_registry_t **registry)
 {
     rs_registry_t *made = calloc(1, sizeof(*made));
     unsigned char node[5];
+    void *lead;
     apr_status_t rv;
 
     if (!made) {
+        return APR_ENOMEM;
+    }
+    lead =
+        mmap(NULL, sizeof(*made->lead), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    made->lead = lead == MAP_FAILED ? NULL : lead;
+    if (!made->lead) {
+        destroy(made);
         return APR_ENOMEM;
     }
     rv = apr_generate_random_bytes(made->secret, sizeof(made->secret));
@@ -65,7 +83,7 @@ static apr_status_t create(rs_registry_t **registry)
         rv = apr_generate_random_bytes(node, sizeof(node));
     }
     if (rv != APR_SUCCESS) {
-        free(made);
+        destroy(made);
         return rv;
     }
     rs_connection_id_node(made->node, node);
@@ -108,9 +126,7 @@ void rs_registry_close(rs_registry_t *registry)
         munmap(in->places, in->size);
         free(in);
     }
-    free(registry->free_seats);
-    free(registry->served);
-    free(registry);
+    destroy(registry);
 }
 
 apr_status_t rs_registry_open(rs_registry_t **registry, apr_pool_t *p, int children,
@@ -164,6 +180,7 @@ static void wipe(const rs_places_t *in, rs_place_t *place)
         memset(body, 0, in->stride);
     }
     __atomic_store_n(&place->used, 0, __ATOMIC_RELEASE);
+    __atomic_add_fetch(&place->came, 1, __ATOMIC_ACQ_REL);
 }
 
 /* From this owner to nobody. */

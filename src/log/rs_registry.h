@@ -51,7 +51,8 @@ int rs_registry_claim(rs_registry_t *registry);
  * nobody, of whom there may be any number. */
 typedef struct {
     const char *realm, *tenant, *user, *profile;
-    const char *jti; /* of its token; NULL: none */
+    const char *jti;   /* of its token; NULL: none */
+    apr_uint64_t room; /* where it is counted among the users who are there; 0: it is not */
     int via;
     const struct sockaddr *address; /* NULL: not known */
     unsigned tenant_max, user_max;
@@ -94,6 +95,16 @@ void rs_registry_renew(rs_registry_t *registry, int seat, const char *jti);
 /* What it is called. */
 const char *rs_registry_id(const rs_registry_t *registry, int seat, char buf[RS_CONNECTION_ID_LEN]);
 
+/* --- a child, for the whole node --- */
+
+/* Whether this process is the one that speaks for its node; it asks again and again, or another one
+ * takes its place, as one of a newer generation does. Whoever does has a term that is higher than
+ * those before. */
+int rs_registry_lead(rs_registry_t *registry, int generation, apr_uint32_t *term);
+
+/* It does not any more. */
+void rs_registry_resign(rs_registry_t *registry);
+
 /* --- any process, any thread --- */
 
 typedef struct {
@@ -127,6 +138,20 @@ int rs_registry_next(rs_registry_t *registry, apr_uint64_t *at, const rs_whom_t 
 /* Where that of an id stands, or stood, for rs_registry_next(): behind it. 0: it is no id of this
  * node. */
 apr_uint64_t rs_registry_after(const rs_registry_t *registry, const char *id);
+
+/* What is counted by. */
+typedef struct {
+    const char *tenant, *user; /* "": none */
+    apr_uint64_t user_key;     /* of user and tenant; 0: none */
+    int via;
+} rs_glance_t;
+
+/* Calls for each of them. */
+void rs_registry_each(rs_registry_t *registry, const rs_whom_t *whom,
+                      void (*call)(void *baton, const rs_glance_t *one), void *baton);
+
+/* Another number whenever somebody came or went, or a child did. */
+apr_uint32_t rs_registry_came(rs_registry_t *registry);
 
 /* The one with this id; 0: there is none (any more). */
 int rs_registry_find(rs_registry_t *registry, const char *realm, const char *id,

@@ -11,7 +11,7 @@
 
 #include "rs_registry.h"
 
-#define RS_REGISTRY_LAYOUT 3
+#define RS_REGISTRY_LAYOUT 4
 
 /* A record: words, each read and written at once. Its owner makes `version` odd before it changes
  * anything and even after that: who reads looks whether it is the same even number before and
@@ -19,11 +19,12 @@
 typedef struct {
     apr_uint32_t version;
     unsigned char taken : 1, via : 3, family : 4;
-    unsigned char rest;        /* so many words of it stand apart */
-    unsigned char names;       /* the length of the names in text; a NUL and the position follow */
+    unsigned char rest;  /* so many words of it stand apart */
+    unsigned char names; /* the length of the names in text; a NUL and the position follow */
     unsigned char spare;
     apr_uint64_t tenant, user; /* keys of their tallies; user 0: nobody */
     apr_uint64_t token;        /* key of its id; 0: it has none */
+    apr_uint64_t room;         /* as rs_arrival_t has it */
     apr_uint64_t random;
     apr_uint32_t more;
     apr_uint32_t realm;
@@ -59,7 +60,8 @@ typedef struct {
 typedef struct {
     pid_t pid;         /* atomic: 0: free; negative: being made ready */
     apr_uint32_t used; /* atomic: no record from here on was ever taken */
-    char apart[56];    /* from the next child's */
+    apr_uint32_t came; /* atomic: so often somebody came or went, or all did */
+    char apart[52];    /* from the next child's */
 } rs_place_t;
 
 /* One mapping; further ones are made where a new configuration wants more of anything. */
@@ -74,6 +76,13 @@ struct rs_places_t {
     char *bodies;       /* of each place: its records, buckets, tallies */
 };
 
+/* Which of the node's processes speaks for all of them: of all configurations there are. */
+typedef struct {
+    apr_uint64_t word;      /* atomic: its term, and in the lower half its pid; 0: nobody's */
+    apr_time_t seen;        /* atomic: when it last said so */
+    apr_int32_t generation; /* atomic */
+} rs_lead_t;
+
 /* Who serves a connection. */
 typedef struct {
     rs_client_t *client; /* NULL: nobody yet */
@@ -86,6 +95,7 @@ struct rs_registry_t {
     char node[RS_NODE_LEN + 1];
     unsigned char secret[16];
     rs_places_t *newest;
+    rs_lead_t *lead;     /* shared */
     apr_uint32_t places; /* so many numbers were given out */
 
     /* A child's, of its own place. */

@@ -124,6 +124,7 @@ static void compose(rs_seat_t *record, rs_registry_t *registry, const rs_arrival
     record->user = *who->user ? rs_tally_key(registry, who->realm, who->tenant, who->user) : 0;
     record->token = rs_tally_token(registry, who->jti);
     record->realm = rs_tally_realm(registry, who->realm);
+    record->room = *who->user ? who->room : 0;
     record->since = apr_time_now();
     put_address(record, who->address);
     text = stpcpy(text, who->tenant) + 1;
@@ -154,6 +155,12 @@ static void uncount(rs_registry_t *registry, const rs_seat_t *record)
     if (record->user) {
         rs_tally_remove(registry, record->user);
     }
+}
+
+/* For those who keep what they have counted. */
+static void note_change(rs_registry_t *registry)
+{
+    __atomic_add_fetch(&registry->mine->came, 1, __ATOMIC_ACQ_REL);
 }
 
 /* Whether that is too many; those who died without a word are not counted then. */
@@ -187,6 +194,7 @@ static rs_enter_t enter(rs_registry_t *registry, const rs_seat_t *record, const 
     }
     else {
         copy_in(rs_seat_own(registry, *seat), record, 0, words_of(record));
+        note_change(registry);
     }
     if (rv != RS_ENTERED) {
         uncount(registry, record);
@@ -247,6 +255,7 @@ void rs_registry_leave(rs_registry_t *registry, int seat)
     record.taken = 0;
     pthread_mutex_lock(&registry->lock);
     copy_in(rs_seat_own(registry, seat), &record, 0, 1);
+    note_change(registry);
     uncount(registry, &record);
     registry->served[seat] = (rs_served_t){NULL, NULL, 0};
     registry->free_seats[registry->nfree++] = (apr_uint32_t)seat;
@@ -377,6 +386,51 @@ int rs_registry_next(rs_registry_t *registry, apr_uint64_t *at, const rs_whom_t 
         seat = 0;
     }
     return 0;
+}
+
+void rs_registry_each(rs_registry_t *registry, const rs_whom_t *whom,
+                      void (*call)(void *baton, const rs_glance_t *one), void *baton)
+{
+    rs_wanted_t w = rs_seat_wanted(registry, whom);
+    const rs_places_t *in;
+    apr_uint32_t i, seat;
+    rs_seat_t from;
+
+    rs_registry_look(registry);
+    for (in = registry->newest; in; in = in->older) {
+        for (i = 0; i < in->n; i++) {
+            rs_place_t *place = &in->places[i];
+            apr_uint32_t used = __atomic_load_n(&place->pid, __ATOMIC_ACQUIRE) > 0
+                                    ? __atomic_load_n(&place->used, __ATOMIC_ACQUIRE)
+                                    : 0;
+
+            for (seat = 0; seat < used && seat < in->seats; seat++) {
+                rs_spot_t there = rs_places_spot(in, place, seat);
+
+                if (may_be_wanted(&w, rs_seat_at(there)) && rs_seat_read(&from, there)
+                    && is_wanted(&w, whom, &from)) {
+                    rs_glance_t one = {from.text, from.text + strlen(from.text) + 1, from.user,
+                                       from.via};
+
+                    call(baton, &one);
+                }
+            }
+        }
+    }
+}
+
+apr_uint32_t rs_registry_came(rs_registry_t *registry)
+{
+    const rs_places_t *in;
+    apr_uint32_t i, sum = 0;
+
+    rs_registry_look(registry);
+    for (in = registry->newest; in; in = in->older) {
+        for (i = 0; i < in->n; i++) {
+            sum += __atomic_load_n(&in->places[i].came, __ATOMIC_ACQUIRE);
+        }
+    }
+    return sum;
 }
 
 static int parse(const rs_registry_t *registry, const char *text, rs_connection_id_t *id)

@@ -53,6 +53,7 @@ struct rs_source_t {
     apr_interval_time_t block; /* XREAD BLOCK */
     rs_obeys_t control;        /* whether the control stream is read, too, */
     rs_revoked_t *revoked;     /* and who is not to be let in; NULL: that is not read */
+    const struct rs_presence_conf_t *presence_conf; /* NULL: it is not told which users are there */
     rs_source_stats_t *stats;
 
     /* Hub. */
@@ -64,6 +65,7 @@ struct rs_source_t {
     rs_id_t control_at;         /* of that: read up to here, */
     int control_known;          /* once it is known where it stood */
     struct rs_revocation_t *revocation; /* NULL where that is not read */
+    struct rs_presence_t *presence;     /* NULL where that is not told */
     rs_key_t *moved;                    /* keys of which streamers do not know all yet */
     int reading, watching;              /* each of the two is up */
     int master;                         /* which of stats->masters was written last: 1, 2; 0 */

@@ -12,6 +12,12 @@
 #include "rs_board.h"
 #include "rs_ws_stats.h"
 
+typedef struct {
+    apr_pool_t *p;
+    apr_hash_t *tenants, *users;
+    unsigned total;
+} counts_t;
+
 static void count(apr_pool_t *p, apr_hash_t *counts, const char *name)
 {
     unsigned *n = apr_hash_get(counts, name, APR_HASH_KEY_STRING);
@@ -21,6 +27,20 @@ static void count(apr_pool_t *p, apr_hash_t *counts, const char *name)
         apr_hash_set(counts, apr_pstrdup(p, name), APR_HASH_KEY_STRING, n);
     }
     ++*n;
+}
+
+static void count_one(void *data, const rs_glance_t *one)
+{
+    counts_t *c = data;
+
+    if (one->via != RS_VIA_WEBSOCKET) {
+        return;
+    }
+    c->total++;
+    count(c->p, c->tenants, one->tenant);
+    if (*one->user) {
+        count(c->p, c->users, one->user);
+    }
 }
 
 /* "NAME":{"KEY":N,...} */
@@ -59,27 +79,16 @@ static apr_uint64_t stale(void)
 void rs_ws_stats(rs_buf_t *b, apr_pool_t *p, rs_registry_t *registry, const rs_whom_t *whom,
                  apr_time_t wall)
 {
-    apr_hash_t *tenants = apr_hash_make(p), *users = apr_hash_make(p);
+    counts_t c = {p, apr_hash_make(p), apr_hash_make(p), 0};
     char iso[RS_CLOCK_ISO_LEN];
-    apr_uint64_t at = 0;
-    rs_record_t record;
-    unsigned total = 0;
 
-    while (rs_registry_next(registry, &at, whom, &record)) {
-        if (record.via == rs_via_names[RS_VIA_WEBSOCKET]) {
-            total++;
-            count(p, tenants, record.tenant);
-            if (*record.user) {
-                count(p, users, record.user);
-            }
-        }
-    }
+    rs_registry_each(registry, whom, count_one, &c);
     rs_clock_iso(iso, wall);
-    rs_buf_printf(b, "{\"websocket_stats\":{\"total_connections\":%u", total);
-    put(b, p, "connections_by_tenant", tenants);
-    put(b, p, "connections_by_user", users);
+    rs_buf_printf(b, "{\"websocket_stats\":{\"total_connections\":%u", c.total);
+    put(b, p, "connections_by_tenant", c.tenants);
+    put(b, p, "connections_by_user", c.users);
     rs_buf_printf(b,
                   ",\"healthy_connections\":%u,\"stale_connections_cleaned\":%" APR_UINT64_T_FMT
                   "},\"timestamp\":\"%s\"}",
-                  total, stale(), iso);
+                  c.total, stale(), iso);
 }

@@ -11,6 +11,10 @@
 #define RS_OWN_GROUPS "ragline:groups:"
 #define RS_OWN_REVOKED "ragline:revoked:until"
 #define RS_OWN_GATEWAY "ragline:gateway:"
+#define RS_OWN_PRESENCE "ragline:presence:"
+#define RS_OWN_PRESENCE_NODES RS_OWN_PRESENCE "nodes"
+#define RS_OWN_PRESENCE_NODE RS_OWN_PRESENCE "node:"
+#define RS_OWN_PRESENCE_USERS RS_OWN_PRESENCE "users:"
 #define RS_OWN_DLQ "ragline:dlq:"
 
 /* All of them, also those that are kept for what is to come; one with a colon at its end stands for

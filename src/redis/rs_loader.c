@@ -24,6 +24,7 @@ struct rs_loader_t {
     int broken;        /* asking failed: the link is down */
     apr_time_t since;  /* when jobs began to wait for the connection */
     apr_time_t told;   /* when a refusal was last logged */
+    unsigned connects;
 };
 
 static rs_queue_t *first_queue(const rs_loader_t *l)
@@ -85,7 +86,15 @@ void rs_loader_ask(rs_loader_t *l, int argc, const char **argv)
     }
 }
 
-static void on_ready(void *data) { run_next(data); }
+static void on_ready(void *data)
+{
+    rs_loader_t *l = data;
+
+    l->connects++;
+    run_next(l);
+}
+
+unsigned rs_loader_connects(const rs_loader_t *l) { return l->connects; }
 
 /* A key that is not there, or is something else, is nothing that an administrator has to see to. */
 static int is_refused(const redisReply *reply)
@@ -118,7 +127,7 @@ static void on_reply(void *data, redisReply **reply)
         return;
     }
     rs_link_limit(l->link, LIMIT);
-    if (is_refused(*reply)) {
+    if (is_refused(*reply) && !job->tells) {
         tell_refused(l, (*reply)->str);
     }
     job->reply(job, n, reply, last);

@@ -2,8 +2,8 @@
  *
  * The second connection of a Redis URL: reads of history, while the first is blocked in XREAD. A
  * job asks in rounds, one round of one job at a time, and queues take turns: so however many jobs
- * somebody has, and however long they are, the others' go on. Connects when there is a job. The
- * hub's thread.
+ * somebody has, and however long they are, the others' go on. Connects when there is a job. What
+ * has to be told to Redis goes the same way. The hub's thread.
  */
 #ifndef RS_LOADER_H
 #define RS_LOADER_H
@@ -26,6 +26,7 @@ struct rs_job_t {
     rs_job_t *next;
     rs_queue_t *queue; /* it is in; NULL: none */
     int round;         /* 0 for the first, and so on */
+    int tells;         /* what Redis refuses, it says itself */
     /* Its turn has come: calls rs_loader_ask() for each command of the round. The job is over when
      * it asks nothing, so every job has to come to that: each says where it stands why it does. */
     void (*ask)(rs_job_t *job);
@@ -45,6 +46,9 @@ void rs_loader_post(rs_loader_t *loader, rs_queue_t *queue, rs_job_t *job);
 
 /* From ask(): one more command of the round. */
 void rs_loader_ask(rs_loader_t *loader, int argc, const char **argv);
+
+/* How many connections there have been: what was said over another one may be lost. */
+unsigned rs_loader_connects(const rs_loader_t *loader);
 
 /* Ends every job. */
 void rs_loader_abort(rs_loader_t *loader);

@@ -15,6 +15,7 @@
 
 #include "../proto/rs_own_keys.h"
 #include "rs_redis_publish_private.h"
+#include "rs_stream_keep.h"
 
 /* How long an event_id is remembered, in seconds. */
 #define REMEMBER "86400"
@@ -29,22 +30,7 @@
  * answers of all events is what could not be done besides, or "". */
 static const char script[] =
     "local out, known, bad, at, failed = {}, {}, false, 2, ''\n"
-    "local function attempt(said)\n"
-    "  local good = type(said) ~= 'table' or not said.err\n"
-    "  if not good and failed == '' then failed = said end\n"
-    "  return good\n"
-    "end\n"
-    "local function keep(stream, minid, idle)\n"
-    "  if minid ~= '' then attempt(redis.pcall('XTRIM', stream, 'MINID', '~', minid)) end\n"
-    "  if idle == '' then return end\n"
-    "  local groups = redis.pcall('XINFO', 'GROUPS', stream)\n"
-    "  if not attempt(groups) then return end\n"
-    "  if #groups > 0 then\n"
-    "    attempt(redis.pcall('PERSIST', stream))\n"
-    "  else\n"
-    "    attempt(redis.pcall('PEXPIRE', stream, idle))\n"
-    "  end\n"
-    "end\n"
+    RS_STREAM_KEEP
     "for i = 1, #KEYS, 2 do\n"
     "  local note, said = KEYS[i + 1], false\n"
     "  if note ~= KEYS[i] and not known[note] then\n"

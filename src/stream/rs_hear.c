@@ -6,10 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <apr_strings.h>
-
 #include "../base/rs_clock.h"
 #include "../log/rs_profile.h"
+#include "../log/rs_source.h"
 #include "../wire/rs_wire.h"
 #include "rs_catch_up.h"
 #include "rs_deliver.h"
@@ -37,10 +36,6 @@
  * bounds what is kept, where somebody may be silent for hours. */
 #define SILENCE apr_time_from_sec(60)
 
-/* Users that statistics name. */
-#define USERS 100
-#define COUNTED_MAX (RS_NAME_MAX + 40)
-
 struct rs_hearing_t {
     rs_common_t *common;  /* its streamer's */
     apr_time_t heard;     /* something, last */
@@ -51,7 +46,6 @@ struct rs_hearing_t {
     apr_time_t begun;     /* what it has not finished; 0: nothing */
     size_t kept;          /* of that, */
     unsigned nth;         /* which is the message with this number */
-    unsigned counted : 1; /* in the census */
     unsigned parting : 1; /* it was told goodbye, */
     unsigned parted : 1;  /* and has said that, too */
     char *rest;           /* what was not heard yet, first of all before the stream began; NULL: */
@@ -64,18 +58,9 @@ static const rs_wire_peer_t *peer_of(const rs_client_t *client)
     return client->profile->wire->peer;
 }
 
-/* The same name is another tenant where other streams are read: of another host, say. */
-static const char *counted_as(const rs_client_t *client, char name[COUNTED_MAX])
-{
-    apr_snprintf(name, COUNTED_MAX, "%pp %" APR_UINT64_T_HEX_FMT " %s",
-                 (const void *)client->profile->source, client->profile->streams, client->tenant);
-    return name;
-}
-
 int rs_hear_begin(rs_streamer_t *s, rs_client_t *client)
 {
     const rs_wire_peer_t *peer = peer_of(client);
-    char name[COUNTED_MAX];
     rs_hearing_t *h;
 
     if (!peer) {
@@ -90,21 +75,9 @@ int rs_hear_begin(rs_streamer_t *s, rs_client_t *client)
     h->rest_len = client->early_len;
     client->early = NULL;
     h->common = s->common;
-    h->counted = rs_census_add(&s->common->census, counted_as(client, name), client->user) != 0;
     peer->begin(h->state, client->profile->max_heard);
     client->hearing = h;
     return 1;
-}
-
-static void uncount(rs_client_t *client)
-{
-    rs_hearing_t *h = client->hearing;
-    char name[COUNTED_MAX];
-
-    if (h->counted) {
-        rs_census_remove(&h->common->census, counted_as(client, name), client->user);
-        h->counted = 0;
-    }
 }
 
 /* So much is kept of what it has not finished. Returns what all of them have in common then. */
@@ -125,7 +98,6 @@ void rs_hear_end(rs_client_t *client)
     if (h) {
         count_kept(client, 0);
         peer_of(client)->end(h->state);
-        uncount(client);
         free(h->rest);
         free(h);
         client->hearing = NULL;
@@ -139,7 +111,6 @@ void rs_hear_part(rs_client_t *client)
     if (!h || h->parting) {
         return;
     }
-    uncount(client);
     count_kept(client, 0);
     h->parting = 1;
     h->parted = peer_of(client)->part(h->state, h->rest, h->rest ? h->rest_len : 0);
@@ -254,8 +225,8 @@ static void renew(rs_streamer_t *s, rs_client_t *client, const rs_asked_t *asked
 static int tell_stats(rs_streamer_t *s, rs_client_t *client)
 {
     rs_buf_t users = RS_BUF_INIT;
-    char name[COUNTED_MAX];
-    unsigned n = rs_census_tell(&s->common->census, counted_as(client, name), USERS, &users);
+    unsigned n = rs_census_tell(&s->common->census, s->common->registry,
+                                client->profile->source->url->label, client->tenant, &users);
 
     if (rs_buf_ok(&users)) {
         peer_of(client)->stats(&s->buf, client->tenant, n, &users);

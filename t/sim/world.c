@@ -82,7 +82,7 @@ static void add_streams(sim_engine_t *e, const rs_redis_url_t *url)
         }
     }
     if (rs_engine_add_source(&e->source, e->engine, e->pool, url, sim_conf.batch,
-                             MSEC(sim_conf.block_ms), RS_OBEYS_NOBODY, streams, n)
+                             MSEC(sim_conf.block_ms), RS_OBEYS_NOBODY, NULL, streams, n)
         != APR_SUCCESS) {
         sim_fail("sim", "no source");
     }

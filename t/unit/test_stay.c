@@ -190,7 +190,7 @@ static rs_renewed_t bring(const peer_t *peer, const rs_renewal_t *what)
     command->renews = 1;
     command->renewal = taken;
     command->renewals = common.renewals;
-    rs_registry_own(common.registry, &whom, peer->connection, apr_time_now(), collect, &ticket);
+    rs_registry_own(common.registry, &whom, peer->connection, collect, &ticket);
     rs_command_add(command, &ticket);
     rs_inbox_post(common.streamer[0], &command->orders[0].msg, RS_MSG_ORDER);
     rs_streamer_turn(streamer);

@@ -34,6 +34,7 @@ static apr_pool_t *pool;
 static rs_common_t common;
 static rs_topics_t topics;
 static rs_stream_stats_t stream_stats;
+static rs_redis_url_t url = {.label = "redis://127.0.0.1:6379/0"};
 static rs_stream_t stream;
 static rs_source_t source;
 static rs_key_t key;
@@ -54,10 +55,13 @@ static void make_world(void)
     common.cache = 1024 * 1024;
     common.nstreamers = 1;
     rs_census_open(&common.census);
+    rs_registry_open(&common.registry, pool, 1, 1000);
+    rs_registry_claim(common.registry);
     topics.common = &common;
     stream.key = key.name = "k";
     stream.stats = &stream_stats;
     source.topics = &topics;
+    source.url = &url;
     source.streams = &stream;
     source.nstreams = 1;
     pthread_mutex_init(&source.lock, NULL);
@@ -76,8 +80,14 @@ static void make_world(void)
 static rs_client_t *attach(int fd, const rs_profile_t *as, const char *user, const rs_buf_t *early)
 {
     rs_client_params_t params = {.profile = as, .tenant = "t", .user = user, .cursor = ""};
+    rs_arrival_t who = {.realm = as->source->url->label,
+                        .tenant = "t",
+                        .user = user,
+                        .profile = as->name,
+                        .via = RS_VIA_WEBSOCKET};
     rs_client_t *client;
 
+    rs_registry_enter(common.registry, &who, &params.seat);
     params.conn.fd = fd;
     params.conn.transport = &rs_transport_socket;
     params.tenant_json = params.user_json = "1";
@@ -180,18 +190,22 @@ static void populate(void)
     rs_streamer_turn(streamer);
 }
 
-/* A tenant of the same name that reads other streams, at another host of this httpd, say. */
+/* A tenant of the same name of another Redis. */
 static void test_namesake(void)
 {
     static const char want[] = "\"connections_by_tenant\":{\"t\":1},"
                                "\"connections_by_user\":{\"only\":1}";
+    static rs_redis_url_t elsewhere = {.label = "redis://127.0.0.1:6379/1"};
+    static rs_source_t theirs;
     rs_profile_t other = profile;
     rs_buf_t ask = RS_BUF_INIT;
     char buf[64 * 1024];
     int pair[2];
     ssize_t n;
 
-    other.streams = 2;
+    theirs.topics = &topics;
+    theirs.url = &elsewhere;
+    other.source = &theirs;
     socketpair(AF_UNIX, SOCK_STREAM, 0, pair);
     say(&ask, ASK);
     attach(pair[0], &other, "only", &ask);
@@ -270,6 +284,7 @@ static void end_world(void)
     }
     rs_topic_free(topic);
     rs_census_close(&common.census);
+    rs_registry_close(common.registry);
 }
 
 int main(void)

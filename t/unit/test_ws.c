@@ -8,7 +8,6 @@
 
 #include <apr_strings.h>
 
-#include "log/rs_census.h"
 #include "proto/rs_ws.h"
 #include "tap.h"
 #include "wire/rs_frames.h"
@@ -223,53 +222,6 @@ static void test_subscriptions(void)
     free(other);
 }
 
-static const char *told(rs_census_t *census, const char *tenant, int max)
-{
-    static rs_buf_t b;
-    unsigned n;
-
-    rs_buf_clear(&b);
-    n = rs_census_tell(census, tenant, max, &b);
-    rs_buf_printf(&b, " %u", n);
-    return b.data;
-}
-
-static void test_census(void)
-{
-    rs_census_t census;
-    char name[32];
-    int i;
-
-    rs_census_open(&census);
-    is_str(told(&census, "t", 9), "{} 0", "nobody");
-    rs_census_add(&census, "t", "a");
-    rs_census_add(&census, "t", "b");
-    rs_census_add(&census, "t", "a");
-    rs_census_add(&census, "t", "");
-    rs_census_add(&census, "a", "t");
-    is_str(told(&census, "t", 9), "{\"b\":1,\"a\":2} 4", "users of a tenant, and who is none");
-    is_str(told(&census, "t", 1), "{\"b\":1} 4", "not all of them");
-    is_str(told(&census, "a", 9), "{\"t\":1} 1", "another one");
-    rs_census_remove(&census, "t", "b");
-    rs_census_remove(&census, "t", "a");
-    rs_census_remove(&census, "t", "");
-    is_str(told(&census, "t", 9), "{\"a\":1} 1", "some have gone");
-    for (i = 0; i < 2000; i++) {
-        apr_snprintf(name, sizeof(name), "u%d", i);
-        rs_census_add(&census, i % 2 ? "t" : "many", name);
-    }
-    is_str(told(&census, "many", 0), "{} 1000", "a thousand");
-    for (i = 0; i < 2000; i++) {
-        apr_snprintf(name, sizeof(name), "u%d", (i * 7) % 2000);
-        rs_census_remove(&census, (i * 7) % 2 ? "t" : "many", name);
-    }
-    is_str(told(&census, "t", 9), "{\"a\":1} 1", "and gone");
-    rs_census_remove(&census, "t", "a");
-    rs_census_remove(&census, "a", "t");
-    is_int(census.nodes, 0, "nothing is left of anybody");
-    rs_census_close(&census);
-}
-
 /* What a client says after we have closed: the tail of a broken frame, then what is asked for. */
 static int dropped(rs_ws_t *ws, const char *bytes, size_t len, size_t piece)
 {
@@ -380,7 +332,6 @@ int main(void)
 {
     test_goodbye();
     test_unfinished();
-    test_census();
     test_reading();
     test_writing();
     test_position();
