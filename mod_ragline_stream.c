@@ -18,6 +18,7 @@
 #include "src/http/rs_gateway_head.h"
 #include "src/http/rs_handoff.h"
 #include "src/http/rs_pumps.h"
+#include "src/http/rs_query.h"
 #include "src/http/rs_token_hide.h"
 #include "src/http/rs_websocket.h"
 
@@ -29,6 +30,7 @@ static void register_hooks(apr_pool_t *p)
     rs_child_hooks(p);
     rs_endpoint_hooks(p);
     rs_authn_hooks(p);
+    rs_query_hooks(p);
     rs_token_hide_hooks(p);
     rs_error_hooks(p);
     rs_cors_hooks(p);

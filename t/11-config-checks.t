@@ -98,6 +98,10 @@ wrong('a publish location without streams',
 wrong('a gateway without back end',
     '<Location /sse>: SetHandler ragline-gateway needs RaglineGatewayCallback with the URL',
     location('/sse', "SetHandler ragline-gateway\n"));
+wrong('identities without a Redis',
+    '<Location /sse>: RaglineIdentity needs RaglineRedis in the main server',
+    location('/sse', "SetHandler ragline-gateway\nRaglineGatewayCallback http://127.0.0.1:1/\n"
+        . "RaglineIdentity %{ragline_query:id}\n"));
 wrong("an unknown stream in $_->[0]",
     "$_->[0]: there is no stream nowhere: define it with RaglineStream nowhere KEY",
     location('/x', "SetHandler $_->[1]\n$_->[0] nowhere\n", $guard, $key))

@@ -161,6 +161,14 @@ my %row = (
         ['perhaps', 'must be On or Off']] },
     RaglineGatewayDialect => { in => 'D', good => ['current', '2026-01', '2025-11'], bad => [
         ['2025', 'write current, 2026-01 or 2025-11'], ['', 'takes one argument']] },
+    RaglineGatewayRemember => { in => 'G', good => ['1h', 'off', '1s', '7d'], bad => [
+        durations('999ms', '8d'), ['', 'takes one argument']] },
+    RaglineIdentity => { in => 'D', good => ['%{ragline_query:id}', 'tab-%{REMOTE_USER}'], bad => [
+        ['"%{nosuchfunction:x}"', 'does not exist'], ['', 'takes one argument']] },
+    RaglineDuplicate => { in => 'D', good => ['replace', 'Allow', 'reject'], bad => [
+        ['both', 'write replace, allow or reject'], ['', 'takes one argument']] },
+    RaglineIdentityKeep => { in => 'D', good => ['5min', 'off', '1s', '30d'], bad => [
+        durations('999ms', '31d'), ['', 'takes one argument']] },
     RaglineGatewayLimit => { in => 'G', good => ['concurrent=1', 'waiting=1 concurrent=10000'],
         bad => [['concurrent=0', 'is not a number from 1 to 10000'],
             ['waiting=1000001', 'is not a number from 1 to 1000000'],

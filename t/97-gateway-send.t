@@ -324,12 +324,4 @@ is($get->header('allow'), 'POST', 'which is said');
 }
 $httpd->stop;
 
-# --- where there may be other children ------------------------------------------------------------
-
-my $several = Ragline::Httpd->new(threads => 4, children => 2, conf => $conf)->start;
-$port = $several->port;
-is(code_of(post("{$some}")), '503 TOKEN_NOT_HERE', 'it is not said that a token is nobody\'s');
-$several->stop;
-like($several->error_log, qr/RS0812: ragline-gateway-send reaches connections of the same child/,
-    'and the log says why');
 done_testing();

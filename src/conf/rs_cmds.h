@@ -57,6 +57,10 @@ const char *rs_cmd_gateway_secret(cmd_parms *cmd, void *dconf, const char *arg);
 const char *rs_cmd_gateway_ca(cmd_parms *cmd, void *dconf, const char *arg);
 const char *rs_cmd_gateway_forward(cmd_parms *cmd, void *dconf, int on);
 const char *rs_cmd_gateway_dialect(cmd_parms *cmd, void *dconf, const char *arg);
+const char *rs_cmd_gateway_identity(cmd_parms *cmd, void *dconf, const char *arg);
+const char *rs_cmd_gateway_duplicate(cmd_parms *cmd, void *dconf, const char *arg);
+const char *rs_cmd_gateway_keep(cmd_parms *cmd, void *dconf, const char *arg);
+const char *rs_cmd_gateway_remember(cmd_parms *cmd, void *dconf, const char *arg);
 const char *rs_cmd_gateway_limit(cmd_parms *cmd, void *dconf, const char *arg);
 
 #endif

@@ -106,6 +106,66 @@ const char *rs_cmd_gateway_dialect(cmd_parms *cmd, void *dconf, const char *arg)
                : NULL;
 }
 
+const char *rs_cmd_gateway_identity(cmd_parms *cmd, void *dconf, const char *arg)
+{
+    rs_dir_conf_t *conf = dconf;
+    const char *problem = rs_cmd_enter(cmd, conf), *wrong = NULL;
+
+    if (problem) {
+        return problem;
+    }
+    conf->gateway_identity =
+        ap_expr_parse_cmd(cmd, arg, AP_EXPR_FLAG_STRING_RESULT, &wrong, NULL);
+    return rs_cmd_problem(cmd, wrong);
+}
+
+const char *rs_cmd_gateway_duplicate(cmd_parms *cmd, void *dconf, const char *arg)
+{
+    rs_dir_conf_t *conf = dconf;
+    const char *problem = rs_cmd_enter(cmd, conf);
+
+    if (problem) {
+        return problem;
+    }
+    conf->gateway_duplicate = !ap_cstr_casecmp(arg, "replace")  ? RS_DUPLICATE_REPLACE
+                              : !ap_cstr_casecmp(arg, "allow")  ? RS_DUPLICATE_ALLOW
+                              : !ap_cstr_casecmp(arg, "reject") ? RS_DUPLICATE_REJECT
+                                                                : RS_UNSET;
+    return conf->gateway_duplicate == RS_UNSET
+               ? rs_cmd_problem(cmd, "write replace, allow or reject")
+               : NULL;
+}
+
+static const char *duration_or_off(apr_interval_time_t *out, cmd_parms *cmd, const char *arg,
+                                   apr_interval_time_t min, apr_interval_time_t max)
+{
+    if (!ap_cstr_casecmp(arg, "off")) {
+        *out = 0;
+        return NULL;
+    }
+    return rs_cmd_problem(cmd, rs_args_duration(out, cmd->pool, arg, min, max));
+}
+
+const char *rs_cmd_gateway_keep(cmd_parms *cmd, void *dconf, const char *arg)
+{
+    rs_dir_conf_t *conf = dconf;
+    const char *problem = rs_cmd_enter(cmd, conf);
+
+    return problem ? problem
+                   : duration_or_off(&conf->gateway_keep, cmd, arg, apr_time_from_sec(1),
+                                     apr_time_from_sec(30 * 24 * 3600));
+}
+
+const char *rs_cmd_gateway_remember(cmd_parms *cmd, void *dconf, const char *arg)
+{
+    rs_server_conf_t *conf = rs_conf_server(cmd->server);
+    const char *problem = ap_check_cmd_context(cmd, GLOBAL_ONLY);
+
+    return problem ? problem
+                   : duration_or_off(&conf->gateway_remember, cmd, arg, apr_time_from_sec(1),
+                                     apr_time_from_sec(7 * 24 * 3600));
+}
+
 const char *rs_cmd_gateway_limit(cmd_parms *cmd, void *dconf, const char *arg)
 {
     rs_server_conf_t *conf = rs_conf_server(cmd->server);

@@ -14,6 +14,7 @@
 #include <apr_tables.h>
 
 #include "../auth/rs_jwt.h"
+#include "../log/rs_gate.h"
 #include "../obs/rs_grouped.h"
 #include "../proto/rs_gateway.h"
 #include "../wire/rs_wire.h"
@@ -84,6 +85,9 @@ typedef enum {
     X(const char *, gateway_ca, NULL, NULL)                                                        \
     X(int, gateway_forward, RS_UNSET, 0)                                                           \
     X(int, gateway_dialect, RS_UNSET, RS_DIALECT_CURRENT)                                          \
+    X(ap_expr_info_t *, gateway_identity, NULL, NULL)                                              \
+    X(int, gateway_duplicate, RS_UNSET, RS_DUPLICATE_REPLACE)                                      \
+    X(apr_interval_time_t, gateway_keep, RS_UNSET, 0) /* of RaglineIdentityKeep; 0: off */         \
     X(const char *, jwt_alg, NULL, "HS256")                                                        \
     X(apr_interval_time_t, jwt_leeway, RS_UNSET, apr_time_from_sec(30))                            \
     X(int, limit_tenant, RS_UNSET, 0) /* of RaglineLimit; 0: none */                               \
@@ -125,6 +129,7 @@ typedef enum {
     X(apr_off_t, send_buffer, RS_UNSET, (apr_off_t)128 * 1024)                                     \
     X(int, gateway_concurrent, RS_UNSET, 100)                                                      \
     X(int, gateway_waiting, RS_UNSET, 10000)                                                       \
+    X(apr_interval_time_t, gateway_remember, RS_UNSET, apr_time_from_sec(3600)) /* 0: off */       \
     X(apr_interval_time_t, drain, RS_UNSET, apr_time_from_sec(10))
 
 #define RS_CONF_MEMBER(type, member, unset, value) type member;
@@ -175,7 +180,9 @@ typedef struct {
     apr_array_header_t *grouped; /* rs_grouped_t of endpoints at a <Location> that is no pattern:
                                     rs_conf_check */
     int more_grouped;            /* endpoints without a path may have groups besides */
-    int administered;            /* of the main server: there is a ragline-admin somewhere */
+    int administered;            /* of the main server: there is a ragline-admin somewhere, */
+    int gatewayed;               /* or a ragline-gateway-send */
+    apr_array_header_t *gateways; /* of the main server: const rs_dir_conf_t *, with callbacks */
     server_rec *server;
     rs_redis_url_t *url;   /* rs_conf_check, with its password */
     rs_redis_pool_t *pool; /* child_init; shared by hosts with the same URL */

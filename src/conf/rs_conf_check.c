@@ -46,6 +46,7 @@ static void check_server(apr_pool_t *p, server_rec *s)
     rs_conf_server_defaults(conf);
     conf->server = s;
     conf->grouped = apr_array_make(p, 2, sizeof(rs_grouped_t));
+    conf->gateways = apr_array_make(p, 2, sizeof(const rs_dir_conf_t *));
     problem = conf->redis_url ? rs_redis_urls_parse(&conf->url, p, conf->redis_url->nelts,
                                                     (const char *const *)conf->redis_url->elts)
                               : rs_redis_url_parse(&conf->url, p, "redis://127.0.0.1:6379/0");

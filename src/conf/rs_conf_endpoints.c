@@ -153,8 +153,16 @@ static void check_stream(check_t *check, const rs_endpoint_t *e)
     rs_check_tenant(check->pool, e->server, e->where, e->conf);
 }
 
+/* For when children start: what its directives said lives as long as the list. */
+static void note_backend(apr_array_header_t *gateways, const rs_dir_conf_t *conf)
+{
+    APR_ARRAY_PUSH(gateways, const rs_dir_conf_t *) =
+        apr_pmemdup(gateways->pool, conf, sizeof(*conf));
+}
+
 static void check_gateway(check_t *check, const rs_endpoint_t *e)
 {
+    rs_server_conf_t *main_conf = rs_conf_server(check->main_server);
     const char *problem =
         !rs_callbacks_are_there()
             ? "SetHandler ragline-gateway: this module was built without libcurl"
@@ -163,8 +171,14 @@ static void check_gateway(check_t *check, const rs_endpoint_t *e)
               "end that is asked"
         : !e->conf->profile || !rs_name_valid(e->conf->profile, strlen(e->conf->profile))
             ? "this section's path names no endpoint: add RaglineProfile NAME"
+        : e->maybe->gateway_identity && !main_conf->redis_url
+            ? "RaglineIdentity needs RaglineRedis in the main server, where it is known who has "
+              "which identity"
             : NULL;
 
+    if (e->maybe->gateway_callback) {
+        note_backend(main_conf->gateways, e->conf->gateway_callback ? e->conf : e->maybe);
+    }
     if (problem) {
         rs_check_complain(e->server, NULL,
                           apr_psprintf(check->pool, "%s: %s", e->where, problem));
@@ -346,6 +360,7 @@ static void note(check_t *check, const rs_endpoint_t *e, int inherited)
     rs_check_access(check->scratch, check->main_server, e, inherited);
     APR_ARRAY_PUSH(check->all, rs_endpoint_t) = *e;
     rs_conf_server(check->main_server)->administered |= e->kind == RS_KIND_ADMIN;
+    rs_conf_server(check->main_server)->gatewayed |= e->kind == RS_KIND_GATEWAY_SEND;
     if (rs_conf_kind_streams(e->kind) && e->url) {
         APR_ARRAY_PUSH(check->streams, rs_endpoint_t) = *e;
         rs_check_keep_group(e->server, e->conf);

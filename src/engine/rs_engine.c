@@ -114,7 +114,7 @@ apr_status_t rs_engine_add_source(rs_source_t **out, rs_engine_t *engine, apr_po
     apr_status_t rv;
     int i;
 
-    if (nstreams < 1 || nstreams > RS_SOURCE_STREAMS_MAX) {
+    if (nstreams < !control || nstreams > RS_SOURCE_STREAMS_MAX) {
         return APR_EINVAL;
     }
     source = apr_pcalloc(pchild, sizeof(*source));
@@ -154,6 +154,12 @@ apr_status_t rs_engine_add_source(rs_source_t **out, rs_engine_t *engine, apr_po
     return rv;
 }
 
+apr_status_t rs_engine_add_office(rs_engine_t *engine, apr_pool_t *pchild,
+                                  const rs_office_conf_t *conf)
+{
+    return rs_office_create(&engine->office, pchild, &engine->common, conf);
+}
+
 apr_status_t rs_engine_start(rs_engine_t *engine, apr_pool_t *pchild)
 {
     apr_status_t rv = APR_SUCCESS;
@@ -164,6 +170,9 @@ apr_status_t rs_engine_start(rs_engine_t *engine, apr_pool_t *pchild)
     }
     if (rv == APR_SUCCESS && engine->callbacks) {
         rv = rs_callbacks_start(engine->callbacks, pchild);
+    }
+    if (rv == APR_SUCCESS && engine->office) {
+        rv = rs_office_start(engine->office, pchild);
     }
     return rv == APR_SUCCESS ? rs_hub_start(engine->hub) : rv;
 }
@@ -264,8 +273,14 @@ apr_status_t rs_engine_stop(rs_engine_t *engine)
             rs_streamer_join(engine->streamers[i]);
         }
     }
+    if (engine->office) {
+        rs_office_stop(engine->office);
+    }
     if (engine->callbacks) {
         rs_callbacks_stop(engine->callbacks, graceful ? LAST_CALLS : LAST_CALLS_HARD);
+    }
+    if (engine->office) {
+        rs_office_close_ledger(engine->office);
     }
     rs_hub_stop(engine->hub);
     if (rs_resolver_stop(rs_hub_resolver(engine->hub), RESOLVER_LIMIT) != APR_SUCCESS) {

@@ -11,6 +11,7 @@
 #include "../redis/rs_presence_script.h"
 #include "../log/rs_client.h"
 #include "../gateway/rs_callbacks.h"
+#include "../gateway/rs_office.h"
 #include "../hub/rs_hub.h"
 #include "../log/rs_profile.h"
 #include "../log/rs_source.h"
@@ -36,6 +37,7 @@ struct rs_engine_t {
     rs_common_t common;
     rs_hub_t *hub;
     rs_callbacks_t *callbacks; /* NULL: none are made */
+    rs_office_t *office;       /* NULL: there is no gateway, and nobody sends to one */
     rs_source_t nowhere;       /* of clients that read no stream */
     rs_streamer_t *streamers[RS_STREAMERS_MAX];
     rs_profiles_t profiles;
@@ -55,12 +57,16 @@ typedef struct {
     int shared;               /* some endpoint may have shared delivery of it */
 } rs_stream_params_t;
 
-/* A source with its streams, sorted by key here. presence NULL: it is not told which users are
- * there. */
+/* A source with its streams, sorted by key here; with none where only administrators are obeyed.
+ * presence NULL: it is not told which users are there. */
 apr_status_t rs_engine_add_source(rs_source_t **source, rs_engine_t *engine, apr_pool_t *pchild,
                                   const rs_redis_url_t *url, int batch, apr_interval_time_t block,
                                   rs_obeys_t control, const rs_presence_conf_t *presence,
                                   const rs_stream_params_t *streams, int nstreams);
+/* Sending to connections of the gateway, before rs_engine_start(). */
+apr_status_t rs_engine_add_office(rs_engine_t *engine, apr_pool_t *pchild,
+                                  const rs_office_conf_t *conf);
+
 apr_status_t rs_engine_start(rs_engine_t *engine, apr_pool_t *pchild);
 
 /* A place for one more connection, and its seat in the registry; who NULL: it has none.

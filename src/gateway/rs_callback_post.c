@@ -112,6 +112,15 @@ static int add_secret(rs_post_t *post, const char *secret)
     return good && add_signature(post, secret);
 }
 
+/* By this a back end knows one that it has had. */
+static int add_id(rs_post_t *post)
+{
+    char line[RS_CALLBACK_ID + sizeof("Idempotency-Key: \"\"")];
+
+    apr_snprintf(line, sizeof(line), "Idempotency-Key: \"%s\"", post->callback->id);
+    return add_header(post, line);
+}
+
 /* What is left of its time: it may have waited. */
 static long left(const rs_callback_t *callback)
 {
@@ -173,6 +182,7 @@ rs_post_t *rs_post_create(rs_callback_t *callback)
     /* No "Expect: 100-continue": that would be a round trip for nothing. */
     if (!post->easy || !add_header(post, "Content-Type: application/json")
         || !add_header(post, "Expect:") || (secret && !add_secret(post, secret))
+        || (*callback->id && !add_id(post))
         || !set_options(post)) {
         rs_post_destroy(post);
         return NULL;

@@ -158,7 +158,7 @@ static apr_status_t open_source(apr_pool_t *p, server_rec *main_server, rs_serve
     rs_stream_params_t *params;
     int i, shared = any_shared();
 
-    if (streams->nelts == 0) {
+    if (streams->nelts == 0 && (obeys == RS_OBEYS_NOBODY || !rs_conf_has_gateway())) {
         return APR_SUCCESS;
     }
     params = apr_pcalloc(p, (apr_size_t)streams->nelts * sizeof(*params));
@@ -293,6 +293,9 @@ static apr_status_t open_engine(apr_pool_t *p, server_rec *main_server, rs_stats
     for (s = main_server; rv == APR_SUCCESS && s; s = s->next) {
         rv = open_host(p, main_server, rs_conf_server(s), nth++);
     }
+    if (rv == APR_SUCCESS) {
+        rv = rs_gateway_office(child.engine, p, main_server);
+    }
     return rv == APR_SUCCESS ? rs_engine_start(child.engine, p) : rv;
 }
 
@@ -342,7 +345,7 @@ static void child_init(apr_pool_t *p, server_rec *main_server)
     apr_status_t rv;
 
     open_log(main_server);
-    if (rs_conf_sections()->nelts == 0) {
+    if (rs_conf_sections()->nelts == 0 && !conf->gatewayed) {
         return;
     }
     stats = rs_board_claim();

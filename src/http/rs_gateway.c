@@ -14,11 +14,14 @@
 #include "rs_gateway.h"
 #include "rs_gateway_ask.h"
 #include "rs_gateway_head.h"
+#include "rs_gateway_start.h"
 #include "rs_handoff.h"
+#include "rs_identity.h"
 #include "rs_pump.h"
 #include "rs_pumps.h"
 #include "rs_refusal.h"
 #include "rs_request.h"
+#include "rs_revocation_check.h"
 #include "rs_stream.h"
 #include "rs_stream_headers.h"
 
@@ -75,21 +78,22 @@ static const rs_profile_t *profile(request_rec *r)
     return rs_profile_intern(&rs_child_engine()->profiles, &wanted);
 }
 
-static rs_gate_t *make_gate(request_rec *r, const char *lines)
+static rs_gate_t *make_gate(request_rec *r, const char *lines, const char *identity)
 {
     const rs_dir_conf_t *conf = rs_request_conf(r);
     rs_common_t *common = &rs_child_engine()->common;
-    rs_backend_t wanted = {.url = conf->gateway_callback,
-                           .secret = conf->gateway_secret ? conf->gateway_secret->value : NULL,
-                           .ca = conf->gateway_ca,
-                           .timeout = conf->gateway_timeout};
-    rs_backend_t *backend = rs_backends_intern(&common->backends, &wanted);
+    rs_backend_t *backend = rs_gateway_backend(rs_child_engine(), conf);
     rs_buf_t ask = RS_BUF_INIT;
     rs_gate_t *gate = NULL;
 
     rs_gateway_ask(&ask, r);
     if (backend && rs_buf_ok(&ask)) {
         gate = rs_gate_create(common, backend, lines, ask.data, ask.len);
+    }
+    if (gate && identity
+        && !rs_gate_identify(gate, identity, (rs_duplicate_t)conf->gateway_duplicate)) {
+        rs_gate_drop(gate);
+        gate = NULL;
     }
     if (gate) {
         gate->dialect = conf->gateway_dialect;
@@ -127,14 +131,15 @@ static int pass_on(request_rec *r, void *baton, const char *data, apr_size_t len
                            : ap_rflush(r) >= 0;
 }
 
-static int pump(request_rec *r, rs_client_params_t *params, const char *obstacle)
+static int pump(request_rec *r, rs_client_params_t *params, const char *identity,
+                const char *obstacle)
 {
     answer_t answer = {RS_BUF_INIT, 0};
     rs_pump_place_t place;
     rs_refusal_t refused = rs_pumps_enter(&place, r, obstacle);
     int fd, headed;
 
-    params->gate = refused == RS_REFUSED_MAX ? make_gate(r, "") : NULL;
+    params->gate = refused == RS_REFUSED_MAX ? make_gate(r, "", identity) : NULL;
     if (!params->gate) {
         rs_engine_unreserve(rs_child_engine(), params->seat);
         if (refused == RS_REFUSED_MAX) {
@@ -161,7 +166,7 @@ static int pump(request_rec *r, rs_client_params_t *params, const char *obstacle
 /* --- */
 
 /* There is a place in the engine. */
-static int ask(request_rec *r, rs_client_params_t *params)
+static int ask(request_rec *r, rs_client_params_t *params, const char *identity)
 {
     const char *obstacle = rs_handoff_never(r), *lines = NULL;
 
@@ -181,9 +186,9 @@ static int ask(request_rec *r, rs_client_params_t *params)
         }
     }
     if (obstacle) {
-        return pump(r, params, obstacle);
+        return pump(r, params, identity, obstacle);
     }
-    params->gate = make_gate(r, lines);
+    params->gate = make_gate(r, lines, identity);
     if (!params->gate) {
         rs_engine_unreserve(rs_child_engine(), params->seat);
         rs_gateway_head_again(r);
@@ -196,9 +201,64 @@ static int ask(request_rec *r, rs_client_params_t *params)
     return OK;
 }
 
+/* A place for it, in the list of connections, too. A tenant and a user it has where the location
+ * says whose requests are; the back end needs neither. */
+static rs_refusal_t reserve(request_rec *r, rs_client_params_t *params)
+{
+    const rs_dir_conf_t *conf = rs_request_conf(r);
+    rs_arrival_t who = {
+        .realm = rs_conf_server(r->server)->url->label,
+        .tenant = rs_identity_tenant(r),
+        .user = rs_identity_user(r),
+        .profile = conf->profile,
+        .jti = rs_revocation_jti(r),
+        .via = RS_VIA_GATEWAY,
+        .address = (const struct sockaddr *)(const void *)&r->useragent_addr->sa,
+        .tenant_max = (unsigned)conf->limit_tenant,
+        .user_max = (unsigned)conf->limit_user,
+    };
+
+    who.tenant = who.tenant ? who.tenant : "";
+    params->tenant = who.tenant;
+    params->user = who.user;
+    return rs_engine_reserve(rs_child_engine(), &who, &params->seat);
+}
+
+/* What it is known by; NULL: nothing is asked for. What cannot be one is refused as the seed's back
+ * ends refuse it: 0. */
+static int take_identity(request_rec *r, const char **identity)
+{
+    ap_expr_info_t *expr = rs_request_conf(r)->gateway_identity;
+    const char *problem = NULL;
+
+    *identity = expr ? ap_expr_str_exec(r, expr, &problem) : NULL;
+    if (problem) {
+        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, "RS0815: RaglineIdentity: %s", problem);
+        return 0;
+    }
+    return !expr || rs_gateway_identity_good(*identity);
+}
+
+static int reject(request_rec *r)
+{
+    rs_buf_t b = RS_BUF_INIT;
+
+    if (rs_request_conf(r)->gateway_dialect != RS_DIALECT_CURRENT) {
+        return rs_gateway_answer(r, HTTP_BAD_REQUEST, "Bad Request", "IDENTITY_REFUSED");
+    }
+    rs_stream_headers(r);
+    rs_gateway_rejected(&b, HTTP_BAD_REQUEST, "");
+    if (rs_buf_ok(&b)) {
+        ap_rwrite(b.data, (int)b.len, r);
+    }
+    rs_buf_free(&b);
+    return OK;
+}
+
 int rs_gateway_handler(request_rec *r)
 {
     rs_engine_t *engine = rs_child_engine();
+    const char *identity;
     rs_client_params_t params;
     rs_refusal_t refused;
     int status;
@@ -221,6 +281,9 @@ int rs_gateway_handler(request_rec *r)
     if ((status = ap_discard_request_body(r)) != OK) {
         return status;
     }
+    if (!take_identity(r, &identity)) {
+        return reject(r);
+    }
     if (!engine) {
         return rs_refuse(r, RS_REFUSED_UNAVAILABLE);
     }
@@ -229,13 +292,20 @@ int rs_gateway_handler(request_rec *r)
     if (!params.profile) {
         return rs_refuse(r, RS_REFUSED_UNAVAILABLE);
     }
-    refused = rs_engine_reserve(engine, NULL, &params.seat);
+    refused = reserve(r, &params);
     if (refused != RS_REFUSED_MAX) {
         return rs_refuse(r, refused == RS_REFUSED_CONNECTIONS ? rs_refusal_of_full_child()
                                                               : refused);
     }
+    if (*params.tenant || *params.user || rs_revocation_jti(r)) {
+        status = rs_revocation_check(r, params.tenant, params.user);
+    }
+    if (status != OK) {
+        rs_engine_unreserve(engine, params.seat);
+        return status;
+    }
     params.conn.transport = &rs_transport_socket;
-    params.tenant = params.user = params.cursor = "";
+    params.cursor = "";
     params.tenant_json = params.user_json = "null";
-    return ask(r, &params);
+    return ask(r, &params, identity);
 }

@@ -9,11 +9,11 @@
 #include "../conf/rs_conf.h"
 #include "../proto/rs_gateway.h"
 #include "../proto/rs_media_type.h"
-#include "../wire/rs_wire.h"
 #include "rs_body.h"
 #include "rs_child.h"
 #include "rs_error.h"
 #include "rs_gateway.h"
+#include "rs_request.h"
 
 /* JSON may write a byte with six. */
 #define BODY_TIMES 6
@@ -45,20 +45,13 @@ static int read_body(request_rec *r, rs_buf_t *body)
     return rs_body_read(r, body, limit);
 }
 
-/* Who is asked for may be another child's. */
-static int not_found(request_rec *r)
+static int unavailable(request_rec *r, const char *message, const char *code)
 {
-    int children = 1;
-
-    ap_mpm_query(AP_MPMQ_MAX_DAEMONS, &children);
-    return children > 1
-               ? rs_gateway_answer(r, HTTP_SERVICE_UNAVAILABLE,
-                                   "Token not found here, and this server has other processes",
-                                   "TOKEN_NOT_HERE")
-               : rs_gateway_answer(r, HTTP_NOT_FOUND, "Token not found", "TOKEN_NOT_FOUND");
+    apr_table_setn(r->err_headers_out, "Retry-After", "1");
+    return rs_gateway_answer(r, HTTP_SERVICE_UNAVAILABLE, message, code);
 }
 
-static int answer(request_rec *r, rs_sent_t sent)
+static int answer(request_rec *r, rs_sent_t sent, const rs_gateway_order_t *order)
 {
     switch (sent) {
     case RS_SENT:
@@ -66,10 +59,26 @@ static int answer(request_rec *r, rs_sent_t sent)
     case RS_SENT_BUFFERED:
         return rs_http_json(r, HTTP_OK, "{\"status\":\"buffered\"}");
     case RS_SENT_GONE:
+        if (!order->token) {
+            return rs_gateway_answer(r, HTTP_NOT_FOUND, "Identity not found", "IDENTITY_NOT_FOUND");
+        }
         return rs_gateway_answer(r, HTTP_NOT_FOUND, "Token not found", "TOKEN_NOT_FOUND");
     case RS_SENT_FULL:
         return rs_gateway_answer(r, HTTP_INTERNAL_SERVER_ERROR,
-                                 "Write failed: the client does not read", "WRITE_FAILED");
+                                 order->token ? "Write failed: the client does not read"
+                                              : "Write failed: too much waits for it",
+                                 "WRITE_FAILED");
+    case RS_SENT_TOO_BIG:
+        return rs_gateway_answer(r, HTTP_REQUEST_ENTITY_TOO_LARGE, "Event too large",
+                                 "BODY_TOO_LARGE");
+    case RS_SENT_AWAY:
+        return unavailable(r, "Redis cannot be asked who has it; nothing was sent",
+                           "REDIS_UNAVAILABLE");
+    case RS_SENT_ELSEWHERE:
+        return unavailable(r, "Token not found here, and this server has other processes",
+                           "TOKEN_NOT_HERE");
+    case RS_SENT_UNKNOWN:
+        return unavailable(r, "No answer: it may have been sent, or not", "SEND_UNKNOWN");
     case RS_SENT_LATE:
         return rs_gateway_answer(r, HTTP_INTERNAL_SERVER_ERROR,
                                  "Write failed: this server is too busy", "WRITE_FAILED");
@@ -82,33 +91,24 @@ static int answer(request_rec *r, rs_sent_t sent)
 static int send_to(request_rec *r, const rs_gateway_order_t *order)
 {
     rs_engine_t *engine = rs_child_engine();
-    rs_gate_t *gate = engine ? rs_gates_find(&engine->common.gates, order->token) : NULL;
-    rs_buf_t frame = RS_BUF_INIT;
-    rs_sent_t sent = RS_SENT_FULL;
+    rs_gateway_stats_t *stats;
+    apr_time_t began;
+    rs_sent_t sent;
 
-    if (!gate) {
-        return not_found(r);
+    if (!engine || !engine->office) {
+        return answer(r, RS_SENT_ELSEWHERE, order);
     }
-    if (order->data) {
-        rs_wire_gateway_event(&frame, gate->dialect, order->name, order->data);
+    if (order->data
+        && (apr_off_t)(strlen(order->data) + (order->name ? strlen(order->name) : 0))
+               > rs_conf_server(r->server)->max_message) {
+        return answer(r, RS_SENT_TOO_BIG, order);
     }
-    if (frame.len > engine->common.max_message + BODY_MORE) {
-        rs_gate_drop(gate);
-        rs_buf_free(&frame);
-        return rs_gateway_answer(r, HTTP_REQUEST_ENTITY_TOO_LARGE, "Event too large",
-                                 "BODY_TOO_LARGE");
-    }
-    if (rs_buf_ok(&frame)) {
-        rs_gateway_stats_t *stats = &engine->common.stats->gateway;
-        apr_time_t began = rs_clock_now();
-
-        sent = rs_gate_send(gate, frame.data, frame.len, order->close);
-        RS_STAT_ADD(stats->sends, 1);
-        RS_STAT_ADD(stats->send_time, (apr_uint64_t)(rs_clock_now() - began));
-    }
-    rs_buf_free(&frame);
-    rs_gate_drop(gate);
-    return answer(r, sent);
+    stats = &engine->common.stats->gateway;
+    began = rs_clock_now();
+    sent = rs_office_send(engine->office, order, rs_request_conf(r)->gateway_keep);
+    RS_STAT_ADD(stats->sends, 1);
+    RS_STAT_ADD(stats->send_time, (apr_uint64_t)(rs_clock_now() - began));
+    return answer(r, sent, order);
 }
 
 int rs_gateway_send_handler(request_rec *r)

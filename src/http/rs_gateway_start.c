@@ -5,6 +5,7 @@
  */
 #include "../conf/rs_httpd.h"
 
+#include "../gateway/rs_relay.h"
 #include "rs_gateway_start.h"
 
 int rs_gateway_secrets_are_there(apr_pool_t *p, server_rec *s)
@@ -31,13 +32,54 @@ void rs_gateway_warn(server_rec *s)
     int children = 1;
 
     ap_mpm_query(AP_MPMQ_MAX_DAEMONS, &children);
-    if (rs_conf_has_gateway() && children > 1) {
+    if (rs_conf_has_gateway() && children > 1 && !rs_relay_is_there()) {
         ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s,
-                     "RS0812: ragline-gateway-send reaches connections of the same child only, and "
-                     "there may be %d: set MaxRequestWorkers and ThreadLimit so that one child is "
-                     "enough (ServerLimit 1)",
+                     "RS0812: on this system ragline-gateway-send reaches connections of the same "
+                     "child only, and there may be %d: set MaxRequestWorkers and ThreadLimit so "
+                     "that one child is enough (ServerLimit 1)",
                      children);
     }
+}
+
+rs_backend_t *rs_gateway_backend(rs_engine_t *engine, const rs_dir_conf_t *conf)
+{
+    rs_backend_t wanted = {.url = conf->gateway_callback,
+                           .secret = conf->gateway_secret ? conf->gateway_secret->value : NULL,
+                           .ca = conf->gateway_ca,
+                           .timeout = conf->gateway_timeout};
+
+    return rs_backends_intern(&engine->common.backends, &wanted);
+}
+
+/* Of connections of a child that died they may have to be told before there are any here. */
+static int know_backends(rs_engine_t *engine, const rs_server_conf_t *conf)
+{
+    int i, good = 1;
+
+    for (i = 0; i < conf->gateways->nelts; i++) {
+        good &= rs_gateway_backend(engine, APR_ARRAY_IDX(conf->gateways, i, const rs_dir_conf_t *))
+                != NULL;
+    }
+    return good;
+}
+
+apr_status_t rs_gateway_office(rs_engine_t *engine, apr_pool_t *p, server_rec *main_server)
+{
+    const rs_server_conf_t *conf = rs_conf_server(main_server);
+    rs_office_conf_t office = {NULL, NULL, rs_conf_has_gateway(), conf->gateway_remember};
+
+    if (!office.serves && !conf->gatewayed) {
+        return APR_SUCCESS;
+    }
+    if (!know_backends(engine, conf)) {
+        return APR_ENOMEM;
+    }
+    /* Where nobody has said which Redis there is no other node. */
+    if (conf->redis_url) {
+        office.url = conf->url;
+        office.pool = conf->pool;
+    }
+    return rs_engine_add_office(engine, p, &office);
 }
 
 void rs_gateway_callbacks(rs_callbacks_conf_t *callbacks, const rs_server_conf_t *conf,

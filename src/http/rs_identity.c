@@ -88,6 +88,13 @@ const char *rs_identity_tenant(request_rec *r)
     return valid(tenant) ? tenant : NULL;
 }
 
+const char *rs_identity_user(request_rec *r)
+{
+    const char *json, *user = user_of(r, &json);
+
+    return valid(user) ? user : "";
+}
+
 int rs_identity_publisher(request_rec *r, rs_identity_t *id)
 {
     memset(id, 0, sizeof(*id));

@@ -19,6 +19,9 @@ typedef struct {
 /* The tenant; NULL: the request names none, or not a valid one. */
 const char *rs_identity_tenant(request_rec *r);
 
+/* The user; "": the request names none, or not a valid one. */
+const char *rs_identity_user(request_rec *r);
+
 /* OK; or a status to return, its error noted: there is no tenant, or a name cannot be one. */
 int rs_identity(request_rec *r, rs_identity_t *id);
 

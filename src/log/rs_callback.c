@@ -113,3 +113,14 @@ rs_backend_t *rs_backends_intern(rs_backends_t *table, const rs_backend_t *wante
     pthread_mutex_unlock(&table->lock);
     return b;
 }
+
+rs_backend_t *rs_backends_called(rs_backends_t *table, const char *label)
+{
+    rs_backend_t *b;
+
+    pthread_mutex_lock(&table->lock);
+    for (b = table->first; b && strcmp(b->label, label) != 0; b = b->next) {
+    }
+    pthread_mutex_unlock(&table->lock);
+    return b;
+}

@@ -37,17 +37,20 @@ struct rs_backend_t {
 };
 
 #define RS_CALLBACK_PHRASE 64
+#define RS_CALLBACK_ID 64
 
 struct rs_callback_t {
     rs_msg_t msg; /* first */
     rs_backend_t *backend;
     /* The callbacks' thread; it is the callee's again. */
     void (*done)(rs_callback_t *callback);
-    void *baton; /* the maker's */
+    void *baton;    /* the maker's, */
+    rs_inbox_t *to; /* as this is */
     apr_time_t since; /* its time runs from here, also while it waits */
     rs_called_t outcome;
     int status;                      /* if it was answered */
     char phrase[RS_CALLBACK_PHRASE]; /* of the status; "": none */
+    char id[RS_CALLBACK_ID];         /* the same each time it is made; "": it is made once */
     int keeps;                       /* the maker wants the answer's body: */
     rs_buf_t answer;
     size_t len;
@@ -71,5 +74,8 @@ void rs_backends_close(rs_backends_t *table);
 /* The one with this url, secret, ca and timeout, made if it is new; NULL when memory is short. Any
  * thread. */
 rs_backend_t *rs_backends_intern(rs_backends_t *table, const rs_backend_t *wanted);
+
+/* The first one with this label; NULL: there is none. Any thread. */
+rs_backend_t *rs_backends_called(rs_backends_t *table, const char *label);
 
 #endif

@@ -33,7 +33,13 @@ enum {
     RS_MSG_CALL,       /* streamer → callbacks: one to be made */
     RS_MSG_CALLED,     /* callbacks → streamer: a gate whose connect callback is done */
     RS_MSG_SEND,       /* worker → streamer: what a gate is to be sent */
-    RS_MSG_STOP        /* engine → hub */
+    RS_MSG_CLAIM,      /* streamer → ledger: a gate that wants its identity */
+    RS_MSG_CLAIMED,    /* ledger → streamer: whether it has it */
+    RS_MSG_OPENED,     /* streamer → ledger: a gate */
+    RS_MSG_ENDED,      /* streamer → ledger: likewise */
+    RS_MSG_TOLD,       /* callbacks → ledger: what became of telling of an end; */
+    RS_MSG_TOLD_AGAIN, /* of telling once more */
+    RS_MSG_STOP        /* engine → hub, ledger */
 };
 
 struct rs_common_t {
@@ -44,6 +50,7 @@ struct rs_common_t {
     rs_inbox_t *hub;
     rs_inbox_t *streamer[RS_STREAMERS_MAX];
     rs_inbox_t *callbacks;    /* NULL: none are made */
+    rs_inbox_t *ledger;       /* NULL: there is none */
     rs_stats_t *stats;        /* atomics */
     rs_registry_t *registry;  /* NULL: there is none */
     rs_renewals_t *renewals;  /* NULL: nobody brings any */

@@ -2,7 +2,6 @@
  *
  * Gates: made and dropped by any thread, and the table by which they are found.
  */
-#include <apr_general.h>
 #include <apr_hash.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,24 +10,6 @@
 
 #include "rs_common.h"
 #include "rs_gate.h"
-
-/* RFC 9562, 5.4. */
-static int make_token(char token[RS_GATE_TOKEN_LEN], unsigned *turn)
-{
-    unsigned char b[16];
-
-    if (apr_generate_random_bytes(b, sizeof(b)) != APR_SUCCESS) {
-        return 0;
-    }
-    b[6] = (unsigned char)((b[6] & 0x0f) | 0x40);
-    b[8] = (unsigned char)((b[8] & 0x3f) | 0x80);
-    apr_snprintf(token, RS_GATE_TOKEN_LEN,
-                 "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", b[0], b[1],
-                 b[2], b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12], b[13], b[14],
-                 b[15]);
-    *turn = b[15];
-    return 1;
-}
 
 rs_gate_t *rs_gate_create(rs_common_t *common, rs_backend_t *backend, const char *lines,
                           const char *request, size_t request_len)
@@ -39,7 +20,7 @@ rs_gate_t *rs_gate_create(rs_common_t *common, rs_backend_t *backend, const char
     if (!gate) {
         return NULL;
     }
-    if (!make_token(gate->token, &gate->turn)) {
+    if (!rs_gate_token_make(gate->token, &gate->turn, common->registry)) {
         free(gate);
         return NULL;
     }
@@ -61,26 +42,52 @@ void rs_gate_drop(rs_gate_t *gate)
 {
     if (gate && __atomic_fetch_sub(&gate->refs, 1, __ATOMIC_ACQ_REL) == 1) {
         rs_buf_free(&gate->waiting);
+        rs_buf_free(&gate->kept_frames);
+        free(gate->identity);
         rs_callback_free(gate->answer);
         free(gate);
     }
 }
 
-rs_callback_t *rs_gate_callback(const rs_gate_t *gate, const char *reason,
-                                void (*done)(rs_callback_t *))
+int rs_gate_identify(rs_gate_t *gate, const char *identity, rs_duplicate_t duplicate)
+{
+    gate->identity = strdup(identity);
+    gate->duplicate = duplicate;
+    return gate->identity != NULL;
+}
+
+/* reason NULL: it is a question. */
+static rs_callback_t *make_callback(rs_backend_t *backend, const char *token, const char *reason,
+                                    const char *request, void (*done)(rs_callback_t *))
 {
     rs_callback_t *callback = NULL;
     rs_buf_t b = RS_BUF_INIT;
 
     rs_buf_puts(&b, reason ? "{\"action\":\"disconnect\",\"reason\":\"" : "{\"action\":\"connect");
     rs_buf_puts(&b, reason ? reason : "");
-    rs_buf_printf(&b, "\",\"token\":\"%s\",\"request\":", gate->token);
-    rs_buf_puts(&b, gate->request);
+    rs_buf_printf(&b, "\",\"token\":\"%s\",\"request\":", token);
+    rs_buf_puts(&b, request);
     rs_buf_puts(&b, "}");
     if (rs_buf_ok(&b)) {
-        callback = rs_callback_create(gate->backend, b.data, b.len, done);
+        callback = rs_callback_create(backend, b.data, b.len, done);
     }
     rs_buf_free(&b);
+    return callback;
+}
+
+rs_callback_t *rs_gate_callback(const rs_gate_t *gate, void (*done)(rs_callback_t *))
+{
+    return make_callback(gate->backend, gate->token, NULL, gate->request, done);
+}
+
+rs_callback_t *rs_gate_told(rs_backend_t *backend, const char *token, const char *reason,
+                            const char *request, void (*done)(rs_callback_t *))
+{
+    rs_callback_t *callback = make_callback(backend, token, reason, request, done);
+
+    if (callback) {
+        apr_snprintf(callback->id, sizeof(callback->id), "%s-disconnect", token);
+    }
     return callback;
 }
 

@@ -11,11 +11,12 @@
 
 #include "../base/rs_buf.h"
 #include "rs_callback.h"
+#include "rs_gate_token.h"
 
 typedef struct rs_gate_t rs_gate_t;
 typedef struct rs_send_t rs_send_t;
+typedef struct rs_owed_t rs_owed_t;
 
-#define RS_GATE_TOKEN_LEN 37 /* a UUID and a NUL */
 #define RS_GATE_SLOTS 1024
 
 typedef enum {
@@ -23,6 +24,17 @@ typedef enum {
     RS_GATE_OPEN,
     RS_GATE_ENDED
 } rs_gate_state_t;
+
+/* What becomes of another connection with the same identity. */
+typedef enum { RS_DUPLICATE_REPLACE, RS_DUPLICATE_ALLOW, RS_DUPLICATE_REJECT } rs_duplicate_t;
+
+/* Whether a connection has its identity. */
+typedef enum {
+    RS_CLAIM_NONE, /* it was not asked for */
+    RS_CLAIM_GOOD,
+    RS_CLAIM_TAKEN, /* another one has it, and stays */
+    RS_CLAIM_AWAY   /* Redis does not say */
+} rs_claimed_t;
 
 struct rs_gate_t {
     int refs;        /* atomic */
@@ -32,6 +44,8 @@ struct rs_gate_t {
     char token[RS_GATE_TOKEN_LEN];
     unsigned turn; /* which streamer: any number */
     int dialect;   /* RS_DIALECT_… */
+    char *identity; /* its own block; NULL: none */
+    rs_duplicate_t duplicate;
     rs_common_t *common;
     rs_backend_t *backend;
     rs_inbox_t *streamer;
@@ -47,6 +61,16 @@ struct rs_gate_t {
     rs_buf_t waiting;      /* what was sent and not written yet */
     rs_callback_t *answer; /* with: */
     rs_msg_t called;       /* RS_MSG_CALLED */
+    rs_msg_t opened, ended; /* RS_MSG_OPENED, _ENDED: to the ledger, once each */
+    int asked;              /* for its identity: */
+
+    /* The ledger's from RS_MSG_CLAIM on, the streamer's from RS_MSG_CLAIMED on. */
+    rs_msg_t claim;
+    rs_claimed_t claimed;
+    rs_buf_t kept_frames; /* what was kept for it while it was not there */
+    unsigned nkept;
+
+    rs_owed_t *owed; /* the ledger's */
 
     char text[];
 };
@@ -57,9 +81,15 @@ rs_gate_t *rs_gate_create(rs_common_t *common, rs_backend_t *backend, const char
 rs_gate_t *rs_gate_take(rs_gate_t *gate);
 void rs_gate_drop(rs_gate_t *gate);
 
-/* A callback's body; reason NULL: of a connect. NULL when memory is short. */
-rs_callback_t *rs_gate_callback(const rs_gate_t *gate, const char *reason,
-                                void (*done)(rs_callback_t *));
+/* Before it is anybody else's. 0: memory is short. */
+int rs_gate_identify(rs_gate_t *gate, const char *identity, rs_duplicate_t duplicate);
+
+/* Callbacks, NULL when memory is short: by which its back end is asked, */
+rs_callback_t *rs_gate_callback(const rs_gate_t *gate, void (*done)(rs_callback_t *));
+
+/* and by which one is told of an end. */
+rs_callback_t *rs_gate_told(rs_backend_t *backend, const char *token, const char *reason,
+                            const char *request, void (*done)(rs_callback_t *));
 
 /* --- those that can be sent to, of this child --- */
 
@@ -86,12 +116,17 @@ typedef enum {
     RS_SENT_GONE,     /* it has ended */
     RS_SENT_FAILED,   /* it ended by this: the client is gone */
     RS_SENT_FULL,     /* too much waits for it already */
-    RS_SENT_LATE      /* its streamer had no time for it, and will not send it any more */
+    RS_SENT_LATE,     /* whoever has it had no time for it, and will not send it any more */
+    RS_SENT_TOO_BIG,  /* it may not be so large */
+    RS_SENT_UNKNOWN,  /* who has it does not say whether it was sent */
+    RS_SENT_AWAY,     /* Redis cannot be asked who has it; nothing was sent */
+    RS_SENT_ELSEWHERE /* another child of this node has it, and cannot be reached */
 } rs_sent_t;
 
-/* Frames and, after them, the end; either may be nothing. Waits for the answer, a second at most.
- * Any thread that may wait. */
-rs_sent_t rs_gate_send(rs_gate_t *gate, const char *frames, size_t len, int close);
+/* Frames and, after them, the end; either may be nothing. Waits for the answer, `patience` at most
+ * until the streamer begins. Any thread that may wait. */
+rs_sent_t rs_gate_send(rs_gate_t *gate, const char *frames, size_t len, int close,
+                       apr_interval_time_t patience);
 
 struct rs_send_t {
     rs_msg_t msg; /* first: RS_MSG_SEND */

@@ -18,7 +18,7 @@
 
 #define PAGE ((size_t)4096)
 
-const char *const rs_via_names[RS_VIAS] = {"sse", "ndjson", "poll", "websocket"};
+const char *const rs_via_names[RS_VIAS] = {"sse", "ndjson", "poll", "websocket", "gateway"};
 
 static size_t whole_pages(size_t n) { return (n + PAGE - 1) / PAGE * PAGE; }
 

@@ -18,7 +18,7 @@
 typedef struct rs_registry_t rs_registry_t;
 
 /* How a connection is spoken to. */
-enum { RS_VIA_SSE, RS_VIA_NDJSON, RS_VIA_POLL, RS_VIA_WEBSOCKET, RS_VIAS };
+enum { RS_VIA_SSE, RS_VIA_NDJSON, RS_VIA_POLL, RS_VIA_WEBSOCKET, RS_VIA_GATEWAY, RS_VIAS };
 extern const char *const rs_via_names[RS_VIAS];
 
 #define RS_REMOTE_LEN 46   /* an address as text */

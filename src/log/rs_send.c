@@ -10,8 +10,6 @@
 #include "rs_common.h"
 #include "rs_gate.h"
 
-#define PATIENCE_SEC 1
-
 static void drop(rs_send_t *send)
 {
     if (__atomic_fetch_sub(&send->refs, 1, __ATOMIC_ACQ_REL) == 1) {
@@ -45,7 +43,8 @@ static rs_send_t *create(rs_gate_t *gate, const char *frames, size_t len, int cl
     return send;
 }
 
-rs_sent_t rs_gate_send(rs_gate_t *gate, const char *frames, size_t len, int close)
+rs_sent_t rs_gate_send(rs_gate_t *gate, const char *frames, size_t len, int close,
+                       apr_interval_time_t patience)
 {
     rs_send_t *send = create(gate, frames, len, close);
     struct timespec until;
@@ -61,7 +60,9 @@ rs_sent_t rs_gate_send(rs_gate_t *gate, const char *frames, size_t len, int clos
         return RS_SENT_GONE;
     }
     clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += PATIENCE_SEC;
+    patience += until.tv_nsec / 1000;
+    until.tv_sec += (time_t)apr_time_sec(patience);
+    until.tv_nsec = (long)apr_time_usec(patience) * 1000;
     pthread_mutex_lock(&send->lock);
     while (!send->done && !(late && !send->taken)) {
         /* Once it is being written it is too late to say otherwise. */

@@ -73,6 +73,11 @@ void rs_connection_id_node(char node[RS_NODE_LEN + 1], const unsigned char bytes
     encode(node, bytes, 5);
 }
 
+int rs_connection_id_node_bytes(unsigned char bytes[5], const char *node)
+{
+    return decode(bytes, node, 5);
+}
+
 const char *rs_connection_id_format(char buf[RS_CONNECTION_ID_LEN], const char *node,
                                     const rs_connection_id_t *id, const unsigned char secret[16])
 {

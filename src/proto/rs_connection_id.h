@@ -20,6 +20,9 @@ typedef struct {
 /* Of 5 random bytes: RS_NODE_LEN characters and a NUL. */
 void rs_connection_id_node(char node[RS_NODE_LEN + 1], const unsigned char bytes[5]);
 
+/* And back; 0: that is no node's name. */
+int rs_connection_id_node_bytes(unsigned char bytes[5], const char *node);
+
 /* With the NUL at its end. `secret` hides the place. Returns buf. */
 const char *rs_connection_id_format(char buf[RS_CONNECTION_ID_LEN], const char *node,
                                     const rs_connection_id_t *id, const unsigned char secret[16]);

@@ -93,8 +93,8 @@ void rs_gateway_rejected(rs_buf_t *b, int status, const char *phrase)
 
 /* --- what an application asks for --- */
 
-enum { TOKEN, EVENT, CLOSE, ORDER_MEMBERS };
-static const char *const order_members[] = {"token", "event", "close"};
+enum { TOKEN, IDENTITY, EVENT, CLOSE, ORDER_MEMBERS };
+static const char *const order_members[] = {"token", "identity", "event", "close"};
 enum { NAME, DATA, EVENT_MEMBERS };
 static const char *const event_members[] = {"name", "data"};
 
@@ -148,23 +148,48 @@ static const char *read_event(rs_gateway_order_t *order, const char **message, a
     return NULL;
 }
 
+int rs_gateway_identity_good(const char *identity)
+{
+    const char *c;
+
+    for (c = identity; *c; c++) {
+        if ((unsigned char)*c <= ' ' || *c == ':' || *c == 0x7f) {
+            return 0;
+        }
+    }
+    return c > identity && c - identity <= RS_GATEWAY_IDENTITY_MAX;
+}
+
+/* To whom: a token, or, without one, an identity. */
+static const char *read_whom(rs_gateway_order_t *order, const char **message, apr_pool_t *p,
+                             const rs_json_t *of)
+{
+    order->token = of[TOKEN].s ? rs_json_string(p, of[TOKEN]) : NULL;
+    order->identity = !of[TOKEN].s && of[IDENTITY].s ? rs_json_string(p, of[IDENTITY]) : NULL;
+    if (order->identity && !rs_gateway_identity_good(order->identity)) {
+        return wrong(message,
+                     "Invalid request: identity is 1 to 128 bytes without spaces and colons",
+                     "INVALID_IDENTITY");
+    }
+    return order->identity || (order->token && *order->token)
+               ? NULL
+               : wrong(message, "Invalid request: token is required and must be a string",
+                       "INVALID_TOKEN_MISSING");
+}
+
 const char *rs_gateway_order(rs_gateway_order_t *order, const char **message, apr_pool_t *p,
                              const char *body, size_t len)
 {
     rs_json_t text = {body, body + len}, value, of[ORDER_MEMBERS];
-    const char *code = NULL;
+    const char *code;
 
     memset(order, 0, sizeof(*order));
     if (!rs_json_is_good(&value, text, RS_JSON_DEPTH_MAX)) {
         return wrong(message, "Invalid request: the body is not JSON", "INVALID_JSON");
     }
     find(of, value, order_members, ORDER_MEMBERS);
-    order->token = of[TOKEN].s ? rs_json_string(p, of[TOKEN]) : NULL;
-    if (!order->token || !*order->token) {
-        return wrong(message, "Invalid request: token is required and must be a string",
-                     "INVALID_TOKEN_MISSING");
-    }
-    if (of[EVENT].s) {
+    code = read_whom(order, message, p, of);
+    if (!code && of[EVENT].s) {
         code = read_event(order, message, p, of[EVENT]);
     }
     if (!code && of[CLOSE].s) {

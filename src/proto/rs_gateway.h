@@ -16,6 +16,12 @@ enum {
     RS_DIALECT_2025_11  /* and the answer to a connect callback may hold an event, and the end */
 };
 
+#define RS_GATEWAY_IDENTITY_MAX 128
+
+/* Whether that can be one: 1 to 128 bytes, without colons, as the seed's back ends have it, and
+ * without spaces and controls. */
+int rs_gateway_identity_good(const char *identity);
+
 /* The standard words for a status; "Unknown" where there are none. */
 const char *rs_gateway_phrase(int status);
 
@@ -37,6 +43,7 @@ void rs_gateway_rejected(rs_buf_t *b, int status, const char *phrase);
 /* What is to be sent, and to whom. */
 typedef struct {
     const char *token;
+    const char *identity; /* in place of a token; NULL: none */
     const char *data; /* NULL: no event */
     const char *name; /* NULL: none */
     int close;

@@ -9,7 +9,7 @@
 
 const char *const rs_own_keys[] = {
     RS_OWN_EVENT,    RS_OWN_GROUPS,   RS_OWN_DLQ,         RS_OWN_CONTROL,    "ragline:control:",
-    "ragline:dead:", RS_OWN_PRESENCE, "ragline:revoked:", "ragline:resume:", NULL,
+    "ragline:dead:", RS_OWN_PRESENCE, "ragline:revoked:", "ragline:resume:", RS_OWN_GATEWAY, NULL,
 };
 
 /* Whether the key, with any text for each {tenant}, is `own`, or begins so if that ends in a colon.

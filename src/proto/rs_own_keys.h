@@ -10,6 +10,7 @@
 #define RS_OWN_EVENT "ragline:event:"
 #define RS_OWN_GROUPS "ragline:groups:"
 #define RS_OWN_REVOKED "ragline:revoked:until"
+#define RS_OWN_GATEWAY "ragline:gateway:"
 #define RS_OWN_PRESENCE "ragline:presence:"
 #define RS_OWN_PRESENCE_NODES RS_OWN_PRESENCE "nodes"
 #define RS_OWN_PRESENCE_NODE RS_OWN_PRESENCE "node:"

@@ -57,6 +57,16 @@ rs_redis_conn_t *rs_redis_conn_create(const rs_redis_url_t *url, apr_interval_ti
 
 void rs_redis_conn_call(rs_redis_conn_t *conn, const char *name) { conn->name = name; }
 
+apr_interval_time_t rs_redis_conn_patience(rs_redis_conn_t *conn, apr_interval_time_t timeout)
+{
+    apr_interval_time_t before = conn->timeout;
+
+    conn->timeout = timeout;
+    return before;
+}
+
+int rs_redis_conn_fd(const rs_redis_conn_t *conn) { return conn->c ? conn->c->fd : -1; }
+
 void rs_redis_conn_close(rs_redis_conn_t *conn)
 {
     if (conn->c) {

@@ -54,6 +54,12 @@ apr_status_t rs_redis_conn_reply(rs_redis_conn_t *conn, struct redisReply **repl
 apr_status_t rs_redis_conn_command(rs_redis_conn_t *conn, struct redisReply **reply, int argc,
                                    const char **argv, const apr_size_t *lens);
 
+/* From now on; what it was before. */
+apr_interval_time_t rs_redis_conn_patience(rs_redis_conn_t *conn, apr_interval_time_t timeout);
+
+/* For a poller; -1: it is not connected. */
+int rs_redis_conn_fd(const rs_redis_conn_t *conn);
+
 /* When it last was sent or answered something, by rs_clock_now(). */
 apr_time_t rs_redis_conn_used(const rs_redis_conn_t *conn);
 

@@ -74,10 +74,11 @@ rs_next_t rs_gated_begin(rs_streamer_t *s, rs_client_t *client)
 
     gate->client = client;
     gate->streamer = client->streamer;
+    rs_registry_serve(s->common->registry, client->seat, client, s->index);
     if (s->drain_until) {
         return send_away(s, client);
     }
-    callback = s->common->callbacks ? rs_gate_callback(gate, NULL, on_answer) : NULL;
+    callback = s->common->callbacks ? rs_gate_callback(gate, on_answer) : NULL;
     if (!callback) {
         return refuse(s, client, 503, "Backend unavailable", "BACKEND_UNAVAILABLE");
     }
@@ -94,12 +95,11 @@ rs_next_t rs_gated_begin(rs_streamer_t *s, rs_client_t *client)
 
 /* --- the answer --- */
 
-static rs_next_t reject(rs_streamer_t *s, rs_client_t *client, const rs_callback_t *answer)
+static void reject(rs_streamer_t *s, const rs_client_t *client, int status, const char *phrase)
 {
     rs_buf_clear(&s->buf);
     rs_gateway_head(&s->buf, 200, client->gate->lines, -1);
-    rs_gateway_rejected(&s->buf, answer->status, answer->phrase);
-    return end_unopened(client);
+    rs_gateway_rejected(&s->buf, status, phrase);
 }
 
 static rs_next_t refuse_as_answered(rs_streamer_t *s, rs_client_t *client,
@@ -110,7 +110,8 @@ static rs_next_t refuse_as_answered(rs_streamer_t *s, rs_client_t *client,
 
     if (client->gate->dialect == RS_DIALECT_CURRENT
         && (status == 400 || status == 401 || status == 403)) {
-        return reject(s, client, answer);
+        reject(s, client, status, answer->phrase);
+        return end_unopened(client);
     }
     apr_snprintf(message, sizeof(message), "Backend returned %d", status);
     return refuse(s, client, status >= 300 && status <= 599 ? status : 502, message,
@@ -138,17 +139,57 @@ static void take_answer(rs_buf_t *b, rs_gate_t *gate)
     apr_pool_destroy(p);
 }
 
+/* Posts what is to be right in Redis, with a reference. */
+static int tell_ledger(rs_gate_t *gate, rs_msg_t *msg, int kind)
+{
+    rs_inbox_t *ledger = gate->common->ledger;
+
+    rs_gate_take(gate);
+    if (ledger && rs_inbox_post(ledger, msg, kind)) {
+        return 1;
+    }
+    rs_gate_drop(gate);
+    return 0;
+}
+
+/* Its back end has let it in, and will be told of its end, whatever it gets. */
+static void set_open(rs_streamer_t *s, rs_gate_t *gate)
+{
+    gate->state = RS_GATE_OPEN;
+    RS_STAT_ADD(s->common->stats->gateway.opened, 1);
+    tell_ledger(gate, &gate->opened, RS_MSG_OPENED);
+}
+
+static rs_next_t turn_away(rs_streamer_t *s, rs_client_t *client)
+{
+    set_open(s, client->gate);
+    rs_buf_clear(&s->buf);
+    rs_gateway_head(&s->buf, 200, client->gate->lines, -1);
+    client->profile->wire->error(&s->buf, "", "", "", "", client->profile->retry);
+    return RS_NEXT_LAST;
+}
+
 static rs_next_t open_it(rs_streamer_t *s, rs_client_t *client)
 {
     rs_gate_t *gate = client->gate;
     rs_next_t next;
 
-    gate->state = RS_GATE_OPEN;
-    RS_STAT_ADD(s->common->stats->gateway.opened, 1);
-    RS_STAT_ADD(s->common->stats->gateway.events, gate->kept);
+    if (rs_registry_serve(s->common->registry, client->seat, client, s->index)) {
+        gate->nkept = 0;
+        return turn_away(s, client); /* an administrator has ended it meanwhile */
+    }
     rs_buf_clear(&s->buf);
     rs_gateway_head(&s->buf, 200, gate->lines, -1);
     take_answer(&s->buf, gate);
+    if (gate->kept_frames.len && !gate->closing) {
+        rs_buf_add(&s->buf, gate->kept_frames.data, gate->kept_frames.len);
+    }
+    else {
+        gate->nkept = 0;
+    }
+    rs_buf_free(&gate->kept_frames);
+    RS_STAT_ADD(s->common->stats->gateway.events, gate->kept + gate->nkept);
+    client->events += gate->kept + gate->nkept;
     if (gate->waiting.len) {
         rs_buf_add(&s->buf, gate->waiting.data, gate->waiting.len);
         rs_buf_free(&gate->waiting);
@@ -157,19 +198,57 @@ static rs_next_t open_it(rs_streamer_t *s, rs_client_t *client)
         rs_wire_gateway_ready(&s->buf);
     }
     next = rs_output_buf(client, &s->buf) ? rs_gated_go_on(client) : failed(client);
+    if (next == RS_NEXT_GONE) {
+        gate->nkept = 0; /* another one gets it */
+    }
+    set_open(s, gate);
     return next == RS_NEXT_GO ? RS_NEXT_WAIT : next; /* for its first heartbeat */
+}
+
+/* It was let in. One with an identity first gets that, and what was kept for it. */
+static rs_next_t let_in(rs_streamer_t *s, rs_client_t *client)
+{
+    rs_gate_t *gate = client->gate;
+
+    if (!gate->identity) {
+        return open_it(s, client);
+    }
+    gate->asked = 1;
+    return tell_ledger(gate, &gate->claim, RS_MSG_CLAIM) ? RS_NEXT_GO : turn_away(s, client);
+}
+
+rs_next_t rs_gated_claimed(rs_streamer_t *s, rs_client_t *client)
+{
+    rs_gate_t *gate = client->gate;
+
+    if (gate->claimed == RS_CLAIM_GOOD) {
+        return open_it(s, client);
+    }
+    if (gate->claimed != RS_CLAIM_TAKEN) {
+        return turn_away(s, client);
+    }
+    set_open(s, gate);
+    if (gate->dialect == RS_DIALECT_CURRENT) {
+        reject(s, client, 409, "");
+    }
+    else {
+        rs_buf_clear(&s->buf);
+        rs_gateway_refusal(&s->buf, 409, gate->lines, "Identity is connected already",
+                           "IDENTITY_CONNECTED");
+    }
+    return RS_NEXT_LAST;
 }
 
 rs_next_t rs_gated_answered(rs_streamer_t *s, rs_client_t *client)
 {
     const rs_callback_t *answer = client->gate->answer;
 
-    if (!rs_gated_waits(client)) {
+    if (!rs_gated_waits(client) || client->gate->asked) {
         return RS_NEXT_GO;
     }
     switch (answer->outcome) {
     case RS_CALLED_ANSWERED:
-        return answer->status / 100 == 2 ? open_it(s, client)
+        return answer->status / 100 == 2 ? let_in(s, client)
                                          : refuse_as_answered(s, client, answer);
     case RS_CALLED_LATE:
         return refuse(s, client, 504, "Gateway timeout", "GATEWAY_TIMEOUT");
@@ -234,21 +313,38 @@ rs_next_t rs_gated_send(rs_client_t *client, const rs_send_t *send, rs_sent_t *s
     *sent = next == RS_NEXT_GONE ? RS_SENT_FAILED : RS_SENT;
     if (*sent == RS_SENT && send->len) {
         RS_STAT_ADD(gate->common->stats->gateway.events, 1);
+        client->events++;
     }
     return next;
 }
 
 /* --- its end --- */
 
-static void on_told(rs_callback_t *callback) { rs_callback_free(callback); }
+/* The callbacks' thread. */
+static void on_told(rs_callback_t *callback)
+{
+    rs_gate_t *gate = callback->baton;
 
-static void tell_backend(const rs_gate_t *gate)
+    if (!callback->to || !rs_inbox_post(callback->to, &callback->msg, RS_MSG_TOLD)) {
+        rs_callback_free(callback);
+        rs_gate_drop(gate);
+    }
+}
+
+static void tell_backend(rs_gate_t *gate)
 {
     rs_callback_t *callback =
-        rs_gate_callback(gate, gate->reason ? gate->reason : "client_closed", on_told);
+        rs_gate_told(gate->backend, gate->token, gate->reason ? gate->reason : "client_closed",
+                     gate->request, on_told);
 
-    if (callback && !rs_inbox_post(gate->common->callbacks, &callback->msg, RS_MSG_CALL)) {
+    if (!callback) {
+        return;
+    }
+    callback->baton = rs_gate_take(gate);
+    callback->to = gate->common->ledger;
+    if (!rs_inbox_post(gate->common->callbacks, &callback->msg, RS_MSG_CALL)) {
         rs_callback_free(callback);
+        rs_gate_drop(gate);
     }
 }
 
@@ -264,6 +360,9 @@ void rs_gated_forget(rs_client_t *client)
     gate->state = RS_GATE_ENDED;
     rs_gates_remove(&gate->common->gates, gate);
     rs_buf_free(&gate->waiting);
+    if (was_open || gate->asked) {
+        tell_ledger(gate, &gate->ended, RS_MSG_ENDED);
+    }
     if (was_open) {
         tell_backend(gate);
     }

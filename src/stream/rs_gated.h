@@ -17,6 +17,9 @@ rs_next_t rs_gated_begin(rs_streamer_t *s, rs_client_t *client);
 /* That is done. */
 rs_next_t rs_gated_answered(rs_streamer_t *s, rs_client_t *client);
 
+/* What became of its identity. */
+rs_next_t rs_gated_claimed(rs_streamer_t *s, rs_client_t *client);
+
 /* It is sent something; *sent says what became of that. */
 rs_next_t rs_gated_send(rs_client_t *client, const rs_send_t *send, rs_sent_t *sent);
 

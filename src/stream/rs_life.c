@@ -396,6 +396,9 @@ void rs_life_order(rs_streamer_t *s, rs_order_t *order)
         rs_client_t *client =
             rs_registry_served(s->common->registry, &command->tickets[i], s->index);
 
+        if (client && command->code && rs_gated_waits(client)) {
+            continue; /* it is marked, and ends when it is answered */
+        }
         if (client && command->renews) {
             rs_renew_ordered(s, client, command);
         }

@@ -13,7 +13,7 @@
 /* When many are sent away, one comes back every so often; few need not wait for RaglineDrain. */
 #define DRAIN_PACE apr_time_from_msec(2)
 
-#define GATE_OF_CALLED(m) ((rs_gate_t *)((char *)(m)-offsetof(rs_gate_t, called)))
+#define GATE_OF(m, member) ((rs_gate_t *)((char *)(m)-offsetof(rs_gate_t, member)))
 #define CLIENT_OF_TIMER(t) ((rs_client_t *)((char *)(t)-offsetof(rs_client_t, timer)))
 
 static void give_back_released(rs_streamer_t *s)
@@ -81,13 +81,14 @@ static void drain(rs_streamer_t *s)
     }
 }
 
-/* Its back end has been asked; the message's reference goes. */
-static void on_called(rs_streamer_t *s, rs_gate_t *gate)
+/* Its back end has been asked, or it has got its identity, or not; the message's reference goes. */
+static void on_called(rs_streamer_t *s, rs_gate_t *gate,
+                      rs_next_t (*answered)(rs_streamer_t *s, rs_client_t *client))
 {
     rs_client_t *client = gate->client;
 
     if (client) {
-        rs_life_go(s, client, rs_gated_answered(s, client));
+        rs_life_go(s, client, answered(s, client));
     }
     if (s->drain_until && gate->client) {
         rs_life_drain(s, client);
@@ -124,7 +125,10 @@ static void on_message(rs_streamer_t *s, rs_msg_t *msg)
         rs_life_deliver(s, (rs_delivery_t *)msg);
         break;
     case RS_MSG_CALLED:
-        on_called(s, GATE_OF_CALLED(msg));
+        on_called(s, GATE_OF(msg, called), rs_gated_answered);
+        break;
+    case RS_MSG_CLAIMED:
+        on_called(s, GATE_OF(msg, claim), rs_gated_claimed);
         break;
     case RS_MSG_SEND:
         on_send(s, (rs_send_t *)msg);
@@ -192,7 +196,10 @@ void rs_streamer_end(rs_streamer_t *s)
             rs_common_tell_hub(s->common, msg, RS_MSG_DELIVERED);
         }
         else if (msg->kind == RS_MSG_CALLED) {
-            rs_gate_drop(GATE_OF_CALLED(msg));
+            rs_gate_drop(GATE_OF(msg, called));
+        }
+        else if (msg->kind == RS_MSG_CLAIMED) {
+            rs_gate_drop(GATE_OF(msg, claim));
         }
         else if (msg->kind == RS_MSG_SEND) {
             on_send(s, (rs_send_t *)msg);

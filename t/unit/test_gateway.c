@@ -9,6 +9,7 @@
 
 #include "../../src/base/rs_clock.h"
 #include "../../src/log/rs_common.h"
+#include "../../src/log/rs_registry_int.h"
 #include "../../src/proto/rs_gateway.h"
 #include "tap.h"
 
@@ -54,10 +55,54 @@ static void table(void)
     is_int(gone, 3000, "nor once it was taken out");
 }
 
+static void tokens(void)
+{
+    rs_registry_t *registry, other;
+    char token[RS_GATE_TOKEN_LEN];
+    rs_gate_token_t where;
+    unsigned turn;
+    int i, good = 0, versions = 0;
+
+    ok(rs_registry_open(&registry, p, 2, 10) == APR_SUCCESS && rs_registry_claim(registry) == 1,
+       "a registry");
+    for (i = 0; i < 100; i++) {
+        good += rs_gate_token_make(token, &turn, registry) && strlen(token) == 36
+                && rs_gate_token_read(&where, token, registry) == RS_TOKEN_HERE;
+        versions += token[14] == '4' && strchr("89ab", token[19]) != NULL;
+    }
+    is_int(good, 100, "this child knows its own tokens");
+    is_int(versions, 100, "which are UUIDs of version 4");
+    other = *registry;
+    other.place += 300;
+    is_int(rs_gate_token_read(&where, token, &other), RS_TOKEN_CHILD, "another child of the node");
+    is_int((int)where.place, (int)registry->place, "knows whose it is");
+    other.node[0] = other.node[0] == 'a' ? 'b' : 'a';
+    is_int(rs_gate_token_read(&where, token, &other), RS_TOKEN_NODE, "another node");
+    is_str(where.node, registry->node, "knows which node it is of");
+    token[35] = 'g';
+    is_int(rs_gate_token_read(&where, token, registry), RS_TOKEN_NONE, "what is none");
+    is_int(rs_gate_token_read(&where, "", registry), RS_TOKEN_NONE, "is known for that");
+    rs_registry_close(registry);
+}
+
+static void identities(void)
+{
+    char longest[RS_GATEWAY_IDENTITY_MAX + 2];
+
+    memset(longest, 'x', sizeof(longest));
+    longest[sizeof(longest) - 1] = '\0';
+    ok(!rs_gateway_identity_good(longest) && rs_gateway_identity_good(longest + 1)
+           && rs_gateway_identity_good("tab-7/\xc3\xb6"),
+       "what may be an identity");
+    ok(!rs_gateway_identity_good("") && !rs_gateway_identity_good("a:b")
+           && !rs_gateway_identity_good("a b") && !rs_gateway_identity_good("a\n"),
+       "and what may not");
+}
+
 static void *APR_THREAD_FUNC send_one(apr_thread_t *thread, void *data)
 {
     (void)thread;
-    sent = rs_gate_send(data, "data: x\n\n", 9, 1);
+    sent = rs_gate_send(data, "data: x\n\n", 9, 1, apr_time_from_sec(1));
     return NULL;
 }
 
@@ -97,7 +142,8 @@ static void sends(void)
     ok(!rs_send_begin(send), "and is not sent later");
 
     rs_inbox_close(&inbox);
-    is_int(rs_gate_send(g, NULL, 0, 0), RS_SENT_GONE, "nobody is there any more");
+    is_int(rs_gate_send(g, NULL, 0, 0, apr_time_from_sec(1)), RS_SENT_GONE,
+           "nobody is there any more");
     rs_gate_drop(g);
 }
 
@@ -127,6 +173,8 @@ int main(void)
     rs_inbox_open(&inbox, poll_);
     rs_gates_open(&common.gates);
     table();
+    tokens();
+    identities();
     words();
     sends();
     rs_gates_close(&common.gates);

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Identities of this child's connections. The ledger's thread.
+ */
+#include <string.h>
+
+#include <hiredis/hiredis.h>
+
+#include "rs_ledger_int.h"
+#include "rs_names.h"
+#include "rs_route.h"
+
+/* Others that are not there any more are found out, and then it is tried again. */
+#define ROUNDS 3
+
+/* Ends one that has the identity, or only looks whether it is there. 0: it is not. */
+static int reach(rs_ledger_t *l, const char *token, int close)
+{
+    rs_gateway_order_t order = {.token = token, .close = close};
+
+    return rs_route_send(l->common, l->conf.pool, &order) != RS_SENT_GONE;
+}
+
+/* Whether any of those is there. */
+static int any_there(rs_ledger_t *l, const rs_gate_t *gate, const redisReply *others)
+{
+    size_t i, there = 0;
+
+    for (i = 0; i < others->elements; i++) {
+        const char *token = others->element[i]->str;
+
+        if (token && reach(l, token, 0)) {
+            there++;
+        }
+        else if (token) {
+            rs_names_leave(l->conn, gate->identity, token);
+        }
+    }
+    return there > 0;
+}
+
+static void end_all(rs_ledger_t *l, const redisReply *others)
+{
+    size_t i;
+
+    for (i = 0; i < others->elements; i++) {
+        if (others->element[i]->str) {
+            reach(l, others->element[i]->str, 1);
+        }
+    }
+}
+
+static rs_claimed_t claim(rs_ledger_t *l, rs_gate_t *gate)
+{
+    rs_claimed_t claimed = RS_CLAIM_AWAY;
+    rs_names_claim_t names;
+    int round, entered = 0, there = 0;
+
+    for (round = 0; !entered && !there && round < ROUNDS; round++) {
+        if (!rs_ledger_is_up(l)
+            || !rs_names_claim(&names, l->conn, gate->identity, gate->token, gate->duplicate)) {
+            return RS_CLAIM_AWAY;
+        }
+        entered = names.entered;
+        if (entered) {
+            end_all(l, names.others);
+            gate->nkept = rs_names_frames(&gate->kept_frames, &names, gate->dialect);
+            claimed = rs_buf_ok(&gate->kept_frames) ? RS_CLAIM_GOOD : RS_CLAIM_AWAY;
+        }
+        else {
+            there = any_there(l, gate, names.others);
+            claimed = RS_CLAIM_TAKEN;
+        }
+        rs_names_claim_free(&names);
+    }
+    return claimed;
+}
+
+void rs_claim(rs_ledger_t *l, rs_gate_t *gate)
+{
+    gate->claimed = claim(l, gate);
+    if (!rs_inbox_post(gate->streamer, &gate->claim, RS_MSG_CLAIMED)) {
+        rs_gate_drop(gate);
+    }
+}
+
+void rs_claim_opened(rs_ledger_t *l, const rs_gate_t *gate)
+{
+    if (gate->nkept && rs_ledger_is_up(l)) {
+        rs_names_arrived(l->conn, gate->identity, gate->nkept);
+    }
+}
+
+/* If that is lost, whoever sends to it finds that it is gone. */
+void rs_claim_ended(rs_ledger_t *l, const rs_gate_t *gate)
+{
+    if (gate->identity && rs_ledger_is_up(l)) {
+        rs_names_leave(l->conn, gate->identity, gate->token);
+    }
+}

@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * A record is five lines: back end, reason, when it ended, identity, request.
+ */
+#include "rs_store.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <apr_general.h>
+#include <apr_strings.h>
+#include <hiredis/hiredis.h>
+
+#include "../base/rs_buf.h"
+#include "../proto/rs_own_keys.h"
+#include "../redis/rs_redis_eval.h"
+
+#define CHILDREN_KEY RS_OWN_GATEWAY "children"
+#define ALIVE_KEY RS_OWN_GATEWAY "alive:"
+#define ENDS_KEY RS_OWN_GATEWAY "ends:"
+#define TAKEN_KEY RS_OWN_GATEWAY "taken:"
+#define KEY_LEN (32 + RS_STORE_NAME_LEN)
+
+static const char live_script[] =
+    "local new = redis.call('SADD', KEYS[1], ARGV[1])\n"
+    "redis.call('SET', KEYS[2], '1', 'EX', ARGV[2])\n"
+    "redis.call('PEXPIRE', KEYS[3], ARGV[3])\n"
+    "if redis.call('DEL', KEYS[4]) == 1 then return -1 end\n"
+    "return 1 + new\n";
+
+/* Some at a time: there may be very many. */
+static const char take_script[] =
+    "if ARGV[3] == '0' and redis.call('EXISTS', KEYS[2]) == 1 then return {} end\n"
+    "local all = redis.call('HKEYS', KEYS[3])\n"
+    "if #all == 0 then redis.call('SREM', KEYS[1], ARGV[1]) return {} end\n"
+    "redis.call('SET', KEYS[4], '1', 'EX', 86400)\n"
+    "local out = {}\n"
+    "for i = 1, math.min(#all, 100) do\n"
+    "  local record = redis.call('HGET', KEYS[3], all[i])\n"
+    "  redis.call('HSET', KEYS[5], all[i], record)\n"
+    "  redis.call('HDEL', KEYS[3], all[i])\n"
+    "  out[#out + 1] = all[i]\n"
+    "  out[#out + 1] = record\n"
+    "end\n"
+    "redis.call('PEXPIRE', KEYS[5], ARGV[2])\n"
+    "return out\n";
+
+/* Until the one who took it says for how long. */
+#define TAKEN_FOR "3600000"
+
+static const char *key_of(char key[KEY_LEN], const char *prefix, const char *child)
+{
+    apr_snprintf(key, KEY_LEN, "%s%s", prefix, child);
+    return key;
+}
+
+int rs_store_name(char name[RS_STORE_NAME_LEN], const char *node)
+{
+    apr_uint32_t random;
+
+    if (apr_generate_random_bytes((unsigned char *)&random, sizeof(random)) != APR_SUCCESS) {
+        return 0;
+    }
+    apr_snprintf(name, RS_STORE_NAME_LEN, "%s-%ld-%08x", node, (long)getpid(), random);
+    return 1;
+}
+
+static int done(rs_redis_conn_t *conn, int argc, const char **argv, const apr_size_t *lens)
+{
+    redisReply *reply;
+    int good = 0;
+
+    if (rs_redis_conn_command(conn, &reply, argc, argv, lens) == APR_SUCCESS) {
+        good = reply->type != REDIS_REPLY_ERROR;
+        freeReplyObject(reply);
+    }
+    return good;
+}
+
+int rs_store_put(rs_redis_conn_t *conn, const char *child, const char *token,
+                 const rs_record_of_gate_t *record)
+{
+    char key[KEY_LEN];
+    const char *argv[] = {"HSET", key_of(key, ENDS_KEY, child), token, NULL};
+    apr_size_t lens[] = {4, strlen(key), strlen(token), 0};
+    rs_buf_t b = RS_BUF_INIT;
+    int good;
+
+    rs_buf_printf(&b, "%s\n%s\n%" APR_INT64_T_FMT "\n%s\n", record->backend, record->reason,
+                  record->ended, record->identity);
+    rs_buf_puts(&b, record->request);
+    argv[3] = b.data;
+    lens[3] = b.len;
+    good = rs_buf_ok(&b) && done(conn, 4, argv, lens);
+    rs_buf_free(&b);
+    return good;
+}
+
+int rs_store_drop(rs_redis_conn_t *conn, const char *child, const char *token)
+{
+    char key[KEY_LEN];
+    const char *argv[] = {"HDEL", key_of(key, ENDS_KEY, child), token};
+
+    return done(conn, 3, argv, NULL);
+}
+
+int rs_store_live(rs_redis_conn_t *conn, const char *child, apr_interval_time_t keep)
+{
+    char keys[3][KEY_LEN], lease[12], time[24];
+    rs_eval_t eval = {.n = 0};
+    redisReply *reply;
+    int lives = 0;
+
+    apr_snprintf(lease, sizeof(lease), "%d", RS_STORE_LEASE);
+    apr_snprintf(time, sizeof(time), "%" APR_INT64_T_FMT,
+                 (apr_int64_t)apr_time_as_msec(keep) + 1000 * RS_STORE_LEASE);
+    rs_eval_key(&eval, CHILDREN_KEY);
+    rs_eval_key(&eval, key_of(keys[0], ALIVE_KEY, child));
+    rs_eval_key(&eval, key_of(keys[1], ENDS_KEY, child));
+    rs_eval_key(&eval, key_of(keys[2], TAKEN_KEY, child));
+    rs_eval_arg(&eval, child, strlen(child));
+    rs_eval_arg(&eval, lease, strlen(lease));
+    rs_eval_arg(&eval, time, strlen(time));
+    if (rs_eval(conn, &reply, live_script, &eval) == APR_SUCCESS) {
+        lives = reply->type == REDIS_REPLY_INTEGER ? (int)reply->integer : 0;
+        freeReplyObject(reply);
+    }
+    return lives;
+}
+
+void rs_store_end(rs_redis_conn_t *conn, const char *child)
+{
+    char key[KEY_LEN];
+    const char *argv[] = {"DEL", key_of(key, ALIVE_KEY, child)};
+
+    done(conn, 2, argv, NULL);
+}
+
+/* --- what others had --- */
+
+/* The next line of it, ended; NULL: there is none. */
+static char *line(char **at)
+{
+    char *start = *at, *end = strchr(start, '\n');
+
+    if (!end) {
+        return NULL;
+    }
+    *end = '\0';
+    *at = end + 1;
+    return start;
+}
+
+static int read_record(rs_record_of_gate_t *record, char *text)
+{
+    char *ended;
+
+    record->backend = line(&text);
+    record->reason = record->backend ? line(&text) : NULL;
+    ended = record->reason ? line(&text) : NULL;
+    record->identity = ended ? line(&text) : NULL;
+    record->ended = ended ? apr_atoi64(ended) : 0;
+    record->request = text;
+    return record->identity != NULL;
+}
+
+/* Of this node the system knows; its name is the child's up to its length. */
+static int is_dead_here(const char *me, const char *child)
+{
+    size_t node = strcspn(me, "-");
+    long pid = strncmp(me, child, node + 1) == 0 ? atol(child + node + 1) : 0;
+
+    return pid > 0 && kill((pid_t)pid, 0) != 0 && errno == ESRCH;
+}
+
+/* What some of its records are; there may be more. -1: Redis did not do it. */
+static int take_some(rs_redis_conn_t *conn, const char *me, const char *child, int dead,
+                     void (*call)(void *baton, const char *token,
+                                  const rs_record_of_gate_t *record),
+                     void *baton)
+{
+    char keys[4][KEY_LEN];
+    rs_record_of_gate_t record;
+    rs_eval_t eval = {.n = 0};
+    redisReply *reply;
+    int n = -1;
+    size_t i;
+
+    rs_eval_key(&eval, CHILDREN_KEY);
+    rs_eval_key(&eval, key_of(keys[0], ALIVE_KEY, child));
+    rs_eval_key(&eval, key_of(keys[1], ENDS_KEY, child));
+    rs_eval_key(&eval, key_of(keys[2], TAKEN_KEY, child));
+    rs_eval_key(&eval, key_of(keys[3], ENDS_KEY, me));
+    rs_eval_arg(&eval, child, strlen(child));
+    rs_eval_arg(&eval, TAKEN_FOR, strlen(TAKEN_FOR));
+    rs_eval_arg(&eval, dead ? "1" : "0", 1);
+    if (rs_eval(conn, &reply, take_script, &eval) != APR_SUCCESS) {
+        return -1;
+    }
+    if (reply->type == REDIS_REPLY_ARRAY) {
+        n = (int)reply->elements / 2;
+        for (i = 0; i + 1 < reply->elements; i += 2) {
+            if (reply->element[i + 1]->type == REDIS_REPLY_STRING
+                && read_record(&record, reply->element[i + 1]->str)) {
+                call(baton, reply->element[i]->str, &record);
+            }
+        }
+    }
+    freeReplyObject(reply);
+    return n;
+}
+
+int rs_store_take_over(rs_redis_conn_t *conn, const char *me, int others,
+                       void (*call)(void *baton, const char *token,
+                                    const rs_record_of_gate_t *record),
+                       void *baton)
+{
+    const char *argv[] = {"SMEMBERS", CHILDREN_KEY};
+    redisReply *all;
+    int n = 0;
+    size_t i;
+
+    if (rs_redis_conn_command(conn, &all, 2, argv, NULL) != APR_SUCCESS) {
+        return 0;
+    }
+    for (i = 0; n >= 0 && all->type == REDIS_REPLY_ARRAY && i < all->elements; i++) {
+        const char *child = all->element[i]->str;
+        int dead = child && is_dead_here(me, child);
+
+        if (!child || !strcmp(child, me) || (!dead && !others)) {
+            continue;
+        }
+        do {
+            n = take_some(conn, me, child, dead, call, baton);
+        } while (n > 0);
+    }
+    freeReplyObject(all);
+    return n >= 0;
+}

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What back ends are to be told of ends, in Redis: a hash for each child, with a record of each of
+ * its connections that is open, or has ended and was not told yet. A child that lives says so every
+ * two seconds; of one that does not, others take over what it had. Whoever has the connection.
+ */
+#ifndef RS_STORE_H
+#define RS_STORE_H
+
+#include "../log/rs_gate_token.h"
+#include "../redis/rs_redis_conn.h"
+
+#define RS_STORE_NAME_LEN 48
+#define RS_STORE_LEASE 10 /* seconds */
+
+/* A record. Texts have no newline, but for the request, which is last. */
+typedef struct {
+    const char *backend;  /* what it is called in logs */
+    const char *reason;   /* "": it is open */
+    const char *identity; /* "": none */
+    const char *request;
+    apr_int64_t ended; /* seconds since 1970; 0: it is open */
+} rs_record_of_gate_t;
+
+/* Of this child: its node, its process, and what no other has. */
+int rs_store_name(char name[RS_STORE_NAME_LEN], const char *node);
+
+/* 0: Redis did not do it. */
+int rs_store_put(rs_redis_conn_t *conn, const char *child, const char *token,
+                 const rs_record_of_gate_t *record);
+int rs_store_drop(rs_redis_conn_t *conn, const char *child, const char *token);
+
+/* This child lives, and its records so long at least. 1; 2: Redis has not known of it; 0: Redis did
+ * not do it; -1: others have taken over what it had. */
+int rs_store_live(rs_redis_conn_t *conn, const char *child, apr_interval_time_t keep);
+
+/* This child ends: what is left is for others. */
+void rs_store_end(rs_redis_conn_t *conn, const char *child);
+
+/* Takes over from children that are gone: of this node as the system says; of others, where
+ * `others`, as their time has run out. Calls for each record, whose texts live as long as the call.
+ * 0: Redis did not do it. */
+int rs_store_take_over(rs_redis_conn_t *conn, const char *child, int others,
+                       void (*call)(void *baton, const char *token,
+                                    const rs_record_of_gate_t *record),
+                       void *baton);
+
+#endif
