@@ -246,6 +246,17 @@ static void check_told_once(sim_conn_t *c, const char *reason)
     }
 }
 
+/* All topics together, each with its own copy of what its tenant has in a stream that all share. */
+static int has_room_for_all(void)
+{
+    size_t bytes = 0, i;
+
+    for (i = 0; i < (size_t)sim_nentries; i++) {
+        bytes += sim_entries[i].size + 200;
+    }
+    return bytes * (size_t)sim_conf.profiles < (size_t)sim_conf.cache_kb * 1024;
+}
+
 /* Whether the engine has in memory what this client has missed: another one of the tenant, at the
  * same endpoint, has been there since before, all was well, and nothing went by unread. */
 static int is_held(const sim_conn_t *c)
@@ -254,7 +265,8 @@ static int is_held(const sim_conn_t *c)
     size_t bytes = 0;
     int k, i;
 
-    if (c->brought != SIM_ID || sim_conf.cache_kb < 4096 || !sim_well(c->hold.at)) {
+    if (c->brought != SIM_ID || sim_conf.cache_kb < 4096 || !has_room_for_all()
+        || !sim_well(c->hold.at)) {
         return 0;
     }
     for (o = sim_conns; o < sim_conns + sim_conns_used; o++) {

@@ -360,6 +360,12 @@ void sim_model_submit(sim_conn_t *c)
 
 void sim_model_closed(sim_conn_t *c)
 {
+    int k;
+
+    /* Its engine has known its keys until now. */
+    for (k = 0; c->connected && k < c->nkeys; k++) {
+        sim_engines[c->engine].last_look[c->key[k]] = sim_now;
+    }
     /* What its socket had taken, the group has had: where that ends is not known here. */
     if (c->unread && sim_conf.pgroup[c->profile]) {
         sim_backlog_close(c);
