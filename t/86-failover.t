@@ -154,7 +154,8 @@ sub lost_in_time
     }, 60), 'the sentinel hangs: that is logged');
     SKIP: {
         skip 'with prefork some process has no connection yet', 1 if vars('mpm') eq 'prefork';
-        is(scalar(grep { !publish($_, $tenant, 'one', ++$count) } ($reads, $writes) x 3), 0,
+        # As it does in the two children of the other one, but one of them may have no connection yet.
+        is(scalar(grep { !publish($_, $tenant, 'one', ++$count) } ($writes) x 3), 0,
             'and publishing goes on');
     }
     kill('CONT', $sentinel->pid);
