@@ -77,7 +77,8 @@ $redis->xadd($key, tenant_id => $tenant, event_type => 'order', payload => '2');
 for my $path ('/stream', '/ws') {
     my $again = there($path, last_event_id => $before);
     my @got = map { $again->take(sub { 1 }) } 1 .. 2;
-    is(join(' ', map { $_->{data} =~ /^\d+$/ ? $_->{data} : $again->type_of($_) } @got), '2 caught_up',
+    # Its child may not have read the event yet when it comes: then it is a new one.
+    is(join(' ', sort map { $_->{data} =~ /^\d+$/ ? $_->{data} : $again->type_of($_) } @got), '2 caught_up',
         "$path: nothing is lost, and nothing comes twice");
 }
 is(json_of($ruled->take('error')->{data})->{code}, 'reauthorize', 'who may not come any more ends as well');
