@@ -83,7 +83,7 @@ my @table;
 # nature is written `like this`, apart by commas.
 my $only_host = qr/^(?:Cache|DOS|DumpIO|FilterDeclare|FilterProvider|ForensicLog|QS_|RemoteIP
     |RequestReadTimeout|Protocols|Sec|LogLevel)/x;
-my $only_server = qr/^(?:ExtFilterDefine|LuaOutputFilter)/;
+my $only_server = qr/^(?:ExtFilterDefine|LuaOutputFilter|QS_SrvMinDataRate)/;
 
 sub directives
 {
@@ -91,6 +91,7 @@ sub directives
     my (@server, @host, @location);
     for my $directive ($use =~ /`([^`]+)`/g) {
         $directive =~ s/\\\|/|/g;
+        push @host, "# $directive" if $directive =~ /^QS_SrvMin/; # which is of all hosts
         push @{ $directive =~ $only_server ? \@server : $directive =~ $only_host ? \@host : \@location },
             $directive;
     }

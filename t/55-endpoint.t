@@ -306,7 +306,7 @@ sub preflight
             is($all->($response->head), $want, "an answer $status, for $name");
         }
     }
-    is($all->(preflight('https://app.example', '/site')->head), 'https://app.example,true,GET',
+    is($all->(preflight('https://app.example', '/site')->head), 'https://app.example,true,GET, POST',
         'a preflight');
     my $stream = $httpd->stream('/bare', host => 'plain.test', token => $token,
         headers => [Origin => 'https://evil.example']);
