@@ -78,7 +78,7 @@ static int parse(unsigned char b[BYTES], const char *token)
 rs_gate_token_is_t rs_gate_token_read(rs_gate_token_t *where, const char *token,
                                       const rs_registry_t *registry)
 {
-    unsigned char b[BYTES];
+    unsigned char b[BYTES] = {0};
 
     if (!parse(b, token)) {
         return RS_TOKEN_NONE;
