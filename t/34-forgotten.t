@@ -72,8 +72,8 @@ kill('CONT', @old);
 
 is(scalar(grep { $_->wait_end(60) eq 'eof' } @streams), scalar(@streams),
     'the streams of the forgotten children end by themselves');
-is(scalar(grep { (json_of((($_->events)[-1] // {})->{data} // '{}')->{code} // '') ne 'draining' }
-    @streams), 0, 'and each is told to come again');
+my @untold = grep { (json_of((($_->events)[-1] // {})->{data} // '{}')->{code} // '') ne 'draining' } @streams;
+is(scalar(@untold), 0, 'and each is told to come again') or diag(map { $_->body } @untold);
 ok(wait_until(sub {
     my %draining = map { $_->{pid} => $_->{draining} } @{ stats($httpd)->{children} };
     2 == grep { $draining{$_} } @old
