@@ -85,9 +85,12 @@ ok($stream->wait(sub { $_[0]->events == 2 }), 'which arrives');
 is(($stream->events)[1]{data}, '{"type":"note","payload":{"a":1}}', 'as an event of the gateway');
 my $old = open_at('/old');
 ok(wait_until(sub { $old->status; @{ list('?profile=old') } }), 'an older one is listed, too');
-order('send', { id => list('?profile=old')->[0]{id}, event_type => 'note', payload => { a => 1 } });
-ok($old->wait(sub { $_[0]->events == 1 }), 'and is sent something');
-is($old->body, qq(event: note\ndata: {"a":1}\n\n), 'as it knows it');
+SKIP: {
+    skip 'a child of prefork begins to read commands when its first connection comes', 2 if vars('mpm') eq 'prefork';
+    order('send', { id => list('?profile=old')->[0]{id}, event_type => 'note', payload => { a => 1 } });
+    ok($old->wait(sub { $_[0]->events == 1 }), 'and is sent something');
+    is($old->body, qq(event: note\ndata: {"a":1}\n\n), 'as it knows it');
+}
 is(order('close', { id => $one->{id} }), done(1), 'it is closed');
 ok($stream->wait(sub { $_[0]->ended }), 'and ends');
 is($stream->retry, 900, 'to come back');
