@@ -77,6 +77,16 @@ const char *rs_args_duration(apr_interval_time_t *out, apr_pool_t *p, const char
     return NULL;
 }
 
+const char *rs_args_duration_or_off(apr_interval_time_t *out, apr_pool_t *p, const char *text,
+                                    apr_interval_time_t min, apr_interval_time_t max)
+{
+    if (!apr_cstr_casecmp(text, "off")) {
+        *out = 0;
+        return NULL;
+    }
+    return rs_args_duration(out, p, text, min, max);
+}
+
 const char *rs_args_size(apr_off_t *out, apr_pool_t *p, const char *text, apr_off_t min,
                          apr_off_t max)
 {

@@ -15,6 +15,10 @@
 const char *rs_args_duration(apr_interval_time_t *out, apr_pool_t *p, const char *text,
                              apr_interval_time_t min, apr_interval_time_t max);
 
+/* The same, or "off", which is 0. */
+const char *rs_args_duration_or_off(apr_interval_time_t *out, apr_pool_t *p, const char *text,
+                                    apr_interval_time_t min, apr_interval_time_t max);
+
 /* "256MB", "64KB", "1G", "1048576" (bytes); units are powers of 1024. From min to max. */
 const char *rs_args_size(apr_off_t *out, apr_pool_t *p, const char *text, apr_off_t min,
                          apr_off_t max);

@@ -108,12 +108,9 @@ static const char *set_heartbeat(cmd_parms *cmd, void *dconf, const char *interv
             return rs_cmd_problem(cmd, "the second argument is event, comment or id");
         }
     }
-    if (!ap_cstr_casecmp(interval, "off")) {
-        conf->heartbeat = 0;
-        return NULL;
-    }
-    return rs_cmd_problem(cmd, rs_args_duration(&conf->heartbeat, cmd->pool, interval,
-                                                apr_time_from_sec(1), apr_time_from_sec(3600)));
+    return rs_cmd_problem(cmd,
+                          rs_args_duration_or_off(&conf->heartbeat, cmd->pool, interval,
+                                                  apr_time_from_sec(1), apr_time_from_sec(3600)));
 }
 
 static const char *set_retry(cmd_parms *cmd, void *dconf, const char *arg)

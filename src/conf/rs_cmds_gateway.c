@@ -136,24 +136,16 @@ const char *rs_cmd_gateway_duplicate(cmd_parms *cmd, void *dconf, const char *ar
                : NULL;
 }
 
-static const char *duration_or_off(apr_interval_time_t *out, cmd_parms *cmd, const char *arg,
-                                   apr_interval_time_t min, apr_interval_time_t max)
-{
-    if (!ap_cstr_casecmp(arg, "off")) {
-        *out = 0;
-        return NULL;
-    }
-    return rs_cmd_problem(cmd, rs_args_duration(out, cmd->pool, arg, min, max));
-}
-
 const char *rs_cmd_gateway_keep(cmd_parms *cmd, void *dconf, const char *arg)
 {
     rs_dir_conf_t *conf = dconf;
     const char *problem = rs_cmd_enter(cmd, conf);
 
     return problem ? problem
-                   : duration_or_off(&conf->gateway_keep, cmd, arg, apr_time_from_sec(1),
-                                     apr_time_from_sec(30 * 24 * 3600));
+                   : rs_cmd_problem(cmd, rs_args_duration_or_off(
+                                             &conf->gateway_keep, cmd->pool, arg,
+                                             apr_time_from_sec(1),
+                                             apr_time_from_sec(30 * 24 * 3600)));
 }
 
 const char *rs_cmd_gateway_remember(cmd_parms *cmd, void *dconf, const char *arg)
@@ -162,8 +154,10 @@ const char *rs_cmd_gateway_remember(cmd_parms *cmd, void *dconf, const char *arg
     const char *problem = ap_check_cmd_context(cmd, GLOBAL_ONLY);
 
     return problem ? problem
-                   : duration_or_off(&conf->gateway_remember, cmd, arg, apr_time_from_sec(1),
-                                     apr_time_from_sec(7 * 24 * 3600));
+                   : rs_cmd_problem(cmd, rs_args_duration_or_off(
+                                             &conf->gateway_remember, cmd->pool, arg,
+                                             apr_time_from_sec(1),
+                                             apr_time_from_sec(7 * 24 * 3600)));
 }
 
 const char *rs_cmd_gateway_limit(cmd_parms *cmd, void *dconf, const char *arg)

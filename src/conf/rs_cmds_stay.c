@@ -16,14 +16,9 @@ static const char *set(cmd_parms *cmd, rs_dir_conf_t *conf, apr_interval_time_t 
 {
     const char *problem = rs_cmd_enter(cmd, conf);
 
-    if (problem) {
-        return problem;
-    }
-    if (!ap_cstr_casecmp(arg, "off")) {
-        *to = 0;
-        return NULL;
-    }
-    return rs_cmd_problem(cmd, rs_args_duration(to, cmd->pool, arg, apr_time_from_sec(1), max));
+    return problem ? problem
+                   : rs_cmd_problem(cmd, rs_args_duration_or_off(to, cmd->pool, arg,
+                                                                 apr_time_from_sec(1), max));
 }
 
 const char *rs_cmd_challenge(cmd_parms *cmd, void *dconf, const char *arg)

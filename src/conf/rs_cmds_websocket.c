@@ -26,15 +26,10 @@ const char *rs_cmd_ws_ping(cmd_parms *cmd, void *dconf, const char *arg)
     rs_dir_conf_t *conf = dconf;
     const char *problem = rs_cmd_enter(cmd, conf);
 
-    if (problem) {
-        return problem;
-    }
-    if (!ap_cstr_casecmp(arg, "off")) {
-        conf->ws_ping = 0;
-        return NULL;
-    }
-    return rs_cmd_problem(cmd, rs_args_duration(&conf->ws_ping, cmd->pool, arg,
-                                                apr_time_from_sec(1), apr_time_from_sec(3600)));
+    return problem ? problem
+                   : rs_cmd_problem(cmd, rs_args_duration_or_off(&conf->ws_ping, cmd->pool, arg,
+                                                                 apr_time_from_sec(1),
+                                                                 apr_time_from_sec(3600)));
 }
 
 const char *rs_cmd_ws_deflate(cmd_parms *cmd, void *dconf, const char *arg, const char *min)
