@@ -14,6 +14,7 @@ use Test::More;
 use Time::HiRes qw(sleep time);
 
 use Ragline::Httpd ();
+use Ragline::Proc qw(freeze);
 use Ragline::Redis ();
 use Ragline::SSE ();
 use Ragline::Test;
@@ -118,7 +119,7 @@ $at{one} = [map { again_at($one, $_) } qw(a b both)];
 becomes($two, 'a:1 b:1 both:2 c:1', 'who comes back is there');
 is_told('', 'nobody had gone');
 $speaker = speaker($one);
-kill('STOP', $speaker);
+freeze($speaker);
 other_speaks($one, $speaker, 'it is stopped: another one speaks');
 kill('CONT', $speaker);
 sleep(3);
@@ -128,7 +129,7 @@ is_told('', 'which is nothing to tell');
 # --- a node hangs --------------------------------------------------------------------------------
 
 my @all = $two->children;
-kill('STOP', @all);
+freeze(@all);
 becomes($one, 'a:1 b:1 both:1', 'a node hangs: its users are gone', 20 * $slow);
 is_told('leave c', 'which is told', 10 * $slow);
 kill('CONT', @all);

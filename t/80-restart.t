@@ -11,7 +11,7 @@ use lib "$FindBin::Bin/lib";
 use Test::More;
 
 use Ragline::Httpd ();
-use Ragline::Proc qw(fd_count process_state);
+use Ragline::Proc qw(fd_count fd_list process_state);
 use Ragline::Redis ();
 use Ragline::Test;
 
@@ -93,7 +93,7 @@ sub nothing_left
     my $httpd = Ragline::Httpd->new(name => 'graceful', children => 2, conf => conf())->start;
     # What a parent opens once for all restarts is open after the first.
     ok($httpd->graceful, 'a graceful restart without streams');
-    my $parent_fds = fd_count($httpd->pid);
+    my ($parent_fds, $list) = (fd_count($httpd->pid), fd_list($httpd->pid));
 
     my @streams = open_streams($httpd, 1000);
     my @held = map { $httpd->stream('/off', token => token('off', $_)) } 1 .. 3;
@@ -107,7 +107,7 @@ sub nothing_left
     is(scalar($httpd->zombies), 0, 'without a zombie');
     ok(wait_until(sub { fd_count($httpd->pid) <= $parent_fds }),
         'the parent has no descriptor more')
-        or diag(fd_count($httpd->pid) . ", $parent_fds before");
+        or diag("before:\n$list", "now:\n", fd_list($httpd->pid));
     ok(wait_until(sub { stats_connections(stats($httpd)) == 0 }), 'and no stream is counted');
 
     my ($again) = open_streams($httpd, 1);
@@ -148,7 +148,7 @@ for my $how ('stop', 'restart', 'graceful-stop') {
     my $reloads = full() ? 20 : 3;
     my $httpd = Ragline::Httpd->new(name => 'load', children => 2, conf => conf())->start;
     $httpd->graceful;
-    my $parent_fds = fd_count($httpd->pid);
+    my ($parent_fds, $list) = (fd_count($httpd->pid), fd_list($httpd->pid));
     my $n = 0;
     my $refused = 0;
 
@@ -214,7 +214,7 @@ for my $how ('stop', 'restart', 'graceful-stop') {
     is(scalar($httpd->zombies), 0, 'no zombie');
     ok(wait_until(sub { fd_count($httpd->pid) <= $parent_fds }),
         'the parent has no descriptor more')
-        or diag(fd_count($httpd->pid) . ", $parent_fds before");
+        or diag("before:\n$list", "now:\n", fd_list($httpd->pid));
     $_->{stream}->close for @readers;
     ok(wait_until(sub { stats_connections(stats($httpd)) == 0 }), 'no stream is counted');
     $httpd->stop;

@@ -15,7 +15,7 @@ use Test::More;
 use Time::HiRes ();
 
 use Ragline::Httpd ();
-use Ragline::Proc qw(stop_pid);
+use Ragline::Proc qw(freeze stop_pid);
 use Ragline::Redis ();
 use Ragline::Test;
 
@@ -132,7 +132,7 @@ for my $seconds (2, full() ? 12 : again() ? () : 8) {
     add($tenant, 1, 5);
     Ragline::SSE->wait_all(\@streams, sub { numbers($_[0]) =~ /5$/ });
     my $id = $streams[0]->last_event_id;
-    kill('STOP', $redis->pid);
+    freeze($redis->pid);
     my $until = Time::HiRes::time() + $seconds;
     heartbeats($name, @streams);
     # One that comes back meanwhile gets what it wants later, or is told to come again.

@@ -13,7 +13,7 @@ use Time::HiRes ();
 
 use Ragline::HTTP ();
 use Ragline::Httpd ();
-use Ragline::Proc ();
+use Ragline::Proc qw(freeze);
 use Ragline::Redis ();
 use Ragline::Sentinel ();
 use Ragline::Test;
@@ -147,7 +147,7 @@ sub lost_in_time
         'the log says why');
 
     # A sentinel that does not answer is no reason to leave a master that does.
-    kill('STOP', $sentinel->pid);
+    freeze($sentinel->pid);
     ok(wait_until(sub {
         publish($_, $tenant, 'one', ++$count) or return 1 for $reads, $writes;
         $reads->error_log =~ /RS0455/ && $writes->error_log =~ /RS0455/
@@ -161,7 +161,7 @@ sub lost_in_time
     kill('CONT', $sentinel->pid);
     ok(wait_until(sub { $reads->error_log =~ /RS0456/ && $writes->error_log =~ /RS0456/ }, 60),
         'it answers again: that is logged');
-    kill('STOP', $sentinel->pid);
+    freeze($sentinel->pid);
     $_->stop for $reads, $writes;
     kill('CONT', $sentinel->pid);
     unlike($reads->error_log . $writes->error_log, qr/exit signal|AH00046/,

@@ -13,6 +13,7 @@ use lib "$FindBin::Bin/lib";
 use Test::More;
 
 use Ragline::Httpd ();
+use Ragline::Proc qw(freeze);
 use Ragline::Redis ();
 use Ragline::Test;
 
@@ -76,7 +77,7 @@ my $stream = reader('slow', '/slow', $tenant, $from);
 ok(wait_until(sub {
     ($slow->client->info('commandstats')->{cmdstat_xrevrange} // '') =~ /calls=(\d+)/ && $1 > 40;
 }, undef, 0.001), 'a pass is under way on the other');
-kill('STOP', $slow->pid);
+freeze($slow->pid);
 is(scalar(grep { $_->{event} eq 'connected' } $stream->events), 0, 'and has to wait');
 
 # More than memory is for: topics lose what they have, the quiet ones first. In the end there is room.

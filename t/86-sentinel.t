@@ -13,7 +13,7 @@ use Test::More;
 use Time::HiRes ();
 
 use Ragline::Httpd ();
-use Ragline::Proc qw(free_port);
+use Ragline::Proc qw(free_port freeze);
 use Ragline::Redis ();
 use Ragline::Sentinel ();
 use Ragline::Test;
@@ -185,7 +185,7 @@ sub reads_from
     my $kept = $streams[0]->last_event_id;
     Ragline::Sentinel::in_sync($one, $two);
     # What is sent to a stopped process waits for it: so its connection is cut as well.
-    kill('STOP', $two->pid);
+    freeze($two->pid);
     $one->client->client('kill', 'type', 'replica');
     publish('while the replica hangs', $httpd, $tenant, 4, 6);
     has('while the replica hangs', '1 2 3 4 5 6', @streams);
@@ -274,7 +274,7 @@ sub reads_from
     # Two of three hang or know nothing.
     my $hangs = Ragline::Sentinel->pretend(name => 'hangs');
     my $ignorant = Ragline::Sentinel->pretend(name => 'ignorant');
-    kill('STOP', $hangs->pid);
+    freeze($hangs->pid);
     $httpd->write_conf(conf(join ' ', $hangs->url, $ignorant->url, $wrong->url('localhost'),
         "master=$NAME"));
     $httpd->start;

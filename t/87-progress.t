@@ -16,7 +16,7 @@ use Time::HiRes ();
 
 use Ragline::HTTP ();
 use Ragline::Httpd ();
-use Ragline::Proc qw(slurp);
+use Ragline::Proc qw(freeze slurp);
 use Ragline::Redis ();
 use Ragline::Test;
 
@@ -283,7 +283,7 @@ for my $path ('/one', '/two') {
     ok(ends_with($there, qr/^event: connected/m), "$name: connected");
     my $before = forget_peak();
     my @children = $httpd->children;
-    kill('STOP', @children);
+    freeze(@children);
     add($tenant, "$_ $text") for 1 .. 200;
     kill('CONT', @children);
     add($tenant, 'last');

@@ -16,7 +16,7 @@ use Time::HiRes ();
 use Ragline::HTTP ();
 use Ragline::Httpd ();
 use Ragline::Load ();
-use Ragline::Proc qw(limit slurp wait_until);
+use Ragline::Proc qw(freeze limit slurp wait_until);
 use Ragline::Redis ();
 use Ragline::SSE ();
 use Ragline::Test;
@@ -403,7 +403,7 @@ sub twice { my ($came) = @_; return grep { @{ $came->{$_} } > 1 } keys %$came }
             my ($victim) = grep { $has{$_} } keys %has;
             next if !$victim;
             # Stopped first: what is unacknowledged now is what may come again.
-            kill('STOP', $victim);
+            freeze($victim);
             my @pending = @{ $redis->client->xpending(key($tenant), group($tenant, $profile),
                 '-', '+', 10_000) };
             kill('KILL', $victim);

@@ -15,7 +15,7 @@ use Test::More;
 
 use Ragline::Httpd ();
 use Ragline::Peers qw(browse chromium close_browser npm_package);
-use Ragline::Proc qw(free_port run_command slurp spew wait_until);
+use Ragline::Proc qw(free_port freeze run_command slurp spew wait_until);
 use Ragline::Test;
 
 my $redis = redis_a();
@@ -126,7 +126,7 @@ sub package_files
     holds('a watchdog', $httpd, tenant => $tenant, break => sub {
         # The connection stays, and nothing comes.
         @stopped = map { $_->{pid} } grep { $_->{connections} } @{ stats($httpd, '/stats')->{children} };
-        kill('STOP', @stopped);
+        freeze(@stopped);
     });
     kill('CONT', @stopped);
     $httpd->stop;

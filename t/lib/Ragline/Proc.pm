@@ -15,7 +15,7 @@ use POSIX ();
 use Time::HiRes ();
 
 our @EXPORT_OK = qw(limit wait_until spawn stop_pid free_port slurp spew run_dir children_of
-    process_state fd_count raise_descriptor_limit run_command);
+    process_state fd_count fd_list freeze raise_descriptor_limit run_command);
 
 # Seconds a condition may take: far more than it ever does, so that a busy machine fails nothing.
 # RAGLINE_TEST_SLOW multiplies it (sanitizers, valgrind).
@@ -155,6 +155,24 @@ sub fd_count
     my ($pid) = @_;
     opendir(my $dir, "/proc/$pid/fd") or return;
     return scalar(grep { /^\d+$/ } readdir($dir));
+}
+
+# What they are, a line each: for the diagnosis of one too many.
+sub fd_list
+{
+    my ($pid) = @_;
+    return join '', map { "$_ -> @{[ readlink($_) // '?' ]}\n" } glob("/proc/$pid/fd/*");
+}
+
+# Stops processes and returns once none of their threads runs any more: the signal is on its way for
+# a while, and a thread that runs on another CPU may still read what comes meanwhile. Each must have
+# been alive. CONT lets them go on.
+sub freeze
+{
+    my (@pids) = @_;
+    kill('STOP', @pids);
+    my $runs = sub { grep { slurp($_) !~ /^\d+ \(.*\) [Tt] /s } map { glob("/proc/$_/task/*/stat") } @_ };
+    return wait_until(sub { !$runs->(@pids) });
 }
 
 # Thousands of sockets in one test process: the soft limit is 1024 nearly everywhere.
