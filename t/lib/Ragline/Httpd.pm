@@ -97,12 +97,18 @@ CustomLog "$self->{access_log}" test
 EOF
 }
 
+sub start_servers
+{
+    my ($self) = @_;
+    return $self->{children} if $self->{mpm} ne 'prefork';
+    return $self->{processes} // $self->{children} * $self->{threads};
+}
+
 # Spare limits that never end a child: which children live is then up to the test.
 sub mpm_conf
 {
     my ($self) = @_;
-    my $workers = $self->{children} * $self->{threads};
-    $workers = $self->{processes} // $workers if $self->{mpm} eq 'prefork';
+    my $workers = $self->{mpm} eq 'prefork' ? $self->start_servers : $self->{children} * $self->{threads};
     return <<"EOF" if $self->{mpm} eq 'prefork';
 StartServers $workers
 ServerLimit @{[ $workers + 16 ]}
@@ -111,7 +117,7 @@ MinSpareServers 1
 MaxSpareServers @{[ $workers + 1 ]}
 EOF
     return <<"EOF";
-StartServers $self->{children}
+StartServers @{[ $self->start_servers ]}
 ServerLimit @{[ $self->{children} + 16 ]}
 ThreadLimit $self->{threads}
 ThreadsPerChild $self->{threads}
@@ -141,13 +147,15 @@ sub configtest
     return run_command($self->command('-t'));
 }
 
-# Starts it and waits until it takes connections.
+# Starts it and waits until it takes connections and has the children that it starts with: one that
+# came later would look like one of the next generation.
 sub start
 {
     my ($self) = @_;
     for my $attempt (1 .. 3) {
         $self->{pid} = spawn($self->{output}, $self->command('-DFOREGROUND'));
         my $up = wait_until(sub { $self->is_up || !$self->is_running }, 60);
+        wait_until(sub { $self->children >= $self->start_servers || !$self->is_running }) if $up;
         return $self if $up && $self->is_running;
         $self->stop;
         # Somebody else may have taken the port since it was found free.

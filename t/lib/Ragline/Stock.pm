@@ -70,6 +70,8 @@ sub write_conf
     return;
 }
 
+sub start_servers { return 2 }
+
 sub a2
 {
     my ($self, $command, @names) = @_;
