@@ -155,7 +155,8 @@ sub start
     for my $attempt (1 .. 3) {
         $self->{pid} = spawn($self->{output}, $self->command('-DFOREGROUND'));
         my $up = wait_until(sub { $self->is_up || !$self->is_running }, 60);
-        wait_until(sub { $self->children >= $self->start_servers || !$self->is_running }) if $up;
+        wait_until(sub { my @now = $self->children; @now >= $self->start_servers || !$self->is_running })
+            if $up;
         return $self if $up && $self->is_running;
         $self->stop;
         # Somebody else may have taken the port since it was found free.
