@@ -160,6 +160,10 @@ $told_late->close;
             for sort keys %on;
         ok(has($of{$node}[0], 'a,a'), 'and arrives');
     }
+    is(to_name($one, 'two-1', 'a', '/keep'), '503 REDIS_UNAVAILABLE', 'of identities nothing is known');
+    ok(wait_until(sub { $admin->keys('ragline:gateway:identity:*') == 4 }),
+        'until those that have one have said so');
+    $admin->del('ragline:gateway:lost') if !full(); # which has some seconds yet
     for my $node (sort keys %on) {
         my $other = $on{ $node eq 'one' ? 'two' : 'one' };
         known_again($node, $other, identity => "$node-$_", event => { data => 'b' }) for 1, 2;
