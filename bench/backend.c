@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * With --callbacks: an application's back end, as a process of the load client. It lets in whoever a
- * gateway asks about, keeps the tokens for senders.c, and says yes to everything else. One thread and
- * no more than a look for two strings, so that it is never what is measured.
+ * With --callbacks: an application's back end, as a process of the load client. It lets in who a
+ * gateway asks about, keeps the tokens for senders.c, and says yes to everything else. One thread,
+ * and no more than a look for two strings, so that it is never what is measured.
  */
 #include <arpa/inet.h>
 #include <errno.h>

@@ -221,8 +221,8 @@ static outcome_t step_run(publisher_t *p, double rate)
     }
     cost_read(&step.before);
     atomic_store(&world->noise_on, options.noise > 0);
-    step.acknowledged = p ? publisher_run(p, rate, options.seconds)
-                          : senders_run((int)rate, options.seconds);
+    step.acknowledged =
+        p ? publisher_run(p, rate, options.seconds) : senders_run((int)rate, options.seconds);
     atomic_store(&world->noise_on, 0);
     step.lag = p ? publisher_lag(p) : 0;
     step.count = atomic_load(&world->next) - step.first;
@@ -242,8 +242,7 @@ static outcome_t step_run(publisher_t *p, double rate)
     step.noise = atomic_load(&world->noise_sent) - noise;
     report_step(&step, !any);
     any = true;
-    fprintf(stderr, "load: %g %s: %llu of %llu delivered%s\n", rate,
-            p ? "events/s" : "publishers",
+    fprintf(stderr, "load: %g %s: %llu of %llu delivered%s\n", rate, p ? "events/s" : "publishers",
             (unsigned long long)step.delivered, (unsigned long long)step.expected,
             step.passed ? "" : ", too slow");
     nap_for(0.5);

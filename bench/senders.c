@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * With --send: so many publishers send through a gateway, each by a connection of its own, one event
- * after the other, the next one when the last is answered. Connections take turns; whose token it is
- * was told to backend.c.
+ * With --send: so many publishers send through a gateway, each by a connection of its own, the next
+ * event when the last one is answered. Those who get them take turns; their tokens were told to
+ * backend.c.
  */
 #include <arpa/inet.h>
 #include <errno.h>

@@ -66,7 +66,7 @@ typedef struct {
     int publish_port;
     const char *key;
     const char *post;
-    /* Of a gateway: the port of its back end, and a path that takes POST; `rates` are publishers. */
+    /* Of a gateway: its back end's port, and a path that takes POST. `rates` are publishers. */
     int callbacks;
     const char *send;
     double noise;

@@ -51,7 +51,7 @@ sub conf
 {
     my ($callback, $heartbeat) = @_;
     my $streams = 'LocationMatch "^/(?!internal/|healthz|readyz)"';
-    # httpd does not start without a callback where it knows in time that there should be one.
+    # httpd does not start without a callback, unless there could be one.
     $streams = q(If "%{REQUEST_URI} !~ m#^/(internal/|healthz|readyz)#") if !$callback;
     $callback = $callback ? "RaglineGatewayCallback $callback" : '';
     return <<"EOF";
@@ -74,6 +74,9 @@ RaglineDrain 0
 <Location /readyz>
     SetHandler ragline-gateway-health
     $callback
+</Location>
+<Location /internal/elsewhere>
+    RaglineGatewayCallback http://127.0.0.1:1/
 </Location>
 <Location /internal/admin>
     SetHandler ragline-admin
