@@ -287,8 +287,8 @@ static int write_order(request_rec *r, const order_t *o)
     }
     return rs_control_write(r, pool, conn, &write,
                             is_revoke(o)
-                                ? "it is remembered, and servers that start later know of it; those "
-                                  "that are there were not told: try again"
+                                ? "it is remembered, and servers that start later know of it; "
+                                  "those that are there were not told: try again"
                                 : "Redis did not take it; nothing was done");
 }
 
