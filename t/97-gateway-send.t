@@ -10,10 +10,12 @@ use lib "$FindBin::Bin/lib";
 
 use JSON::PP ();
 use Test::More;
+use Time::HiRes ();
 
 use Ragline::Backend ();
 use Ragline::Httpd ();
 use Ragline::HTTP ();
+use Ragline::Proc qw(freeze);
 use Ragline::SSE ();
 use Ragline::Test;
 
@@ -35,6 +37,10 @@ RaglineSendBuffer 4KB
 <Location /sse/2025>
     RaglineGatewayDialect 2025-11
 </Location>
+<Location /default>
+    SetHandler ragline-gateway
+    RaglineGatewayCallback @{[ $backend->url ]}
+</Location>
 <Location /stats>
     SetHandler ragline-stats
     Require local
@@ -47,6 +53,10 @@ EOF
 my $httpd = Ragline::Httpd->new(threads => 8, processes => 1, conf => $conf)->start;
 my $port = $httpd->port;
 my $json = JSON::PP->new->canonical->utf8;
+
+# Looked at in the end.
+my $asked_at = Time::HiRes::time();
+my $unanswered = Ragline::SSE->open(port => $port, path => '/default?never', wire => 'sse');
 
 my $n = 0;
 # A stream and its token.
@@ -139,6 +149,12 @@ my $not_found = '404 {"error":{"message":"Token not found","code":"TOKEN_NOT_FOU
     is($stream->body, "event: ready\ndata:\n\n", 'with nothing more');
     is($backend->disconnect_of($path)->{body}{reason}, 'server_closed', 'and that is told');
     is($backend->count_of($path, 'disconnect'), 1, 'once');
+    ($stream, $token, $path) = connected();
+    freeze($backend->{pid});
+    is(sent(token => $token, close => JSON::PP::true), $ok, 'a back end that does nothing else meanwhile');
+    ok($stream->wait(sub { $_[0]->ended }), 'may end one');
+    kill(CONT => $backend->{pid});
+    is($backend->disconnect_of($path)->{body}{reason}, 'server_closed', 'and is told then');
 }
 
 # --- before it is open ----------------------------------------------------------------------------
@@ -217,6 +233,7 @@ is(body_of("/sse/2025?body=$_", $named), $as_event, "... or none: $_")
     my ($stream, $token) = connected();
     sent(token => $token, event => { data => "n$_" }) for 1 .. 3;
     sent(token => $token);
+    sent(token => $token =~ s/....$/0000/r, event => { data => 'nobody' });
     my ($waits, $waits_token) = connected('hold');
     sent(token => $waits_token, event => { data => 'x' });
     is($figures->()->{events_sent} - $before->{events_sent}, 3, 'events that were sent');
@@ -321,6 +338,14 @@ is($get->header('allow'), 'POST', 'which is said');
         is(join(',', map { $_->{data} } $of{$token}->events), join(',', '', map { "$token $_" } 1 .. 5),
             'and nobody else');
     }
+}
+# --- a back end that does not answer, if nothing else is said -------------------------------------
+
+{
+    ok($unanswered->wait(sub { $_[0]->status }), 'it has its time');
+    is($unanswered->status, 504, 'and no more');
+    cmp_ok(Time::HiRes::time() - $asked_at, '>', 4.9, 'five seconds');
+    is($backend->count_of('/default?never', 'connect'), 1, 'and is asked once');
 }
 $httpd->stop;
 
