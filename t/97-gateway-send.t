@@ -163,11 +163,15 @@ my $not_found = '404 {"error":{"message":"Token not found","code":"TOKEN_NOT_FOU
     my ($stream, $token) = connected('hold');
     my ($ends, $ends_token, $ends_path) = connected('hold&end');
     my ($refused, $refused_token) = connected('hold&status=401');
+    my ($leaves, $leaves_token, $leaves_path) = connected('hold&leaves');
     is(sent(token => $token, event => { data => "n$_" }), $buffered, 'kept for it') for 1 .. 3;
     is(sent(token => $ends_token, event => { data => 'a' }), $buffered, 'and for another one');
     is(sent(token => $ends_token, close => JSON::PP::true), $buffered, 'and its end');
     is(sent(token => $ends_token, event => { data => 'b' }), $not_found, 'after which nothing comes');
     is(sent(token => $refused_token, event => { data => 'x' }), $buffered, 'and for who is not let in');
+    is(sent(token => $leaves_token, event => { data => 'x' }), $buffered, 'and for who leaves');
+    $leaves->close;
+    ok(wait_until(sub { sent(token => $leaves_token) eq $not_found }), 'after which it is not there');
     $backend->release;
     ok($stream->take('ready'), 'it opens');
     is($stream->body, "data: n1\n\ndata: n2\n\ndata: n3\n\nevent: ready\ndata:\n\n",
@@ -179,6 +183,7 @@ my $not_found = '404 {"error":{"message":"Token not found","code":"TOKEN_NOT_FOU
     is($refused->body, qq(event: rejected\ndata: {"status":401,"message":"Whatever"}\n\n),
         'gets nothing of it');
     is(sent(token => $refused_token, event => { data => 'x' }), $not_found, 'and is not there');
+    is($backend->count_of($leaves_path, 'disconnect'), 0, 'of who left before nobody is told');
     $backend->hold;
 }
 
