@@ -9,12 +9,13 @@ use FindBin ();
 use lib "$FindBin::Bin/lib";
 
 use JSON::PP ();
+use POSIX ();
 use Test::More;
 
 use Ragline::Backend ();
 use Ragline::Httpd ();
 use Ragline::HTTP ();
-use Ragline::Proc qw(free_port slurp);
+use Ragline::Proc qw(freeze slurp);
 use Ragline::Redis ();
 use Ragline::SSE ();
 use Ragline::Test;
@@ -231,6 +232,25 @@ SKIP: {
     my $then = ready($one, '/sse');
     is(to_token($two, $then, 'x'), '200 ok', 'and goes on');
     $then->close;
+}
+# The same as it comes to be: it does not run for a while.
+SKIP: {
+    skip('others wait for twenty seconds: --full', 8) if !full();
+    my $three = Ragline::Httpd->new(name => 'three', children => 1, conf => conf())->start;
+    my $stream = ready($one, '/known?id=stopped');
+    left_becomes(1, 'one is open');
+    my @children = $one->children;
+    ok(freeze(@children), 'its node stops');
+    my $told = wait_until(sub { $backend->count_of($stream->{path}, 'disconnect') }, 120);
+    ok($told, 'another one tells of it');
+    is($backend->disconnect_of($stream->{path})->{body}{reason}, 'error', 'as what it is to others');
+    is(to_token($three, $stream, 'x'), '404 TOKEN_NOT_FOUND', 'and does not find it');
+    kill(CONT => @children);
+    ok(ended($stream), 'when it runs again it ends that');
+    ok(wait_until(sub { $backend->count_of($stream->{path}, 'disconnect') == 2 }), 'and tells');
+    is(keys %{ { map { $_->{headers}{'idempotency-key'} => 1 } grep { $_->{body}{action} eq 'disconnect'
+        && $_->{body}{token} eq $stream->{token} } $backend->calls } }, 1, 'what can be known as the same');
+    $three->stop;
 }
 is_deeply([denied()], [], 'nothing was denied');
 $_->stop for $one, $two, $brief;

@@ -13,6 +13,7 @@ const http = require("node:http");
 const path = require("node:path");
 
 const PLACE = process.env.RAGLINE_EXAMPLE; // secrets, and what was told already
+if (!PLACE) throw new Error("RAGLINE_EXAMPLE is not set");
 const HTTPD = process.env.RAGLINE_HTTPD ?? "127.0.0.1:8001";
 const PORT = process.env.PORT ?? 8000;
 const MAY_COME = new Set(["alice", "bob"]); // your own rule

@@ -8,7 +8,8 @@
 // php app.php say USER TEXT      tells USER, and publishes it for all
 declare(strict_types=1);
 
-define('PLACE', getenv('RAGLINE_EXAMPLE'));          // secrets, and what was told already
+define('PLACE', getenv('RAGLINE_EXAMPLE')            // secrets, and what was told already
+    ?: throw new RuntimeException('RAGLINE_EXAMPLE is not set'));
 define('HTTPD', getenv('RAGLINE_HTTPD') ?: '127.0.0.1:8001');
 const MAY_COME = ['alice', 'bob'];                   // your own rule
 

@@ -6,8 +6,8 @@
  * takes it, too. One of the two finds it: so what was given up is never sent, also by a child that
  * did not run in between. If the stamp is gone and there is no answer, nobody can tell.
  *
- * Nodes say that they live by a key that ends by itself. Redis may have lost it a moment ago, so one
- * without it is written to as well, and if that does not answer the key says so for a while.
+ * Nodes say that they live by a key that ends by itself. Redis may have lost it a moment ago, so
+ * one without it is written to as well, and if that does not answer the key says so for a while.
  */
 #include "rs_letters.h"
 

@@ -25,8 +25,8 @@
 /* Who was asked may have gone meanwhile. */
 #define ROUNDS 3
 
-#define UNLESS_LOST                                                                                \
-    "if redis.call('EXISTS', KEYS[3]) == 0 or redis.call('EXISTS', KEYS[4]) == 1 then "             \
+#define UNLESS_LOST                                                                               \
+    "if redis.call('EXISTS', KEYS[3]) == 0 or redis.call('EXISTS', KEYS[4]) == 1 then "            \
     "return 'lost' end\n"
 
 static const char claim_script[] =
