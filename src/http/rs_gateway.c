@@ -218,7 +218,11 @@ static rs_refusal_t reserve(request_rec *r, rs_client_params_t *params)
         .user_max = (unsigned)conf->limit_user,
     };
 
-    who.tenant = who.tenant ? who.tenant : "";
+    if (!who.tenant) {
+        /* Strangers are not one tenant. */
+        who.tenant = "";
+        who.tenant_max = 0;
+    }
     params->tenant = who.tenant;
     params->user = who.user;
     return rs_engine_reserve(rs_child_engine(), &who, &params->seat);

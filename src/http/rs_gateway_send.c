@@ -14,6 +14,7 @@
 #include "rs_error.h"
 #include "rs_gateway.h"
 #include "rs_request.h"
+#include "rs_revocation_check.h"
 
 /* JSON may write a byte with six. */
 #define BODY_TIMES 6
@@ -123,6 +124,9 @@ int rs_gateway_send_handler(request_rec *r)
         apr_table_setn(r->headers_out, "Allow", "POST");
         return rs_gateway_answer(r, HTTP_METHOD_NOT_ALLOWED, "The method here is POST",
                                  "METHOD_NOT_ALLOWED");
+    }
+    if ((status = rs_revocation_check_caller(r)) != OK) {
+        return status;
     }
     status = read_body(r, &body);
     if (status != OK) {

@@ -93,6 +93,19 @@ static rs_id_t on_ask(void *data, int stream)
     return source->read[stream]->now.at;
 }
 
+/* A command may be newer than an answer that is under way; and where some were lost only the set
+ * says who was revoked. */
+static void hear_of_revocations(rs_source_t *source)
+{
+    if (source->control_lost) {
+        rs_revocation_up(source);
+    }
+    else if (source->control_revoked) {
+        rs_revocation_changes(source);
+    }
+    source->control_lost = source->control_revoked = 0;
+}
+
 static int on_take(void *data, int stream, const rs_history_t *history, const redisReply *entries,
                    int full, int watched)
 {
@@ -101,7 +114,9 @@ static int on_take(void *data, int stream, const rs_history_t *history, const re
     int good;
 
     if (!key) {
-        return rs_control_take(source, history, entries);
+        good = rs_control_take(source, history, entries);
+        hear_of_revocations(source);
+        return good;
     }
     good = rs_key_take(key, history, entries, full, watched);
     source->behind |= rs_id_cmp(key->now.newest, key->now.at) > 0;
