@@ -200,6 +200,31 @@ wrong('... for nobody knows whose', 'nothing says whose connections these are', 
 fine('Require local, for all', location('/x', $admin, "RaglineAdmin all\n", "Require local\n"));
 fine('Require local, for one', location('/x', $admin, $main, "Require local\n"));
 fine('tokens', location('/x', $admin, $key, $jwt, $valid));
+# A pattern that is not the same does not make a secret of what the section itself says.
+{
+    my $pattern = section('LocationMatch "^/(a|b)"', $jwt, $key, $valid);
+    my @open = (section('LocationMatch "^/x"', $admin, "RaglineAdmin all\n", $granted));
+    wrong('... in a <LocationMatch> beside another one', 'everybody could see who is connected',
+        $pattern, @open);
+    fine('... that may guard it', @open, $pattern);
+}
+my $basic = "AuthType Basic\nAuthName x\nAuthUserFile /dev/null\n";
+wrong('... guarded for GET alone', 'everybody could end connections and send to them', location('/x',
+    $admin, "RaglineAdmin all\n", $basic, section('Limit GET', $valid)));
+wrong('... for all but GET', $open, location('/x', $admin, "RaglineAdmin all\n", $basic,
+    section('LimitExcept GET', $valid)));
+fine('... for both', location('/x', $admin, "RaglineAdmin all\n", $basic, section('Limit GET POST', $valid)));
+{
+    my $old = "LoadModule access_compat_module $Ragline::Httpd::suite{libexecdir}/mod_access_compat.so\n";
+    my @all = ($admin, "RaglineAdmin all\n");
+    wrong('... with Allow from all', $open, $old, location('/x', @all, "Order allow,deny\nAllow from all\n"));
+    wrong('... with Order alone', $open, $old, location('/x', @all, "Order deny,allow\n"));
+    wrong('... with Satisfy Any', $open, $old, location('/x', @all, $basic, $valid, "Satisfy Any\n"));
+    fine('Satisfy Any for some', $old, location('/x', @all, $basic, $valid,
+        "Satisfy Any\nOrder deny,allow\nDeny from all\nAllow from 10.0.0.0/8\n"));
+    fine('Deny from all', $old, location('/x', @all, "Order allow,deny\nAllow from wallet.example\n"));
+    fine('an order that lets nobody in', $old, location('/x', @all, "Order allow,deny\n"));
+}
 wrong('ragline-ws-stats without a Require', $open, location('/x', "SetHandler ragline-ws-stats\n", "RaglineAdmin all\n"));
 fine('ragline-ws-stats', location('/x', "SetHandler ragline-ws-stats\n", $key, $jwt, $valid));
 

@@ -126,6 +126,9 @@ for (
     ['/all/connections?after=x', 400, 'bad_after', 'behind what is no id'],
     ['/all/connections?after=' . ('a' x 8) . '-' . ('a' x 32), 400, 'bad_after', 'behind an id of another node'],
     ['/all/connections?user=%20', 400, 'bad_name', 'a user that cannot be one'],
+    ["/all/connections?tenant_id=$us", 400, 'bad_query', 'a filter that there is not'],
+    ['/all/connections?user', 400, 'bad_name', 'one without a value'],
+    ["/all/presence?tenant=$us&user=u", 400, 'bad_query', 'a filter that the list of users does not have'],
     ['/all/connections?user=%zz', 400, 'bad_query', 'a query that cannot be decoded'],
     ['/all', 404, 'not_found', 'the location itself'],
     ['/all/connection', 404, 'not_found', 'something else below it'],
@@ -158,6 +161,8 @@ ok($nonce, 'a script of its own');
 like($page->header('Content-Security-Policy'), qr/^default-src 'none'; .*script-src 'nonce-$nonce'; .*frame-ancestors 'none'$/,
     'and no other may run');
 unlike($page->body, qr/(?:src|href)="?(?:https?:)?\/\//, 'nothing comes from elsewhere');
+# With a site's own `Referrer-Policy: no-referrer` browsers would not say whose button it is.
+like($page->body, qr/<meta name=referrer content=same-origin>/, 'its button is known for its own');
 my ($link) = $page->body =~ /<a href="([^"]+)">Next page/;
 $link =~ s/&amp;/&/g;
 like(ask("/all/connections$link", headers => [Accept => 'text/html'])->body, qr/<tbody>\n<tr><td>/,

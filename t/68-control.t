@@ -181,12 +181,41 @@ ok(wait_until(sub {
 $stays->{name} = json_of(($stays->events)[0]{data})->{connection};
 for ([do => 'dance', tenant => $us], [do => 'close', user => 'u'], [do => 'close'], [x => 'y'],
     [do => 'close', tenant => 'x' x 200], [do => 'close', id => 'x' x 5000], [do => 'send', tenant => $us],
-    [do => 'close', tenant => $them])
+    [do => 'close', tenant => $them],
+    # One command, and never lines of a stream.
+    (map { [do => 'send', tenant => $us, event_type => $_, payload => 1] } "x\nid: 9-9\ndata:", 'reset',
+        'connected', 'x' x 129, "a\0b", ''),
+    [do => 'send', tenant => $us, event_type => 'huge', payload => 'x' x 10241])
 {
     $redis->client->xadd('ragline:control', '*', @$_);
 }
 order('send', { user => 'u', event_type => 'after', payload => 1 }, 1, 'after what means nothing');
 is($stays->take('after')->{data}, '1', 'it is still there');
+is(join(' ', map { $_->{event} } $stays->events), 'connected after', 'and has heard nothing else');
+{
+    my $strange = open_at($one, '/stream', $us, 'strange');
+    $redis->client->xadd('ragline:control', '*', do => 'close', tenant => $us, user => 'strange',
+        reason => "x\n\nid: 9-9\n");
+    is_closed($strange, 'for a reason that is none');
+}
+
+# --- a stream that goes and comes back -----------------------------------------------------------
+
+{
+    my $client = $redis->client;
+    # Who waits in a read does not notice that a key is gone: all are looked at after a while.
+    my $looks = sub { ($client->info('commandstats')->{'cmdstat_xinfo|stream'} // '') =~ /calls=(\d+)/ ? $1 : 0 };
+    my $looked = sub { my $before = $looks->(); wait_until(sub { $looks->() > $before + 9 }) };
+    order('send', { user => 'u', event_type => 'once', payload => 1 }, 1, 'once');
+    ok($stays->take('once'), 'told');
+    $client->rename('ragline:control', 'elsewhere');
+    $looked->();
+    $client->rename('elsewhere', 'ragline:control');
+    $looked->();
+    order('send', { user => 'u', event_type => 'then', payload => 1 }, 1, 'then');
+    ok($stays->take('then'), 'what is new is told');
+    is(scalar(grep { $_->{event} eq 'once' } $stays->events), 1, 'and nothing again');
+}
 
 # --- errors --------------------------------------------------------------------------------------
 
@@ -227,6 +256,11 @@ is(post('/all/close', { user => 'u' })->json->{error}, 'bad_target', 'a user wit
 is($one->request(path => '/admin/close', token => token($us, 'boss'))->status, 405, 'GET of close');
 is(post('/all/close', { id => $id }, headers => [Origin => 'https://evil.example'])->json->{error},
     'origin', 'a page of another host');
+is($one->request(path => '/all/close', method => 'POST', body => '{"user":"u"}',
+    headers => ['Content-Type' => 'application/x-www-form-urlencoded'])->json->{error},
+    'unsupported_media_type', 'JSON that says it is a form, as curl -d does');
+is(post('/admin/send', '{"user":"u","event_type":"x","payload":1,"payload":2}', token => token($us, 'boss'))
+    ->json->{error}, 'bad_member', 'a payload twice');
 is($one->request(path => '/all/close', method => 'POST', body => "id=$id",
     headers => ['Content-Type' => 'text/plain'])->json->{error}, 'unsupported_media_type', 'text');
 is($one->request(path => '/all/send', method => 'POST', body => "id=$id",
@@ -242,6 +276,7 @@ my $form = $one->request(path => '/all/close', method => 'POST', body => "id=$id
     headers => ['Content-Type' => 'application/x-www-form-urlencoded', Origin => 'http://127.0.0.1:' . $one->port]);
 is($form->status, 303, 'pressed: back to the list');
 like($form->header('Location'), qr/connections$/, 'which is shown again');
+unlike($one->request(path => '/all/connections')->body, qr/\Q$id\E/, 'without it');
 is_closed($stays, 'by the button');
 
 # --- where Redis is away, and where nobody obeys -------------------------------------------------

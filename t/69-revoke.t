@@ -8,9 +8,11 @@ use warnings;
 use FindBin ();
 use lib "$FindBin::Bin/lib";
 
+use POSIX ();
 use Test::More;
 
 use Ragline::Httpd ();
+use Ragline::Proc qw(freeze slurp);
 use Ragline::Redis ();
 use Ragline::SSE ();
 use Ragline::Test;
@@ -31,6 +33,15 @@ RaglineDrain 0
     SetHandler ragline-publish
     RaglinePublish orders
 @{[ jwt_conf() ]}
+</Location>
+<Location /any>
+    SetHandler ragline-publish
+    RaglinePublish orders any-tenant
+@{[ jwt_conf() ]}
+</Location>
+<Location /ragline-stats>
+    SetHandler ragline-stats
+    Require local
 </Location>
 EOF
     . bearer_location('/stream', 'RaglineSubscribe orders', 'RaglineWires sse ndjson poll')
@@ -142,6 +153,11 @@ my $short = there($one, '/stream', $us, 'short');
 revoke({ user => 'short', until => time + 2 }, 1, 'for two seconds');
 is_revoked($short, 'for two seconds');
 ok(wait_until(sub { status($one, $us, 'short') == 200 }), 'it ends by itself');
+my $again = there($one, '/stream', $us, 'short');
+ok(wait_until(sub { status($two, $us, 'short') == 200 }), 'on the other node, too');
+my $again_there = there($two, '/stream', $us, 'short');
+revoke({ user => 'short', until => $later }, 1, 'revoked anew');
+is_revoked($_, 'revoked anew, who came in between') for $again, $again_there;
 my ($sec, $min, $hour, $day, $month, $year) = gmtime($later + 3600);
 my $date = sprintf('%d-%02d-%02dT%02d:%02d:%02d.5+01:00', $year + 1900, $month + 1, $day, $hour, $min, $sec);
 revoke({ user => 'dated', until => $date }, 0, 'until a time with an offset');
@@ -162,6 +178,60 @@ my $there = there($two, '/stream', $us, 'away');
     $client->client_kill('TYPE', 'normal', 'SKIPME', 'yes');
 }
 is_revoked($there, 'what a hub was not told');
+
+# A process that was stopped for longer than the control stream keeps what is in it.
+{
+    my $missed = there($two, '/stream', $us, 'missed');
+    my $client = $redis->client;
+    my $nothing = sub { $client->xadd('ragline:control', '*', do => 'close', tenant => $us, user => 'nobody') };
+    freeze($two->children);
+    $nothing->(); # which answers the read that is under way
+    revoke({ user => 'missed', until => $later }, 0, 'while the other node is stopped');
+    $nothing->() for 1 .. 3;
+    $client->xtrim('ragline:control', 'MAXLEN', 2);
+    kill('CONT', $two->children);
+    is_revoked($missed, 'what was trimmed before it was read');
+    is_refused($two, 'what was trimmed before it was read', $us, 'missed');
+    my $emptied = there($two, '/stream', $us, 'emptied');
+    freeze($two->children);
+    $nothing->();
+    revoke({ user => 'emptied', until => $later }, 0, 'while it is stopped again');
+    $client->xtrim('ragline:control', 'MAXLEN', 0);
+    kill('CONT', $two->children);
+    is_revoked($emptied, 'what was trimmed with all others');
+}
+
+# --- what no handler wrote -----------------------------------------------------------------------
+
+{
+    my $client = $redis->client;
+    my $pids = join ' ', map { $_->{pid} } @{ stats($two)->{children} };
+    $client->zadd($set, $later, $_) for 't/' . 'x' x 5000, "u/$us/" . 'y' x 100, "u/$us/a/b", 'x', '',
+        't/a b', "t/$us\0b", 'j//' . 'z' x 5000;
+    $client->zadd($set, '+inf', "u/$us/forever");
+    $client->client_kill('TYPE', 'normal', 'SKIPME', 'yes');
+    ok(wait_until(sub { status($two, $us, 'forever') == 401 }), 'a time without an end is one');
+    is(status($two, $us, 'v'), 200, 'what is no name is nobody');
+    is(join(' ', map { $_->{pid} } @{ stats($two)->{children} }), $pids, 'and ends no process');
+}
+
+# --- administrators who are revoked, and who publishes for any tenant ----------------------------
+
+{
+    my $boss = token($us, 'boss', jti => 'taken');
+    my $list = sub { $one->request(path => "/admin/$_[0]", token => $boss)->status };
+    is($list->('connections'), 200, 'an administrator');
+    revoke({ jti => 'taken', until => $later }, 0, 'whose token is revoked');
+    ok(wait_until(sub { "@{[ map { $list->($_) } qw(connections presence) ]}" eq '401 401' }), 'sees nobody');
+    is(join(' ', map { post("/admin/$_->[0]", $_->[1], token => $boss)->json->{error} }
+        ['revoke', { jti => 'taken', until => 1 }], ['close', { user => 'v' }]), 'revoked revoked',
+        'undoes nothing, and ends nothing');
+    my $wide = token('root', 'service', jti => 'wide');
+    is(post('/any', { %$event, tenant_id => $us }, token => $wide)->status, 201, 'who publishes for any tenant');
+    is(post('/all/revoke', { jti => 'wide', until => $later })->status, 200, 'is revoked');
+    ok(wait_until(sub { my $r = post('/any', { %$event, tenant_id => $us }, token => $wide);
+        $r->status == 401 && $r->json->{error} eq 'revoked' }), 'and publishes for none');
+}
 
 # --- errors --------------------------------------------------------------------------------------
 
@@ -193,10 +263,36 @@ my $closed = Ragline::Httpd->new(name => 'closed', conf => $conf)->start;
 my $refused = open_at($closed, '/stream', $us, 'v');
 is(json_of(($refused->take('error') // {})->{data} // '{}')->{code}, 'redis_unavailable',
     'RaglineRevocation closed: nobody comes while it is not known who may');
+ok(wait_until(sub { slurp($closed->{error_log})
+    =~ /RS0525: .*who was revoked \(\Q$set\E\): WRONGTYPE.*no stream is let in until/ }), 'and the log says why');
+{
+    my $answer = post('/all/revoke', { tenant => $us, user => 'w', until => $later });
+    is($answer->status . ' ' . $answer->json->{message}, '503 Redis did not take it; nothing was done',
+        'nobody is revoked');
+    ok(wait_until(sub { slurp($one->{error_log}) =~ /RS0761: .*\Q$set\E cannot be written: WRONGTYPE/ }), 'which is said');
+}
 my $open = Ragline::Httpd->new(name => 'open', conf => "RaglineRevocation open\n$conf")->start;
 ok(there($open, '/stream', $us, 'v'), 'open: everybody does');
 $redis->client->del($set);
 ok(wait_until(sub { status($closed, $us, 'v') == 200
     && open_at($closed, '/stream', $us, 'v')->take('connected') }), 'closed: until it is known');
+{
+    # Who comes before the first words of Redis waits for them.
+    freeze($redis->pid);
+    my $early = Ragline::Httpd->new(name => 'early', conf => $conf)->start;
+    my $later = fork() // die "fork: $!\n";
+    if (!$later) {
+        select(undef, undef, undef, 0.1);
+        kill('CONT', $redis->pid);
+        POSIX::_exit(0);
+    }
+    is($early->request(path => '/admin/connections', token => token($us, 'boss'))->status, 200,
+        'while a child starts it is not known yet: nobody is sent away for that');
+    waitpid($later, 0);
+}
+$redis->client->del('ragline:control');
+$redis->client->set('ragline:control', 'no stream');
+like(post('/all/revoke', { tenant => $us, user => 'w', until => $later })->json->{message},
+    qr/^it is remembered,.*try again/, 'what nobody could be told of is told to who asks');
 
 done_testing();

@@ -137,16 +137,39 @@ static int check_identity(const access_t *a)
     return 0;
 }
 
-/* Who is connected, and who is not any more, is for nobody whom nothing is asked of: neither a
- * token, nor an address. */
-static int check_admin(const access_t *a)
+/* Whether nothing is asked of anybody: neither a token, nor an address. What is not certain is left
+ * to those who wrote it; the type of those who are asked does not matter. */
+static int is_open(const rs_guard_t *guard)
 {
-    if (!is_about_connections(a->e) || (a->guard.require && a->guard.stranger != RS_GRANTED)) {
+    if (guard->unsure & (RS_UNSURE_REQUIRE | RS_UNSURE_FOR_GOOD)
+        || (guard->unsure & RS_UNSURE_OLD && guard->old_narrows)) {
         return 0;
     }
-    complain(a, "everybody could see who is connected: guard it with AuthType "
-                "RaglineJWT, RaglineJWTKey and Require valid-user (or ragline-claim), or with "
-                "another Require than all granted");
+    return !guard->require || guard->stranger == RS_GRANTED
+           || (guard->unsure & RS_UNSURE_OLD && guard->old_is_enough);
+}
+
+/* Who is connected, and who is not any more, is for nobody of whom nothing is asked, whatever the
+ * method. */
+static int check_admin(const access_t *a, server_rec *main_server)
+{
+    rs_place_t post = a->e->place;
+    rs_guard_t guard;
+
+    if (!is_about_connections(a->e)) {
+        return 0;
+    }
+    post.method = "POST";
+    guard = rs_tree_guard(a->pool, main_server, a->e->server, &post);
+    if (!is_open(&a->guard) && (a->e->kind != RS_KIND_ADMIN || !is_open(&guard))) {
+        return 0;
+    }
+    complain(a, is_open(&a->guard)
+                    ? "everybody could see who is connected: guard it with AuthType RaglineJWT, "
+                      "RaglineJWTKey and Require valid-user (or ragline-claim), or with another "
+                      "Require than all granted"
+                    : "everybody could end connections and send to them, since no Require is for "
+                      "POST: write it outside of <Limit>");
     return 1;
 }
 
@@ -216,7 +239,7 @@ void rs_check_access(apr_pool_t *p, server_rec *main_server, const rs_endpoint_t
             return; /* it was said of the main server */
         }
     }
-    if (a.guard.unsure || check_unasked(&a) || check_undone(&a) || check_admin(&a)
+    if (check_admin(&a, main_server) || a.guard.unsure || check_unasked(&a) || check_undone(&a)
         || check_identity(&a)) {
         return;
     }

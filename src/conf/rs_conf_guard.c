@@ -48,17 +48,38 @@ static int covers(apr_pool_t *p, const ap_directive_t *section, const rs_place_t
 
 /* --- who may come in --- */
 
-/* Of what a guard is unsure, until a section says it for certain. */
-enum { UNSURE_TYPE = 1, UNSURE_REQUIRE = 2, UNSURE_FOR_GOOD = 4 };
-
-static int is_one_of(const ap_directive_t *at, const char *const *names)
+static int says_all(apr_pool_t *p, const ap_directive_t *at)
 {
-    for (; *names; names++) {
-        if (rs_tree_is(at, *names)) {
+    const char *args = at->args ? at->args : "";
+
+    while (*args) {
+        if (!ap_cstr_casecmp(ap_getword_conf(p, &args), "all")) {
             return 1;
         }
     }
     return 0;
+}
+
+/* Allow, Deny, Order and Satisfy of one section, which replace those of all before. */
+static void add_old(apr_pool_t *p, rs_guard_t *guard, const ap_directive_t *section)
+{
+    int found = 0, narrows = 0, allows = 0, closed = 0, enough = 0;
+    const ap_directive_t *at;
+
+    for (at = section->first_child; at; at = at->next) {
+        int access = rs_tree_is(at, "Allow") || rs_tree_is(at, "Deny") || rs_tree_is(at, "Order");
+
+        found |= access || rs_tree_is(at, "Satisfy");
+        enough |= rs_tree_is(at, "Satisfy") && !ap_cstr_casecmp(rs_tree_word(p, at), "Any");
+        narrows |= rs_tree_is(at, "Deny") || (rs_tree_is(at, "Allow") && !says_all(p, at));
+        allows |= rs_tree_is(at, "Allow") && says_all(p, at);
+        closed |= rs_tree_is(at, "Order") && ap_cstr_casecmpn(rs_tree_word(p, at), "deny", 4);
+    }
+    if (found) {
+        guard->unsure |= RS_UNSURE_OLD;
+        guard->old_narrows = narrows || (closed && !allows);
+        guard->old_is_enough = enough;
+    }
 }
 
 static int speaks_of_access(apr_pool_t *p, const ap_directive_t *in)
@@ -125,7 +146,7 @@ static void add_require(apr_pool_t *p, rs_guard_t *guard, const ap_directive_t *
         guard->stranger = require.stranger;
         guard->asks = require.asks;
         guard->require = require.found ? section : NULL;
-        guard->unsure &= off ? ~UNSURE_REQUIRE : ~0;
+        guard->unsure &= off ? ~RS_UNSURE_REQUIRE : ~0;
     }
 }
 
@@ -133,7 +154,6 @@ static void add_require(apr_pool_t *p, rs_guard_t *guard, const ap_directive_t *
 static void add_section(apr_pool_t *p, rs_guard_t *guard, const ap_directive_t *section,
                         const rs_place_t *place)
 {
-    static const char *const old[] = {"Satisfy", "Allow", "Deny", "Order", NULL};
     const ap_directive_t *at;
     const char *merging = NULL;
     int unsure = 0;
@@ -142,21 +162,19 @@ static void add_section(apr_pool_t *p, rs_guard_t *guard, const ap_directive_t *
         if (rs_tree_is(at, "AuthType")) {
             guard->auth_type = at;
             guard->ours = !ap_cstr_casecmp(rs_tree_word(p, at), "RaglineJWT");
-            guard->unsure &= ~UNSURE_TYPE;
-            guard->unsure |= strchr(at->args, '%') ? UNSURE_TYPE : 0;
+            guard->unsure &= ~RS_UNSURE_TYPE;
+            guard->unsure |= strchr(at->args, '%') ? RS_UNSURE_TYPE : 0;
         }
         else if (rs_tree_is(at, "AuthMerging")) {
             merging = rs_tree_word(p, at);
         }
-        else if (is_one_of(at, old)) {
-            guard->unsure |= UNSURE_FOR_GOOD;
-        }
         else if (is_condition(p, at, place)
                  || (rs_tree_begins(at, "<Files") && speaks_of_access(p, at->first_child))) {
-            unsure = UNSURE_FOR_GOOD;
+            unsure = RS_UNSURE_FOR_GOOD;
         }
     }
     add_require(p, guard, section, place, merging);
+    add_old(p, guard, section);
     guard->unsure |= unsure;
 }
 
@@ -167,7 +185,7 @@ static void add_level(apr_pool_t *p, rs_guard_t *guard, const ap_directive_t *le
         int reached;
 
         if (!rs_tree_begins(level, place->kind)) {
-            guard->unsure |= is_condition(p, level, place) ? UNSURE_FOR_GOOD : 0;
+            guard->unsure |= is_condition(p, level, place) ? RS_UNSURE_FOR_GOOD : 0;
             continue;
         }
         reached = covers(p, level, place);
@@ -175,7 +193,7 @@ static void add_level(apr_pool_t *p, rs_guard_t *guard, const ap_directive_t *le
             add_section(p, guard, level, place);
         }
         else if (reached < 0 && speaks_of_access(p, level->first_child)) {
-            guard->unsure |= UNSURE_TYPE | UNSURE_REQUIRE;
+            guard->unsure |= RS_UNSURE_TYPE | RS_UNSURE_REQUIRE;
         }
     }
 }
@@ -202,6 +220,6 @@ rs_guard_t rs_tree_guard(apr_pool_t *p, server_rec *main_server, server_rec *s,
         add_level(p, &guard, host->first_child, place);
     }
     add_conditions(p, &guard, place->section, place);
-    guard.unsure |= s != main_server && !host;
+    guard.unsure |= s != main_server && !host ? RS_UNSURE_FOR_GOOD : 0;
     return guard;
 }

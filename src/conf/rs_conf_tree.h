@@ -32,6 +32,10 @@ typedef struct {
     const char *method;
 } rs_place_t;
 
+/* Of what a guard is unsure, until a section says it for certain. OLD: mod_access_compat has a word
+ * in it. */
+enum { RS_UNSURE_TYPE = 1, RS_UNSURE_REQUIRE = 2, RS_UNSURE_FOR_GOOD = 4, RS_UNSURE_OLD = 8 };
+
 /* How it is guarded (rs_conf_guard.c). */
 typedef struct {
     const ap_directive_t *auth_type; /* the AuthType in effect, or NULL */
@@ -40,7 +44,9 @@ typedef struct {
     const ap_directive_t *undone;    /* such a one that another section has replaced, or NULL */
     unsigned stranger;               /* what is said to a request without a user; 0: no Require */
     int ours;                        /* AuthType RaglineJWT */
-    int unsure; /* conditions or old directives are involved: nothing may be concluded */
+    int unsure; /* conditions or old directives are involved: nothing may be concluded of that */
+    int old_narrows; /* OLD: somebody is kept out by them, */
+    int old_is_enough; /* and who is not needs no Require (Satisfy Any) */
 } rs_guard_t;
 
 rs_guard_t rs_tree_guard(apr_pool_t *p, server_rec *main_server, server_rec *s,

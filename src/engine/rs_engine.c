@@ -114,7 +114,7 @@ apr_status_t rs_engine_add_source(rs_source_t **out, rs_engine_t *engine, apr_po
     apr_status_t rv;
     int i;
 
-    if (nstreams < !control || nstreams > RS_SOURCE_STREAMS_MAX) {
+    if (nstreams < (!control && !presence) || nstreams > RS_SOURCE_STREAMS_MAX) {
         return APR_EINVAL;
     }
     source = apr_pcalloc(pchild, sizeof(*source));

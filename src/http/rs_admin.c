@@ -15,6 +15,7 @@
 #include "rs_child.h"
 #include "rs_error.h"
 #include "rs_request.h"
+#include "rs_revocation_check.h"
 
 const char *const rs_admin_names[] = {"connections", "presence", "close", "send", "revoke", NULL};
 
@@ -28,7 +29,7 @@ typedef struct {
 static int read_wanted(request_rec *r, wanted_t *w, rs_registry_t *registry)
 {
     rs_admin_query_t query;
-    int status = rs_admin_query(r, &query);
+    int status = rs_admin_query(r, &query, 0);
 
     w->whom.tenant = query.tenant;
     w->whom.user = query.user;
@@ -137,7 +138,8 @@ int rs_admin_handler(request_rec *r)
 {
     rs_registry_t *registry = rs_child_registry();
     const char *name = strrchr(r->uri, '/') + 1;
-    int presence = !strcmp(name, "presence"), lists = presence || !strcmp(name, "connections"), i;
+    int presence = !strcmp(name, "presence"), lists = presence || !strcmp(name, "connections");
+    int status, i;
 
     for (i = 0; rs_admin_names[i] && strcmp(name, rs_admin_names[i]) != 0; i++) {
     }
@@ -148,6 +150,10 @@ int rs_admin_handler(request_rec *r)
     }
     if (r->method_number != (lists ? M_GET : M_POST)) {
         return rs_http_method_error(r, lists ? "GET" : "POST");
+    }
+    /* Else who has taken a token could undo its revocation. */
+    if ((status = rs_revocation_check_caller(r)) != OK) {
+        return status;
     }
     if (presence) {
         return rs_admin_presence(r);

@@ -6,6 +6,7 @@
 #include "../conf/rs_httpd.h"
 
 #include "../base/rs_buf.h"
+#include "../base/rs_clock.h"
 #include "../base/rs_name.h"
 #include "../log/rs_command.h"
 #include "../log/rs_revoked.h"
@@ -51,6 +52,9 @@ static const char *take_member(order_t *o, apr_pool_t *p, int which, rs_json_t v
     const char *text;
     apr_size_t len;
 
+    if (which == PAYLOAD ? o->payload != NULL : which == UNTIL && o->until) {
+        return "a member is there twice";
+    }
     if (which == PAYLOAD) {
         o->payload = rs_json_compact(&len, p, value);
         return NULL;
@@ -89,7 +93,13 @@ static int parse_json(request_rec *r, order_t *o, const rs_buf_t *b)
     return problem ? bad(r, "bad_member", problem) : OK;
 }
 
-/* Of the page's own button. */
+static int no_json(request_rec *r)
+{
+    return rs_http_error(r, HTTP_UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type",
+                         "send JSON, with Content-Type: application/json");
+}
+
+/* Of the page's own button. Some clients call everything a form that they are not told about. */
 static int parse_form(request_rec *r, order_t *o, const rs_buf_t *b)
 {
     char *arg, *last;
@@ -101,7 +111,7 @@ static int parse_form(request_rec *r, order_t *o, const rs_buf_t *b)
             o->id = arg + 3;
         }
     }
-    return OK;
+    return o->id ? OK : no_json(r);
 }
 
 static int is_form(request_rec *r)
@@ -118,8 +128,7 @@ static int read_order(request_rec *r, order_t *o)
     rs_buf_t b = RS_BUF_INIT;
 
     if (!form && rs_media_type(apr_table_get(r->headers_in, "Content-Type")) != RS_MEDIA_JSON) {
-        return rs_http_error(r, HTTP_UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type",
-                             "send JSON, with Content-Type: application/json");
+        return no_json(r);
     }
     if (rs_body_is_packed(r)) {
         return rs_body_refuse_packed(r);
@@ -187,7 +196,6 @@ static int check_target(request_rec *r, order_t *o)
 static int check_words(request_rec *r, order_t *o)
 {
     rs_publish_item_t item = {0};
-    const char *c;
 
     if (is_revoke(o) && !rs_revoked_name(o->revoked, o->tenant, o->user, o->jti)) {
         return bad(r, "bad_jti", "jti is 1 to 255 bytes without spaces");
@@ -198,13 +206,9 @@ static int check_words(request_rec *r, order_t *o)
     if (!is_send(o) && (o->type || o->payload)) {
         return bad(r, "bad_member", "event_type and payload are for send");
     }
-    for (c = o->reason; c && *c; c++) {
-        if ((unsigned char)*c < ' ' || *c == 0x7f) {
-            return bad(r, "bad_reason", "reason is one line of text");
-        }
-    }
-    if (o->reason && (is_send(o) || is_revoke(o) || c - o->reason > RS_COMMAND_REASON_MAX)) {
-        return bad(r, "bad_reason", "reason is for close, and has at most 200 bytes");
+    if (o->reason
+        && (is_send(o) || is_revoke(o) || !rs_command_reason_good(o->reason, strlen(o->reason)))) {
+        return bad(r, "bad_reason", "reason is for close: one line of at most 200 bytes");
     }
     if (!is_send(o)) {
         return OK;
@@ -263,6 +267,7 @@ static int write_order(request_rec *r, const order_t *o)
     rs_redis_pool_t *pool = rs_conf_server(r->server)->pool;
     rs_xadd_t write = {0};
     rs_redis_conn_t *conn;
+    int status;
 
     rs_control_field(&write, RS_COMMAND_DO, o->what);
     rs_control_field(&write, RS_COMMAND_ID, o->id);
@@ -277,16 +282,34 @@ static int write_order(request_rec *r, const order_t *o)
         return rs_control_unavailable(r, "Redis cannot be reached; nothing was done");
     }
     /* First: who comes after the others have heard of it must find it. */
-    if (is_revoke(o) && !rs_admin_remember(conn, r->pool, o->revoked, o->seconds)) {
-        rs_redis_pool_release(pool, conn);
-        return rs_control_unavailable(r, "Redis did not take it; nothing was done");
+    if (is_revoke(o) && (status = rs_admin_remember(r, pool, conn, o->revoked, o->seconds)) != OK) {
+        return status;
     }
-    return rs_control_write(r, pool, conn, &write);
+    return rs_control_write(r, pool, conn, &write,
+                            is_revoke(o)
+                                ? "it is remembered, and servers that start later know of it; "
+                                  "those that are there were not told: try again"
+                                : "Redis did not take it; nothing was done");
 }
 
-static int answer(request_rec *r, const order_t *o, int here)
+/* The list that is shown next is to be without it. */
+#define SHOWN_AGAIN apr_time_from_sec(1)
+
+static void wait_for_end(request_rec *r, rs_registry_t *registry, const order_t *o)
+{
+    const char *realm = rs_conf_server(r->server)->url->label;
+    apr_time_t until = rs_clock_now() + SHOWN_AGAIN;
+    rs_record_t record;
+
+    while (rs_registry_find(registry, realm, o->id, &record) && rs_clock_now() < until) {
+        apr_sleep(apr_time_from_msec(10));
+    }
+}
+
+static int answer(request_rec *r, rs_registry_t *registry, const order_t *o, int here)
 {
     if (o->from_page) {
+        wait_for_end(r, registry, o);
         apr_table_setn(r->headers_out, "Location", "connections");
         return HTTP_SEE_OTHER;
     }
@@ -323,5 +346,5 @@ int rs_admin_do(request_rec *r, rs_registry_t *registry, const char *what)
                           : "tenant ",
                   o.id || o.jti ? "" : o.tenant, o.user ? ", user " : "", o.user ? o.user : "",
                   r->user ? apr_pstrcat(r->pool, ", by ", r->user, NULL) : "");
-    return answer(r, &o, here);
+    return answer(r, registry, &o, here);
 }

@@ -104,7 +104,7 @@ static int ask(request_rec *r, const rs_admin_query_t *query)
 int rs_admin_presence(request_rec *r)
 {
     rs_admin_query_t query;
-    int status = rs_admin_query(r, &query);
+    int status = rs_admin_query(r, &query, 1);
 
     if (status != OK) {
         return status;

@@ -18,29 +18,32 @@ static int bad(request_rec *r, const char *code, const char *message)
 }
 
 /* One parameter. */
-static int take(request_rec *r, rs_admin_query_t *query, const char *name, char *value)
+static int take(request_rec *r, rs_admin_query_t *query, const char *name, char *value,
+                int of_users)
 {
-    const char **wanted = !strcmp(name, "tenant")    ? &query->tenant
-                          : !strcmp(name, "user")    ? &query->user
-                          : !strcmp(name, "profile") ? &query->profile
-                                                     : NULL;
+    static const char *const names[] = {"tenant", "limit", "after", "user", "profile"};
+    const char **texts[] = {&query->tenant, NULL, &query->after, &query->user, &query->profile};
+    int known = of_users ? 3 : (int)RS_ARRAY_LEN(names), i;
 
-    if (ap_unescape_urlencoded(value) != OK) {
-        return bad(r, "bad_query", "the query cannot be decoded");
+    for (i = 0; i < known && strcmp(name, names[i]); i++) {
     }
-    if (wanted && !rs_name_valid(value, strlen(value))) {
+    if (i == known || ap_unescape_urlencoded(value) != OK) {
+        /* A filter that is misspelled would be none. */
+        return bad(r, "bad_query",
+                   of_users ? "the query cannot be decoded, or has something else in it than "
+                              "tenant, limit and after"
+                            : "the query cannot be decoded, or has something else in it than "
+                              "tenant, user, profile, limit and after");
+    }
+    if (!texts[i]) {
+        return rs_args_number(&query->limit, r->pool, value, 1, RS_ADMIN_LIMIT_MAX)
+                   ? bad(r, "bad_limit", "limit is a number from 1 to 1000")
+                   : OK;
+    }
+    if (texts[i] != &query->after && !rs_name_valid(value, strlen(value))) {
         return bad(r, "bad_name", "tenant, user and profile are 1 to 64 of A-Z a-z 0-9 . _ @ -");
     }
-    if (wanted) {
-        *wanted = value;
-    }
-    if (!strcmp(name, "limit")
-        && rs_args_number(&query->limit, r->pool, value, 1, RS_ADMIN_LIMIT_MAX)) {
-        return bad(r, "bad_limit", "limit is a number from 1 to 1000");
-    }
-    if (!strcmp(name, "after")) {
-        query->after = value;
-    }
+    *texts[i] = value;
     return OK;
 }
 
@@ -58,7 +61,7 @@ static int narrow(request_rec *r, rs_admin_query_t *query)
     return status;
 }
 
-int rs_admin_query(request_rec *r, rs_admin_query_t *query)
+int rs_admin_query(request_rec *r, rs_admin_query_t *query, int of_users)
 {
     char *arg, *last;
     int status = OK;
@@ -70,8 +73,8 @@ int rs_admin_query(request_rec *r, rs_admin_query_t *query)
 
         if (value) {
             *value++ = '\0';
-            status = take(r, query, arg, value);
         }
+        status = take(r, query, arg, value ? value : apr_pstrdup(r->pool, ""), of_users);
     }
     return status == OK ? narrow(r, query) : status;
 }

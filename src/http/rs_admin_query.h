@@ -15,8 +15,8 @@ typedef struct {
     int limit;
 } rs_admin_query_t;
 
-/* The tenant is the caller's own, unless the location is for all. OK, or the status of an answer
- * that was given. */
-int rs_admin_query(request_rec *r, rs_admin_query_t *query);
+/* The tenant is the caller's own, unless the location is for all. `of_users`: nothing but tenant,
+ * limit and after may be asked for. OK, or the status of an answer that was given. */
+int rs_admin_query(request_rec *r, rs_admin_query_t *query, int of_users);
 
 #endif

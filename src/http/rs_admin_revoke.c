@@ -9,9 +9,13 @@
 #include "../log/rs_revoked.h"
 #include "../proto/rs_own_keys.h"
 #include "rs_admin_revoke.h"
+#include "rs_control_write.h"
 
 /* Ten years: no token lives as long. */
 #define LONGEST ((apr_int64_t)3650 * 24 * 3600)
+
+/* What has ended is left there for so long: other nodes may have another time. */
+#define LEFT ((apr_int64_t)24 * 3600)
 
 static int two(const char *s) { return (s[0] - '0') * 10 + s[1] - '0'; }
 
@@ -63,27 +67,49 @@ int rs_admin_until(apr_int64_t *until, apr_pool_t *p, rs_json_t value)
     return *until >= 0 && *until <= apr_time_sec(apr_time_now()) + LONGEST;
 }
 
-static int run(rs_redis_conn_t *conn, int argc, const char **argv)
+/* 0: not done. *class: why; "": there is no answer. */
+static int run(char class[RS_REDIS_CLASS_LEN], rs_redis_conn_t *conn, int argc, const char **argv)
 {
     redisReply *reply = NULL;
     int good = rs_redis_conn_command(conn, &reply, argc, argv, NULL) == APR_SUCCESS && reply
                && reply->type != REDIS_REPLY_ERROR;
 
+    *class = '\0';
+    if (reply && reply->type == REDIS_REPLY_ERROR) {
+        rs_redis_error_class(class, reply);
+    }
     if (reply) {
         freeReplyObject(reply);
     }
     return good;
 }
 
-int rs_admin_remember(rs_redis_conn_t *conn, apr_pool_t *p, const char *name, apr_int64_t until)
+int rs_admin_remember(request_rec *r, rs_redis_pool_t *pool, rs_redis_conn_t *conn,
+                      const char *name, apr_int64_t until)
 {
     apr_int64_t now = apr_time_sec(apr_time_now());
     const char *ended[] = {"ZREMRANGEBYSCORE", RS_OWN_REVOKED, "-inf",
-                           apr_psprintf(p, "%" APR_INT64_T_FMT, now)};
-    const char *add[] = {"ZADD", RS_OWN_REVOKED, apr_psprintf(p, "%" APR_INT64_T_FMT, until), name};
+                           apr_psprintf(r->pool, "%" APR_INT64_T_FMT, now - LEFT)};
+    const char *add[] = {"ZADD", RS_OWN_REVOKED, apr_psprintf(r->pool, "%" APR_INT64_T_FMT, until),
+                         name};
     const char *take[] = {"ZREM", RS_OWN_REVOKED, name};
-    const char *keep[] = {"EXPIRE", RS_OWN_REVOKED, apr_psprintf(p, "%" APR_INT64_T_FMT, LONGEST)};
+    const char *keep[] = {"EXPIRE", RS_OWN_REVOKED,
+                          apr_psprintf(r->pool, "%" APR_INT64_T_FMT, LONGEST)};
+    char class[RS_REDIS_CLASS_LEN];
+    int status;
 
-    return run(conn, 4, ended)
-           && (until > now ? run(conn, 4, add) && run(conn, 3, keep) : run(conn, 3, take));
+    if (run(class, conn, 4, ended)
+        && (until > now ? run(class, conn, 4, add) && run(class, conn, 3, keep)
+                        : run(class, conn, 3, take))) {
+        return OK;
+    }
+    status = *class ? rs_control_refused(r, pool, RS_OWN_REVOKED, class,
+                                         "Redis did not take it; nothing was done")
+                    : rs_control_unavailable(r, "the connection to Redis broke: it may be "
+                                                "remembered, or not; nobody was told: try again");
+    if (!strcmp(class, "READONLY")) {
+        rs_redis_pool_demoted(pool, conn);
+    }
+    rs_redis_pool_release(pool, conn);
+    return status;
 }

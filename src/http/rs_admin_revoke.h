@@ -8,12 +8,14 @@
 #include "../conf/rs_httpd.h"
 
 #include "../base/rs_json.h"
-#include "../redis/rs_redis_conn.h"
+#include "../redis/rs_redis_pool.h"
 
 /* Unix seconds, or a time as RFC 3339 has it, not beyond ten years from now. 0: it is none. */
 int rs_admin_until(apr_int64_t *until, apr_pool_t *p, rs_json_t value);
 
-/* In Redis, for children that start later; in the past: forgets it. 0: Redis did not take it. */
-int rs_admin_remember(rs_redis_conn_t *conn, apr_pool_t *p, const char *name, apr_int64_t until);
+/* In Redis, for children that start later; in the past: forgets it. OK; or a status, its error
+ * noted and the connection given back. */
+int rs_admin_remember(request_rec *r, rs_redis_pool_t *pool, rs_redis_conn_t *conn,
+                      const char *name, apr_int64_t until);
 
 #endif

@@ -28,7 +28,16 @@ int rs_control_unavailable(request_rec *r, const char *message)
     return rs_http_error(r, HTTP_SERVICE_UNAVAILABLE, "redis_unavailable", message);
 }
 
-int rs_control_write(request_rec *r, rs_redis_pool_t *pool, rs_redis_conn_t *conn, rs_xadd_t *write)
+int rs_control_refused(request_rec *r, rs_redis_pool_t *pool, const char *key, const char *class,
+                       const char *message)
+{
+    ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, r, "RS0761: %s: %s cannot be written: %s",
+                  rs_redis_pool_label(pool), key, *class ? class : "no connection");
+    return rs_control_unavailable(r, message);
+}
+
+int rs_control_write(request_rec *r, rs_redis_pool_t *pool, rs_redis_conn_t *conn, rs_xadd_t *write,
+                     const char *refused)
 {
     char class[RS_REDIS_CLASS_LEN];
     rs_publish_outcome_t outcome;
@@ -47,8 +56,6 @@ int rs_control_write(request_rec *r, rs_redis_pool_t *pool, rs_redis_conn_t *con
         return rs_control_unavailable(
             r, "the connection to Redis broke: it may have been done, or not");
     default:
-        ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, r, "RS0761: %s: %s cannot be written: %s",
-                      rs_redis_pool_label(pool), RS_OWN_CONTROL, *class ? class : "no connection");
-        return rs_control_unavailable(r, "Redis did not take it; nothing was done");
+        return rs_control_refused(r, pool, RS_OWN_CONTROL, class, refused);
     }
 }

@@ -208,7 +208,7 @@ static int tell_others(request_rec *r, const rs_renewal_t *renewal)
     if (!pool || rs_redis_pool_acquire(&conn, pool) != APR_SUCCESS) {
         return rs_control_unavailable(r, "Redis cannot be reached; nothing was done");
     }
-    status = rs_control_write(r, pool, conn, &write);
+    status = rs_control_write(r, pool, conn, &write, "Redis did not take it; nothing was done");
     return status == OK ? done(r, HTTP_ACCEPTED) : status;
 }
 

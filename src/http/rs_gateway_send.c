@@ -14,6 +14,7 @@
 #include "rs_error.h"
 #include "rs_gateway.h"
 #include "rs_request.h"
+#include "rs_revocation_check.h"
 
 /* JSON may write a byte with six. */
 #define BODY_TIMES 6
@@ -106,8 +107,10 @@ static int send_to(request_rec *r, const rs_gateway_order_t *order)
     stats = &engine->common.stats->gateway;
     began = rs_clock_now();
     sent = rs_office_send(engine->office, order, rs_request_conf(r)->gateway_keep);
-    RS_STAT_ADD(stats->sends, 1);
-    RS_STAT_ADD(stats->send_time, (apr_uint64_t)(rs_clock_now() - began));
+    if (sent != RS_SENT_GONE && sent != RS_SENT_AWAY) {
+        RS_STAT_ADD(stats->sends, 1);
+        RS_STAT_ADD(stats->send_time, (apr_uint64_t)(rs_clock_now() - began));
+    }
     return answer(r, sent, order);
 }
 
@@ -123,6 +126,9 @@ int rs_gateway_send_handler(request_rec *r)
         apr_table_setn(r->headers_out, "Allow", "POST");
         return rs_gateway_answer(r, HTTP_METHOD_NOT_ALLOWED, "The method here is POST",
                                  "METHOD_NOT_ALLOWED");
+    }
+    if ((status = rs_revocation_check_caller(r)) != OK) {
+        return status;
     }
     status = read_body(r, &body);
     if (status != OK) {

@@ -227,6 +227,9 @@ int rs_publish_handler(request_rec *r)
             return status;
         }
     }
+    else if ((status = rs_revocation_check_caller(r)) != OK) {
+        return status;
+    }
     if (!pub.server->pool) {
         return rs_publish_unavailable(r, "this server could not set up its connections to Redis");
     }

@@ -8,6 +8,7 @@
 #include "../conf/rs_conf.h"
 #include "../log/rs_source.h"
 #include "rs_error.h"
+#include "rs_identity.h"
 #include "rs_request.h"
 #include "rs_revocation_check.h"
 
@@ -40,4 +41,15 @@ int rs_revocation_check(request_rec *r, const char *tenant, const char *user)
     apr_table_setn(r->err_headers_out, "WWW-Authenticate", "Bearer error=\"invalid_token\"");
     return rs_http_error(r, HTTP_UNAUTHORIZED, "revoked",
                          "the token, its user or its tenant was revoked");
+}
+
+int rs_revocation_check_caller(request_rec *r)
+{
+    const char *tenant;
+
+    if (!rs_request(r)->jwt) {
+        return OK;
+    }
+    tenant = rs_identity_tenant(r);
+    return rs_revocation_check(r, tenant ? tenant : "", rs_identity_user(r));
 }

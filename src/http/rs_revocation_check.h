@@ -10,6 +10,9 @@
 /* OK; or a status to return, its error noted: 401, or 503 while that is not known. */
 int rs_revocation_check(request_rec *r, const char *tenant, const char *user);
 
+/* The same of whoever brought a token, where it is not asked whose events they are. */
+int rs_revocation_check_caller(request_rec *r);
+
 /* The id of the request's token, or NULL. */
 const char *rs_revocation_jti(request_rec *r);
 

@@ -10,6 +10,7 @@
 #include "rs_admin_do.h"
 #include "rs_child.h"
 #include "rs_error.h"
+#include "rs_revocation_check.h"
 #include "rs_ws_stats_handler.h"
 
 int rs_ws_stats_handler(request_rec *r)
@@ -21,7 +22,8 @@ int rs_ws_stats_handler(request_rec *r)
     if (r->method_number != M_GET) {
         return rs_http_method_error(r, "GET");
     }
-    if ((status = rs_admin_scope(r, &whom.tenant)) != OK) {
+    if ((status = rs_revocation_check_caller(r)) != OK
+        || (status = rs_admin_scope(r, &whom.tenant)) != OK) {
         return status;
     }
     if (!rs_child_registry()) {

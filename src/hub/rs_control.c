@@ -2,7 +2,9 @@
  *
  * Commands, and new tokens. Who was connected when a child begins to read is not meant by what was
  * written before, so it begins at the end; after an interruption it goes on where it was. What was
- * lost with Redis's data is not done.
+ * lost with Redis's data is not done; what came back with older data was done, and is not done
+ * again. What stands in an entry is checked as if no handler had: it may be written by anybody who
+ * may write there, to be one command, and not to be lines of a stream.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +15,7 @@
 #include "../base/rs_name.h"
 #include "../log/rs_command.h"
 #include "../log/rs_topics.h"
+#include "../proto/rs_publish_item.h"
 #include "../redis/rs_stream_reply.h"
 #include "rs_control.h"
 
@@ -81,17 +84,27 @@ static int is_word(rs_text_t text, const char *what)
 
 static int is_name(rs_text_t text) { return !text.data || rs_name_valid(text.data, text.len); }
 
+/* An event that a stream may be told, as publishers may. */
+static int is_event(const words_t *w, size_t max)
+{
+    return w->type.data && rs_publish_type_good(w->type.data, w->type.len) && w->payload.data
+           && w->payload.len <= max;
+}
+
 /* NULL: it means nothing here, or memory is short. */
-static rs_command_t *command_of(const words_t *w)
+static rs_command_t *command_of(words_t *w, size_t max)
 {
     int send = is_word(w->what, RS_COMMAND_SEND);
     rs_command_t *c;
     char *at;
 
     if ((!send && !is_word(w->what, RS_COMMAND_CLOSE)) || (!w->id.data && !w->tenant.data)
-        || (send && (!w->type.data || !w->payload.data)) || !is_name(w->tenant) || !is_name(w->user)
+        || (send && !is_event(w, max)) || !is_name(w->tenant) || !is_name(w->user)
         || w->id.len >= RS_CONNECTION_ID_LEN) {
         return NULL;
+    }
+    if (!rs_command_reason_good(w->reason.data, w->reason.len)) {
+        w->reason = (rs_text_t){NULL, 0};
     }
     c = rs_command_create(w->id.len + w->tenant.len + w->user.len + w->reason.len + w->type.len
                           + w->payload.len + 6);
@@ -292,6 +305,7 @@ static void obey(rs_source_t *source, const redisReply *fields)
 
     read_words(&words, fields);
     if (is_word(words.what, RS_COMMAND_REVOKE)) {
+        source->control_revoked = 1;
         take_revocation(source, &words);
         return;
     }
@@ -301,9 +315,28 @@ static void obey(rs_source_t *source, const redisReply *fields)
         }
         return;
     }
-    c = source->topics->common->registry ? command_of(&words) : NULL;
+    c = source->topics->common->registry
+            ? command_of(&words, source->topics->common->max_message)
+            : NULL;
     if (c) {
         carry_out(source, c);
+    }
+}
+
+/* Entries are kept to a number, and may be removed by hand: whether some were that nobody here has
+ * read. One that was read last and removed alone looks the same, which costs a question. */
+static int is_trimmed(const rs_history_t *history, rs_id_t at)
+{
+    return history->empty ? rs_id_cmp(history->newest, at) > 0
+                          : rs_id_cmp(history->first, at) > 0;
+}
+
+static void take(rs_source_t *source, rs_id_t id, const redisReply *fields)
+{
+    source->control_at = id;
+    if (rs_id_cmp(id, source->control_done) > 0) {
+        source->control_done = id;
+        obey(source, fields);
     }
 }
 
@@ -313,18 +346,26 @@ int rs_control_take(rs_source_t *source, const rs_history_t *history, const redi
     size_t i;
 
     if (!source->control_known) {
-        source->control_at = history->newest;
+        source->control_at = source->control_done = history->newest;
         source->control_known = 1;
+    }
+    else {
+        source->control_lost = is_trimmed(history, source->control_at);
     }
     for (i = 0; entries && i < entries->elements; i++) {
         if (!rs_stream_entry_id(entries->element[i], &id)) {
             return 0;
         }
-        source->control_at = id;
-        obey(source, entries->element[i]->element[1]);
+        take(source, id, entries->element[i]->element[1]);
     }
-    if (rs_id_cmp(history->newest, source->control_at) < 0) {
+    if (history->empty || rs_id_cmp(history->newest, source->control_at) < 0) {
         source->control_at = history->newest;
+    }
+    /* An empty key says nothing yet of what comes into it. */
+    if ((history->newest.ms || history->newest.seq)
+        && rs_id_cmp(history->newest, source->control_done) < 0) {
+        source->control_done = history->newest;
+        source->control_lost = 1;
     }
     return 1;
 }

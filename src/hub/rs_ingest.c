@@ -93,6 +93,19 @@ static rs_id_t on_ask(void *data, int stream)
     return source->read[stream]->now.at;
 }
 
+/* A command may be newer than an answer that is under way; and where some were lost only the set
+ * says who was revoked. */
+static void hear_of_revocations(rs_source_t *source)
+{
+    if (source->control_lost) {
+        rs_revocation_up(source);
+    }
+    else if (source->control_revoked) {
+        rs_revocation_changes(source);
+    }
+    source->control_lost = source->control_revoked = 0;
+}
+
 static int on_take(void *data, int stream, const rs_history_t *history, const redisReply *entries,
                    int full, int watched)
 {
@@ -101,7 +114,9 @@ static int on_take(void *data, int stream, const rs_history_t *history, const re
     int good;
 
     if (!key) {
-        return rs_control_take(source, history, entries);
+        good = rs_control_take(source, history, entries);
+        hear_of_revocations(source);
+        return good;
     }
     good = rs_key_take(key, history, entries, full, watched);
     source->behind |= rs_id_cmp(key->now.newest, key->now.at) > 0;
@@ -234,7 +249,16 @@ apr_status_t rs_ingest_open(rs_source_t *source, apr_pool_t *p, rs_poll_t *poll,
     if (rv == APR_SUCCESS) {
         rv = open_reader(source, p, poll, resolver);
     }
-    return rv == APR_SUCCESS ? open_watcher(source, own, poll, resolver) : rv;
+    if (rv == APR_SUCCESS) {
+        rv = open_watcher(source, own, poll, resolver);
+    }
+    /* Where there is nothing to read (a gateway's users are told of) nothing is waited for. */
+    if (rv == APR_SUCCESS && !source->reader && !source->watcher) {
+        set_caught_up(source, 1);
+        RS_STAT_SET(source->stats->up, 1);
+        source->up = source->settled = 1;
+    }
+    return rv;
 }
 
 apr_time_t rs_ingest_turn(rs_source_t *source, apr_time_t now)

@@ -16,6 +16,9 @@ void rs_revocation_close(rs_source_t *source);
 /* The source is read (again): what Redis has is asked for. */
 void rs_revocation_up(rs_source_t *source);
 
+/* A command about it was heard of: an answer that is under way may be of before. */
+void rs_revocation_changes(rs_source_t *source);
+
 /* Asks again what was refused, when that is due. Returns when to be called again. */
 apr_time_t rs_revocation_turn(rs_source_t *source, apr_time_t now);
 

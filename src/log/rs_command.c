@@ -5,7 +5,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../base/rs_utf8.h"
 #include "rs_command.h"
+
+int rs_command_reason_good(const char *s, size_t n)
+{
+    size_t i;
+
+    for (i = 0; i < n && (unsigned char)s[i] >= ' ' && s[i] != 0x7f; i++) {
+    }
+    return i == n && n <= RS_COMMAND_REASON_MAX && rs_utf8_valid(s, n);
+}
 
 rs_command_t *rs_command_create(size_t text)
 {

@@ -31,6 +31,9 @@
 
 #define RS_COMMAND_REASON_MAX 200
 
+/* One line of text, or none. */
+int rs_command_reason_good(const char *s, size_t n);
+
 typedef struct {
     rs_msg_t msg; /* first */
     rs_command_t *command;

@@ -67,8 +67,21 @@ int rs_revoked_parts(char *name, const char **tenant, const char **user, const c
     if (rest) {
         *rest = '\0';
     }
+    if ((*tenant && !is_name(*tenant)) || (*user && !is_name(*user))
+        || (*jti && !is_token_id(*jti))) {
+        return 0;
+    }
     return (kind == 't' && *tenant && !rest) || (kind == 'u' && *tenant && *user)
            || (kind == 'j' && *jti);
+}
+
+int rs_revoked_is_name(const char *name)
+{
+    const char *tenant, *user, *jti;
+    char copy[RS_REVOKED_NAME];
+
+    return strlen(name) < sizeof(copy)
+           && rs_revoked_parts(strcpy(copy, name), &tenant, &user, &jti);
 }
 
 /* --- the list --- */
@@ -123,25 +136,53 @@ static void take_out(rs_revoked_t *revoked, int at)
             (size_t)(revoked->n - at) * sizeof(*revoked->items));
 }
 
-/* lock */
-static int put_in(rs_revoked_t *revoked, int at, const char *name, apr_int64_t until)
+/* lock: of those whose time is over nobody else says that they may go. */
+static void forget_ended(rs_revoked_t *revoked, apr_int64_t now)
 {
-    item_t item = {strdup(name), until, revoked->reading};
+    int i, n = 0;
 
-    if (item.name && revoked->n == revoked->size) {
-        int size = revoked->size ? revoked->size * 2 : 16;
-        item_t *items = realloc(revoked->items, (size_t)size * sizeof(*items));
-
-        if (!items) {
-            free(item.name);
-            return -1;
+    for (i = 0; i < revoked->n; i++) {
+        if (revoked->items[i].until > now) {
+            revoked->items[n++] = revoked->items[i];
         }
+        else {
+            free(revoked->items[i].name);
+        }
+    }
+    revoked->n = n;
+}
+
+/* lock: 0: memory is short. Half of it is free then, so that all are looked at once in a while. */
+static int make_room(rs_revoked_t *revoked, apr_int64_t now)
+{
+    int size = revoked->size ? revoked->size * 2 : 16;
+    item_t *items;
+
+    if (revoked->n < revoked->size) {
+        return 1;
+    }
+    forget_ended(revoked, now);
+    if (revoked->size && revoked->n <= revoked->size / 2) {
+        return 1;
+    }
+    items = realloc(revoked->items, (size_t)size * sizeof(*items));
+    if (items) {
         revoked->items = items;
         revoked->size = size;
     }
+    return revoked->n < revoked->size;
+}
+
+/* lock */
+static int put_in(rs_revoked_t *revoked, const char *name, apr_int64_t until, apr_int64_t now)
+{
+    item_t item = {make_room(revoked, now) ? strdup(name) : NULL, until, revoked->reading};
+    int at, found;
+
     if (!item.name) {
         return -1;
     }
+    at = place_of(revoked, name, &found);
     memmove(&revoked->items[at + 1], &revoked->items[at],
             (size_t)(revoked->n - at) * sizeof(*revoked->items));
     revoked->items[at] = item;
@@ -151,22 +192,35 @@ static int put_in(rs_revoked_t *revoked, int at, const char *name, apr_int64_t u
 
 int rs_revoked_set(rs_revoked_t *revoked, const char *name, apr_int64_t until)
 {
-    int over = until <= apr_time_sec(apr_time_now()), at, found, news = 0;
+    apr_int64_t now = apr_time_sec(apr_time_now());
+    int at, found, news = 0;
 
     pthread_mutex_lock(&revoked->lock);
     at = place_of(revoked, name, &found);
-    if (found && over) {
+    if (found && until <= now) {
         take_out(revoked, at);
     }
     else if (found) {
+        /* Between the two times anybody could come. */
+        news = revoked->items[at].until <= now;
         revoked->items[at].until = until;
         revoked->items[at].reading = revoked->reading;
     }
-    else if (!over) {
-        news = put_in(revoked, at, name, until);
+    else if (until > now) {
+        news = put_in(revoked, name, until, now);
     }
     pthread_mutex_unlock(&revoked->lock);
     return news;
+}
+
+unsigned rs_revoked_count(rs_revoked_t *revoked)
+{
+    unsigned n;
+
+    pthread_mutex_lock(&revoked->lock);
+    n = (unsigned)revoked->n;
+    pthread_mutex_unlock(&revoked->lock);
+    return n;
 }
 
 void rs_revoked_begin(rs_revoked_t *revoked)

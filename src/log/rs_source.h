@@ -63,7 +63,10 @@ struct rs_source_t {
     struct rs_groups_t *groups; /* positions of consumer groups; NULL: none were needed */
     rs_key_t **read;            /* what the reader's streams are; NULL: the control stream */
     rs_id_t control_at;         /* of that: read up to here, */
-    int control_known;          /* once it is known where it stood */
+    int control_known;          /* once it is known where it stood; */
+    rs_id_t control_done;       /* nothing up to here is done (again); */
+    int control_revoked;        /* a command that was read revokes; */
+    int control_lost;           /* the stream is an older one, or another: some may be missing */
     struct rs_revocation_t *revocation; /* NULL where that is not read */
     struct rs_presence_t *presence;     /* NULL where that is not told */
     rs_key_t *moved;                    /* keys of which streamers do not know all yet */

@@ -46,18 +46,23 @@ int rs_publish_members(rs_publish_item_t *item, rs_json_t object, const char *co
     return strangers;
 }
 
-static int is_reserved(const char *type)
+static int is_reserved(const char *type, size_t n)
 {
     static const char *const types[] = {"connected", "heartbeat", "error",
                                         "reset",     "caught_up", "challenge"};
     size_t i;
 
     for (i = 0; i < RS_ARRAY_LEN(types); i++) {
-        if (!strcmp(types[i], type)) {
+        if (strlen(types[i]) == n && !memcmp(types[i], type, n)) {
             return 1;
         }
     }
     return 0;
+}
+
+int rs_publish_type_good(const char *type, size_t n)
+{
+    return rs_event_type_valid(type, n) && !is_reserved(type, n);
 }
 
 void rs_publish_event_type(rs_publish_item_t *item, apr_pool_t *p, const char *type,
@@ -70,7 +75,7 @@ void rs_publish_event_type(rs_publish_item_t *item, apr_pool_t *p, const char *t
                                       "without spaces",
                                       NULL));
     }
-    else if (is_reserved(type)) {
+    else if (is_reserved(type, strlen(type))) {
         rs_publish_refuse(item, "reserved_type",
                           "connected, heartbeat, error, reset, caught_up and challenge are what a "
                           "stream says of itself: choose another type");

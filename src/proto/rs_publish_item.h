@@ -30,6 +30,9 @@ typedef struct {
 /* An item keeps the first reason it is refused for. */
 void rs_publish_refuse(rs_publish_item_t *item, const char *code, const char *reason);
 
+/* Whether that can be the type of somebody's event: none of a stream's own. */
+int rs_publish_type_good(const char *type, size_t n);
+
 /* Takes over a type, or refuses it: `name` is what the publisher calls it. The names of the events
  * that a stream tells of itself are not for publishers. */
 void rs_publish_event_type(rs_publish_item_t *item, apr_pool_t *p, const char *type,

@@ -52,12 +52,49 @@ static void names(void)
         ok(rs_revoked_name(name, NULL, NULL, long_id) && strlen(name) == RS_JTI_MAX + 3,
            "one that is not too long");
     }
+    {
+        char longer[RS_REVOKED_NAME] = "t/";
+
+        memset(longer + 2, 'x', RS_REVOKED_NAME - 3);
+        longer[RS_REVOKED_NAME - 1] = '\0';
+        ok(!rs_revoked_is_name(longer), "a tenant that is longer than any");
+        memcpy(longer, "u/a/", 4);
+        ok(!rs_revoked_is_name(longer), "a user that is");
+    }
+    ok(!rs_revoked_is_name("u/a b/c") && !rs_revoked_is_name("u/a/b/c")
+           && !rs_revoked_is_name("j/a/x y") && rs_revoked_is_name("j/a/x/y")
+           && rs_revoked_is_name("t/a"),
+       "what cannot be a name in it");
     for (i = 0; i < RS_ARRAY_LEN(bad); i++) {
         char text[8];
 
         strcpy(text, bad[i]);
         ok(!rs_revoked_parts(text, &t, &u, &j) || (u && !*u) || (j && !*j), "no name: %s", bad[i]);
     }
+}
+
+/* What has ended, and is revoked anew; and what does not come back. */
+static void again_and_again(void)
+{
+    int i;
+
+    set("u/a/again", 1);
+    for (i = 0; i < 50 && rs_revoked_has(revoked, "a", "again", NULL); i++) {
+        apr_sleep(apr_time_from_msec(50));
+    }
+    ok(!rs_revoked_has(revoked, "a", "again", NULL), "its time is over");
+    is_int(set("u/a/again", 100), 1, "and once more: who came meanwhile is to be ended");
+    for (i = 0; i < 10000; i++) {
+        char name[32];
+
+        if (i == 5000) {
+            apr_sleep(apr_time_from_msec(2100));
+        }
+        snprintf(name, sizeof(name), "j//short%d", i);
+        set(name, 1);
+    }
+    ok(rs_revoked_count(revoked) < 8000, "what has ended is not kept: %u",
+       rs_revoked_count(revoked));
 }
 
 int main(void)
@@ -106,6 +143,8 @@ int main(void)
         }
     }
     is_int(i, 1000, "a thousand");
+    again_and_again();
+    ok(rs_revoked_has(revoked, "many", "1", NULL), "what has not ended is kept");
     rs_revoked_free(revoked);
     return done_testing();
 }
