@@ -15,10 +15,16 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static pid_t children[READERS_MAX + 1];
+static pid_t children[READERS_MAX + 2];
 static int child_count;
+/* Of the back end. */
+static int listener;
 
 /* --- processes --- */
+
+/* Readers are 0, 1, and so on. */
+#define NOISE (-1)
+#define BACKEND (-2)
 
 static void child_start(int index)
 {
@@ -36,8 +42,11 @@ static void child_start(int index)
     if (getppid() != parent) {
         _exit(2);
     }
-    if (index == options.readers) {
+    if (index == NOISE) {
         noise_run();
+    }
+    else if (index == BACKEND) {
+        backend_run(listener);
     }
     else {
         reader_run(index, (int)(n * index / options.readers),
@@ -212,9 +221,10 @@ static outcome_t step_run(publisher_t *p, double rate)
     }
     cost_read(&step.before);
     atomic_store(&world->noise_on, options.noise > 0);
-    step.acknowledged = publisher_run(p, rate, options.seconds);
+    step.acknowledged =
+        p ? publisher_run(p, rate, options.seconds) : senders_run((int)rate, options.seconds);
     atomic_store(&world->noise_on, 0);
-    step.lag = publisher_lag(p);
+    step.lag = p ? publisher_lag(p) : 0;
     step.count = atomic_load(&world->next) - step.first;
     for (i = step.first; i < step.first + step.count; i++) {
         step.expected += world->events[i].want;
@@ -232,7 +242,7 @@ static outcome_t step_run(publisher_t *p, double rate)
     step.noise = atomic_load(&world->noise_sent) - noise;
     report_step(&step, !any);
     any = true;
-    fprintf(stderr, "load: %g events/s: %llu of %llu delivered%s\n", rate,
+    fprintf(stderr, "load: %g %s: %llu of %llu delivered%s\n", rate, p ? "events/s" : "publishers",
             (unsigned long long)step.delivered, (unsigned long long)step.expected,
             step.passed ? "" : ", too slow");
     nap_for(0.5);
@@ -303,14 +313,20 @@ int main(int argc, char **argv)
         child_start(i);
     }
     if (options.noise > 0) {
-        child_start(options.readers);
+        child_start(NOISE);
     }
-    if (options.rate_count || options.search > 0 || options.backlog) {
+    if (options.callbacks) {
+        listener = backend_listen();
+        child_start(BACKEND);
+    }
+    if (!options.send && (options.rate_count || options.search > 0 || options.backlog)) {
         p = publisher_open();
     }
     options.handshakes ? handshakes_run() : connect_all(p);
-    if (p && !options.handshakes) {
+    if ((p || options.send) && !options.handshakes) {
         steps_run(p, &cut);
+    }
+    if (p) {
         publisher_close(p);
     }
     atomic_store(&world->phase, PHASE_END);

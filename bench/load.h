@@ -55,8 +55,17 @@ uint64_t publisher_run(publisher_t *p, double rate, double seconds);
 /* How late it was at most, in nanoseconds, since the last call. */
 int64_t publisher_lag(publisher_t *p);
 void publisher_close(publisher_t *p);
+/* At least options.size bytes that an event is filled up with. */
+const char *fill_text(void);
 /* Publishes for tenants that have no subscribers, while world->noise_on, until the end. */
 void noise_run(void);
+
+/* backend.c: listens, in the parent; then answers a gateway's callbacks until the end. */
+int backend_listen(void);
+void backend_run(int listener);
+
+/* senders.c: so many send for so long, one event after the other; how many were acknowledged. */
+uint64_t senders_run(int count, double seconds);
 
 /* cost.c: what processes and their children have used so far. */
 typedef struct {

@@ -81,6 +81,11 @@ static void post_option(char *url)
     options.post = url_read(url, &options.publish_host, &options.publish_port);
 }
 
+static void send_option(char *url)
+{
+    options.send = url_read(url, &options.publish_host, &options.publish_port);
+}
+
 static void key_option(char *key) { options.key = key; }
 
 static void handshakes_option(char *kind)
@@ -115,6 +120,9 @@ static const struct {
     {"--redis", &options.publish_port, 1, 65535, NULL, NULL},
     {"--key", NULL, 0, 0, NULL, key_option},
     {"--post", NULL, 0, 0, NULL, post_option},
+    {"--callbacks", &options.callbacks, 1, 65535, NULL, NULL},
+    {"--send", NULL, 0, 0, NULL, send_option},
+    {"--publishers", NULL, 0, 0, NULL, rates_read},
     {"--size", &options.size, 64, 16384, NULL, NULL},
     {"--backlog", &options.backlog, 0, EVENTS_MAX / 2, NULL, NULL},
     {"--seconds", NULL, 0, 0, &options.seconds, NULL},
@@ -156,6 +164,9 @@ void options_read(int argc, char **argv)
     }
     if (options.deflate && !options.websocket) {
         die("--deflate is for WebSockets");
+    }
+    if (options.send && (!options.callbacks || options.tenants != options.connections)) {
+        die("--send needs --callbacks, and a tenant for each connection");
     }
     options.again |= options.reload;
     if ((options.again && options.websocket) || (options.handshakes && !options.tls)) {

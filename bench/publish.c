@@ -42,7 +42,7 @@ struct publisher_t {
 static char *fill;
 
 /* Words and numbers, which compress as such things do: to less than half. */
-static void fill_make(void)
+const char *fill_text(void)
 {
     static const char *const words[] = {
         "order",   "customer", "created", "delivered", "quantity",  "price",  "EUR",    "item",
@@ -50,6 +50,12 @@ static void fill_make(void)
     uint32_t random = 1;
     size_t at = 0;
 
+    if (fill) {
+        return fill;
+    }
+    if (!(fill = malloc((size_t)options.size + 1))) {
+        die("out of memory");
+    }
     while (at < (size_t)options.size) {
         char word[32];
         size_t n;
@@ -61,6 +67,7 @@ static void fill_make(void)
         memcpy(fill + at, word, n);
         at += n;
     }
+    return fill;
 }
 
 publisher_t *publisher_open(void)
@@ -70,10 +77,10 @@ publisher_t *publisher_open(void)
     publisher_t *p = calloc(1, sizeof(*p));
     int one = 1;
 
-    if (!p || !(p->out = malloc(OUT_SIZE)) || !(fill = malloc((size_t)options.size + 1))) {
+    if (!p || !(p->out = malloc(OUT_SIZE))) {
         die("out of memory");
     }
-    fill_make();
+    fill_text();
     p->window = options.post ? WINDOW_HTTP : WINDOW_REDIS;
     inet_pton(AF_INET, options.publish_host, &to.sin_addr);
     p->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);

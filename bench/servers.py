@@ -371,6 +371,27 @@ class Floor(Server):
         return '%s://127.0.0.1:%d/%s?id=%%t' % (scheme(location), self.port, location)
 
 
+class SseGateway(Server):
+    """The sidecar, on node, as its own Dockerfile runs it. It would listen on all addresses."""
+
+    LISTEN = ('data:text/javascript,import net from "node:net"; const listen = net.Server.prototype.listen;'
+              'net.Server.prototype.listen = function (port, ...more) {'
+              ' return listen.call(this, {port, host: "127.0.0.1", backlog: 4096}, ...more); };')
+
+    def __init__(self, options, directory, callbacks):
+        self.directory = directory
+        [self.port] = free_ports(1)
+        self.start('node', ['env', '-u', 'RABBITMQ_URL', 'PORT=%d' % self.port, 'HEARTBEAT_INTERVAL_SECONDS=30',
+                            'CALLBACK_URL=http://127.0.0.1:%d/callback' % callbacks, 'NODE_ENV=production',
+                            'node', '--import', self.LISTEN, options.ssegateway + '/dist/index.js'])
+
+    def publishing(self):
+        return []
+
+    def url(self, location):
+        return 'http://127.0.0.1:%d/%s?%%t' % (self.port, location)
+
+
 def find_nchan(nginx):
     """nchan's module, or None."""
     if not nginx:
@@ -403,10 +424,12 @@ def versions(options):
     httpd = re.search(r'Apache/(\S+)', first(options.httpd, '-v'))
     redis = re.search(r'v=(\S+)', first('redis-server', '--version', program=redis_server()))
     nginx = re.search(r'nginx/(\S+)', first(options.nginx, '-v')) if options.nchan else None
-    return '%s. %d cores (%s), %s, kernel %s (%s), httpd %s, Redis %s%s.' % (
+    node = first('node', '--version') if options.ssegateway else None
+    return '%s. %d cores (%s), %s, kernel %s (%s), httpd %s, Redis %s%s%s.' % (
         time.strftime('%Y-%m-%d'), os.cpu_count(), grep('/proc/cpuinfo', r'^model name\s*: (.*)'),
         grep('/etc/os-release', r'^PRETTY_NAME="?([^"\n]*)'), os.uname().release,
         grep('/proc/sys/net/ipv4/tcp_congestion_control', r'(\w+)'),
         httpd.group(1) if httpd else 'unknown', redis.group(1) if redis else 'unknown',
-        ', nginx %s with nchan' % nginx.group(1) if nginx else ', no nchan')
+        ', nginx %s with nchan' % nginx.group(1) if nginx else ', no nchan',
+        ', SSEGateway on node ' + node if node else '')
 

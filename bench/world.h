@@ -23,6 +23,8 @@
 #define EVENTS_MAX (1u << 23)
 #define SERVERS_MAX 4
 #define RATES_MAX 64
+/* Of a gateway's connection. */
+#define TOKEN_LEN 36
 /* Of latencies: 64 for each power of two of microseconds. */
 #define BUCKETS (64 * 36)
 
@@ -64,6 +66,9 @@ typedef struct {
     int publish_port;
     const char *key;
     const char *post;
+    /* Of a gateway: its back end's port, and a path that takes POST. `rates` are publishers. */
+    int callbacks;
+    const char *send;
     double noise;
     const char *token_alg;
     const char *token_key;
@@ -109,6 +114,7 @@ typedef struct {
     _Atomic uint32_t next, step;
     _Atomic int noise_on;
     _Atomic uint64_t noise_sent;
+    char tokens[TENANTS_MAX][TOKEN_LEN + 1];
     reader_t readers[READERS_MAX];
     event_t events[EVENTS_MAX];
 } world_t;

@@ -43,6 +43,10 @@ RaglineHeartbeat off
     SetHandler ragline-gateway
     RaglineGatewayDialect 2026-01
 </Location>
+<Location /stats>
+    SetHandler ragline-stats
+    Require local
+</Location>
 <Location /all>
     SetHandler ragline-admin
     RaglineAdmin all
@@ -98,6 +102,9 @@ for my $stream (@streams) {
     $stream->wait(sub { data_of($_[0]) eq '1,2,3,4' });
 }
 is(join(' ', map { data_of($_) } @streams), join(' ', ('1,2,3,4') x 12), 'all of it arrives, in order');
+my $figures = $one->request(path => '/stats')->json->{gateway};
+is(join(' ', @$figures{qw(opened events_sent sends)}), '12 48 48', 'counted over all children');
+cmp_ok($figures->{send_seconds}, '>', 0, 'with the time that it took');
 like($_->{token}, qr/^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/,
     'a token is a UUID') for $streams[0];
 
@@ -150,11 +157,20 @@ sub stop_all
 }
 
 my @children = grep { $pids{$_} } $one->children;
+my $cut = connected($two, '/sse');
 stop_all($two->children);
 my $began = Time::HiRes::time();
 is(send_data($one, $far, 'never'), '500 WRITE_FAILED', 'a node that does not answer: not sent');
 cmp_ok(Time::HiRes::time() - $began, '<', 10, 'which is said in time');
+# Sent in vain, whether it is seen first that the client is gone or that it cannot be written to.
+$cut->close('reset');
+my $vain = Ragline::SSE->open(port => $one->port, path => '/internal/send', method => 'POST',
+    headers => ['Content-Type' => 'application/json'],
+    body => JSON::PP->new->utf8->encode({ token => $cut->{token}, event => { data => 'x' } }));
 kill(CONT => $two->children);
+ok($vain->wait(sub { $_[0]{http}->done }), 'a client that is gone');
+like($vain->status . $vain->body, qr/^(?:404.*TOKEN_NOT_FOUND|500.*"Write failed: .*WRITE_FAILED)/,
+    'has not been sent anything');
 is(send_data($one, $far, 'later'), '200 ok', 'when it runs again');
 ok($far->wait(sub { data_of($_[0]) =~ /later$/ }), 'it gets what comes then');
 ok(data_of($far) !~ /never/, 'and not what was given up');

@@ -10,10 +10,12 @@ use lib "$FindBin::Bin/lib";
 
 use JSON::PP ();
 use Test::More;
+use Time::HiRes ();
 
 use Ragline::Backend ();
 use Ragline::Httpd ();
 use Ragline::HTTP ();
+use Ragline::Proc qw(freeze);
 use Ragline::SSE ();
 use Ragline::Test;
 
@@ -35,6 +37,10 @@ RaglineSendBuffer 4KB
 <Location /sse/2025>
     RaglineGatewayDialect 2025-11
 </Location>
+<Location /default>
+    SetHandler ragline-gateway
+    RaglineGatewayCallback @{[ $backend->url ]}
+</Location>
 <Location /stats>
     SetHandler ragline-stats
     Require local
@@ -47,6 +53,10 @@ EOF
 my $httpd = Ragline::Httpd->new(threads => 8, processes => 1, conf => $conf)->start;
 my $port = $httpd->port;
 my $json = JSON::PP->new->canonical->utf8;
+
+# Looked at in the end.
+my $asked_at = Time::HiRes::time();
+my $unanswered = Ragline::SSE->open(port => $port, path => '/default?never', wire => 'sse');
 
 my $n = 0;
 # A stream and its token.
@@ -139,6 +149,12 @@ my $not_found = '404 {"error":{"message":"Token not found","code":"TOKEN_NOT_FOU
     is($stream->body, "event: ready\ndata:\n\n", 'with nothing more');
     is($backend->disconnect_of($path)->{body}{reason}, 'server_closed', 'and that is told');
     is($backend->count_of($path, 'disconnect'), 1, 'once');
+    ($stream, $token, $path) = connected();
+    freeze($backend->{pid});
+    is(sent(token => $token, close => JSON::PP::true), $ok, 'a back end that does nothing else meanwhile');
+    ok($stream->wait(sub { $_[0]->ended }), 'may end one');
+    kill(CONT => $backend->{pid});
+    is($backend->disconnect_of($path)->{body}{reason}, 'server_closed', 'and is told then');
 }
 
 # --- before it is open ----------------------------------------------------------------------------
@@ -147,11 +163,15 @@ my $not_found = '404 {"error":{"message":"Token not found","code":"TOKEN_NOT_FOU
     my ($stream, $token) = connected('hold');
     my ($ends, $ends_token, $ends_path) = connected('hold&end');
     my ($refused, $refused_token) = connected('hold&status=401');
+    my ($leaves, $leaves_token, $leaves_path) = connected('hold&leaves');
     is(sent(token => $token, event => { data => "n$_" }), $buffered, 'kept for it') for 1 .. 3;
     is(sent(token => $ends_token, event => { data => 'a' }), $buffered, 'and for another one');
     is(sent(token => $ends_token, close => JSON::PP::true), $buffered, 'and its end');
     is(sent(token => $ends_token, event => { data => 'b' }), $not_found, 'after which nothing comes');
     is(sent(token => $refused_token, event => { data => 'x' }), $buffered, 'and for who is not let in');
+    is(sent(token => $leaves_token, event => { data => 'x' }), $buffered, 'and for who leaves');
+    $leaves->close;
+    ok(wait_until(sub { sent(token => $leaves_token) eq $not_found }), 'after which it is not there');
     $backend->release;
     ok($stream->take('ready'), 'it opens');
     is($stream->body, "data: n1\n\ndata: n2\n\ndata: n3\n\nevent: ready\ndata:\n\n",
@@ -163,6 +183,7 @@ my $not_found = '404 {"error":{"message":"Token not found","code":"TOKEN_NOT_FOU
     is($refused->body, qq(event: rejected\ndata: {"status":401,"message":"Whatever"}\n\n),
         'gets nothing of it');
     is(sent(token => $refused_token, event => { data => 'x' }), $not_found, 'and is not there');
+    is($backend->count_of($leaves_path, 'disconnect'), 0, 'of who left before nobody is told');
     $backend->hold;
 }
 
@@ -217,6 +238,7 @@ is(body_of("/sse/2025?body=$_", $named), $as_event, "... or none: $_")
     my ($stream, $token) = connected();
     sent(token => $token, event => { data => "n$_" }) for 1 .. 3;
     sent(token => $token);
+    sent(token => $token =~ s/....$/0000/r, event => { data => 'nobody' });
     my ($waits, $waits_token) = connected('hold');
     sent(token => $waits_token, event => { data => 'x' });
     is($figures->()->{events_sent} - $before->{events_sent}, 3, 'events that were sent');
@@ -321,6 +343,14 @@ is($get->header('allow'), 'POST', 'which is said');
         is(join(',', map { $_->{data} } $of{$token}->events), join(',', '', map { "$token $_" } 1 .. 5),
             'and nobody else');
     }
+}
+# --- a back end that does not answer, if nothing else is said -------------------------------------
+
+{
+    ok($unanswered->wait(sub { $_[0]->status }), 'it has its time');
+    is($unanswered->status, 504, 'and no more');
+    cmp_ok(Time::HiRes::time() - $asked_at, '>', 4.9, 'five seconds');
+    is($backend->count_of('/default?never', 'connect'), 1, 'and is asked once');
 }
 $httpd->stop;
 

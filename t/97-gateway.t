@@ -61,6 +61,15 @@ Protocols h2c http/1.1
 <Location /sse/nobody>
     RaglineGatewayCallback http://127.0.0.1:$nobody/
 </Location>
+<Location /sse/nowhere>
+    RaglineGatewayCallback http://nobody.invalid/
+</Location>
+<Location /sse/deflate>
+    SetOutputFilter DEFLATE
+</Location>
+<Location /sse/all>
+    RaglineOrigins *
+</Location>
 <Location /sse/pump>
     RaglineHandoff off
 </Location>
@@ -102,6 +111,9 @@ sub open_stream
 }
 
 sub ready { return $_[0]->take('ready') }
+
+# Looked at later: a resolver may take its time.
+my $nowhere = open_stream('/sse/nowhere');
 
 # --- what is asked --------------------------------------------------------------------------------
 
@@ -160,6 +172,33 @@ sub ready { return $_[0]->take('ready') }
         'an end is signed, too');
 }
 
+# Any 2xx is a yes, and what else the answer says means nothing.
+for my $answer ('status=200&body=', 'status=201&body=no%20JSON', 'status=204&body=', 'status=299&body=[]',
+    'body={"event":{"name":"connection_open","data":"{}"},"close":true}',
+    'body={"request_id":"r","bindings":["connection.r","broadcast"]}') {
+    my $stream = open_stream("/sse?$answer");
+    ready($stream);
+    is($stream->status . $stream->body, "200event: ready\ndata:\n\n", "yes: $answer");
+    $stream->close;
+    is($backend->disconnect_of("/sse?$answer")->{body}{reason}, 'client_closed', 'and its end is told');
+}
+{
+    my $stream = open_stream('/sse/deflate', headers => ['Accept-Encoding' => 'gzip, br']);
+    ok(ready($stream), 'where all is compressed');
+    ok(!defined $stream->header('content-encoding'), 'a stream is not');
+    $stream->close;
+    my $other = open_stream('/sse/all', headers => [Origin => 'https://other.example']);
+    ready($other);
+    is($other->header('access-control-allow-origin'), '*', 'pages of any origin, where they may');
+    $other->close;
+    my $preflight = Ragline::HTTP::request(port => $port, path => '/sse/all', method => 'OPTIONS',
+        headers => [Origin => 'https://other.example', 'Access-Control-Request-Method' => 'GET',
+            'Access-Control-Request-Headers' => 'cache-control']);
+    is($preflight->status, 204, 'as a preflight says');
+    is($preflight->header('access-control-allow-origin'), '*', 'to them');
+    like($preflight->header('access-control-allow-headers') // '', qr/cache-control/i, 'with its header');
+}
+
 # --- who is not let in ----------------------------------------------------------------------------
 
 for my $status (400, 401, 403) {
@@ -191,6 +230,9 @@ for my $status (302, 404, 409, 429, 500, 503) {
 }
 refused('/sse?garbage', 503, 'Backend unavailable', 'BACKEND_UNAVAILABLE', 'nonsense');
 refused('/sse/nobody', 503, 'Backend unavailable', 'BACKEND_UNAVAILABLE', 'nobody is there');
+ok($nowhere->wait(sub { $_[0]{http}->done }), 'a name that is nobody\'s') or diag($nowhere->head);
+is($nowhere->status . $nowhere->body,
+    '503{"error":{"message":"Backend unavailable","code":"BACKEND_UNAVAILABLE"}}', 'is nobody there');
 refused('/sse/soon?never', 504, 'Gateway timeout', 'GATEWAY_TIMEOUT', 'no answer in time');
 refused('/other', 503, 'Service not configured', 'SERVICE_NOT_CONFIGURED', 'no callback',
     headers => ['X-Handler' => 'gateway']);
@@ -202,7 +244,8 @@ is(Ragline::HTTP::request(port => $port, path => '/sse', method => 'POST', body 
 is(Ragline::HTTP::request(port => $port, path => '/sse?head', method => 'HEAD')
     ->header('content-type'), 'text/event-stream', 'HEAD says what it would be');
 is(scalar(grep { $_->{body}{action} eq 'disconnect'
-    && $_->{body}{request}{url} !~ m{^/sse(\?x=.*|/named)$} } $backend->calls), 0,
+    && $_->{body}{request}{url} !~ m{^/sse(\?x=.*|/named|\?(?:status=2|body=).*|/deflate|/all)$} }
+    $backend->calls), 0,
     'nobody is told of the end of what never was open');
 is(scalar(grep { ($_->{body}{request}{url} // '') =~ /head/ } $backend->calls), 0,
     'and nobody asked for a head');

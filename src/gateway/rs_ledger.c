@@ -22,7 +22,7 @@
 /* As rs_store_live(). */
 static int go_live(rs_ledger_t *l)
 {
-    int lives = l->conf.keep ? rs_store_live(l->conn, l->child, l->conf.keep) : 1;
+    int lives = rs_store_live(l->conn, l->child, l->conf.keep, l->memory);
 
     l->live_at = rs_clock_now() + LIVE_EVERY;
     if (lives < 0) {
@@ -45,7 +45,7 @@ static int open_conn(rs_ledger_t *l)
     l->stale = 1;
     l->up_since = rs_clock_now();
     return l->conn && rs_redis_conn_open(l->conn) == APR_SUCCESS && go_live(l)
-           && (!l->conf.keep || rs_owed_write_all(l));
+           && rs_owed_write_all(l);
 }
 
 static int connected(rs_ledger_t *l)
@@ -138,7 +138,7 @@ static void take_messages(rs_ledger_t *l, rs_msg_t *msg)
 /* When the next turn is. */
 static apr_time_t turn(rs_ledger_t *l)
 {
-    apr_time_t now = rs_clock_now(), next;
+    apr_time_t now = rs_clock_now(), next, at;
 
     if (keep_up(l) && l->conf.keep) {
         if (now >= l->look_at) {
@@ -147,11 +147,9 @@ static apr_time_t turn(rs_ledger_t *l)
         }
     }
     next = rs_owed_turn(l, now);
-    if (l->conf.keep) {
-        next = l->look_at < next ? l->look_at : next;
-        next = next < now + AGAIN && l->again_at > now ? now + AGAIN : next;
-    }
-    return next;
+    at = l->conf.keep ? l->look_at : l->live_at;
+    next = at < next ? at : next;
+    return next < now + AGAIN && l->again_at > now ? now + AGAIN : next;
 }
 
 static void *APR_THREAD_FUNC run(apr_thread_t *thread, void *data)

@@ -11,7 +11,8 @@
 #include "rs_ledger.h"
 #include "rs_store.h"
 
-/* An end that a back end is to be told of: sooner or later, or again. */
+/* An end that a back end is to be told of: sooner or later, or again. Where they are told once: a
+ * connection that has an identity, while it is open. */
 struct rs_owed_t {
     rs_owed_t *next, **link;
     char token[RS_GATE_TOKEN_LEN];
@@ -36,6 +37,7 @@ struct rs_ledger_t {
 
     /* The thread. */
     char child[RS_STORE_NAME_LEN];
+    char memory[RS_STORE_MEMORY_LEN]; /* as rs_store_live() */
     rs_redis_conn_t *conn; /* NULL: none */
     apr_time_t again_at;   /* when connecting is tried again */
     apr_time_t up_since;

@@ -6,7 +6,8 @@
  * takes it, too. One of the two finds it: so what was given up is never sent, also by a child that
  * did not run in between. If the stamp is gone and there is no answer, nobody can tell.
  *
- * Nodes say that they live by a key that ends by itself.
+ * Nodes say that they live by a key that ends by itself. Redis may have lost it a moment ago, so
+ * one without it is written to as well, and if that does not answer the key says so for a while.
  */
 #include "rs_letters.h"
 
@@ -32,6 +33,8 @@
 #define NAME_LEN 33 /* of a letter, with the NUL */
 #define KEY_LEN 80
 
+#define LIVES "1"
+#define SILENT "0"
 #define LEASE "10"                          /* seconds, of a node */
 #define BLOCK "2"                           /* seconds, for a letter */
 #define PATIENCE "1"                        /* seconds, for an answer */
@@ -54,11 +57,12 @@ struct rs_letters_t {
 /* --- who sends --- */
 
 static const char put_script[] =
-    "if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end\n"
+    "local is = redis.call('GET', KEYS[1])\n"
+    "if is == '" SILENT "' then return 0 end\n"
     "redis.call('RPUSH', KEYS[2], ARGV[1])\n"
     "redis.call('EXPIRE', KEYS[2], " LEASE ")\n"
     "redis.call('SET', KEYS[3], '1', 'EX', " LEASE ")\n"
-    "return 1\n";
+    "return is and 1 or 2\n";
 
 static int make_name(char name[NAME_LEN])
 {
@@ -154,6 +158,15 @@ static rs_sent_t wait_for_answer(rs_redis_conn_t *conn, const char *name)
     return sent;
 }
 
+/* Nobody has said that the node lives, and it did not take a letter. */
+static rs_sent_t it_is_gone(rs_redis_conn_t *conn, const char *node_key)
+{
+    const char *argv[] = {"SET", node_key, SILENT, "EX", LEASE, "NX"};
+
+    command(conn, 6, argv);
+    return RS_SENT_GONE;
+}
+
 static rs_sent_t send_letter(rs_redis_pool_t *pool, rs_redis_conn_t *conn, const char *node,
                              const char *name, const rs_buf_t *letter)
 {
@@ -171,6 +184,9 @@ static rs_sent_t send_letter(rs_redis_pool_t *pool, rs_redis_conn_t *conn, const
     }
     if (reply->type == REDIS_REPLY_INTEGER) {
         sent = reply->integer ? wait_for_answer(conn, name) : RS_SENT_GONE;
+        if (reply->integer == 2 && sent == RS_SENT_LATE) {
+            sent = it_is_gone(conn, keys[0]);
+        }
     }
     else if (reply->type == REDIS_REPLY_ERROR) {
         rs_redis_error_class(class, reply);
@@ -225,7 +241,7 @@ static int open_conn(rs_letters_t *l)
 
 static int say_alive(rs_letters_t *l)
 {
-    const char *argv[] = {"SET", l->node, "1", "EX", LEASE};
+    const char *argv[] = {"SET", l->node, LIVES, "EX", LEASE};
 
     return command(l->conn, 5, argv) == 1;
 }

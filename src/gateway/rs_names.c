@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * A hash of tokens for each identity, and a list of what is kept. Scripts, so that what is sent
- * while somebody comes is either kept before that one reads what is kept, or goes to it.
+ * while somebody comes is either kept before that one reads what is kept, or goes to it. They do
+ * nothing while Redis does not know who is there: that nobody is would be untrue.
  */
 #include "rs_names.h"
 
@@ -15,6 +16,7 @@
 #include "../redis/rs_redis_eval.h"
 #include "../wire/rs_wire.h"
 #include "rs_route.h"
+#include "rs_store.h"
 
 #define IDENTITY_KEY RS_OWN_GATEWAY "identity:"
 #define KEPT_KEY RS_OWN_GATEWAY "kept:"
@@ -23,7 +25,12 @@
 /* Who was asked may have gone meanwhile. */
 #define ROUNDS 3
 
+#define UNLESS_LOST                                                                               \
+    "if redis.call('EXISTS', KEYS[3]) == 0 or redis.call('EXISTS', KEYS[4]) == 1 then "            \
+    "return 'lost' end\n"
+
 static const char claim_script[] =
+    UNLESS_LOST
     "local all = redis.call('HKEYS', KEYS[1])\n"
     "if ARGV[2] == 'reject' and #all > 0 then return {all} end\n"
     "if ARGV[2] == 'replace' then redis.call('DEL', KEYS[1]) else all = {} end\n"
@@ -31,6 +38,7 @@ static const char claim_script[] =
     "return {all, redis.call('LRANGE', KEYS[2], 0, -1)}\n";
 
 static const char send_script[] =
+    UNLESS_LOST
     "local all = redis.call('HKEYS', KEYS[1])\n"
     "if #all > 0 or ARGV[2] == '0' then return all end\n"
     "local bytes = #ARGV[1]\n"
@@ -51,6 +59,8 @@ static void add_keys(rs_eval_t *eval, char keys[2][KEY_LEN], const char *identit
 {
     rs_eval_key(eval, key_of(keys[0], IDENTITY_KEY, identity));
     rs_eval_key(eval, key_of(keys[1], KEPT_KEY, identity));
+    rs_eval_key(eval, RS_STORE_MEMORY_KEY);
+    rs_eval_key(eval, RS_STORE_LOST_KEY);
 }
 
 static void do_it(rs_redis_conn_t *conn, int argc, const char **argv)
@@ -245,7 +255,9 @@ rs_sent_t rs_names_send(rs_common_t *common, rs_redis_pool_t *pool,
             more = sent == RS_SENT_GONE;
         }
         else if (reply->type == REDIS_REPLY_STRING) {
-            sent = strcmp(reply->str, "kept") ? RS_SENT_FULL : RS_SENT_BUFFERED;
+            sent = !strcmp(reply->str, "kept")   ? RS_SENT_BUFFERED
+                   : !strcmp(reply->str, "full") ? RS_SENT_FULL
+                                                 : RS_SENT_AWAY;
         }
         else {
             sent = reply->type == REDIS_REPLY_ERROR ? RS_SENT_AWAY : RS_SENT_GONE;

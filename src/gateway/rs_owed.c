@@ -76,7 +76,7 @@ static int put_record(rs_ledger_t *l, rs_owed_t *owed)
 
 static void write_or_later(rs_ledger_t *l, rs_owed_t *owed)
 {
-    if (!l->stale && !(rs_ledger_is_up(l) && put_record(l, owed))) {
+    if (l->conf.keep && !l->stale && !(rs_ledger_is_up(l) && put_record(l, owed))) {
         l->stale = 1;
     }
 }
@@ -94,7 +94,7 @@ int rs_owed_write_all(rs_ledger_t *l)
             take_out(owed);
             continue;
         }
-        if (!put_record(l, owed)) {
+        if (l->conf.keep && !put_record(l, owed)) {
             return 0;
         }
         if (!owed->ended && *owed->identity) {
@@ -108,7 +108,7 @@ int rs_owed_write_all(rs_ledger_t *l)
 
 void rs_owed_open(rs_ledger_t *l, rs_gate_t *gate)
 {
-    rs_owed_t *owed = l->conf.keep ? calloc(1, sizeof(*owed)) : NULL;
+    rs_owed_t *owed = l->conf.keep || gate->identity ? calloc(1, sizeof(*owed)) : NULL;
 
     if (!owed) {
         return;
@@ -127,7 +127,10 @@ void rs_owed_open(rs_ledger_t *l, rs_gate_t *gate)
 
 void rs_owed_end(rs_ledger_t *l, rs_gate_t *gate)
 {
-    if (gate->owed) {
+    if (gate->owed && !l->conf.keep) {
+        take_out(gate->owed);
+    }
+    else if (gate->owed) {
         gate->owed->reason = gate->reason ? gate->reason : "client_closed";
         gate->owed->ended = apr_time_now();
         write_or_later(l, gate->owed);

@@ -24,12 +24,26 @@
 #define TAKEN_KEY RS_OWN_GATEWAY "taken:"
 #define KEY_LEN (32 + RS_STORE_NAME_LEN)
 
+/* Longer than it takes a child to find that out, and to write what it has. */
+#define LOST_FOR "5"
+
 static const char live_script[] =
-    "local new = redis.call('SADD', KEYS[1], ARGV[1])\n"
-    "redis.call('SET', KEYS[2], '1', 'EX', ARGV[2])\n"
-    "redis.call('PEXPIRE', KEYS[3], ARGV[3])\n"
-    "if redis.call('DEL', KEYS[4]) == 1 then return -1 end\n"
-    "return 1 + new\n";
+    "local memory, new = redis.call('GET', KEYS[5]), 0\n"
+    "if not memory then\n"
+    "  memory = ARGV[5]\n"
+    "  redis.call('SET', KEYS[5], memory)\n"
+    "end\n"
+    "if ARGV[4] ~= '' and ARGV[4] ~= memory then\n"
+    "  redis.call('SET', KEYS[6], '1', 'EX', " LOST_FOR ")\n"
+    "  new = 1\n"
+    "end\n"
+    "if ARGV[3] ~= '0' then\n"
+    "  new = math.max(new, redis.call('SADD', KEYS[1], ARGV[1]))\n"
+    "  redis.call('SET', KEYS[2], '1', 'EX', ARGV[2])\n"
+    "  redis.call('PEXPIRE', KEYS[3], ARGV[3])\n"
+    "  if redis.call('DEL', KEYS[4]) == 1 then new = -2 end\n"
+    "end\n"
+    "return {1 + new, memory}\n";
 
 /* Some at a time: there may be very many. */
 static const char take_script[] =
@@ -107,25 +121,44 @@ int rs_store_drop(rs_redis_conn_t *conn, const char *child, const char *token)
     return done(conn, 3, argv, NULL);
 }
 
-int rs_store_live(rs_redis_conn_t *conn, const char *child, apr_interval_time_t keep)
+static int read_lives(const redisReply *reply, char memory[RS_STORE_MEMORY_LEN])
 {
-    char keys[3][KEY_LEN], lease[12], time[24];
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2
+        || reply->element[0]->type != REDIS_REPLY_INTEGER
+        || reply->element[1]->type != REDIS_REPLY_STRING) {
+        return 0;
+    }
+    apr_cpystrn(memory, reply->element[1]->str, RS_STORE_MEMORY_LEN);
+    return (int)reply->element[0]->integer;
+}
+
+int rs_store_live(rs_redis_conn_t *conn, const char *child, apr_interval_time_t keep,
+                  char memory[RS_STORE_MEMORY_LEN])
+{
+    char keys[3][KEY_LEN], lease[12], time[24] = "0", new_memory[RS_STORE_MEMORY_LEN];
     rs_eval_t eval = {.n = 0};
     redisReply *reply;
     int lives = 0;
 
     apr_snprintf(lease, sizeof(lease), "%d", RS_STORE_LEASE);
-    apr_snprintf(time, sizeof(time), "%" APR_INT64_T_FMT,
-                 (apr_int64_t)apr_time_as_msec(keep) + 1000 * RS_STORE_LEASE);
+    if (keep) {
+        apr_snprintf(time, sizeof(time), "%" APR_INT64_T_FMT,
+                     (apr_int64_t)apr_time_as_msec(keep) + 1000 * RS_STORE_LEASE);
+    }
+    apr_snprintf(new_memory, sizeof(new_memory), "%s-%" APR_TIME_T_FMT, child, apr_time_now());
     rs_eval_key(&eval, CHILDREN_KEY);
     rs_eval_key(&eval, key_of(keys[0], ALIVE_KEY, child));
     rs_eval_key(&eval, key_of(keys[1], ENDS_KEY, child));
     rs_eval_key(&eval, key_of(keys[2], TAKEN_KEY, child));
+    rs_eval_key(&eval, RS_STORE_MEMORY_KEY);
+    rs_eval_key(&eval, RS_STORE_LOST_KEY);
     rs_eval_arg(&eval, child, strlen(child));
     rs_eval_arg(&eval, lease, strlen(lease));
     rs_eval_arg(&eval, time, strlen(time));
+    rs_eval_arg(&eval, memory, strlen(memory));
+    rs_eval_arg(&eval, new_memory, strlen(new_memory));
     if (rs_eval(conn, &reply, live_script, &eval) == APR_SUCCESS) {
-        lives = reply->type == REDIS_REPLY_INTEGER ? (int)reply->integer : 0;
+        lives = read_lives(reply, memory);
         freeReplyObject(reply);
     }
     return lives;

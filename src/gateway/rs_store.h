@@ -8,6 +8,7 @@
 #define RS_STORE_H
 
 #include "../log/rs_gate_token.h"
+#include "../proto/rs_own_keys.h"
 #include "../redis/rs_redis_conn.h"
 
 #define RS_STORE_NAME_LEN 48
@@ -30,9 +31,19 @@ int rs_store_put(rs_redis_conn_t *conn, const char *child, const char *token,
                  const rs_record_of_gate_t *record);
 int rs_store_drop(rs_redis_conn_t *conn, const char *child, const char *token);
 
-/* This child lives, and its records so long at least. 1; 2: Redis has not known of it; 0: Redis did
- * not do it; -1: others have taken over what it had. */
-int rs_store_live(rs_redis_conn_t *conn, const char *child, apr_interval_time_t keep);
+/* Redis calls what it knows by a name, which is another one when it has lost all of it. "": it was
+ * not asked yet. */
+#define RS_STORE_MEMORY_LEN (RS_STORE_NAME_LEN + 24)
+
+/* It has; so children that know better are at it, and nobody can say who is there. Or it has never
+ * heard of any. */
+#define RS_STORE_MEMORY_KEY RS_OWN_GATEWAY "memory"
+#define RS_STORE_LOST_KEY RS_OWN_GATEWAY "lost"
+
+/* This child lives, and its records so long at least (0: it has none). 1; 2: Redis has not known of
+ * it; 0: Redis did not do it; -1: others have taken over what it had. */
+int rs_store_live(rs_redis_conn_t *conn, const char *child, apr_interval_time_t keep,
+                  char memory[RS_STORE_MEMORY_LEN]);
 
 /* This child ends: what is left is for others. */
 void rs_store_end(rs_redis_conn_t *conn, const char *child);

@@ -107,8 +107,10 @@ static int send_to(request_rec *r, const rs_gateway_order_t *order)
     stats = &engine->common.stats->gateway;
     began = rs_clock_now();
     sent = rs_office_send(engine->office, order, rs_request_conf(r)->gateway_keep);
-    RS_STAT_ADD(stats->sends, 1);
-    RS_STAT_ADD(stats->send_time, (apr_uint64_t)(rs_clock_now() - began));
+    if (sent != RS_SENT_GONE && sent != RS_SENT_AWAY) {
+        RS_STAT_ADD(stats->sends, 1);
+        RS_STAT_ADD(stats->send_time, (apr_uint64_t)(rs_clock_now() - began));
+    }
     return answer(r, sent, order);
 }
 
