@@ -44,6 +44,15 @@ struct rs_callbacks_t {
 
 int rs_callbacks_are_there(void) { return 1; }
 
+int rs_callbacks_take(const char *url)
+{
+    CURLU *parsed = curl_url();
+    int good = parsed && curl_url_set(parsed, CURLUPART_URL, url, 0) == CURLUE_OK;
+
+    curl_url_cleanup(parsed);
+    return good;
+}
+
 /* --- what libcurl asks for --- */
 
 static int on_socket(CURL *easy, curl_socket_t fd, int what, void *baton, void *watched)
@@ -384,6 +393,12 @@ void rs_callbacks_stop(rs_callbacks_t *c, apr_interval_time_t limit)
 #else
 
 int rs_callbacks_are_there(void) { return 0; }
+
+int rs_callbacks_take(const char *url)
+{
+    (void)url;
+    return 1;
+}
 
 apr_status_t rs_callbacks_create(rs_callbacks_t **c, apr_pool_t *p, int kind,
                                  const rs_callbacks_conf_t *conf, rs_inbox_t **inbox)
