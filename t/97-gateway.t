@@ -209,6 +209,8 @@ for my $status (400, 401, 403) {
     is($stream->body, qq(event: rejected\ndata: $event->{data}\n\n), 'and nothing else');
     ok($stream->wait(sub { $_[0]->ended }), 'and ends');
 }
+is(open_stream('/sse?status=403&phrase=D%C3%A9j%C3%A0')->take('rejected')->{data},
+    qq({"status":403,"message":"D\xc3\xa9j\xc3\xa0"}), 'in any language');
 is(open_stream('/sse?status=401&phrase=')->take('rejected')->{data},
     '{"status":401,"message":"Unauthorized"}', 'the standard words where there are none');
 

@@ -48,7 +48,9 @@ static size_t take_header(char *line, size_t size, size_t n, void *baton)
         }
         for (; at < end && *at == ' '; at++) {
         }
-        for (; at < end && *at >= ' ' && *at < 127 && len < sizeof(callback->phrase) - 1; at++) {
+        for (; at < end && (unsigned char)*at >= ' ' && *at != 127
+               && len < sizeof(callback->phrase) - 1;
+             at++) {
             callback->phrase[len++] = *at;
         }
         callback->phrase[len] = '\0';

@@ -6,7 +6,9 @@
  * case nothing is sent. No clocks are compared.
  *
  * Sockets in Linux's abstract namespace are in no folder, need no rights and leave nothing behind.
- * Anybody may connect to one, so each side looks who the other one is.
+ * Anybody may connect to one, so each side looks who the other one is. Anybody may also have one by
+ * such a name: so nobody else can tell it before it is there, and a child has several, of which it
+ * takes the first that is free, for what a dead one was called has been seen.
  */
 #include "rs_relay.h"
 
@@ -55,13 +57,17 @@ struct rs_relay_t {
 
 int rs_relay_is_there(void) { return 1; }
 
+/* So many names of a place. */
+#define DOORS 16
+
 static socklen_t address_of(struct sockaddr_un *address, const rs_registry_t *registry,
-                            unsigned place)
+                            unsigned place, unsigned door)
 {
     memset(address, 0, sizeof(*address));
     address->sun_family = AF_UNIX;
-    apr_snprintf(address->sun_path + 1, sizeof(address->sun_path) - 1, "ragline-gateway-%s-%u",
-                 rs_registry_node(registry), place);
+    apr_snprintf(address->sun_path + 1, sizeof(address->sun_path) - 1,
+                 "ragline-gateway-%016" APR_UINT64_T_HEX_FMT,
+                 rs_gate_token_door(registry, place, door));
     return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + strlen(address->sun_path + 1));
 }
 
@@ -175,20 +181,21 @@ static rs_sent_t hear(int fd, apr_time_t until)
     }
 }
 
-static rs_sent_t send_to_child(rs_common_t *common, unsigned place,
-                               const rs_gateway_order_t *order, apr_time_t until)
+/* *fd: connected to this child. RS_SENT: it is; else why not. */
+static rs_sent_t go_to(int *fd, const rs_registry_t *registry, unsigned place, unsigned door,
+                       apr_time_t until)
 {
     struct sockaddr_un address;
-    socklen_t len = address_of(&address, common->registry, place);
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    rs_sent_t sent = RS_SENT_LATE;
-    int rv = -1;
+    socklen_t len = address_of(&address, registry, place, door);
+    rs_sent_t sent = RS_SENT;
+    int rv;
 
-    if (fd < 0) {
+    *fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (*fd < 0) {
         return RS_SENT_ELSEWHERE;
     }
     /* Its queue may be full for a moment, for which there is nothing to wait. */
-    while ((rv = connect(fd, (struct sockaddr *)(void *)&address, len)) != 0
+    while ((rv = connect(*fd, (struct sockaddr *)(void *)&address, len)) != 0
            && (errno == EAGAIN || errno == EINTR) && rs_clock_now() < until) {
         apr_sleep(apr_time_from_msec(2));
     }
@@ -197,14 +204,34 @@ static rs_sent_t send_to_child(rs_common_t *common, unsigned place,
                : errno == EAGAIN     ? RS_SENT_LATE
                                      : RS_SENT_ELSEWHERE;
     }
-    else if (!is_ours(fd)) {
-        sent = RS_SENT_ELSEWHERE;
+    else if (!is_ours(*fd)) {
+        sent = RS_SENT_GONE;
     }
-    else if (ask(fd, order, until)) {
+    if (sent != RS_SENT) {
+        close(*fd);
+    }
+    return sent;
+}
+
+static rs_sent_t send_to_child(rs_common_t *common, unsigned place,
+                               const rs_gateway_order_t *order, apr_time_t until)
+{
+    rs_sent_t sent = RS_SENT_GONE;
+    unsigned door;
+    int fd = -1;
+
+    for (door = 0; door < DOORS && sent == RS_SENT_GONE; door++) {
+        sent = go_to(&fd, common->registry, place, door, until);
+    }
+    if (sent != RS_SENT) {
+        return sent;
+    }
+    if (ask(fd, order, until)) {
         sent = hear(fd, until);
     }
-    else if (rs_clock_now() < until) {
-        sent = RS_SENT_GONE; /* it has gone while it was told */
+    else {
+        /* Else it has gone while it was told. */
+        sent = rs_clock_now() < until ? RS_SENT_GONE : RS_SENT_LATE;
     }
     close(fd);
     return sent;
@@ -283,11 +310,19 @@ static apr_status_t listen_here(rs_relay_t *relay)
 {
     const rs_registry_t *registry = relay->common->registry;
     struct sockaddr_un address;
-    socklen_t len = address_of(&address, registry, rs_gate_token_place(registry));
+    unsigned door = 0;
+    socklen_t len;
+    int rv;
 
     relay->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (relay->fd < 0 || bind(relay->fd, (struct sockaddr *)(void *)&address, len) != 0
-        || listen(relay->fd, SOMAXCONN) != 0) {
+    if (relay->fd < 0) {
+        return APR_FROM_OS_ERROR(errno);
+    }
+    do {
+        len = address_of(&address, registry, rs_gate_token_place(registry), door);
+        rv = bind(relay->fd, (struct sockaddr *)(void *)&address, len);
+    } while (rv != 0 && errno == EADDRINUSE && ++door < DOORS);
+    if (rv != 0 || listen(relay->fd, SOMAXCONN) != 0) {
         return APR_FROM_OS_ERROR(errno);
     }
     return rs_poll_add(relay->poll, relay->fd, RS_POLL_IN, relay);

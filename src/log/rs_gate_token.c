@@ -22,6 +22,13 @@ static unsigned hidden(const unsigned char b[BYTES], const rs_registry_t *regist
 
 unsigned rs_gate_token_place(const rs_registry_t *registry) { return registry->place & 0xffff; }
 
+apr_uint64_t rs_gate_token_door(const rs_registry_t *registry, unsigned place, unsigned n)
+{
+    const apr_uint32_t of[] = {(apr_uint32_t)place, (apr_uint32_t)n};
+
+    return apr_siphash24(of, sizeof(of), registry->secret);
+}
+
 int rs_gate_token_make(char token[RS_GATE_TOKEN_LEN], unsigned *turn,
                        const rs_registry_t *registry)
 {

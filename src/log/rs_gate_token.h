@@ -35,4 +35,7 @@ rs_gate_token_is_t rs_gate_token_read(rs_gate_token_t *where, const char *token,
 /* As tokens have it. */
 unsigned rs_gate_token_place(const rs_registry_t *registry);
 
+/* What only processes of this node know of a place; another one for each n. */
+apr_uint64_t rs_gate_token_door(const rs_registry_t *registry, unsigned place, unsigned n);
+
 #endif
