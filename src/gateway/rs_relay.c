@@ -181,28 +181,21 @@ static rs_sent_t hear(int fd, apr_time_t until)
     }
 }
 
-/* *fd: connected to this child. RS_SENT: it is; else why not. */
-static rs_sent_t go_to(int *fd, const rs_registry_t *registry, unsigned place, unsigned door,
-                       apr_time_t until)
+/* *fd: connected to this child. RS_SENT: it is; LATE: the queue there is full; else why not. */
+static rs_sent_t go_to(int *fd, const rs_registry_t *registry, unsigned place, unsigned door)
 {
     struct sockaddr_un address;
     socklen_t len = address_of(&address, registry, place, door);
     rs_sent_t sent = RS_SENT;
-    int rv;
 
     *fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (*fd < 0) {
         return RS_SENT_ELSEWHERE;
     }
-    /* Its queue may be full for a moment, for which there is nothing to wait. */
-    while ((rv = connect(*fd, (struct sockaddr *)(void *)&address, len)) != 0
-           && (errno == EAGAIN || errno == EINTR) && rs_clock_now() < until) {
-        apr_sleep(apr_time_from_msec(2));
-    }
-    if (rv != 0) {
-        sent = errno == ECONNREFUSED ? RS_SENT_GONE
-               : errno == EAGAIN     ? RS_SENT_LATE
-                                     : RS_SENT_ELSEWHERE;
+    if (connect(*fd, (struct sockaddr *)(void *)&address, len) != 0) {
+        sent = errno == ECONNREFUSED                  ? RS_SENT_GONE
+               : errno == EAGAIN || errno == EINTR ? RS_SENT_LATE
+                                                      : RS_SENT_ELSEWHERE;
     }
     else if (!is_ours(*fd)) {
         sent = RS_SENT_GONE;
@@ -213,16 +206,34 @@ static rs_sent_t go_to(int *fd, const rs_registry_t *registry, unsigned place, u
     return sent;
 }
 
+/* A queue may be full for a moment, for which there is nothing to wait; somebody else's for good. */
+static rs_sent_t find_child(int *fd, const rs_registry_t *registry, unsigned place,
+                            apr_time_t until)
+{
+    for (;;) {
+        rs_sent_t sent = RS_SENT_GONE, none = RS_SENT_GONE;
+        unsigned door;
+
+        for (door = 0; door < DOORS && (sent == RS_SENT_GONE || sent == RS_SENT_LATE); door++) {
+            sent = go_to(fd, registry, place, door);
+            none = sent == RS_SENT_LATE ? sent : none;
+        }
+        if (sent == RS_SENT || sent == RS_SENT_ELSEWHERE) {
+            return sent;
+        }
+        if (none == RS_SENT_GONE || rs_clock_now() >= until) {
+            return none;
+        }
+        apr_sleep(apr_time_from_msec(2));
+    }
+}
+
 static rs_sent_t send_to_child(rs_common_t *common, unsigned place,
                                const rs_gateway_order_t *order, apr_time_t until)
 {
-    rs_sent_t sent = RS_SENT_GONE;
-    unsigned door;
     int fd = -1;
+    rs_sent_t sent = find_child(&fd, common->registry, place, until);
 
-    for (door = 0; door < DOORS && sent == RS_SENT_GONE; door++) {
-        sent = go_to(&fd, common->registry, place, door, until);
-    }
     if (sent != RS_SENT) {
         return sent;
     }
