@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -59,7 +60,7 @@ static void token_keep(const char *body)
     if (strncmp(body, "{\"action\":\"connect\"", 19) != 0 || !token || n < 0 || n >= TENANTS_MAX) {
         return;
     }
-    memcpy(world->tokens[n], token + 9, TOKEN_LEN);
+    snprintf(world->tokens[n], sizeof(world->tokens[n]), "%.*s", TOKEN_LEN, token + 9);
 }
 
 /* The first whole request; returns how long it was, 0: it is not whole. */

@@ -161,6 +161,8 @@ ok($nonce, 'a script of its own');
 like($page->header('Content-Security-Policy'), qr/^default-src 'none'; .*script-src 'nonce-$nonce'; .*frame-ancestors 'none'$/,
     'and no other may run');
 unlike($page->body, qr/(?:src|href)="?(?:https?:)?\/\//, 'nothing comes from elsewhere');
+# With a site's own `Referrer-Policy: no-referrer` browsers would not say whose button it is.
+like($page->body, qr/<meta name=referrer content=same-origin>/, 'its button is known for its own');
 my ($link) = $page->body =~ /<a href="([^"]+)">Next page/;
 $link =~ s/&amp;/&/g;
 like(ask("/all/connections$link", headers => [Accept => 'text/html'])->body, qr/<tbody>\n<tr><td>/,

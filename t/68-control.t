@@ -276,6 +276,7 @@ my $form = $one->request(path => '/all/close', method => 'POST', body => "id=$id
     headers => ['Content-Type' => 'application/x-www-form-urlencoded', Origin => 'http://127.0.0.1:' . $one->port]);
 is($form->status, 303, 'pressed: back to the list');
 like($form->header('Location'), qr/connections$/, 'which is shown again');
+unlike($one->request(path => '/all/connections')->body, qr/\Q$id\E/, 'without it');
 is_closed($stays, 'by the button');
 
 # --- where Redis is away, and where nobody obeys -------------------------------------------------

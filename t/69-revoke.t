@@ -11,7 +11,7 @@ use lib "$FindBin::Bin/lib";
 use Test::More;
 
 use Ragline::Httpd ();
-use Ragline::Proc qw(slurp);
+use Ragline::Proc qw(freeze slurp);
 use Ragline::Redis ();
 use Ragline::SSE ();
 use Ragline::Test;
@@ -177,6 +177,28 @@ my $there = there($two, '/stream', $us, 'away');
     $client->client_kill('TYPE', 'normal', 'SKIPME', 'yes');
 }
 is_revoked($there, 'what a hub was not told');
+
+# A process that was stopped for longer than the control stream keeps what is in it.
+{
+    my $missed = there($two, '/stream', $us, 'missed');
+    my $client = $redis->client;
+    my $nothing = sub { $client->xadd('ragline:control', '*', do => 'close', tenant => $us, user => 'nobody') };
+    freeze($two->children);
+    $nothing->(); # which answers the read that is under way
+    revoke({ user => 'missed', until => $later }, 0, 'while the other node is stopped');
+    $nothing->() for 1 .. 3;
+    $client->xtrim('ragline:control', 'MAXLEN', 2);
+    kill('CONT', $two->children);
+    is_revoked($missed, 'what was trimmed before it was read');
+    is_refused($two, 'what was trimmed before it was read', $us, 'missed');
+    my $emptied = there($two, '/stream', $us, 'emptied');
+    freeze($two->children);
+    $nothing->();
+    revoke({ user => 'emptied', until => $later }, 0, 'while it is stopped again');
+    $client->xtrim('ragline:control', 'MAXLEN', 0);
+    kill('CONT', $two->children);
+    is_revoked($emptied, 'what was trimmed with all others');
+}
 
 # --- what no handler wrote -----------------------------------------------------------------------
 

@@ -176,6 +176,24 @@ $seen = 0;
 becomes($two, 'a:1 b:1 both:2 c:1 held:1 late:1', 'it can be: then it is');
 is_told('join held', 'and told');
 
+# --- one tenant's key -----------------------------------------------------------------------------
+
+{
+    my $other = unique('other');
+    my $users = "ragline:presence:users:$other";
+    $redis->client->set($users, 'no sorted set');
+    my $theirs = Ragline::SSE->open(port => $one->port, path => '/stream', token => token($other, 'x'));
+    $theirs->connected;
+    my $ours = open_at($one, 'ours');
+    becomes($two, 'a:1 b:1 both:2 c:1 held:1 late:1 ours:1', "a tenant's key of another type holds up nobody else");
+    is_told('join ours', 'who is told of');
+    $redis->client->del($users);
+    ok(wait_until(sub { $redis->client->zcard($users) == 1 }, 10 * $slow), 'when it is gone that tenant is told of, too');
+    is_told('join x', 'by an event');
+    $_->close for $ours, $theirs;
+    is_told('leave ours, leave x', 'both go', 12 * $slow);
+}
+
 # --- what it costs -------------------------------------------------------------------------------
 
 my @many = map { open_at($_ % 2 ? $one : $two, "m$_") } 1 .. 300;

@@ -38,6 +38,18 @@ RaglineRetry 900ms
     RaglineUser "%{HTTP:X-User}"
     RaglineLimit user=2
 </Location>
+RaglineStream people ragline:people
+<Location /many>
+    SetHandler ragline-gateway
+    RaglineUser "%{HTTP:X-User}"
+    RaglineLimit tenant=1
+</Location>
+<Location /room>
+    SetHandler ragline-gateway
+    RaglineTenant main
+    RaglineUser "%{HTTP:X-User}"
+    RaglinePresence people
+</Location>
 <Location /who>
     SetHandler ragline-gateway
 @{[ jwt_conf() ]}
@@ -84,7 +96,9 @@ is(order('send', { id => $one->{id}, event_type => 'note', payload => { a => 1 }
 ok($stream->wait(sub { $_[0]->events == 2 }), 'which arrives');
 is(($stream->events)[1]{data}, '{"type":"note","payload":{"a":1}}', 'as an event of the gateway');
 my $old = open_at('/old');
-ok(wait_until(sub { $old->status; @{ list('?profile=old') } }), 'an older one is listed, too');
+# What is sent to one that is not open yet may not come.
+$old->wait(sub { $_[0]->status });
+ok(wait_until(sub { @{ list('?profile=old') } }), 'an older one is listed, too');
 SKIP: {
     skip 'a child of prefork begins to read commands when its first connection comes', 2 if vars('mpm') eq 'prefork';
     order('send', { id => list('?profile=old')->[0]{id}, event_type => 'note', payload => { a => 1 } });
@@ -132,6 +146,40 @@ ok(wait_until(sub { @{ list('?profile=few&user=u') } == 1 }), 'one goes');
 my $again = ready('/few', headers => ['X-User' => 'u']);
 is($again->status, 200, 'and another one may come');
 $_->close for $few[1], $v, $again;
+
+my @strangers = map { ready('/many') } 1 .. 3;
+is(@{ list('?profile=many') }, 3, 'who is of no tenant is not one of them');
+$_->close for @strangers;
+
+# --- which users are there -----------------------------------------------------------------------
+
+sub there { return join ' ', map { "$_->{user_id}:$_->{connections}" }
+    @{ $httpd->request(path => '/all/presence?tenant=main')->json->{users} // [] } }
+sub becomes { my ($wanted, $name) = @_;
+    my $is;
+    ok(wait_until(sub { ($is = there()) eq $wanted }), $name) or diag("it is $is");
+    return }
+sub told { return join ', ', map { my %f = @{ $_->[1] };
+    "$f{event_type} " . json_of($f{payload})->{user_id} } $redis->client->xrange('ragline:people', '-', '+') }
+
+SKIP: {
+    skip 'a child of prefork tells nothing before its first connection comes', 6 if vars('mpm') eq 'prefork';
+    $backend->hold;
+    my $refused = open_at('/room?status=403', headers => ['X-User' => 'refused']);
+    my $waits = open_at('/room?hold', headers => ['X-User' => 'waits']);
+    my @in = map { ready('/room', headers => ['X-User' => $_]) } qw(u u v);
+    becomes('u:2 v:1', 'whom the back end has let in is there, and nobody else');
+    is(join(', ', sort split /, /, told()), 'presence_join u, presence_join v', 'and told of');
+    $backend->release;
+    $waits->take('ready');
+    becomes('u:2 v:1 waits:1', 'who had to wait comes then');
+    $_->close for $in[0], $in[2], $waits;
+    becomes('u:1', 'and goes');
+    ok(wait_until(sub { (() = told() =~ /presence_leave/g) == 2 }), 'which is told');
+    is(join(', ', sort split /, /, told()), 'presence_join u, presence_join v, presence_join waits, '
+        . 'presence_leave v, presence_leave waits', 'of each once');
+    $in[1]->close;
+}
 
 # --- revoked -------------------------------------------------------------------------------------
 

@@ -114,7 +114,7 @@ apr_status_t rs_engine_add_source(rs_source_t **out, rs_engine_t *engine, apr_po
     apr_status_t rv;
     int i;
 
-    if (nstreams < !control || nstreams > RS_SOURCE_STREAMS_MAX) {
+    if (nstreams < (!control && !presence) || nstreams > RS_SOURCE_STREAMS_MAX) {
         return APR_EINVAL;
     }
     source = apr_pcalloc(pchild, sizeof(*source));
@@ -198,6 +198,9 @@ rs_refusal_t rs_engine_reserve(rs_engine_t *engine, const rs_arrival_t *who, int
     rs_refusal_t refused = RS_REFUSED_MAX;
 
     *seat = RS_NO_SEAT;
+    /* Before it is looked whether the child ends: a streamer that ends does so after that was said,
+     * and looks for those who come. */
+    __atomic_add_fetch(&engine->common.arriving, 1, __ATOMIC_SEQ_CST);
     if (__atomic_add_fetch(&engine->common.connections, 1, __ATOMIC_ACQ_REL)
         > engine->conf.max_connections) {
         refused = RS_REFUSED_CONNECTIONS;
@@ -229,7 +232,7 @@ void rs_engine_submit(rs_engine_t *engine, rs_client_t *client)
 void rs_engine_drain(rs_engine_t *engine, int graceful)
 {
     __atomic_store_n(&engine->graceful, graceful, __ATOMIC_RELEASE);
-    __atomic_store_n(&engine->draining, 1, __ATOMIC_RELEASE);
+    __atomic_store_n(&engine->draining, 1, __ATOMIC_SEQ_CST);
     RS_STAT_SET(engine->common.stats->draining, 1);
     rs_hub_wake(engine->hub);
 }

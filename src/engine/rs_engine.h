@@ -80,7 +80,7 @@ void rs_engine_submit(rs_engine_t *engine, rs_client_t *client);
 
 static inline int rs_engine_draining(rs_engine_t *engine)
 {
-    return __atomic_load_n(&engine->draining, __ATOMIC_ACQUIRE);
+    return __atomic_load_n(&engine->draining, __ATOMIC_SEQ_CST);
 }
 
 /* Says that the child stops. Returns at once; may be called from a signal handler. */

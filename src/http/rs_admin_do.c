@@ -6,6 +6,7 @@
 #include "../conf/rs_httpd.h"
 
 #include "../base/rs_buf.h"
+#include "../base/rs_clock.h"
 #include "../base/rs_name.h"
 #include "../log/rs_command.h"
 #include "../log/rs_revoked.h"
@@ -286,14 +287,29 @@ static int write_order(request_rec *r, const order_t *o)
     }
     return rs_control_write(r, pool, conn, &write,
                             is_revoke(o)
-                                ? "it is remembered, and servers that start later know of it; those "
-                                  "that are there were not told: try again"
+                                ? "it is remembered, and servers that start later know of it; "
+                                  "those that are there were not told: try again"
                                 : "Redis did not take it; nothing was done");
 }
 
-static int answer(request_rec *r, const order_t *o, int here)
+/* The list that is shown next is to be without it. */
+#define SHOWN_AGAIN apr_time_from_sec(1)
+
+static void wait_for_end(request_rec *r, rs_registry_t *registry, const order_t *o)
+{
+    const char *realm = rs_conf_server(r->server)->url->label;
+    apr_time_t until = rs_clock_now() + SHOWN_AGAIN;
+    rs_record_t record;
+
+    while (rs_registry_find(registry, realm, o->id, &record) && rs_clock_now() < until) {
+        apr_sleep(apr_time_from_msec(10));
+    }
+}
+
+static int answer(request_rec *r, rs_registry_t *registry, const order_t *o, int here)
 {
     if (o->from_page) {
+        wait_for_end(r, registry, o);
         apr_table_setn(r->headers_out, "Location", "connections");
         return HTTP_SEE_OTHER;
     }
@@ -330,5 +346,5 @@ int rs_admin_do(request_rec *r, rs_registry_t *registry, const char *what)
                           : "tenant ",
                   o.id || o.jti ? "" : o.tenant, o.user ? ", user " : "", o.user ? o.user : "",
                   r->user ? apr_pstrcat(r->pool, ", by ", r->user, NULL) : "");
-    return answer(r, &o, here);
+    return answer(r, registry, &o, here);
 }

@@ -106,7 +106,7 @@ int rs_admin_remember(request_rec *r, rs_redis_pool_t *pool, rs_redis_conn_t *co
     status = *class ? rs_control_refused(r, pool, RS_OWN_REVOKED, class,
                                          "Redis did not take it; nothing was done")
                     : rs_control_unavailable(r, "the connection to Redis broke: it may be "
-                                                "remembered, or not, and nobody was told: try again");
+                                                "remembered, or not; nobody was told: try again");
     if (!strcmp(class, "READONLY")) {
         rs_redis_pool_demoted(pool, conn);
     }

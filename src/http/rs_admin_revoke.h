@@ -13,8 +13,8 @@
 /* Unix seconds, or a time as RFC 3339 has it, not beyond ten years from now. 0: it is none. */
 int rs_admin_until(apr_int64_t *until, apr_pool_t *p, rs_json_t value);
 
-/* In Redis, for children that start later; in the past: forgets it. OK; or a status, its error noted
- * and the connection given back. */
+/* In Redis, for children that start later; in the past: forgets it. OK; or a status, its error
+ * noted and the connection given back. */
 int rs_admin_remember(request_rec *r, rs_redis_pool_t *pool, rs_redis_conn_t *conn,
                       const char *name, apr_int64_t until);
 

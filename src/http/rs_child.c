@@ -155,10 +155,13 @@ static apr_status_t open_source(apr_pool_t *p, server_rec *main_server, rs_serve
     rs_obeys_t obeys = !rs_conf_obeys(main_server)                    ? RS_OBEYS_NOBODY
                        : rs_conf_server(main_server)->revocation_open ? RS_OBEYS_AND_IS_OPEN
                                                                       : RS_OBEYS;
+    const rs_presence_conf_t *presence =
+        rs_conf_presence(p, main_server, conf, child.generation);
     rs_stream_params_t *params;
     int i, shared = any_shared();
 
-    if (streams->nelts == 0 && (obeys == RS_OBEYS_NOBODY || !rs_conf_has_gateway())) {
+    if (streams->nelts == 0
+        && ((obeys == RS_OBEYS_NOBODY && !presence) || !rs_conf_has_gateway())) {
         return APR_SUCCESS;
     }
     params = apr_pcalloc(p, (apr_size_t)streams->nelts * sizeof(*params));
@@ -176,9 +179,7 @@ static apr_status_t open_source(apr_pool_t *p, server_rec *main_server, rs_serve
         params[i].shared = shared && stream->tenant_literal;
     }
     return rs_engine_add_source(&conf->source, child.engine, p, conf->url, conf->read_batch,
-                                conf->read_block, obeys,
-                                rs_conf_presence(p, main_server, conf, child.generation), params,
-                                streams->nelts);
+                                conf->read_block, obeys, presence, params, streams->nelts);
 }
 
 /* The groups that endpoints use in this Redis, or NULL: there may be more than are known. */

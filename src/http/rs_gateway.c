@@ -212,6 +212,8 @@ static rs_refusal_t reserve(request_rec *r, rs_client_params_t *params)
         .user = rs_identity_user(r),
         .profile = conf->profile,
         .jti = rs_revocation_jti(r),
+        .room = rs_conf_room(rs_conf_server(r->server), conf),
+        .waits = 1,
         .via = RS_VIA_GATEWAY,
         .address = (const struct sockaddr *)(const void *)&r->useragent_addr->sa,
         .tenant_max = (unsigned)conf->limit_tenant,

@@ -323,6 +323,23 @@ static void obey(rs_source_t *source, const redisReply *fields)
     }
 }
 
+/* Entries are kept to a number, and may be removed by hand: whether some were that nobody here has
+ * read. One that was read last and removed alone looks the same, which costs a question. */
+static int is_trimmed(const rs_history_t *history, rs_id_t at)
+{
+    return history->empty ? rs_id_cmp(history->newest, at) > 0
+                          : rs_id_cmp(history->first, at) > 0;
+}
+
+static void take(rs_source_t *source, rs_id_t id, const redisReply *fields)
+{
+    source->control_at = id;
+    if (rs_id_cmp(id, source->control_done) > 0) {
+        source->control_done = id;
+        obey(source, fields);
+    }
+}
+
 int rs_control_take(rs_source_t *source, const rs_history_t *history, const redisReply *entries)
 {
     rs_id_t id;
@@ -332,17 +349,16 @@ int rs_control_take(rs_source_t *source, const rs_history_t *history, const redi
         source->control_at = source->control_done = history->newest;
         source->control_known = 1;
     }
+    else {
+        source->control_lost = is_trimmed(history, source->control_at);
+    }
     for (i = 0; entries && i < entries->elements; i++) {
         if (!rs_stream_entry_id(entries->element[i], &id)) {
             return 0;
         }
-        source->control_at = id;
-        if (rs_id_cmp(id, source->control_done) > 0) {
-            source->control_done = id;
-            obey(source, entries->element[i]->element[1]);
-        }
+        take(source, id, entries->element[i]->element[1]);
     }
-    if (rs_id_cmp(history->newest, source->control_at) < 0) {
+    if (history->empty || rs_id_cmp(history->newest, source->control_at) < 0) {
         source->control_at = history->newest;
     }
     /* An empty key says nothing yet of what comes into it. */

@@ -249,7 +249,16 @@ apr_status_t rs_ingest_open(rs_source_t *source, apr_pool_t *p, rs_poll_t *poll,
     if (rv == APR_SUCCESS) {
         rv = open_reader(source, p, poll, resolver);
     }
-    return rv == APR_SUCCESS ? open_watcher(source, own, poll, resolver) : rv;
+    if (rv == APR_SUCCESS) {
+        rv = open_watcher(source, own, poll, resolver);
+    }
+    /* Where there is nothing to read (a gateway's users are told of) nothing is waited for. */
+    if (rv == APR_SUCCESS && !source->reader && !source->watcher) {
+        set_caught_up(source, 1);
+        RS_STAT_SET(source->stats->up, 1);
+        source->up = source->settled = 1;
+    }
+    return rv;
 }
 
 apr_time_t rs_ingest_turn(rs_source_t *source, apr_time_t now)

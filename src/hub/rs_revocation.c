@@ -55,8 +55,8 @@ static void refuse(struct rs_revocation_t *rev, const char *why)
     if (!rev->told || now >= rev->told + TELL_AGAIN) {
         rev->told = now;
         rs_log(RS_LOG_ERR, 0,
-               RSLOGNO(0525) "%s: it cannot be read who was revoked (%s): %s; %s. A Redis user needs "
-                             "+zrangebyscore and the keys ragline:revoked:*",
+               RSLOGNO(0525) "%s: it cannot be read who was revoked (%s): %s; %s. A Redis user "
+                             "needs +zrangebyscore and the keys ragline:revoked:*",
                rev->source->url->label, RS_OWN_REVOKED, why,
                rs_revoked_known(rev->source->revoked) ? "what was read before holds"
                : rev->source->control == RS_OBEYS

@@ -62,14 +62,18 @@ struct rs_common_t {
     size_t pinned;     /* atomic: bytes of events that some client is in the middle of */
     size_t unfinished; /* atomic: bytes of what clients have begun to say and not finished */
     int connections;   /* atomic: places taken, by clients that were not yet destroyed, too */
+    int arriving;      /* atomic: of these, by clients that no streamer has had yet */
 };
 
 /* To the hub: RS_MSG_SUBMIT, _RELEASE, _FETCH, _UNFOLLOWED, _DELIVERED. Any thread; never fails:
  * after the hub has ended, clients are destroyed on the spot. */
 void rs_common_tell_hub(rs_common_t *common, rs_msg_t *msg, int kind);
 
-/* Gives a place back. Any thread. */
+/* Gives a place back that no client has got. Any thread. */
 void rs_common_unreserve(rs_common_t *common);
+
+/* A streamer has the client from now on. */
+void rs_common_arrived(rs_common_t *common);
 
 /* Ends a client that no streamer has, or has any more, and gives its place back. Its owner. */
 void rs_common_destroy(rs_common_t *common, rs_client_t *client);

@@ -52,7 +52,8 @@ int rs_registry_claim(rs_registry_t *registry);
 typedef struct {
     const char *realm, *tenant, *user, *profile;
     const char *jti;   /* of its token; NULL: none */
-    apr_uint64_t room; /* where it is counted among the users who are there; 0: it is not */
+    apr_uint64_t room; /* where it is counted among the users who are there; 0: it is not, */
+    int waits;         /* and not before rs_registry_let_in() */
     int via;
     const struct sockaddr *address; /* NULL: not known */
     unsigned tenant_max, user_max;
@@ -63,6 +64,9 @@ typedef enum { RS_ENTERED, RS_ENTER_TENANT_FULL, RS_ENTER_USER_FULL, RS_ENTER_FA
 /* First counted, then looked: two children at once may both refuse, but never both let in. Any
  * thread. */
 rs_enter_t rs_registry_enter(rs_registry_t *registry, const rs_arrival_t *who, int *seat);
+
+/* It is there. Whoever owns the connection; RS_NO_SEAT is nobody. */
+void rs_registry_let_in(rs_registry_t *registry, int seat);
 
 /* What it has had so far; position NULL: it has none. Whoever owns the connection. */
 void rs_registry_note(rs_registry_t *registry, int seat, apr_uint64_t events, const char *position);

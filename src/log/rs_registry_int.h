@@ -11,7 +11,7 @@
 
 #include "rs_registry.h"
 
-#define RS_REGISTRY_LAYOUT 4
+#define RS_REGISTRY_LAYOUT 5
 
 /* A record: words, each read and written at once. Its owner makes `version` odd before it changes
  * anything and even after that: who reads looks whether it is the same even number before and
@@ -21,7 +21,7 @@ typedef struct {
     unsigned char taken : 1, via : 3, family : 4;
     unsigned char rest;  /* so many words of it stand apart */
     unsigned char names; /* the length of the names in text; a NUL and the position follow */
-    unsigned char spare;
+    unsigned char waits; /* nobody has let it in yet */
     apr_uint64_t tenant, user; /* keys of their tallies; user 0: nobody */
     apr_uint64_t token;        /* key of its id; 0: it has none */
     apr_uint64_t room;         /* as rs_arrival_t has it */

@@ -124,7 +124,8 @@ static void compose(rs_seat_t *record, rs_registry_t *registry, const rs_arrival
     record->user = *who->user ? rs_tally_key(registry, who->realm, who->tenant, who->user) : 0;
     record->token = rs_tally_token(registry, who->jti);
     record->realm = rs_tally_realm(registry, who->realm);
-    record->room = *who->user ? who->room : 0;
+    record->room = *who->tenant && *who->user ? who->room : 0;
+    record->waits = (unsigned char)who->waits;
     record->since = apr_time_now();
     put_address(record, who->address);
     text = stpcpy(text, who->tenant) + 1;
@@ -213,6 +214,17 @@ rs_enter_t rs_registry_enter(rs_registry_t *registry, const rs_arrival_t *who, i
     rv = enter(registry, &record, who, seat);
     pthread_mutex_unlock(&registry->lock);
     return rv;
+}
+
+void rs_registry_let_in(rs_registry_t *registry, int seat)
+{
+    rs_seat_t record;
+
+    if (registry && seat != RS_NO_SEAT && rs_seat_read(&record, rs_seat_own(registry, seat))) {
+        record.waits = 0;
+        copy_in(rs_seat_own(registry, seat), &record, 0, 1);
+        note_change(registry);
+    }
 }
 
 /* A position that there is no room for (of many streams, with long names) is none. */

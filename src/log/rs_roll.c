@@ -226,14 +226,14 @@ static int look_at(rs_roll_t *roll, mark_t *mark, rs_spot_t spot, apr_time_t now
         return 0; /* it is being written */
     }
     let_go(roll, mark, now);
-    if (taken && seat.room && seat.realm == roll->realm) {
+    if (taken && seat.room && !seat.waits && seat.realm == roll->realm) {
         mark->of = find_or_make(roll, seat.text, seat.text + strlen(seat.text) + 1, seat.room);
         if (!mark->of) {
             return 0;
         }
         change(roll, mark->of, 1, now);
     }
-    mark->random = taken ? seat.random : 0;
+    mark->random = taken && !seat.waits ? seat.random : 0;
     return 1;
 }
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The list for people. Names are of [A-Za-z0-9._@-], and so is what else a record says: nothing of
- * it means anything in HTML.
+ * it means anything in HTML. The page says itself what it lets be known of it: a site's header that
+ * forbids all of that would have browsers keep back whose button it is that is pressed.
  */
 #include <string.h>
 
@@ -47,7 +48,8 @@ void rs_connections_html(rs_buf_t *b, rs_registry_t *registry, const rs_whom_t *
     int n = 0, more;
 
     rs_buf_printf(b,
-                  "<!DOCTYPE html><html lang=en><meta charset=utf-8><title>Connections</title>"
+                  "<!DOCTYPE html><html lang=en><meta charset=utf-8>"
+                  "<meta name=referrer content=same-origin><title>Connections</title>"
                   "<style>%s</style><h1>Connections of node %s</h1><table><thead><tr><th>Tenant"
                   "<th>User<th>Endpoint<th>Wire<th>Since (UTC)<th>Events<th>Position<th>From"
                   "<th>Process<th>Id<th></thead><tbody>\n",

@@ -69,6 +69,8 @@
     "  local old = redis.call('HGET', KEYS[2], field) or ''\n"                                     \
     "  local one = user .. ' ' .. node .. ' ' .. room .. ' '\n"                                    \
     "  if old == new then return true end\n"                                                       \
+    /* Of another type: then it is this tenant alone that is not told of. */                       \
+    "  if not attempt(redis.pcall('ZSCORE', users, '')) then return false end\n"                   \
     "  if (old == '' or new == '') and alone(users, user, room, node) then\n"                      \
     "    local what = new == '' and 'presence_leave' or 'presence_join'\n"                         \
     "    if not say(room, tenant, user, what) then return false end\n"                             \

@@ -202,6 +202,9 @@ static rs_next_t open_it(rs_streamer_t *s, rs_client_t *client)
         gate->nkept = 0; /* another one gets it */
     }
     set_open(s, gate);
+    if (next != RS_NEXT_GONE) {
+        rs_registry_let_in(s->common->registry, client->seat);
+    }
     return next == RS_NEXT_GO ? RS_NEXT_WAIT : next; /* for its first heartbeat */
 }
 

@@ -349,6 +349,7 @@ void rs_life_attach(rs_streamer_t *s, rs_client_t *client)
     client->state = RS_BEHIND;
     client->last_out = s->now;
     s->clients++;
+    rs_common_arrived(s->common);
     RS_STAT_ADD(s->common->stats->connections, 1);
     client->polled = RS_POLL_IN;
     rv = rs_poll_add(s->poll, client->conn.fd, RS_POLL_IN, client);

@@ -13,6 +13,9 @@
 /* When many are sent away, one comes back every so often; few need not wait for RaglineDrain. */
 #define DRAIN_PACE apr_time_from_msec(2)
 
+/* How often it is looked then whether somebody is still to come. */
+#define ARRIVAL apr_time_from_msec(50)
+
 #define GATE_OF(m, member) ((rs_gate_t *)((char *)(m)-offsetof(rs_gate_t, member)))
 #define CLIENT_OF_TIMER(t) ((rs_client_t *)((char *)(t)-offsetof(rs_client_t, timer)))
 
@@ -147,9 +150,20 @@ static void on_message(rs_streamer_t *s, rs_msg_t *msg)
     }
 }
 
+/* Who was let in before the end was said is told of it, too. */
 static int over(const rs_streamer_t *s)
 {
-    return s->drain_until && (s->clients == 0 || s->now >= s->drain_until);
+    int more = s->clients || __atomic_load_n(&s->common->arriving, __ATOMIC_SEQ_CST) > 0;
+
+    return s->drain_until && (!more || s->now >= s->drain_until);
+}
+
+/* Of one that goes to another streamer, or does not come after all, nothing is heard. */
+static apr_interval_time_t patience(const rs_streamer_t *s)
+{
+    apr_interval_time_t due = s->wheel.armed ? s->wheel.next - s->now : apr_time_from_sec(10);
+
+    return s->drain_until && due > ARRIVAL ? ARRIVAL : due;
 }
 
 int rs_streamer_turn(rs_streamer_t *s)
@@ -159,8 +173,7 @@ int rs_streamer_turn(rs_streamer_t *s)
     rs_msg_t *msg, *next;
     int i, n;
 
-    n = rs_poll_wait(s->poll, events, 256,
-                     s->wheel.armed ? s->wheel.next - s->now : apr_time_from_sec(10));
+    n = rs_poll_wait(s->poll, events, 256, patience(s));
     s->now = rs_clock_now();
     for (i = 0; i < n; i++) {
         on_event(s, &events[i]);

@@ -21,7 +21,8 @@ function ask(what, more) {
 // supertest takes a URL as well as an application.
 export function createApp(config) {
     return ask("app", {
-        callback: config.callbackUrl, heartbeat: config.heartbeatIntervalSeconds, rabbitmq: config.rabbitmqUrl,
+        callback: config.callbackUrl, heartbeat: config.heartbeatIntervalSeconds,
+        older: expect.getState().currentTestName.endsWith("(older)"),
     }).url;
 }
 

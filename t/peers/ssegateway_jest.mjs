@@ -19,6 +19,7 @@ export default async function settings() {
             ...theirs.moduleNameMapper,
         },
         setupFiles: [path.join(here, "ssegateway_slow.cjs")],
+        setupFilesAfterEnv: [path.join(here, "ssegateway_skipped.cjs")],
         testPathIgnorePatterns: ["/node_modules/", "rabbitmq"],
     };
 }

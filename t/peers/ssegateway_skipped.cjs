@@ -7,7 +7,7 @@ const Test = require(process.env.RAGLINE_SUITE + "/node_modules/supertest/lib/te
 
 const {on} = Test.prototype;
 Test.prototype.on = function (event, hear) {
-    return event !== "data" ? on.call(this, event, hear) : this.buffer(false).parse((response, done) => {
+    return event !== "data" ? on.call(this, event, hear) : this.buffer(true).parse((response, done) => {
         response.on("data", hear);
         response.on("end", done);
     });

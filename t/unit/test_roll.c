@@ -296,6 +296,35 @@ static void counts(void)
     rs_census_close(&census);
 }
 
+/* A gateway's connections are there when their back end has let them in. */
+static void waits(void)
+{
+    rs_arrival_t who = {.realm = REALM, .tenant = "t", .user = "w", .profile = "p", .room = 1,
+                        .waits = 1, .via = RS_VIA_GATEWAY};
+    apr_time_t now = rs_clock_now() + 20 * SEC;
+    int seat, never, nobody;
+
+    news(now - 10 * SEC); /* of what was before */
+    news(now);
+    rs_registry_enter(registry, &who, &seat);
+    rs_registry_enter(registry, &who, &never);
+    who.tenant = "";
+    rs_registry_enter(registry, &who, &nobody);
+    rs_registry_let_in(registry, nobody);
+    is_str(news(now), "", "who waits is not there, nor who is of no tenant");
+    rs_registry_let_in(registry, seat);
+    rs_registry_let_in(registry, RS_NO_SEAT);
+    is_str(news(now), "t/w/1=1", "who is let in is");
+    is_str(news(now), "", "once");
+    rs_registry_note(registry, seat, 7, "1-1");
+    go(never);
+    is_str(news(now), "", "who was never let in has not left");
+    go(seat);
+    go(nobody);
+    news(now);
+    is_str(news(now + 6 * SEC), "t/w/1=-1", "who was has");
+}
+
 int main(void)
 {
     apr_pool_t *p;
@@ -312,6 +341,7 @@ int main(void)
     killed();
     leads();
     counts();
+    waits();
     rs_roll_free(roll);
     rs_registry_close(registry);
     apr_terminate();

@@ -96,6 +96,7 @@ static void come(peer_t *peer, const rs_profile_t *as, apr_interval_time_t left,
     memset(peer, 0, sizeof(*peer));
     socketpair(AF_UNIX, SOCK_STREAM, 0, pair);
     peer->fd = pair[1];
+    common.arriving++;
     rs_registry_enter(common.registry, &who, &params.seat);
     rs_registry_id(common.registry, params.seat, peer->connection);
     params.expires = left ? apr_time_now() + left : 0;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * A streamer, and that nobody has it for long: who has few bytes ask for many answers is heard in
- * parts, all of it and in order, be its socket full or not; many large events go out in parts.
+ * parts, all of it and in order, be its socket full or not; many large events go out in parts. It
+ * ends after the last client that was let in.
  */
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -87,6 +88,7 @@ static rs_client_t *attach(int fd, const rs_profile_t *as, const char *user, con
                         .via = RS_VIA_WEBSOCKET};
     rs_client_t *client;
 
+    common.arriving++;
     rs_registry_enter(common.registry, &who, &params.seat);
     params.conn.fd = fd;
     params.conn.transport = &rs_transport_socket;
@@ -266,6 +268,39 @@ static void test_large(void)
     rs_buf_free(&text);
 }
 
+/* A request was let in before the child was told to end, and its stream comes after that. */
+static void test_drain(void)
+{
+    static const rs_buf_t none = RS_BUF_INIT;
+    char said[4096];
+    ssize_t n;
+    int pair[2], i, turns, goes_on = 1;
+
+    for (i = 0; i < USERS; i++) {
+        shutdown(users[i][1], SHUT_RDWR);
+    }
+    for (turns = 0; common.stats->connections && turns < 1000; turns++) {
+        rs_streamer_turn(streamer);
+    }
+    common.arriving++;
+    rs_streamer_drain(streamer, 0, apr_time_from_sec(60));
+    for (turns = 0; turns < 3; turns++) {
+        goes_on &= rs_streamer_turn(streamer);
+    }
+    ok(goes_on, "a streamer without clients waits for one that was let in");
+    common.arriving--;
+    socketpair(AF_UNIX, SOCK_STREAM, 0, pair);
+    attach(pair[0], &profile, "", &none);
+    goes_on = rs_streamer_turn(streamer);
+    n = recv(pair[1], said, sizeof(said) - 1, MSG_DONTWAIT);
+    said[n > 0 ? n : 0] = '\0';
+    ok(goes_on && n > 0 && memmem(said, (size_t)n, "draining", 8), "which is told to come back");
+    close(pair[1]);
+    for (turns = 0; rs_streamer_turn(streamer) && turns < 1000; turns++) {
+    }
+    ok(turns < 1000, "and then it is over");
+}
+
 static void end_world(void)
 {
     rs_msg_t *msg, *next;
@@ -299,6 +334,7 @@ int main(void)
     test_spam(0, 0);
     test_namesake();
     test_large();
+    test_drain();
     end_world();
     apr_pool_destroy(pool);
     return done_testing();
