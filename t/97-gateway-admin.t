@@ -54,6 +54,10 @@ RaglineStream people ragline:people
     SetHandler ragline-gateway
 @{[ jwt_conf() ]}
 </Location>
+<Location /short>
+    SetHandler ragline-gateway
+    RaglineReauthorize 1s
+</Location>
 <Location /all>
     SetHandler ragline-admin
     RaglineAdmin all
@@ -195,5 +199,16 @@ ok(wait_until(sub { $httpd->request(path => '/who', token => token($us, 'u'))->s
     'and is not let in again');
 ok(!$other->ended, 'another one stays');
 $other->close;
+
+# --- for how long --------------------------------------------------------------------------------
+
+# Half a minute (RaglineJWTLeeway) after its end a token still lets somebody in.
+my $short = ready('/who', token => token($us, 'short', exp => time - 28));
+ok($short->wait(sub { $_[0]->ended }), 'a connection ends with its token');
+is($short->retry, 10000, 'to come back with another one');
+is(reason($short), 'server_closed', 'and its back end is told');
+my $stay = ready('/short');
+ok($stay->wait(sub { $_[0]->ended }), 'or after the time for which it may stay');
+is($stay->retry, 900, 'to come back at once');
 ok(wait_until(sub { !@{ list('') } }), 'in the end there is nobody');
 done_testing();

@@ -166,8 +166,8 @@ static int check_admin(const access_t *a, server_rec *main_server)
     }
     complain(a, is_open(&a->guard)
                     ? "everybody could see who is connected: guard it with AuthType RaglineJWT, "
-                      "RaglineJWTKey and Require valid-user (or ragline-claim), or with another "
-                      "Require than all granted"
+                      "RaglineJWTKey and Require ragline-claim (valid-user is everybody who has "
+                      "a token), or with another Require than all granted"
                     : "everybody could end connections and send to them, since no Require is for "
                       "POST: write it outside of <Limit>");
     return 1;

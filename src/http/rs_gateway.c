@@ -75,6 +75,7 @@ static const rs_profile_t *profile(request_rec *r)
     wanted.heartbeat = conf->heartbeat;
     wanted.retry = conf->retry;
     wanted.stall = conf->stall;
+    wanted.reauthorize = conf->reauthorize;
     return rs_profile_intern(&rs_child_engine()->profiles, &wanted);
 }
 
@@ -310,6 +311,7 @@ int rs_gateway_handler(request_rec *r)
         rs_engine_unreserve(engine, params.seat);
         return status;
     }
+    params.expires = rs_request(r)->jwt ? rs_request(r)->jwt->expires : 0;
     params.conn.transport = &rs_transport_socket;
     params.cursor = "";
     params.tenant_json = params.user_json = "null";

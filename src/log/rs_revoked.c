@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * A sorted list, which is short: revocations end with the tokens that they are about.
+ * A hash. Revocations end with the tokens that they are about, but where each logout is one there
+ * may be some hundred thousand of them.
  */
 #include <pthread.h>
 #include <stdlib.h>
@@ -11,16 +12,22 @@
 #include "../base/rs_name.h"
 #include "rs_revoked.h"
 
-typedef struct {
-    char *name;
-    apr_int64_t until;
+#define FIRST_SIZE 64u
+
+typedef struct item_t item_t;
+
+struct item_t {
+    item_t *next; /* in its bucket */
+    unsigned hash;
     unsigned reading; /* in which it was seen last */
-} item_t;
+    apr_int64_t until;
+    char name[];
+};
 
 struct rs_revoked_t {
     pthread_mutex_t lock;
-    item_t *items; /* lock, and so is the rest */
-    int n, size;
+    item_t **buckets; /* lock, and so is the rest */
+    unsigned n, size; /* a power of two, or 0 */
     unsigned reading;
     int known;
 };
@@ -96,115 +103,130 @@ rs_revoked_t *rs_revoked_create(void)
     return revoked;
 }
 
-void rs_revoked_free(rs_revoked_t *revoked)
+static unsigned hash_of(const char *name)
 {
-    while (revoked && revoked->n) {
-        free(revoked->items[--revoked->n].name);
+    unsigned hash = 2166136261u;
+
+    for (; *name; name++) {
+        hash = (hash ^ (unsigned char)*name) * 16777619u;
     }
-    if (revoked) {
-        free(revoked->items);
-        pthread_mutex_destroy(&revoked->lock);
-        free(revoked);
-    }
+    return hash;
 }
 
-/* lock: where it is, or would be */
-static int place_of(const rs_revoked_t *revoked, const char *name, int *found)
+/* lock: where it hangs, or would */
+static item_t **place_of(const rs_revoked_t *revoked, const char *name)
 {
-    int low = 0, high = revoked->n;
+    unsigned hash = hash_of(name);
+    item_t **at = &revoked->buckets[hash & (revoked->size - 1)];
 
-    *found = 0;
-    while (low < high) {
-        int middle = low + (high - low) / 2, cmp = strcmp(revoked->items[middle].name, name);
-
-        if (cmp == 0) {
-            *found = 1;
-            return middle;
-        }
-        low = cmp < 0 ? middle + 1 : low;
-        high = cmp < 0 ? high : middle;
+    while (*at && ((*at)->hash != hash || strcmp((*at)->name, name))) {
+        at = &(*at)->next;
     }
-    return low;
+    return at;
 }
 
 /* lock */
-static void take_out(rs_revoked_t *revoked, int at)
+static void take_out(rs_revoked_t *revoked, item_t **at)
 {
-    free(revoked->items[at].name);
+    item_t *item = *at;
+
+    *at = item->next;
+    free(item);
     revoked->n--;
-    memmove(&revoked->items[at], &revoked->items[at + 1],
-            (size_t)(revoked->n - at) * sizeof(*revoked->items));
 }
 
-/* lock: of those whose time is over nobody else says that they may go. */
-static void forget_ended(rs_revoked_t *revoked, apr_int64_t now)
+/* lock: those whose time is over, or that were not seen in this reading; 0: that does not matter */
+static void sweep(rs_revoked_t *revoked, apr_int64_t now, unsigned reading)
 {
-    int i, n = 0;
+    item_t **at;
+    unsigned i;
 
-    for (i = 0; i < revoked->n; i++) {
-        if (revoked->items[i].until > now) {
-            revoked->items[n++] = revoked->items[i];
-        }
-        else {
-            free(revoked->items[i].name);
+    for (i = 0; i < revoked->size; i++) {
+        for (at = &revoked->buckets[i]; *at;) {
+            if ((*at)->until <= now || (reading && (*at)->reading != reading)) {
+                take_out(revoked, at);
+            }
+            else {
+                at = &(*at)->next;
+            }
         }
     }
-    revoked->n = n;
 }
 
-/* lock: 0: memory is short. Half of it is free then, so that all are looked at once in a while. */
+/* lock: 0: memory is short. Of those that have ended nobody else says that they may go. */
 static int make_room(rs_revoked_t *revoked, apr_int64_t now)
 {
-    int size = revoked->size ? revoked->size * 2 : 16;
-    item_t *items;
+    unsigned size = revoked->size ? revoked->size * 2 : FIRST_SIZE, i;
+    item_t **buckets, *item;
 
     if (revoked->n < revoked->size) {
         return 1;
     }
-    forget_ended(revoked, now);
+    sweep(revoked, now, 0);
     if (revoked->size && revoked->n <= revoked->size / 2) {
         return 1;
     }
-    items = realloc(revoked->items, (size_t)size * sizeof(*items));
-    if (items) {
-        revoked->items = items;
-        revoked->size = size;
+    buckets = calloc(size, sizeof(*buckets));
+    if (!buckets) {
+        return revoked->size != 0;
     }
-    return revoked->n < revoked->size;
+    for (i = 0; i < revoked->size; i++) {
+        while ((item = revoked->buckets[i])) {
+            revoked->buckets[i] = item->next;
+            item->next = buckets[item->hash & (size - 1)];
+            buckets[item->hash & (size - 1)] = item;
+        }
+    }
+    free(revoked->buckets);
+    revoked->buckets = buckets;
+    revoked->size = size;
+    return 1;
 }
 
 /* lock */
 static int put_in(rs_revoked_t *revoked, const char *name, apr_int64_t until, apr_int64_t now)
 {
-    item_t item = {make_room(revoked, now) ? strdup(name) : NULL, until, revoked->reading};
-    int at, found;
+    size_t len = strlen(name) + 1;
+    item_t *item = make_room(revoked, now) ? malloc(sizeof(*item) + len) : NULL, **at;
 
-    if (!item.name) {
+    if (!item) {
         return -1;
     }
-    at = place_of(revoked, name, &found);
-    memmove(&revoked->items[at + 1], &revoked->items[at],
-            (size_t)(revoked->n - at) * sizeof(*revoked->items));
-    revoked->items[at] = item;
+    memcpy(item->name, name, len);
+    item->hash = hash_of(name);
+    item->until = until;
+    item->reading = revoked->reading;
+    at = place_of(revoked, name);
+    item->next = *at;
+    *at = item;
     revoked->n++;
     return 1;
+}
+
+/* lock: NULL: it is not there */
+static item_t **find(const rs_revoked_t *revoked, const char *name)
+{
+    item_t **at = revoked->size ? place_of(revoked, name) : NULL;
+
+    return at && *at ? at : NULL;
 }
 
 int rs_revoked_set(rs_revoked_t *revoked, const char *name, apr_int64_t until)
 {
     apr_int64_t now = apr_time_sec(apr_time_now());
-    int at, found, news = 0;
+    item_t **at;
+    int news = 0;
 
     pthread_mutex_lock(&revoked->lock);
-    at = place_of(revoked, name, &found);
-    if (found && until <= now) {
+    at = find(revoked, name);
+    if (at && until <= now) {
         take_out(revoked, at);
     }
-    else if (found) {
+    else if (at) {
         /* Between the two times anybody could come. */
-        news = revoked->items[at].until <= now;
-        revoked->items[at].until = until;
-        revoked->items[at].reading = revoked->reading;
+        news = (*at)->until <= now;
+        (*at)->until = until;
+        (*at)->reading = revoked->reading;
     }
     else if (until > now) {
         news = put_in(revoked, name, until, now);
@@ -213,12 +235,23 @@ int rs_revoked_set(rs_revoked_t *revoked, const char *name, apr_int64_t until)
     return news;
 }
 
+void rs_revoked_free(rs_revoked_t *revoked)
+{
+    if (!revoked) {
+        return;
+    }
+    sweep(revoked, APR_INT64_MAX, 0);
+    free(revoked->buckets);
+    pthread_mutex_destroy(&revoked->lock);
+    free(revoked);
+}
+
 unsigned rs_revoked_count(rs_revoked_t *revoked)
 {
     unsigned n;
 
     pthread_mutex_lock(&revoked->lock);
-    n = (unsigned)revoked->n;
+    n = revoked->n;
     pthread_mutex_unlock(&revoked->lock);
     return n;
 }
@@ -226,20 +259,14 @@ unsigned rs_revoked_count(rs_revoked_t *revoked)
 void rs_revoked_begin(rs_revoked_t *revoked)
 {
     pthread_mutex_lock(&revoked->lock);
-    revoked->reading++;
+    revoked->reading += 1 + (revoked->reading + 1 == 0); /* 0 is none */
     pthread_mutex_unlock(&revoked->lock);
 }
 
 void rs_revoked_end(rs_revoked_t *revoked)
 {
-    int i;
-
     pthread_mutex_lock(&revoked->lock);
-    for (i = revoked->n - 1; i >= 0; i--) {
-        if (revoked->items[i].reading != revoked->reading) {
-            take_out(revoked, i);
-        }
-    }
+    sweep(revoked, 0, revoked->reading);
     revoked->known = 1;
     pthread_mutex_unlock(&revoked->lock);
 }
@@ -259,13 +286,13 @@ static int has(const rs_revoked_t *revoked, apr_int64_t now, const char *tenant,
                const char *jti)
 {
     char name[RS_REVOKED_NAME];
-    int found, at;
+    item_t **at;
 
     if (!rs_revoked_name(name, tenant, user, jti)) {
         return 0;
     }
-    at = place_of(revoked, name, &found);
-    return found && revoked->items[at].until > now;
+    at = find(revoked, name);
+    return at && (*at)->until > now;
 }
 
 int rs_revoked_has(rs_revoked_t *revoked, const char *tenant, const char *user, const char *jti)

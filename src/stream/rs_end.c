@@ -134,6 +134,9 @@ int rs_end_of_stay(rs_streamer_t *s, rs_client_t *client)
     int expired = client->expires && s->now >= client->expires;
     int stayed = client->reauthorize && s->now >= client->reauthorize;
 
+    if (rs_gated_waits(client)) {
+        return 0; /* its back end is told of an end when it has let it in */
+    }
     if (expired) {
         end_expired(s, client);
     }

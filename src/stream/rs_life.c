@@ -363,6 +363,7 @@ void rs_life_attach(rs_streamer_t *s, rs_client_t *client)
         return;
     }
     if (client->gate) {
+        rs_renew_begin(s, client);
         go(s, client, rs_gated_begin(s, client));
         return;
     }
