@@ -8,6 +8,7 @@ use warnings;
 use FindBin ();
 use lib "$FindBin::Bin/lib";
 
+use POSIX ();
 use Test::More;
 
 use Ragline::Httpd ();
@@ -276,6 +277,20 @@ ok(there($open, '/stream', $us, 'v'), 'open: everybody does');
 $redis->client->del($set);
 ok(wait_until(sub { status($closed, $us, 'v') == 200
     && open_at($closed, '/stream', $us, 'v')->take('connected') }), 'closed: until it is known');
+{
+    # Who comes before the first words of Redis waits for them.
+    freeze($redis->pid);
+    my $early = Ragline::Httpd->new(name => 'early', conf => $conf)->start;
+    my $later = fork() // die "fork: $!\n";
+    if (!$later) {
+        select(undef, undef, undef, 0.1);
+        kill('CONT', $redis->pid);
+        POSIX::_exit(0);
+    }
+    is($early->request(path => '/admin/connections', token => token($us, 'boss'))->status, 200,
+        'while a child starts it is not known yet: nobody is sent away for that');
+    waitpid($later, 0);
+}
 $redis->client->del('ragline:control');
 $redis->client->set('ragline:control', 'no stream');
 like(post('/all/revoke', { tenant => $us, user => 'w', until => $later })->json->{message},

@@ -198,28 +198,34 @@ const char *rs_handoff_tls_obstacle(conn_rec *c)
     return NULL;
 }
 
-/* Reads until there is nothing more now. 1: there is always more. */
+/* Reads until there is nothing more now, which is so when the session takes nothing more of what
+ * came: of a record that is not the application's (a change of keys) mod_ssl says the same. 1: there
+ * is always more. */
 static int read_all(request_rec *r, ap_filter_t *f)
 {
     conn_rec *c = r->connection;
     apr_bucket_brigade *bb = apr_brigade_create(r->pool, c->bucket_alloc);
-    apr_off_t left = EARLY_MAX, len = 1;
-    apr_status_t rv = APR_SUCCESS;
+    BIO *in = SSL_get_rbio(rs_connection_of(c)->ssl);
+    apr_uint64_t end = BIO_number_read(in) + EARLY_MAX, before;
+    apr_status_t rv;
+    apr_off_t len;
 
-    while (rv == APR_SUCCESS && len > 0 && left > 0) {
+    do {
+        before = BIO_number_read(in);
+        len = 0;
         rv = ap_get_brigade(f, bb, AP_MODE_READBYTES, APR_NONBLOCK_READ, AP_IOBUFSIZE);
         if (rv == APR_SUCCESS && apr_brigade_length(bb, 1, &len) == APR_SUCCESS) {
             rv = !len && !APR_BRIGADE_EMPTY(bb) ? APR_EOF : rv;
-            left -= len;
             rs_websocket_keep(r, bb);
         }
         apr_brigade_cleanup(bb);
-    }
+    } while ((rv == APR_SUCCESS || APR_STATUS_IS_EAGAIN(rv)) && BIO_number_read(in) < end
+             && (len > 0 || BIO_number_read(in) != before));
     apr_brigade_destroy(bb);
     if (rv != APR_SUCCESS && !APR_STATUS_IS_EAGAIN(rv)) {
         c->aborted = 1;
     }
-    return left <= 0;
+    return BIO_number_read(in) >= end;
 }
 
 const char *rs_handoff_tls_settle(request_rec *r)

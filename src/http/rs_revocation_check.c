@@ -21,10 +21,13 @@ const char *rs_revocation_jti(request_rec *r)
 
 int rs_revocation_check(request_rec *r, const char *tenant, const char *user)
 {
-    const rs_source_t *source = rs_conf_server(r->server)->source;
+    rs_source_t *source = rs_conf_server(r->server)->source;
 
     if (!source || !source->revoked) {
         return OK;
+    }
+    if (source->control == RS_OBEYS && !rs_revoked_known(source->revoked)) {
+        rs_source_wait(source, RS_SOURCE_START);
     }
     if (source->control == RS_OBEYS && !rs_revoked_known(source->revoked)) {
         apr_table_setn(r->err_headers_out, "Retry-After", "1");

@@ -26,9 +26,6 @@
 #include "rs_stream_headers.h"
 #include "rs_websocket.h"
 
-/* How long a request that comes while the child starts waits for the first words of Redis. */
-#define START_LIMIT apr_time_from_sec(2)
-
 /* The endpoint's streams for a tenant. A consumer group on a stream of one tenant is that tenant's,
  * whatever its name: others neither join nor move it. Who has nothing here is sent nothing, and
  * needs no group for that. */
@@ -345,7 +342,7 @@ int rs_stream_handler(request_rec *r)
         return rs_http_error(r, HTTP_SERVICE_UNAVAILABLE, "unavailable",
                              "this endpoint has no streams");
     }
-    if (!rs_source_wait(server->source, START_LIMIT) && !rs_engine_draining(engine)) {
+    if (!rs_source_wait(server->source, RS_SOURCE_START) && !rs_engine_draining(engine)) {
         return rs_refuse(r, RS_REFUSED_REDIS);
     }
     refused = reserve(r, server, &id, &params.seat);

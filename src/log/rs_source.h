@@ -101,6 +101,9 @@ apr_uint64_t rs_source_stream_bit(const rs_source_t *source, const char *key);
  * for the first attempt, up to `limit`. Any thread that may wait. */
 int rs_source_wait(rs_source_t *source, apr_interval_time_t limit);
 
+/* That limit, of a request: the first words of Redis take no longer. */
+#define RS_SOURCE_START apr_time_from_sec(2)
+
 static inline int rs_source_is_up(rs_source_t *source)
 {
     return __atomic_load_n(&source->up, __ATOMIC_ACQUIRE);
