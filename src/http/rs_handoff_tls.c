@@ -199,8 +199,8 @@ const char *rs_handoff_tls_obstacle(conn_rec *c)
 }
 
 /* Reads until there is nothing more now, which is so when the session takes nothing more of what
- * came: of a record that is not the application's (a change of keys) mod_ssl says the same. 1: there
- * is always more. */
+ * came: of a record that is not the application's (a change of keys) mod_ssl says the same.
+ * 1: there is always more. */
 static int read_all(request_rec *r, ap_filter_t *f)
 {
     conn_rec *c = r->connection;
