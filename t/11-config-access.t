@@ -157,6 +157,16 @@ fine('a gateway, whose back end decides', location('/g', $gateway));
 wrong('sends to it', 'no Require says who may send to every connection, so everybody may: add one',
     location('/send', "SetHandler ragline-gateway-send\n"));
 fine('... that were meant', location('/send', "SetHandler ragline-gateway-send\n", $granted));
+for my $case (["SetHandler ragline-gateway-send\n", 'send to every connection'],
+    ["SetHandler ragline-publish\nRaglinePublish s\n" . $main, 'publish']) {
+    my ($handler, $what) = @$case;
+    my @at = ("RaglineStream s s\n", '/p', $handler);
+    my $at = sub { my ($first, @place) = @at; return ($first, location(@place, @_)) };
+    wrong("$_ for another method", "everybody may $what, since no Require is for POST",
+        $at->(section($_, "Require local\n"))) for 'Limit GET', 'LimitExcept POST';
+    fine('for this one', $at->(section('Limit POST', "Require local\n")));
+    fine('and one for all', $at->("Require local\n", section('Limit GET', $granted)));
+}
 fine("a gateway's health", location('/readyz', "SetHandler ragline-gateway-health\n"));
 fine('health', location('/h', "SetHandler ragline-health\n"));
 warned('AuthType, and Require all granted', 'AuthType RaglineJWT asks nobody for a token', location('/x',

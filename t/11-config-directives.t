@@ -144,9 +144,11 @@ my %row = (
     RaglineWebSocketPing => { in => 'D', good => ['60s', 'off', 'Off', '1s', '1h'], bad => [
         durations('999ms', '61min'), ['', 'takes one argument']] },
     RaglineGatewayCallback => { in => 'D',
-        good => ['http://127.0.0.1:8000/sse/callback', 'https://app.example/cb?secret=x'],
+        good => ['http://127.0.0.1:8000/sse/callback', 'https://app.example/cb?secret=x',
+            'http://[::1]:8000/', 'http://h'],
         bad => [map({ [$_, 'write a URL such as'] } 'ftp://x/', '/callback', 'http:///x',
-            'http://h/#x', '"http://h/a b"'), ['', 'takes one argument']] },
+            'http://h/#x', '"http://h/a b"', 'http://h:99999/', 'http://h:0/', '"http://a\\\\b/"'),
+            ['', 'takes one argument']] },
     RaglineGatewayTimeout => { in => 'D', good => ['5s', '100ms', '60s'], bad => [
         durations('99ms', '61s'), ['', 'takes one argument']] },
     RaglineGatewaySecret => { in => 'D', good => ['env:PATH', '"exec:echo a-secret"'],

@@ -14,6 +14,7 @@ use Test::More;
 use Ragline::Backend ();
 use Ragline::Httpd ();
 use Ragline::HTTP ();
+use Ragline::Proc qw(freeze);
 use Ragline::Redis ();
 use Ragline::SSE ();
 use Ragline::Test;
@@ -122,6 +123,37 @@ $backend->hold;
 is(sent($two, 'r1', { event => { data => 'bye' }, close => JSON::PP::true }), '200 ok', 'it is ended');
 ok(ended($held) && data_of($held) eq 'bye', 'by its identity');
 is(sent($two, 'r1', 'x'), '404 IDENTITY_NOT_FOUND', 'which nobody has then');
+
+# --- one that cannot be ended at once ------------------------------------------------------------
+
+my $slow = ready($one, '/sse?request_id=slow');
+$slow->{paused} = 1;
+my ($most, $taken) = ('x' x 40_960, 0);
+$taken++ while $taken < 2000 && sent($two, 'slow', $most) eq '200 ok';
+is(sent($two, 'slow', $most), '500 WRITE_FAILED', 'one that does not read gets no more');
+my $quick = ready($two, '/sse?request_id=slow');
+$slow->{paused} = 0;
+ok(ended($slow), 'but ends when another one comes');
+is(reason($slow), 'server_closed', 'the back end is told');
+is(scalar($slow->events), $taken + 1, 'and what was taken has arrived');
+$quick->close;
+
+my $still = ready($one, '/sse?request_id=still');
+my @children = $one->children;
+my $admin = $redis->client;
+$admin->persist($_) for map { $admin->keys("ragline:gateway:$_:*") } qw(node alive);
+ok(freeze(@children), 'the node of one stands still');
+my $early = open_at($two, '/sse?request_id=still');
+ok(ended($early), 'another one that comes');
+is($early->body, "retry: 900\n\n", 'is to come back: the first one may be there still');
+is(reason($early), 'server_closed', 'as the back end is told');
+kill(CONT => @children);
+my $later;
+ok(wait_until(sub { $later = open_at($two, '/sse?request_id=still');
+    $later->wait(sub { $_[0]->events || $_[0]->ended });
+    $later->events }), 'when the node goes on it may');
+ok(ended($still), 'and the first one has ended');
+$later->close;
 
 # --- several, or the first -----------------------------------------------------------------------
 

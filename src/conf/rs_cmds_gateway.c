@@ -5,6 +5,7 @@
 #include "rs_httpd.h"
 
 #include "../base/rs_secret.h"
+#include "../gateway/rs_callbacks.h"
 #include "rs_args.h"
 #include "rs_cmds.h"
 #include "rs_conf.h"
@@ -31,7 +32,8 @@ const char *rs_cmd_gateway_callback(cmd_parms *cmd, void *dconf, const char *arg
     }
     if (strpbrk(arg, " \t\"<>") || apr_uri_parse(cmd->pool, arg, &uri) != APR_SUCCESS
         || !uri.scheme || (strcmp(uri.scheme, "http") && strcmp(uri.scheme, "https"))
-        || !uri.hostname || !*uri.hostname || uri.fragment) {
+        || !uri.hostname || !*uri.hostname || uri.fragment
+        || (uri.port_str && *uri.port_str && !atoi(uri.port_str)) || !rs_callbacks_take(arg)) {
         return rs_cmd_problem(cmd, "write a URL such as http://127.0.0.1:8000/sse/callback: http "
                                    "or https, a host, and nothing behind a #");
     }

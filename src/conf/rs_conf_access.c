@@ -173,6 +173,20 @@ static int check_admin(const access_t *a, server_rec *main_server)
     return 1;
 }
 
+/* Where the only method that does something is not the one that is guarded. */
+static int check_method(const access_t *a)
+{
+    if (strcmp(a->e->place.method, "POST") || !a->guard.require || a->guard.applies) {
+        return 0;
+    }
+    complain(a, a->e->kind == RS_KIND_PUBLISH
+                    ? "everybody may publish, since no Require is for POST: write it outside of "
+                      "<Limit>"
+                    : "everybody may send to every connection, since no Require is for POST: "
+                      "write it outside of <Limit>");
+    return 1;
+}
+
 /* No Require at all: httpd lets everybody in, whatever AuthType says. */
 static void check_no_require(const access_t *a)
 {
@@ -240,7 +254,7 @@ void rs_check_access(apr_pool_t *p, server_rec *main_server, const rs_endpoint_t
         }
     }
     if (check_admin(&a, main_server) || a.guard.unsure || check_unasked(&a) || check_undone(&a)
-        || check_identity(&a)) {
+        || check_identity(&a) || check_method(&a)) {
         return;
     }
     if (a.guard.require) {

@@ -140,12 +140,14 @@ static void add_require(apr_pool_t *p, rs_guard_t *guard, const ap_directive_t *
                                           require.stranger);
         guard->asks = require.asks ? require.asks : guard->asks;
         guard->require = section;
+        guard->applies |= require.applies;
     }
     else if (require.found || (off && merging)) {
         guard->undone = require.found ? undone_by(p, guard, section, &require, place) : NULL;
         guard->stranger = require.stranger;
         guard->asks = require.asks;
         guard->require = require.found ? section : NULL;
+        guard->applies = require.applies;
         guard->unsure &= off ? ~RS_UNSURE_REQUIRE : ~0;
     }
 }

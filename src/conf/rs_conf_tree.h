@@ -40,6 +40,7 @@ enum { RS_UNSURE_TYPE = 1, RS_UNSURE_REQUIRE = 2, RS_UNSURE_FOR_GOOD = 4, RS_UNS
 typedef struct {
     const ap_directive_t *auth_type; /* the AuthType in effect, or NULL */
     const ap_directive_t *require;   /* the section whose Require counts, or NULL */
+    int applies; /* for this method */
     const ap_directive_t *asks;      /* a Require of it that only a user can meet, or NULL */
     const ap_directive_t *undone;    /* such a one that another section has replaced, or NULL */
     unsigned stranger;               /* what is said to a request without a user; 0: no Require */

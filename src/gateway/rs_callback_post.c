@@ -166,6 +166,7 @@ static int set_options(rs_post_t *post)
     rv = rv ? rv : curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, take_header);
     rv = rv ? rv : curl_easy_setopt(easy, CURLOPT_HEADERDATA, post);
     rv = rv ? rv : curl_easy_setopt(easy, CURLOPT_PRIVATE, post);
+    rv = rv ? rv : curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, post->problem);
     return rv == CURLE_OK;
 }
 
@@ -204,6 +205,11 @@ void rs_post_finish(rs_post_t *post, CURLcode result)
     else {
         callback->outcome =
             result == CURLE_OPERATION_TIMEDOUT ? RS_CALLED_LATE : RS_CALLED_UNREACHABLE;
+        if (!*post->problem) {
+            apr_cpystrn(post->problem,
+                        result == CURLE_OK ? "no answer" : curl_easy_strerror(result),
+                        sizeof(post->problem));
+        }
     }
 }
 

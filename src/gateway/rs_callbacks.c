@@ -9,6 +9,7 @@
 
 #ifdef RS_HAVE_CURL
 
+#include <apr_strings.h>
 #include <apr_thread_proc.h>
 #include <stdint.h>
 
@@ -20,6 +21,9 @@
 
 /* Connections that are kept for the next callback. */
 #define KEPT 100
+
+/* Trouble of one back end. */
+#define SAID_EVERY apr_time_from_sec(10)
 
 struct rs_callbacks_t {
     rs_callbacks_conf_t conf; /* constant */
@@ -39,6 +43,15 @@ struct rs_callbacks_t {
 };
 
 int rs_callbacks_are_there(void) { return 1; }
+
+int rs_callbacks_take(const char *url)
+{
+    CURLU *parsed = curl_url();
+    int good = parsed && curl_url_set(parsed, CURLUPART_URL, url, 0) == CURLUE_OK;
+
+    curl_url_cleanup(parsed);
+    return good;
+}
 
 /* --- what libcurl asks for --- */
 
@@ -72,10 +85,12 @@ static int on_timer(CURLM *multi, long msec, void *baton)
 
 /* --- one callback after the other --- */
 
-/* Trouble is said when it begins and when it ends. */
-static void note(rs_backend_t *b, const rs_callback_t *callback)
+/* Trouble is said when it begins and when it ends; of a back end that answers every other callback
+ * not each time. */
+static void note(rs_backend_t *b, const rs_callback_t *callback, const char *why)
 {
     int bad = callback->outcome == RS_CALLED_LATE || callback->outcome == RS_CALLED_UNREACHABLE;
+    apr_time_t now = rs_clock_now();
 
     if (callback->outcome == RS_CALLED_FULL && !b->full) {
         b->full = 1;
@@ -83,11 +98,13 @@ static void note(rs_backend_t *b, const rs_callback_t *callback)
                RSLOGNO(1101) "%d callbacks wait for %s: more are refused for now", b->waiting,
                b->label);
     }
-    if (bad && !b->failing) {
+    if (bad && !b->failing && now >= b->quiet_until) {
         b->failing = 1;
-        rs_log(RS_LOG_WARNING, 0, RSLOGNO(1102) "callbacks fail: %s %s", b->label,
+        b->quiet_until = now + SAID_EVERY;
+        rs_log(RS_LOG_WARNING, 0, RSLOGNO(1102) "callbacks fail: %s %s: %s", b->label,
                callback->outcome == RS_CALLED_LATE ? "does not answer in time"
-                                                   : "cannot be reached, or not be believed");
+                                                   : "cannot be reached, or not be believed",
+               why);
     }
     if (callback->outcome == RS_CALLED_ANSWERED && b->failing) {
         b->failing = 0;
@@ -95,19 +112,19 @@ static void note(rs_backend_t *b, const rs_callback_t *callback)
     }
 }
 
-static void give_back(rs_callbacks_t *c, rs_callback_t *callback)
+static void give_back(rs_callbacks_t *c, rs_callback_t *callback, const char *why)
 {
     if (c->conf.stats) {
         RS_STAT_ADD(c->conf.stats->gateway.callbacks[callback->outcome], 1);
     }
-    note(callback->backend, callback);
+    note(callback->backend, callback, why);
     callback->done(callback);
 }
 
-static void fail(rs_callbacks_t *c, rs_callback_t *callback, rs_called_t outcome)
+static void fail(rs_callbacks_t *c, rs_callback_t *callback, rs_called_t outcome, const char *why)
 {
     callback->outcome = outcome;
-    give_back(c, callback);
+    give_back(c, callback, why);
 }
 
 static void unlink_post(rs_post_t *post)
@@ -127,7 +144,7 @@ static void begin(rs_callbacks_t *c, rs_callback_t *callback)
         if (post) {
             rs_post_destroy(post);
         }
-        fail(c, callback, RS_CALLED_UNREACHABLE);
+        fail(c, callback, RS_CALLED_UNREACHABLE, "not enough memory");
         return;
     }
     b->active++;
@@ -155,7 +172,7 @@ static void begin_waiting(rs_callbacks_t *c, rs_backend_t *b)
     apr_time_t now = rs_clock_now();
 
     while (b->first && now >= b->first->since + b->timeout) {
-        fail(c, take_first(b), RS_CALLED_LATE);
+        fail(c, take_first(b), RS_CALLED_LATE, "others are waited for");
     }
     while (b->first && b->active < c->conf.concurrent) {
         begin(c, take_first(b));
@@ -176,7 +193,7 @@ static void wait_in_line(rs_callbacks_t *c, rs_callback_t *callback)
         return;
     }
     if (b->waiting >= c->conf.waiting) {
-        fail(c, callback, RS_CALLED_FULL);
+        fail(c, callback, RS_CALLED_FULL, "");
         return;
     }
     callback->msg.next = NULL;
@@ -198,6 +215,7 @@ static void harvest(rs_callbacks_t *c)
     while ((msg = curl_multi_info_read(c->multi, &left))) {
         CURLcode result = msg->data.result;
         CURL *easy = msg->easy_handle;
+        char why[CURL_ERROR_SIZE];
         rs_callback_t *callback;
         rs_post_t *post = NULL;
 
@@ -207,11 +225,12 @@ static void harvest(rs_callbacks_t *c)
         curl_easy_getinfo(easy, CURLINFO_PRIVATE, (char **)&post);
         callback = post->callback;
         rs_post_finish(post, result);
+        apr_cpystrn(why, post->problem, sizeof(why));
         curl_multi_remove_handle(c->multi, easy);
         unlink_post(post);
         rs_post_destroy(post);
         callback->backend->active--;
-        give_back(c, callback);
+        give_back(c, callback, why);
     }
 }
 
@@ -289,7 +308,7 @@ static void end(rs_callbacks_t *c)
     for (msg = rs_inbox_close(&c->inbox); msg; msg = next) {
         next = msg->next;
         if (msg->kind == c->kind) {
-            fail(c, (rs_callback_t *)msg, RS_CALLED_STOPPED);
+            fail(c, (rs_callback_t *)msg, RS_CALLED_STOPPED, "");
         }
     }
     while (c->posts) {
@@ -299,11 +318,11 @@ static void end(rs_callbacks_t *c)
         curl_multi_remove_handle(c->multi, post->easy);
         unlink_post(post);
         rs_post_destroy(post);
-        fail(c, callback, RS_CALLED_STOPPED);
+        fail(c, callback, RS_CALLED_STOPPED, "");
     }
     for (b = c->backends; b; b = b->other) {
         while (b->first) {
-            fail(c, take_first(b), RS_CALLED_STOPPED);
+            fail(c, take_first(b), RS_CALLED_STOPPED, "");
         }
     }
 }
@@ -374,6 +393,12 @@ void rs_callbacks_stop(rs_callbacks_t *c, apr_interval_time_t limit)
 #else
 
 int rs_callbacks_are_there(void) { return 0; }
+
+int rs_callbacks_take(const char *url)
+{
+    (void)url;
+    return 1;
+}
 
 apr_status_t rs_callbacks_create(rs_callbacks_t **c, apr_pool_t *p, int kind,
                                  const rs_callbacks_conf_t *conf, rs_inbox_t **inbox)

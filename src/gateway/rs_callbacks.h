@@ -20,6 +20,9 @@ typedef struct {
 /* Whether this was built with libcurl. */
 int rs_callbacks_are_there(void);
 
+/* 0: libcurl would refuse each callback to this URL. */
+int rs_callbacks_take(const char *url);
+
 /* While no thread runs. *inbox: where callbacks are posted, as `kind`. */
 apr_status_t rs_callbacks_create(rs_callbacks_t **callbacks, apr_pool_t *p, int kind,
                                  const rs_callbacks_conf_t *conf, rs_inbox_t **inbox);

@@ -13,12 +13,12 @@
 /* Others that are not there any more are found out, and then it is tried again. */
 #define ROUNDS 3
 
-/* Ends one that has the identity, or only looks whether it is there. 0: it is not. */
-static int reach(rs_ledger_t *l, const char *token, int close)
+/* Ends one that has the identity, or only looks whether it is there. */
+static rs_sent_t reach(rs_ledger_t *l, const char *token, int close)
 {
     rs_gateway_order_t order = {.token = token, .close = close};
 
-    return rs_route_send(l->common, l->conf.pool, &order) != RS_SENT_GONE;
+    return rs_route_send(l->common, l->conf.pool, &order);
 }
 
 /* Whether any of those is there. */
@@ -29,7 +29,7 @@ static int any_there(rs_ledger_t *l, const rs_gate_t *gate, const redisReply *ot
     for (i = 0; i < others->elements; i++) {
         const char *token = others->element[i]->str;
 
-        if (token && reach(l, token, 0)) {
+        if (token && reach(l, token, 0) != RS_SENT_GONE) {
             there++;
         }
         else if (token) {
@@ -39,15 +39,42 @@ static int any_there(rs_ledger_t *l, const rs_gate_t *gate, const redisReply *ot
     return there > 0;
 }
 
-static void end_all(rs_ledger_t *l, const redisReply *others)
+/* Its node stands still, say, and may go on. Where no other process can be reached there is nothing
+ * to wait for. */
+static int may_be_open(rs_sent_t sent)
 {
-    size_t i;
+    return sent == RS_SENT_LATE || sent == RS_SENT_UNKNOWN || sent == RS_SENT_AWAY
+           || sent == RS_SENT_FULL;
+}
+
+/* 0: some may be open still. These have it again, so that whoever comes next ends them. */
+static int end_all(rs_ledger_t *l, const rs_gate_t *gate, const redisReply *others)
+{
+    size_t i, left = 0;
 
     for (i = 0; i < others->elements; i++) {
-        if (others->element[i]->str) {
-            reach(l, others->element[i]->str, 1);
+        const char *token = others->element[i]->str;
+
+        if (token && may_be_open(reach(l, token, 1))) {
+            rs_names_enter(l->conn, gate->identity, token);
+            left++;
         }
     }
+    if (left) {
+        rs_names_leave(l->conn, gate->identity, gate->token);
+    }
+    return !left;
+}
+
+static rs_claimed_t take_kept(rs_gate_t *gate, const rs_names_claim_t *names)
+{
+    unsigned n = rs_names_frames(&gate->kept_frames, names, gate->dialect);
+
+    if (!rs_buf_ok(&gate->kept_frames)) {
+        return RS_CLAIM_AWAY;
+    }
+    gate->nkept = n;
+    return RS_CLAIM_GOOD;
 }
 
 static rs_claimed_t claim(rs_ledger_t *l, rs_gate_t *gate)
@@ -63,9 +90,7 @@ static rs_claimed_t claim(rs_ledger_t *l, rs_gate_t *gate)
         }
         entered = names.entered;
         if (entered) {
-            end_all(l, names.others);
-            gate->nkept = rs_names_frames(&gate->kept_frames, &names, gate->dialect);
-            claimed = rs_buf_ok(&gate->kept_frames) ? RS_CLAIM_GOOD : RS_CLAIM_AWAY;
+            claimed = end_all(l, gate, names.others) ? take_kept(gate, &names) : RS_CLAIM_AWAY;
         }
         else {
             there = any_there(l, gate, names.others);

@@ -33,7 +33,8 @@ struct rs_backend_t {
     int active; /* callbacks that are under way */
     int waiting;
     rs_callback_t *first, *last; /* those that wait, linked by msg.next */
-    int failing, full;           /* and that was said */
+    int failing, full;           /* and that was said, */
+    apr_time_t quiet_until;      /* which is not to be said again before */
 };
 
 #define RS_CALLBACK_PHRASE 64

@@ -295,7 +295,9 @@ rs_next_t rs_gated_send(rs_client_t *client, const rs_send_t *send, rs_sent_t *s
         return RS_NEXT_GO;
     }
     *sent = RS_SENT_FULL;
-    if (gate->waiting.len && gate->waiting.len + send->len > gate->common->max_message) {
+    /* An end alone takes no room. */
+    if (gate->waiting.len && send->len
+        && gate->waiting.len + send->len > gate->common->max_message) {
         return RS_NEXT_GO;
     }
     rs_buf_add(&gate->waiting, send->frames, send->len);

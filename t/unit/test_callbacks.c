@@ -147,8 +147,10 @@ static void trouble(void)
     c = call(backend("http", 1, "/?secret=hidden", LONG, NULL, NULL));
     is_int(c->outcome, RS_CALLED_UNREACHABLE, "nobody there");
     ok(strstr(said, "http://127.0.0.1:1/ ") && !strstr(said, "hidden"), "%s", said);
+    ok(strcasestr(said, "connect") != NULL, "it is said that nobody is");
     c = call(backend("http://nobody.invalid", plain.port, "/", LONG, NULL, NULL));
     is_int(c->outcome, RS_CALLED_UNREACHABLE, "a host that cannot be");
+    ok(strstr(said, "esolve") || strstr(said, "URL"), "that is said: %s", said);
     c = call(backend("file", plain.port, "/etc/passwd", LONG, NULL, NULL));
     is_int(c->outcome, RS_CALLED_UNREACHABLE, "only http and https");
     began = rs_clock_now();
