@@ -169,6 +169,8 @@ for my $how ('reads', 'does not read') {
         $redis->xadd_many($key, map { [tenant_id => 't', event_type => 'big',
             payload => '"' . 'x' x 60_000 . '"'] } 1 .. 100);
         ok($h2->wait(sub { length $h2->body($n) > 60_000 }), 'has all that it takes');
+        # Else all of it might find room in mod_http2, which is httpd's to wait for.
+        ok(wait_until(sub { stats($httpd)->{streams}[0]{read} >= 100 }), 'and its worker has more');
     }
     my %old = map { $_ => 1 } $httpd->children;
     my ($status, $output) = $httpd->control('graceful');

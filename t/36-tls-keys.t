@@ -53,8 +53,12 @@ my $ping = Ragline::WebSocket::frame(Ragline::WebSocket::TEXT, '{"type":"ping"}'
 my @upgrade = (Upgrade => 'websocket', Connection => 'Upgrade', 'Sec-WebSocket-Version' => 13,
     'Sec-WebSocket-Key' => 'dGhlIHNhbXBsZSBub25jZQ==');
 
-for my $path ('/stream', '/ws', '/pumped') {
-    for my $times ($path eq '/pumped' ? 1 : (1, 40)) {
+my %changes = ('/stream' => ['40 mine', '5 both'], '/ws' => ['1 mine', '40 mine', '2 both', '5 both'],
+    '/pumped' => ['1 mine']);
+
+for my $path (sort keys %changes) {
+    for my $change (@{ $changes{$path} }) {
+        my ($times, $whose) = split / /, $change;
         my $log = spew("$dir/log", '');
         my $more = $path eq '/stream' ? 'what is said on a stream means nothing' : $ping;
         my $request = Ragline::HTTP::request_bytes(port => 443, host => 'localhost', path => $path,
@@ -62,21 +66,21 @@ for my $path ('/stream', '/ws', '/pumped') {
         my $pid = open(my $in, '|-') // die "fork: $!\n";
         if (!$pid) {
             open(STDOUT, '>', $log);
-            exec("$dir/key_update", $port, $times, spew("$dir/first", $request),
+            exec("$dir/key_update", $port, $times, $whose, spew("$dir/first", $request),
                 spew("$dir/second", $more)) or POSIX::_exit(1);
         }
         $in->autoflush(1);
         my $has = sub { my ($n, $what) = @_; wait_until(sub { (() = slurp($log) =~ /$what/g) >= $n }) };
         if ($path eq '/stream') {
-            ok($has->(1, 'event: connected'), "$path, keys changed $times times") or diag(slurp($log));
+            ok($has->(1, 'event: connected'), "$path, keys changed: $change") or diag(slurp($log));
         }
         else {
-            ok($has->(1, '"pong"'), "$path, keys changed $times times: what comes behind is heard")
+            ok($has->(1, '"pong"'), "$path, keys changed: $change: what comes behind is heard")
                 or diag(slurp($log));
         }
         syswrite($in, $more);
-        $redis->xadd($key, tenant_id => 't', event_type => "n$times", payload => '{}');
-        ok($has->(1, "n$times") && ($path eq '/stream' || $has->(2, '"pong"')), 'and what comes later')
+        $redis->xadd($key, tenant_id => 't', event_type => "n$times$whose", payload => '{}');
+        ok($has->(1, "n$times$whose") && ($path eq '/stream' || $has->(2, '"pong"')), 'and what comes later')
             or diag(slurp($log));
         unlike(slurp($log), qr/\[ended\]/, 'it lives');
         close($in);

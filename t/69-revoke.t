@@ -239,6 +239,7 @@ for (
     [{ user => 'u' }, 400, 'bad_until', 'without a time'],
     [{ user => 'u', until => 'soon' }, 400, 'bad_member', 'what is no time'],
     [{ user => 'u', until => '2026-13-01T00:00:00Z' }, 400, 'bad_member', 'what is no date'],
+    [{ user => 'u', until => '2027-02-29T00:00:00Z' }, 400, 'bad_member', 'a day that the month does not have'],
     [{ user => 'u', until => 99999999999 }, 400, 'bad_member', 'more than ten years'],
     [{ until => $later }, 400, 'bad_target', 'nobody'],
     [{ user => 'u', jti => 'x', until => $later }, 400, 'bad_target', 'two of them'],

@@ -144,6 +144,35 @@ for (
 }
 is(ask($one, '', method => 'POST', body => '{}')->status, 405, 'POST');
 
+# --- one Redis by two names ----------------------------------------------------------------------
+
+# Hosts that spell it in two ways have a connection each, and speak each for its own users.
+{
+    my $tenant = unique('names');
+    my $host = sub { my ($name, $url, $path) = @_;
+        return "<VirtualHost *:\@PORT\@>\nServerName $name\nRaglineRedis $url\n"
+            . "RaglineStream people ragline:stream:names\nRaglinePresence people\n"
+            . bearer_location('/stream', 'RaglineSubscribe people')
+            . admin('/all', 'RaglineAdmin all', 'Require local') . "</VirtualHost>\n" };
+    my $both = Ragline::Httpd->new(name => 'both',
+        conf => $host->('one.example', $redis->url) . $host->('two.example', $redis->url =~ s{^unix:///}{unix:///./}r))->start;
+    my @open = map { my $s = Ragline::SSE->open(port => $both->port, path => '/stream', host => "$_.example",
+        token => token($tenant, $_)); $s->connected; $s } qw(one two);
+    my $users = sub { my $r = $both->request(path => "/all/presence?tenant=$tenant", host => 'one.example');
+        join ' ', map { "$_->{user_id}:$_->{connections}" } @{ ($r->json // {})->{users} // [] } };
+    ok(wait_until(sub { $users->() eq 'one:1 two:1' }), 'both are there') or diag($users->());
+    my $reads = sub { ($redis->client->info('commandstats')->{cmdstat_hscan} // '') =~ /calls=(\d+)/ ? $1 : 0 };
+    my $before = $reads->();
+    $redis->client->client_kill('TYPE', 'normal', 'SKIPME', 'yes');
+    # All have read what Redis has of them (four nodes, by their names); who is not there then is said
+    # to be gone after two seconds.
+    ok(wait_until(sub { $reads->() >= $before + 4 }), 'all read what Redis has');
+    sleep(3);
+    ok(wait_until(sub { $users->() eq 'one:1 two:1' }), 'and after an interruption') or diag($users->());
+    $_->close for @open;
+    $both->stop;
+}
+
 # --- without Redis -------------------------------------------------------------------------------
 
 $redis->stop;

@@ -141,7 +141,7 @@ for my $case (['/one', 1], ['/three', 3]) {
         $fast[0]{bytes} - $start > 12_000_000
     }, 60), "$path: 12 MB while ten readers have stopped and one takes a few bytes at a time");
     my $rounds = $load->stop;
-    ok(wait_until(sub { step_all(@fast); !grep { !$_->complete($rounds) } @fast }),
+    ok(wait_until(sub { step_all(@fast); !grep { !$_->complete($rounds) } @fast }, 120),
         "$path: the others have everything");
     SKIP: {
         skip('memory is not what it is with a sanitizer', 1) if $sanitized;

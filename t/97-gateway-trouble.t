@@ -233,7 +233,7 @@ SKIP: {
     is(to_token($two, $then, 'x'), '200 ok', 'and goes on');
     $then->close;
 }
-# The same as it comes to be: it does not run for a while.
+# The same as it comes to be: it does not run for a while. Of two others one has another back end.
 SKIP: {
     skip('others wait for twenty seconds: --full', 8) if !full();
     my $three = Ragline::Httpd->new(name => 'three', children => 1, conf => conf())->start;

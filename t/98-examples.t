@@ -13,7 +13,7 @@ use Test::More;
 
 use Ragline::Httpd ();
 use Ragline::HTTP ();
-use Ragline::Proc qw(free_port run_command run_dir slurp spawn stop_pid);
+use Ragline::Proc qw(free_port run_command run_dir slurp spawn spew stop_pid);
 use Ragline::SSE ();
 use Ragline::Test;
 
@@ -77,6 +77,10 @@ sub not_believed
     is(called($ends, signature => $_), 401, "no signature: $_") for '', 't=1', 't=1,v1=' . '0' x 64,
         't=' . time . ',v1=' . '0' x 63, 't=,v1=';
     is(called($ends, path => '/other'), 404, 'elsewhere');
+    rename("$dir/gateway", "$dir/kept");
+    spew("$dir/gateway", "\n");
+    cmp_ok(called($ends, secret => ''), '>=', 400, 'by a secret that is none');
+    rename("$dir/kept", "$dir/gateway");
     isnt(Ragline::HTTP::request(port => $app, path => '/callback')->status, 200, 'GET');
     return;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * A client of TLS 1.3 for 36-tls-keys.t: key_update PORT TIMES FIRST SECOND. In one piece it sends the
- * bytes of the file FIRST, changes its keys so often, and sends those of SECOND. Then it passes on what
- * comes from either side.
+ * A client of TLS 1.3 for 36-tls-keys.t: key_update PORT TIMES both|mine FIRST SECOND. In one piece it
+ * sends the bytes of the file FIRST, changes its keys so often (`both`: and asks for the server's), and
+ * sends those of SECOND. Then it passes on what comes from either side.
  */
 #include <netinet/in.h>
 #include <poll.h>
@@ -87,18 +87,19 @@ int main(int argc, char **argv)
     struct pollfd fds[2] = {{0, POLLIN, 0}, {0, POLLIN, 0}};
     char buf[16384];
     ssize_t n;
-    int times;
+    int times, how;
 
-    if (argc != 5) {
+    if (argc != 6) {
         return 2;
     }
+    how = strcmp(argv[3], "both") ? SSL_KEY_UPDATE_NOT_REQUESTED : SSL_KEY_UPDATE_REQUESTED;
     shake_hands(atoi(argv[1]));
-    say(argv[3]);
+    say(argv[4]);
     for (times = atoi(argv[2]); times > 0; times--) {
-        SSL_key_update(ssl, SSL_KEY_UPDATE_NOT_REQUESTED);
+        SSL_key_update(ssl, how);
         SSL_do_handshake(ssl);
     }
-    say(argv[4]);
+    say(argv[5]);
     flush();
     fds[1].fd = fd;
     while (poll(fds, 2, -1) > 0) {

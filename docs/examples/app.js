@@ -18,7 +18,11 @@ const HTTPD = process.env.RAGLINE_HTTPD ?? "127.0.0.1:8001";
 const PORT = process.env.PORT ?? 8000;
 const MAY_COME = new Set(["alice", "bob"]); // your own rule
 
-const secret = (name) => fs.readFileSync(path.join(PLACE, name), "utf8").trim();
+function secret(name) {
+    const text = fs.readFileSync(path.join(PLACE, name), "utf8").trim();
+    if (!text) throw new Error(`no secret: ${name}`);
+    return text;
+}
 const hmac = (name, data) => crypto.createHmac("sha256", secret(name)).update(data);
 
 function token(seconds, claims) {

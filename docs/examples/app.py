@@ -26,7 +26,10 @@ MAY_COME = {"alice", "bob"}  # your own rule
 
 
 def secret(name):
-    return (PLACE / name).read_text().strip().encode()
+    text = (PLACE / name).read_text().strip()
+    if not text:
+        raise RuntimeError(f"no secret: {name}")
+    return text.encode()
 
 
 def token(seconds, **claims):
@@ -81,12 +84,16 @@ class Gateway(BaseHTTPRequestHandler):
         body = self.rfile.read(int(length))
         if self.path != "/callback":
             return self.say(404)
-        if not is_gateways(self.headers, body):
-            return self.say(401)
         try:
-            status = answer(json.loads(body), self.headers.get("Idempotency-Key"))
+            if is_gateways(self.headers, body):
+                status = answer(json.loads(body), self.headers.get("Idempotency-Key"))
+            else:
+                status = 401
         except (KeyError, TypeError, AttributeError, ValueError):
             status = 400
+        except (OSError, RuntimeError) as error:
+            print(error, file=sys.stderr, flush=True)
+            status = 500  # an end is told again
         self.say(status)
 
     def say(self, status):

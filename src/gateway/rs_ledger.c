@@ -135,16 +135,28 @@ static void take_messages(rs_ledger_t *l, rs_msg_t *msg)
     }
 }
 
+/* If memory is short, later. */
+static void take_over(rs_ledger_t *l, apr_time_t now)
+{
+    rs_buf_t known = RS_BUF_INIT;
+
+    rs_backends_labels(&known, &l->common->backends);
+    rs_buf_add(&known, "", 1);
+    if (rs_buf_ok(&known)) {
+        rs_store_take_over(l->conn, l->child, now >= l->up_since + SETTLED, known.data,
+                           rs_owed_take, l);
+    }
+    rs_buf_free(&known);
+    l->look_at = now + LOOK_EVERY;
+}
+
 /* When the next turn is. */
 static apr_time_t turn(rs_ledger_t *l)
 {
     apr_time_t now = rs_clock_now(), next, at;
 
-    if (keep_up(l) && l->conf.keep) {
-        if (now >= l->look_at) {
-            rs_store_take_over(l->conn, l->child, now >= l->up_since + SETTLED, rs_owed_take, l);
-            l->look_at = now + LOOK_EVERY;
-        }
+    if (keep_up(l) && l->conf.keep && now >= l->look_at) {
+        take_over(l, now);
     }
     next = rs_owed_turn(l, now);
     at = l->conf.keep ? l->look_at : l->live_at;

@@ -50,15 +50,20 @@ static const char take_script[] =
     "if ARGV[3] == '0' and redis.call('EXISTS', KEYS[2]) == 1 then return {} end\n"
     "local all = redis.call('HKEYS', KEYS[3])\n"
     "if #all == 0 then redis.call('SREM', KEYS[1], ARGV[1]) return {} end\n"
-    "redis.call('SET', KEYS[4], '1', 'EX', 86400)\n"
     "local out = {}\n"
-    "for i = 1, math.min(#all, 100) do\n"
+    "for i = 1, #all do\n"
     "  local record = redis.call('HGET', KEYS[3], all[i])\n"
-    "  redis.call('HSET', KEYS[5], all[i], record)\n"
-    "  redis.call('HDEL', KEYS[3], all[i])\n"
-    "  out[#out + 1] = all[i]\n"
-    "  out[#out + 1] = record\n"
+    "  local backend = '\\n' .. string.match(record, '^[^\\n]*') .. '\\n'\n"
+    "  if ARGV[3] == '1' or string.find(ARGV[4], backend, 1, true) then\n"
+    "    redis.call('HSET', KEYS[5], all[i], record)\n"
+    "    redis.call('HDEL', KEYS[3], all[i])\n"
+    "    out[#out + 1] = all[i]\n"
+    "    out[#out + 1] = record\n"
+    "  end\n"
+    "  if #out == 200 then break end\n"
     "end\n"
+    "if #out == 0 then return {} end\n"
+    "redis.call('SET', KEYS[4], '1', 'EX', 86400)\n"
     "redis.call('PEXPIRE', KEYS[5], ARGV[2])\n"
     "return out\n";
 
@@ -211,6 +216,7 @@ static int is_dead_here(const char *me, const char *child)
 
 /* What some of its records are; there may be more. -1: Redis did not do it. */
 static int take_some(rs_redis_conn_t *conn, const char *me, const char *child, int dead,
+                     const char *known,
                      void (*call)(void *baton, const char *token,
                                   const rs_record_of_gate_t *record),
                      void *baton)
@@ -230,6 +236,7 @@ static int take_some(rs_redis_conn_t *conn, const char *me, const char *child, i
     rs_eval_arg(&eval, child, strlen(child));
     rs_eval_arg(&eval, TAKEN_FOR, strlen(TAKEN_FOR));
     rs_eval_arg(&eval, dead ? "1" : "0", 1);
+    rs_eval_arg(&eval, known, strlen(known));
     if (rs_eval(conn, &reply, take_script, &eval) != APR_SUCCESS) {
         return -1;
     }
@@ -246,7 +253,7 @@ static int take_some(rs_redis_conn_t *conn, const char *me, const char *child, i
     return n;
 }
 
-int rs_store_take_over(rs_redis_conn_t *conn, const char *me, int others,
+int rs_store_take_over(rs_redis_conn_t *conn, const char *me, int others, const char *known,
                        void (*call)(void *baton, const char *token,
                                     const rs_record_of_gate_t *record),
                        void *baton)
@@ -267,7 +274,7 @@ int rs_store_take_over(rs_redis_conn_t *conn, const char *me, int others,
             continue;
         }
         do {
-            n = take_some(conn, me, child, dead, call, baton);
+            n = take_some(conn, me, child, dead, known, call, baton);
         } while (n > 0);
     }
     freeReplyObject(all);

@@ -49,9 +49,10 @@ int rs_store_live(rs_redis_conn_t *conn, const char *child, apr_interval_time_t 
 void rs_store_end(rs_redis_conn_t *conn, const char *child);
 
 /* Takes over from children that are gone: of this node as the system says; of others, where
- * `others`, as their time has run out. Calls for each record, whose texts live as long as the call.
- * 0: Redis did not do it. */
-int rs_store_take_over(rs_redis_conn_t *conn, const char *child, int others,
+ * `others`, as their time has run out, and then what is of back ends that are known here (their
+ * labels, each between newlines): those who know the others tell them. Calls for each record, whose
+ * texts live as long as the call. 0: Redis did not do it. */
+int rs_store_take_over(rs_redis_conn_t *conn, const char *child, int others, const char *known,
                        void (*call)(void *baton, const char *token,
                                     const rs_record_of_gate_t *record),
                        void *baton);

@@ -19,6 +19,15 @@
 
 static int two(const char *s) { return (s[0] - '0') * 10 + s[1] - '0'; }
 
+/* Of a month from 0 on. apr_time_exp_get() takes the 31st of February for a day of March. */
+static int days_of(int month, int year)
+{
+    static const int days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+    int leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+
+    return days[month] + (month == 1 && leap);
+}
+
 /* "2026-11-20T12:13:20Z", with a fraction, with "+01:00": RFC 3339. */
 static int read_date(apr_int64_t *seconds, const char *s)
 {
@@ -49,7 +58,8 @@ static int read_date(apr_int64_t *seconds, const char *s)
     else if (apr_toupper(*s) != 'Z' || s[1]) {
         return 0;
     }
-    if (t.tm_mon < 0 || t.tm_mon > 11 || t.tm_mday < 1 || t.tm_mday > 31 || t.tm_hour > 23
+    if (t.tm_mon < 0 || t.tm_mon > 11 || t.tm_mday < 1
+        || t.tm_mday > days_of(t.tm_mon, t.tm_year + 1900) || t.tm_hour > 23
         || t.tm_min > 59 || t.tm_sec > 60 || apr_time_exp_get(&time, &t) != APR_SUCCESS) {
         return 0;
     }

@@ -198,29 +198,32 @@ const char *rs_handoff_tls_obstacle(conn_rec *c)
     return NULL;
 }
 
-/* Reads until there is nothing more now, which is so when the session takes nothing more of what
- * came: of a record that is not the application's (a change of keys) mod_ssl says the same. 1: there
- * is always more. */
+/* Reads until there is nothing more now. mod_ssl says so, too, of a record that is not the
+ * application's (a change of keys): it is believed when the session took nothing of what came,
+ * twice in a row, since one that has to answer such a record may take it only when it is read
+ * again. 1: there is always more. */
 static int read_all(request_rec *r, ap_filter_t *f)
 {
     conn_rec *c = r->connection;
     apr_bucket_brigade *bb = apr_brigade_create(r->pool, c->bucket_alloc);
     BIO *in = SSL_get_rbio(rs_connection_of(c)->ssl);
-    apr_uint64_t end = BIO_number_read(in) + EARLY_MAX, before;
-    apr_status_t rv;
-    apr_off_t len;
+    apr_uint64_t end = BIO_number_read(in) + EARLY_MAX;
+    apr_status_t rv = APR_SUCCESS;
+    int nothing = 0;
 
-    do {
-        before = BIO_number_read(in);
-        len = 0;
+    while ((rv == APR_SUCCESS || APR_STATUS_IS_EAGAIN(rv)) && nothing < 2
+           && BIO_number_read(in) < end) {
+        apr_uint64_t before = BIO_number_read(in);
+        apr_off_t len = 0;
+
         rv = ap_get_brigade(f, bb, AP_MODE_READBYTES, APR_NONBLOCK_READ, AP_IOBUFSIZE);
         if (rv == APR_SUCCESS && apr_brigade_length(bb, 1, &len) == APR_SUCCESS) {
             rv = !len && !APR_BRIGADE_EMPTY(bb) ? APR_EOF : rv;
             rs_websocket_keep(r, bb);
         }
         apr_brigade_cleanup(bb);
-    } while ((rv == APR_SUCCESS || APR_STATUS_IS_EAGAIN(rv)) && BIO_number_read(in) < end
-             && (len > 0 || BIO_number_read(in) != before));
+        nothing = len || BIO_number_read(in) != before ? 0 : nothing + 1;
+    }
     apr_brigade_destroy(bb);
     if (rv != APR_SUCCESS && !APR_STATUS_IS_EAGAIN(rv)) {
         c->aborted = 1;

@@ -35,7 +35,10 @@
 #define DEAD 8
 #define SHORT_LEN 24
 
-#define KEY_LEN (sizeof(RS_OWN_PRESENCE_NODE) + RS_NODE_LEN)
+/* NODE-HASH: what this node says of the Redis that it calls so. Hosts may spell one in two ways,
+ * and each knows its own connections only. */
+#define NAME_LEN (RS_NODE_LEN + 1 + 8)
+#define KEY_LEN (sizeof(RS_OWN_PRESENCE_NODE) + NAME_LEN)
 
 /* Which command is under way. */
 typedef enum { NOTHING, RENEWS, READS, TELLS, REAPS } step_t;
@@ -51,7 +54,8 @@ typedef struct rs_presence_t {
     rs_source_t *source;
     const char **args; /* of all streams */
     int nargs;
-    char key[KEY_LEN]; /* of this node */
+    char name[NAME_LEN + 1]; /* of this node */
+    char key[KEY_LEN];
     char term[SHORT_LEN];
     apr_time_t next; /* turn */
 
@@ -69,7 +73,7 @@ typedef struct rs_presence_t {
     apr_time_t logged;
     told_t told[BATCH];
     int ntold;
-    char dead[DEAD][RS_NODE_LEN + 1];
+    char dead[DEAD][NAME_LEN + 1];
     int ndead;
     char dead_cursor[SHORT_LEN];
 } rs_presence_t;
@@ -78,8 +82,6 @@ static rs_registry_t *registry_of(const rs_presence_t *p)
 {
     return p->source->topics->common->registry;
 }
-
-static const char *node_of(const rs_presence_t *p) { return rs_registry_node(registry_of(p)); }
 
 /* --- what is asked --- */
 
@@ -99,7 +101,7 @@ static void forget_known(rs_presence_t *p)
 static void ask_renew(rs_presence_t *p)
 {
     const char *argv[] = {"EVAL", rs_presence_renew, "2",     RS_OWN_PRESENCE_NODES,
-                          p->key, node_of(p),        p->term, LEASE_MS};
+                          p->key, p->name,           p->term, LEASE_MS};
 
     p->step = RENEWS;
     rs_loader_ask(p->source->loader, RS_ARRAY_LEN(argv), argv);
@@ -118,7 +120,7 @@ static int ask_tell(rs_presence_t *p)
 {
     const char *argv[8 + 9 * RS_SOURCE_STREAMS_MAX + 1 + 4 * BATCH] = {
         "EVAL", rs_presence_change, "2",     RS_OWN_PRESENCE_NODES,
-        p->key, node_of(p),         p->term, RS_OWN_PRESENCE_USERS};
+        p->key, p->name,            p->term, RS_OWN_PRESENCE_USERS};
     char rooms[BATCH][RS_ROOM_LEN], counts[BATCH][SHORT_LEN];
     apr_time_t now = rs_clock_now();
     rs_present_t *at = NULL;
@@ -228,7 +230,7 @@ static void take_renewed(rs_presence_t *p, const redisReply *reply)
     p->ndead = 0;
     strcpy(p->dead_cursor, "0");
     for (i = 2; i < reply->elements && p->ndead < DEAD; i++) {
-        if (strlen(word(reply, i)) == RS_NODE_LEN && strcmp(word(reply, i), node_of(p))) {
+        if (strlen(word(reply, i)) == NAME_LEN && strcmp(word(reply, i), p->name)) {
             strcpy(p->dead[p->ndead++], word(reply, i));
         }
     }
@@ -368,7 +370,7 @@ static void step_up(rs_presence_t *p, const char *term)
     p->renew = p->hold = 0;
     forget_known(p);
     rs_log(RS_LOG_INFO, 0, RSLOGNO(0524) "%s: this child tells which users node %s has",
-           p->source->url->label, node_of(p));
+           p->source->url->label, p->name);
 }
 
 static void look_who_leads(rs_presence_t *p)
@@ -434,7 +436,9 @@ apr_status_t rs_presence_open(rs_source_t *source, apr_pool_t *pool)
     p = apr_pcalloc(pool, sizeof(*p));
     p->source = source;
     p->nargs = rs_presence_args(&p->args, pool, source->presence_conf);
-    apr_snprintf(p->key, sizeof(p->key), RS_OWN_PRESENCE_NODE "%s", node_of(p));
+    apr_snprintf(p->name, sizeof(p->name), "%s-%08x", rs_registry_node(registry_of(p)),
+                 (unsigned)rs_presence_room(source->url->label));
+    apr_snprintf(p->key, sizeof(p->key), RS_OWN_PRESENCE_NODE "%s", p->name);
     p->job.tells = 1;
     p->job.ask = ask;
     p->job.reply = reply;

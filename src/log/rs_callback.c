@@ -124,3 +124,16 @@ rs_backend_t *rs_backends_called(rs_backends_t *table, const char *label)
     pthread_mutex_unlock(&table->lock);
     return b;
 }
+
+void rs_backends_labels(rs_buf_t *b, rs_backends_t *table)
+{
+    rs_backend_t *backend;
+
+    pthread_mutex_lock(&table->lock);
+    rs_buf_puts(b, "\n");
+    for (backend = table->first; backend; backend = backend->next) {
+        rs_buf_puts(b, backend->label);
+        rs_buf_puts(b, "\n");
+    }
+    pthread_mutex_unlock(&table->lock);
+}

@@ -79,4 +79,7 @@ rs_backend_t *rs_backends_intern(rs_backends_t *table, const rs_backend_t *wante
 /* The first one with this label; NULL: there is none. Any thread. */
 rs_backend_t *rs_backends_called(rs_backends_t *table, const char *label);
 
+/* All labels, each between newlines. Any thread. */
+void rs_backends_labels(rs_buf_t *b, rs_backends_t *table);
+
 #endif
