@@ -193,9 +193,9 @@ static rs_sent_t go_to(int *fd, const rs_registry_t *registry, unsigned place, u
         return RS_SENT_ELSEWHERE;
     }
     if (connect(*fd, (struct sockaddr *)(void *)&address, len) != 0) {
-        sent = errno == ECONNREFUSED                  ? RS_SENT_GONE
+        sent = errno == ECONNREFUSED               ? RS_SENT_GONE
                : errno == EAGAIN || errno == EINTR ? RS_SENT_LATE
-                                                      : RS_SENT_ELSEWHERE;
+                                                   : RS_SENT_ELSEWHERE;
     }
     else if (!is_ours(*fd)) {
         sent = RS_SENT_GONE;
@@ -206,7 +206,7 @@ static rs_sent_t go_to(int *fd, const rs_registry_t *registry, unsigned place, u
     return sent;
 }
 
-/* A queue may be full for a moment, for which there is nothing to wait; somebody else's for good. */
+/* A queue may be full for a moment, which nothing says the end of; somebody else's for good. */
 static rs_sent_t find_child(int *fd, const rs_registry_t *registry, unsigned place,
                             apr_time_t until)
 {
