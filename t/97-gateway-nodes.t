@@ -8,6 +8,7 @@ use warnings;
 use FindBin ();
 use lib "$FindBin::Bin/lib";
 
+use IO::Socket::UNIX ();
 use JSON::PP ();
 use Test::More;
 use Time::HiRes ();
@@ -107,6 +108,26 @@ is(join(' ', @$figures{qw(opened events_sent sends)}), '12 48 48', 'counted over
 cmp_ok($figures->{send_seconds}, '>', 0, 'with the time that it took');
 like($_->{token}, qr/^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/,
     'a token is a UUID') for $streams[0];
+
+# What a dead child's socket was called is taken by somebody else.
+SKIP: {
+    skip('needs another user than that of httpd', 4) if $>;
+    my $taken = Ragline::Httpd->new(name => 'taken', children => 2, conf => $conf)->start;
+    my %own = map { (readlink($_) // '') =~ /^socket:\[(\d+)\]/ ? ($1 => 1) : () }
+        map { glob("/proc/$_/fd/*") } $taken->children;
+    my @names = map { /^\S+ (?:\S+ ){5}\s*(\d+) \@(ragline-gateway-\S+)$/ && $own{$1} ? $2 : () }
+        split /\n/, slurp('/proc/net/unix');
+    is(scalar @names, 2, 'children have sockets');
+    kill(KILL => $taken->children);
+    my @squat = map { my $name = $_; my $socket; wait_until(sub {
+        $socket = IO::Socket::UNIX->new(Local => "\0$name", Listen => 1) }); $socket } @names;
+    is(scalar(grep { $_ } @squat), 2, 'which others take');
+    my @new;
+    ok(wait_until(sub { @new = map { connected($taken, '/sse') } 1 .. 6; @new == 6 }), 'new children');
+    is(join(' ', map { my $to = $_; map { send_data($taken, $to, 'x') } 1 .. 3 } @new),
+        join(' ', ('200 ok') x 18), 'are reached');
+    $taken->stop;
+}
 
 # --- whichever node ------------------------------------------------------------------------------
 
