@@ -175,8 +175,10 @@ while (Time::HiRes::time() < $until || (@targets < 5 && Time::HiRes::time() < $u
     my @has = grep { $_->{type} eq 'event' } $resumer->messages;
     next if @targets > grep { $_->{type} eq 'caught_up' } $resumer->messages;
     next if @has < 100;
-    push @targets, $has[-2 - int rand 90]{id}; # not the last one, which would be no way back
-    $resumer->send_text({ type => 'resume', id => $targets[-1] });
+    my $target = $has[-2 - int rand 90]{id};
+    next if $target eq $has[-1]{id}; # the last one, had before and again, is no way back
+    push @targets, $target;
+    $resumer->send_text({ type => 'resume', id => $target });
 }
 $_->{paused} = 0 for @subscribers;
 my $n = $load->stop;
