@@ -113,11 +113,15 @@ like($_->{token}, qr/^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-
 SKIP: {
     skip('needs another user than that of httpd', 4) if $>;
     my $taken = Ragline::Httpd->new(name => 'taken', children => 2, conf => $conf)->start;
-    my %own = map { (readlink($_) // '') =~ /^socket:\[(\d+)\]/ ? ($1 => 1) : () }
-        map { glob("/proc/$_/fd/*") } $taken->children;
-    my @names = map { /^\S+ (?:\S+ ){5}\s*(\d+) \@(ragline-gateway-\S+)$/ && $own{$1} ? $2 : () }
-        split /\n/, slurp('/proc/net/unix');
-    is(scalar @names, 2, 'children have sockets');
+    my @names;
+    my $look = sub {
+        my %own = map { (readlink($_) // '') =~ /^socket:\[(\d+)\]/ ? ($1 => 1) : () }
+            map { glob("/proc/$_/fd/*") } $taken->children;
+        @names = map { /^\S+ (?:\S+ ){5}\s*(\d+) \@(ragline-gateway-\S+)$/ && $own{$1} ? $2 : () }
+            split /\n/, slurp('/proc/net/unix');
+        return @names == 2;
+    };
+    ok(wait_until($look), 'children have sockets');
     kill(KILL => $taken->children);
     my @squat = map { my $name = $_; my $socket; wait_until(sub {
         $socket = IO::Socket::UNIX->new(Local => "\0$name", Listen => 1) }); $socket } @names;
