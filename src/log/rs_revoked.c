@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <apr_hash.h>
 #include <apr_strings.h>
 
 #include "../base/rs_name.h"
@@ -105,12 +106,9 @@ rs_revoked_t *rs_revoked_create(void)
 
 static unsigned hash_of(const char *name)
 {
-    unsigned hash = 2166136261u;
+    apr_ssize_t len = APR_HASH_KEY_STRING;
 
-    for (; *name; name++) {
-        hash = (hash ^ (unsigned char)*name) * 16777619u;
-    }
-    return hash;
+    return apr_hashfunc_default(name, &len);
 }
 
 /* lock: where it hangs, or would */
@@ -183,7 +181,7 @@ static int make_room(rs_revoked_t *revoked, apr_int64_t now)
     return 1;
 }
 
-/* lock */
+/* lock: one that is not there */
 static int put_in(rs_revoked_t *revoked, const char *name, apr_int64_t until, apr_int64_t now)
 {
     size_t len = strlen(name) + 1;
@@ -196,7 +194,7 @@ static int put_in(rs_revoked_t *revoked, const char *name, apr_int64_t until, ap
     item->hash = hash_of(name);
     item->until = until;
     item->reading = revoked->reading;
-    at = place_of(revoked, name);
+    at = &revoked->buckets[item->hash & (revoked->size - 1)];
     item->next = *at;
     *at = item;
     revoked->n++;
