@@ -27,6 +27,10 @@ RaglineHeartbeat off
 <Location /sse>
     SetHandler ragline-gateway
 </Location>
+<Location /slow>
+    SetHandler ragline-gateway
+    RaglineGatewayTimeout 60s
+</Location>
 EOF
 my $one = Ragline::Httpd->new(name => 'one', children => 2, conf => $conf)->start;
 
@@ -92,6 +96,34 @@ is($_->{body}{request}{headers}{cookie}, 'a=1', 'with the request') for map { di
 my @left = grep { !$_->ended } @streams;
 is(scalar(map { disconnects($_) } @left), 0, 'and not of what others have');
 ok(wait_until(sub { left() == @left }), 'then of these alone there are records');
+
+# --- before the back end has answered ------------------------------------------------------------
+
+sub asked
+{
+    my ($path) = @_;
+    my $asked = Ragline::SSE->open(port => $one->port, path => $path, wire => 'sse', headers => []);
+    $asked->{path} = $path;
+    $asked->{token} = $backend->connect_of($path)->{body}{token};
+    return $asked;
+}
+my $open = @left;
+my $leaves = asked('/slow?hold&leaves');
+ok(wait_until(sub { left() == $open + 1 }), 'there is a record while the back end is asked');
+$leaves->close;
+ok(wait_until(sub { left() == $open }), 'which goes with who does not wait');
+is(scalar(disconnects($leaves)), 0, 'the back end is not told: it never was open');
+ok(asked('/slow?status=403')->wait_end, 'one is turned away');
+ok(wait_until(sub { left() == $open }), 'and leaves none, either');
+my $waits = asked('/slow?hold&waits');
+ok(wait_until(sub { left() == $open + 1 }), 'one is being asked of');
+kill(KILL => $one->children);
+ok($waits->wait_end, 'its child is killed');
+ok(told($waits), 'the back end, which may let it in, is told');
+is(reasons($waits), 'error', 'of its end');
+ok(told($_), 'and of those that were open') for @left;
+ok(wait_until(sub { left() == 0 }), 'then nothing is left');
+@left = map { ready($one) } 1 .. 2;
 
 # --- a restart while the back end is away --------------------------------------------------------
 

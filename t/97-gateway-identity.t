@@ -190,6 +190,10 @@ my $late = ready($two, '/sse?request_id=late');
 is($late->body, "data: 1\n\ndata: 2\n\ndata: 3\n\ndata: {\"type\":\"n\",\"payload\":{\"a\":1}}\n\n"
     . "event: ready\ndata:\n\n", 'it comes, and has it, in order, before ready');
 is(sent($one, 'late', 'then', '/keep'), '200 ok', 'what is sent then is not kept');
+{
+    my $ttl = $redis->client->pttl('ragline:gateway:identity:late');
+    ok($ttl > 3_600_000 && $ttl <= 86_400_000, 'a name is not for ever, should nobody take it away');
+}
 $late->close;
 $late = undef;
 ok(wait_until(sub { sent($one, 'late', 'again', '/keep') eq '200 buffered' }), 'it goes');

@@ -132,6 +132,21 @@ is_deeply([denied()], [], 'nothing was denied');
 my $used = $admin->info('commandstats');
 ok($used->{"cmdstat_$_"}, "$_ is used") for $gateway =~ /\+(\S+)/g;
 
+# --- what is no child's --------------------------------------------------------------------------
+
+{
+    # In any order in which they may be looked at.
+    my @names = map { "zzzz$_-1-0000000$_" } 1 .. 8;
+    $admin->sadd('ragline:gateway:children', @names);
+    $admin->set("ragline:gateway:ends:$_", 'x') for @names;
+    my $stream = ready($one, '/sse');
+    kill(KILL => $one->children);
+    ok(ended($stream), 'beside what is no record a child is killed');
+    is($backend->disconnect_of($stream->{path})->{body}{reason}, 'error', 'which is told nevertheless');
+    $admin->srem('ragline:gateway:children', @names);
+    $admin->del(map { "ragline:gateway:ends:$_" } @names);
+}
+
 # --- Redis has lost everything -------------------------------------------------------------------
 
 # What is answered until it knows who is there: nothing that is not so.

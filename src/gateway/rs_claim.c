@@ -68,7 +68,7 @@ static int end_all(rs_ledger_t *l, const rs_gate_t *gate, const redisReply *othe
 
 static rs_claimed_t take_kept(rs_gate_t *gate, const rs_names_claim_t *names)
 {
-    unsigned n = rs_names_frames(&gate->kept_frames, names, gate->dialect);
+    unsigned n = rs_names_frames(&gate->kept_frames, names, gate->dialect, gate->kept_to);
 
     if (!rs_buf_ok(&gate->kept_frames)) {
         return RS_CLAIM_AWAY;
@@ -104,22 +104,25 @@ static rs_claimed_t claim(rs_ledger_t *l, rs_gate_t *gate)
 void rs_claim(rs_ledger_t *l, rs_gate_t *gate)
 {
     gate->claimed = claim(l, gate);
+    if (gate->owed) {
+        gate->owed->named = gate->claimed == RS_CLAIM_GOOD;
+    }
     if (!rs_inbox_post(gate->streamer, &gate->claim, RS_MSG_CLAIMED)) {
         rs_gate_drop(gate);
     }
 }
 
-void rs_claim_opened(rs_ledger_t *l, const rs_gate_t *gate)
+void rs_claim_arrived(rs_ledger_t *l, const rs_gate_t *gate)
 {
-    if (gate->nkept && rs_ledger_is_up(l)) {
-        rs_names_arrived(l->conn, gate->identity, gate->nkept);
+    if (rs_ledger_is_up(l)) {
+        rs_names_arrived(l->conn, gate->identity, gate->kept_to);
     }
 }
 
 /* If that is lost, whoever sends to it finds that it is gone. */
 void rs_claim_ended(rs_ledger_t *l, const rs_gate_t *gate)
 {
-    if (gate->identity && rs_ledger_is_up(l)) {
+    if (gate->claims && rs_ledger_is_up(l)) {
         rs_names_leave(l->conn, gate->identity, gate->token);
     }
 }

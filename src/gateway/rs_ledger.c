@@ -14,6 +14,9 @@
 #define LIVE_EVERY apr_time_from_sec(2)
 #define LOOK_EVERY apr_time_from_sec(1)
 
+/* What Redis forgets after a day (rs_names.c) it is told again. */
+#define WRITE_EVERY apr_time_from_sec(8 * 3600)
+
 /* Those of other nodes had so long to say that they live since Redis was there. */
 #define SETTLED apr_time_from_sec(2 * RS_STORE_LEASE)
 
@@ -89,10 +92,14 @@ static void on_message(rs_ledger_t *l, rs_msg_t *msg)
     case RS_MSG_CLAIM:
         rs_claim(l, GATE_OF(msg, claim));
         break;
-    case RS_MSG_OPENED:
-        gate = GATE_OF(msg, opened);
-        rs_owed_open(l, gate);
-        rs_claim_opened(l, gate);
+    case RS_MSG_ASKED:
+        gate = GATE_OF(msg, asked);
+        rs_owed_asked(l, gate);
+        rs_gate_drop(gate);
+        break;
+    case RS_MSG_ARRIVED:
+        gate = GATE_OF(msg, claim);
+        rs_claim_arrived(l, gate);
         rs_gate_drop(gate);
         break;
     case RS_MSG_ENDED:
@@ -120,6 +127,9 @@ static int keep_up(rs_ledger_t *l)
 
     if (up && rs_clock_now() >= l->live_at && go_live(l) != 1) {
         l->stale = 1; /* Redis has lost data, say */
+    }
+    if (rs_clock_now() >= l->up_since + WRITE_EVERY) {
+        l->stale = 1;
     }
     return rs_ledger_is_up(l);
 }

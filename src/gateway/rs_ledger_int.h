@@ -11,8 +11,9 @@
 #include "rs_ledger.h"
 #include "rs_store.h"
 
-/* An end that a back end is to be told of: sooner or later, or again. Where they are told once: a
- * connection that has an identity, while it is open. */
+/* An end that a back end is to be told of: sooner or later, or again. It is known of from before the
+ * back end is asked, which may let in whom a child that is killed then never answers. Where they are
+ * told once: a connection that has an identity, while it is open. */
 struct rs_owed_t {
     rs_owed_t *next, **link;
     char token[RS_GATE_TOKEN_LEN];
@@ -22,6 +23,7 @@ struct rs_owed_t {
     apr_time_t ended; /* wall clock; 0: it is open */
     apr_time_t due;   /* when it is told again; 0: not yet */
     int tries;
+    int named;   /* it has its identity */
     int settled; /* and Redis is to hear of that, */
     int written; /* since it knows of it */
     char text[];
@@ -58,10 +60,10 @@ static inline int rs_ledger_is_up(const rs_ledger_t *l)
     return l->conn && !l->stale && rs_redis_conn_usable(l->conn);
 }
 
-/* rs_owed.c. A connection has opened. */
-void rs_owed_open(rs_ledger_t *l, rs_gate_t *gate);
+/* rs_owed.c. The back end of a connection is being asked. */
+void rs_owed_asked(rs_ledger_t *l, rs_gate_t *gate);
 
-/* It has ended, and its first callback is under way. */
+/* It has ended. If it was open its first callback is under way. */
 void rs_owed_end(rs_ledger_t *l, rs_gate_t *gate);
 
 /* What became of that, or of a later one. Frees the callback. */
@@ -86,7 +88,7 @@ void rs_owed_free_all(rs_ledger_t *l);
 void rs_claim(rs_ledger_t *l, rs_gate_t *gate);
 
 /* It has had what was kept for it; it has gone. */
-void rs_claim_opened(rs_ledger_t *l, const rs_gate_t *gate);
+void rs_claim_arrived(rs_ledger_t *l, const rs_gate_t *gate);
 void rs_claim_ended(rs_ledger_t *l, const rs_gate_t *gate);
 
 #endif

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <apr_general.h>
 #include <apr_strings.h>
 #include <hiredis/hiredis.h>
 
@@ -21,6 +22,10 @@
 #define IDENTITY_KEY RS_OWN_GATEWAY "identity:"
 #define KEPT_KEY RS_OWN_GATEWAY "kept:"
 #define KEY_LEN (64 + RS_GATEWAY_IDENTITY_MAX)
+
+/* Of a process that was killed while nobody else of its kind was there, names are left: so long,
+ * in ms. The ledger says anew what is there, more often than that. */
+#define LIVES_FOR "86400000"
 
 /* Who was asked may have gone meanwhile. */
 #define ROUNDS 3
@@ -35,6 +40,7 @@ static const char claim_script[] =
     "if ARGV[2] == 'reject' and #all > 0 then return {all} end\n"
     "if ARGV[2] == 'replace' then redis.call('DEL', KEYS[1]) else all = {} end\n"
     "redis.call('HSET', KEYS[1], ARGV[1], '1')\n"
+    "redis.call('PEXPIRE', KEYS[1], " LIVES_FOR ")\n"
     "return {all, redis.call('LRANGE', KEYS[2], 0, -1)}\n";
 
 static const char send_script[] =
@@ -48,6 +54,17 @@ static const char send_script[] =
     "redis.call('RPUSH', KEYS[2], ARGV[1])\n"
     "redis.call('PEXPIRE', KEYS[2], ARGV[2])\n"
     "return 'kept'\n";
+
+/* By the stamp: others that have the identity may have had the same, and more may be kept since. */
+static const char arrived_script[] =
+    "local kept = redis.call('LRANGE', KEYS[1], 0, -1)\n"
+    "for i = 1, #kept do\n"
+    "  if string.sub(kept[i], 1, #ARGV[1]) == ARGV[1] then\n"
+    "    redis.call('LTRIM', KEYS[1], i, -1)\n"
+    "    return i\n"
+    "  end\n"
+    "end\n"
+    "return 0\n";
 
 static const char *key_of(char key[KEY_LEN], const char *prefix, const char *identity)
 {
@@ -75,9 +92,11 @@ static void do_it(rs_redis_conn_t *conn, int argc, const char **argv)
 void rs_names_enter(rs_redis_conn_t *conn, const char *identity, const char *token)
 {
     char key[KEY_LEN];
-    const char *argv[] = {"HSET", key_of(key, IDENTITY_KEY, identity), token, "1"};
+    const char *enter[] = {"HSET", key_of(key, IDENTITY_KEY, identity), token, "1"};
+    const char *live[] = {"PEXPIRE", key, LIVES_FOR};
 
-    do_it(conn, 4, argv);
+    do_it(conn, 4, enter);
+    do_it(conn, 3, live);
 }
 
 void rs_names_leave(rs_redis_conn_t *conn, const char *identity, const char *token)
@@ -88,13 +107,17 @@ void rs_names_leave(rs_redis_conn_t *conn, const char *identity, const char *tok
     do_it(conn, 3, argv);
 }
 
-void rs_names_arrived(rs_redis_conn_t *conn, const char *identity, unsigned n)
+void rs_names_arrived(rs_redis_conn_t *conn, const char *identity, const char *last)
 {
-    char key[KEY_LEN], first[12];
-    const char *argv[] = {"LTRIM", key_of(key, KEPT_KEY, identity), first, "-1"};
+    char key[KEY_LEN];
+    rs_eval_t eval = {.n = 0};
+    redisReply *reply;
 
-    apr_snprintf(first, sizeof(first), "%u", n);
-    do_it(conn, 4, argv);
+    rs_eval_key(&eval, key_of(key, KEPT_KEY, identity));
+    rs_eval_arg(&eval, last, strlen(last));
+    if (*last && rs_eval(conn, &reply, arrived_script, &eval) == APR_SUCCESS) {
+        freeReplyObject(reply);
+    }
 }
 
 /* --- coming --- */
@@ -132,18 +155,31 @@ void rs_names_claim_free(rs_names_claim_t *claim)
     claim->reply = NULL;
 }
 
-/* Kept events are a line with the length of the name (-1: none), the name, and the data. */
-static void write_kept(rs_buf_t *b, const rs_gateway_order_t *order)
+/* Kept events are a line with a stamp and the length of the name (-1: none), the name, and the
+ * data. */
+static int write_kept(rs_buf_t *b, const rs_gateway_order_t *order)
 {
-    rs_buf_printf(b, "%ld\n", order->name ? (long)strlen(order->name) : -1);
+    apr_uint64_t stamp;
+
+    if (apr_generate_random_bytes((unsigned char *)&stamp, sizeof(stamp)) != APR_SUCCESS) {
+        return 0;
+    }
+    rs_buf_printf(b, "%016" APR_UINT64_T_HEX_FMT " %ld\n", stamp,
+                  order->name ? (long)strlen(order->name) : -1);
     rs_buf_puts(b, order->name ? order->name : "");
     rs_buf_puts(b, order->data);
+    return rs_buf_ok(b);
+}
+
+static int is_kept(const redisReply *kept)
+{
+    return kept->type == REDIS_REPLY_STRING && kept->len > RS_GATE_STAMP_LEN;
 }
 
 static int add_frame(rs_buf_t *b, const redisReply *kept, int dialect)
 {
-    char *name = kept->type == REDIS_REPLY_STRING ? strchr(kept->str, '\n') : NULL;
-    long len = name ? atol(kept->str) : 0;
+    char *name = is_kept(kept) ? strchr(kept->str, '\n') : NULL;
+    long len = name ? atol(kept->str + RS_GATE_STAMP_LEN) : 0;
     char *copy;
 
     if (!name || len < -1 || len > (long)kept->len - (long)(name + 1 - kept->str)) {
@@ -156,12 +192,16 @@ static int add_frame(rs_buf_t *b, const redisReply *kept, int dialect)
     return 1;
 }
 
-unsigned rs_names_frames(rs_buf_t *b, const rs_names_claim_t *claim, int dialect)
+unsigned rs_names_frames(rs_buf_t *b, const rs_names_claim_t *claim, int dialect,
+                         char last[RS_GATE_STAMP_LEN])
 {
     size_t i, n = claim->kept && claim->kept->type == REDIS_REPLY_ARRAY ? claim->kept->elements : 0;
 
     for (i = 0; i < n; i++) {
         add_frame(b, claim->kept->element[i], dialect);
+    }
+    if (n && is_kept(claim->kept->element[n - 1])) {
+        apr_cpystrn(last, claim->kept->element[n - 1]->str, RS_GATE_STAMP_LEN);
     }
     return (unsigned)n;
 }
@@ -177,8 +217,9 @@ static redisReply *ask(rs_redis_conn_t *conn, const rs_gateway_order_t *order,
     rs_eval_t eval = {.n = 0};
     redisReply *reply = NULL;
 
-    if (order->data) {
-        write_kept(&kept, order);
+    if (order->data && !write_kept(&kept, order)) {
+        rs_buf_free(&kept);
+        return NULL;
     }
     apr_snprintf(time, sizeof(time), "%" APR_INT64_T_FMT,
                  order->data ? (apr_int64_t)apr_time_as_msec(keep) : 0);
@@ -187,7 +228,7 @@ static redisReply *ask(rs_redis_conn_t *conn, const rs_gateway_order_t *order,
     rs_eval_arg(&eval, kept.data ? kept.data : "", kept.len);
     rs_eval_arg(&eval, time, strlen(time));
     rs_eval_arg(&eval, bytes, strlen(bytes));
-    if (!rs_buf_ok(&kept) || rs_eval(conn, &reply, send_script, &eval) != APR_SUCCESS) {
+    if (rs_eval(conn, &reply, send_script, &eval) != APR_SUCCESS) {
         reply = NULL;
     }
     rs_buf_free(&kept);

@@ -26,15 +26,16 @@ int rs_names_claim(rs_names_claim_t *claim, rs_redis_conn_t *conn, const char *i
                    const char *token, rs_duplicate_t duplicate);
 void rs_names_claim_free(rs_names_claim_t *claim);
 
-/* What was kept, for a connection that knows this dialect. How many. */
-unsigned rs_names_frames(rs_buf_t *b, const rs_names_claim_t *claim, int dialect);
+/* What was kept, for a connection that knows this dialect. How many, and the last one's stamp. */
+unsigned rs_names_frames(rs_buf_t *b, const rs_names_claim_t *claim, int dialect,
+                         char last[RS_GATE_STAMP_LEN]);
 
 /* That token is there, as after Redis has lost data, or is not there any more. */
 void rs_names_enter(rs_redis_conn_t *conn, const char *identity, const char *token);
 void rs_names_leave(rs_redis_conn_t *conn, const char *identity, const char *token);
 
-/* So many of what was kept have arrived. */
-void rs_names_arrived(rs_redis_conn_t *conn, const char *identity, unsigned n);
+/* What was kept has arrived, up to the one with that stamp. */
+void rs_names_arrived(rs_redis_conn_t *conn, const char *identity, const char *last);
 
 /* To every connection that has the order's identity; keep: how long what nobody is there for is
  * kept, 0: not at all. RS_SENT_GONE: nobody, and nothing is kept. Any thread that may wait. */

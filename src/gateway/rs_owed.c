@@ -97,7 +97,7 @@ int rs_owed_write_all(rs_ledger_t *l)
         if (l->conf.keep && !put_record(l, owed)) {
             return 0;
         }
-        if (!owed->ended && *owed->identity) {
+        if (!owed->ended && owed->named) {
             rs_names_enter(l->conn, owed->identity, owed->token);
         }
     }
@@ -106,7 +106,7 @@ int rs_owed_write_all(rs_ledger_t *l)
 
 /* --- this child's own --- */
 
-void rs_owed_open(rs_ledger_t *l, rs_gate_t *gate)
+void rs_owed_asked(rs_ledger_t *l, rs_gate_t *gate)
 {
     rs_owed_t *owed = l->conf.keep || gate->identity ? calloc(1, sizeof(*owed)) : NULL;
 
@@ -127,8 +127,8 @@ void rs_owed_open(rs_ledger_t *l, rs_gate_t *gate)
 
 void rs_owed_end(rs_ledger_t *l, rs_gate_t *gate)
 {
-    if (gate->owed && !l->conf.keep) {
-        take_out(gate->owed);
+    if (gate->owed && (!gate->was_open || !l->conf.keep)) {
+        settle(l, gate->owed);
     }
     else if (gate->owed) {
         gate->owed->reason = gate->reason ? gate->reason : "client_closed";

@@ -214,7 +214,8 @@ static int is_dead_here(const char *me, const char *child)
     return pid > 0 && kill((pid_t)pid, 0) != 0 && errno == ESRCH;
 }
 
-/* What some of its records are; there may be more. -1: Redis did not do it. */
+/* What some of its records are; there may be more. -1: Redis is not there. What is not a child's
+ * (somebody else has written it) is no reason to leave the others alone. */
 static int take_some(rs_redis_conn_t *conn, const char *me, const char *child, int dead,
                      const char *known,
                      void (*call)(void *baton, const char *token,
@@ -225,7 +226,7 @@ static int take_some(rs_redis_conn_t *conn, const char *me, const char *child, i
     rs_record_of_gate_t record;
     rs_eval_t eval = {.n = 0};
     redisReply *reply;
-    int n = -1;
+    int n = 0;
     size_t i;
 
     rs_eval_key(&eval, CHILDREN_KEY);

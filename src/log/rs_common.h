@@ -35,8 +35,9 @@ enum {
     RS_MSG_SEND,       /* worker → streamer: what a gate is to be sent */
     RS_MSG_CLAIM,      /* streamer → ledger: a gate that wants its identity */
     RS_MSG_CLAIMED,    /* ledger → streamer: whether it has it */
-    RS_MSG_OPENED,     /* streamer → ledger: a gate */
-    RS_MSG_ENDED,      /* streamer → ledger: likewise */
+    RS_MSG_ASKED,      /* streamer → ledger: a gate whose back end is being asked; */
+    RS_MSG_ARRIVED,    /* that has had what was kept for its identity; */
+    RS_MSG_ENDED,      /* that has ended */
     RS_MSG_TOLD,       /* callbacks → ledger: what became of telling of an end; */
     RS_MSG_TOLD_AGAIN, /* of telling once more */
     RS_MSG_STOP        /* engine → hub, ledger */

@@ -18,6 +18,7 @@ typedef struct rs_send_t rs_send_t;
 typedef struct rs_owed_t rs_owed_t;
 
 #define RS_GATE_SLOTS 1024
+#define RS_GATE_STAMP_LEN 17 /* of what was kept for an identity, with the NUL */
 
 typedef enum {
     RS_GATE_WAITS, /* for the answer to its connect callback: nothing was written to it */
@@ -61,14 +62,17 @@ struct rs_gate_t {
     rs_buf_t waiting;      /* what was sent and not written yet */
     rs_callback_t *answer; /* with: */
     rs_msg_t called;       /* RS_MSG_CALLED */
-    rs_msg_t opened, ended; /* RS_MSG_OPENED, _ENDED: to the ledger, once each */
-    int asked;              /* for its identity: */
+    rs_msg_t asked, ended; /* RS_MSG_ASKED, _ENDED: to the ledger, once each */
+    int known;             /* the ledger has had RS_MSG_ASKED */
+    int was_open;          /* when it ended: its back end is told */
+    int claims;            /* its identity: */
 
     /* The ledger's from RS_MSG_CLAIM on, the streamer's from RS_MSG_CLAIMED on. */
-    rs_msg_t claim;
+    rs_msg_t claim; /* and then RS_MSG_ARRIVED */
     rs_claimed_t claimed;
     rs_buf_t kept_frames; /* what was kept for it while it was not there */
     unsigned nkept;
+    char kept_to[RS_GATE_STAMP_LEN]; /* of these the last */
 
     rs_owed_t *owed; /* the ledger's */
 

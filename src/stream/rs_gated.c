@@ -30,6 +30,19 @@ static rs_next_t failed(const rs_client_t *client)
     return RS_NEXT_GONE;
 }
 
+/* Posts what is to be right in Redis, with a reference. */
+static int tell_ledger(rs_gate_t *gate, rs_msg_t *msg, int kind)
+{
+    rs_inbox_t *ledger = gate->common->ledger;
+
+    rs_gate_take(gate);
+    if (ledger && rs_inbox_post(ledger, msg, kind)) {
+        return 1;
+    }
+    rs_gate_drop(gate);
+    return 0;
+}
+
 /* --- its beginning --- */
 
 /* The callbacks' thread. */
@@ -85,6 +98,7 @@ rs_next_t rs_gated_begin(rs_streamer_t *s, rs_client_t *client)
     rs_gates_add(&s->common->gates, gate);
     callback->baton = rs_gate_take(gate);
     callback->keeps = gate->dialect == RS_DIALECT_2025_11;
+    gate->known = tell_ledger(gate, &gate->asked, RS_MSG_ASKED);
     if (!rs_inbox_post(s->common->callbacks, &callback->msg, RS_MSG_CALL)) {
         rs_gate_drop(gate);
         rs_callback_free(callback);
@@ -139,25 +153,14 @@ static void take_answer(rs_buf_t *b, rs_gate_t *gate)
     apr_pool_destroy(p);
 }
 
-/* Posts what is to be right in Redis, with a reference. */
-static int tell_ledger(rs_gate_t *gate, rs_msg_t *msg, int kind)
-{
-    rs_inbox_t *ledger = gate->common->ledger;
-
-    rs_gate_take(gate);
-    if (ledger && rs_inbox_post(ledger, msg, kind)) {
-        return 1;
-    }
-    rs_gate_drop(gate);
-    return 0;
-}
-
 /* Its back end has let it in, and will be told of its end, whatever it gets. */
 static void set_open(rs_streamer_t *s, rs_gate_t *gate)
 {
     gate->state = RS_GATE_OPEN;
     RS_STAT_ADD(s->common->stats->gateway.opened, 1);
-    tell_ledger(gate, &gate->opened, RS_MSG_OPENED);
+    if (gate->nkept) {
+        tell_ledger(gate, &gate->claim, RS_MSG_ARRIVED);
+    }
 }
 
 static rs_next_t turn_away(rs_streamer_t *s, rs_client_t *client)
@@ -216,7 +219,7 @@ static rs_next_t let_in(rs_streamer_t *s, rs_client_t *client)
     if (!gate->identity) {
         return open_it(s, client);
     }
-    gate->asked = 1;
+    gate->claims = 1;
     return tell_ledger(gate, &gate->claim, RS_MSG_CLAIM) ? RS_NEXT_GO : turn_away(s, client);
 }
 
@@ -246,7 +249,7 @@ rs_next_t rs_gated_answered(rs_streamer_t *s, rs_client_t *client)
 {
     const rs_callback_t *answer = client->gate->answer;
 
-    if (!rs_gated_waits(client) || client->gate->asked) {
+    if (!rs_gated_waits(client) || client->gate->claims) {
         return RS_NEXT_GO;
     }
     switch (answer->outcome) {
@@ -356,19 +359,19 @@ static void tell_backend(rs_gate_t *gate)
 void rs_gated_forget(rs_client_t *client)
 {
     rs_gate_t *gate = client->gate;
-    int was_open = gate->state == RS_GATE_OPEN;
 
     if (!gate->client) {
         return;
     }
     gate->client = NULL;
+    gate->was_open = gate->state == RS_GATE_OPEN;
     gate->state = RS_GATE_ENDED;
     rs_gates_remove(&gate->common->gates, gate);
     rs_buf_free(&gate->waiting);
-    if (was_open || gate->asked) {
+    if (gate->known) {
         tell_ledger(gate, &gate->ended, RS_MSG_ENDED);
     }
-    if (was_open) {
+    if (gate->was_open) {
         tell_backend(gate);
     }
 }
