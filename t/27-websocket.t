@@ -13,7 +13,7 @@ use Time::HiRes ();
 
 use Ragline::HTTP ();
 use Ragline::Httpd ();
-use Ragline::Proc qw(free_port run_command);
+use Ragline::Proc qw(free_port);
 use Ragline::Test;
 use Ragline::Token ();
 use Ragline::WebSocket ();
@@ -26,11 +26,7 @@ my $token = token($tenant, 7);
 my @from = 'RaglineTokenFrom header query:token cookie:session';
 my $origins = 'RaglineOrigins https://shop.example';
 
-my $dir = vars('run_dir') . '/websocket-tls';
-mkdir $dir;
-my ($made) = run_command('openssl', 'req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', 2,
-    '-subj', '/CN=localhost', '-keyout', "$dir/key", '-out', "$dir/cert");
-is($made, 0, 'a certificate');
+my $certificate = certificate('localhost');
 my $tls_port = free_port();
 
 my $httpd = Ragline::Httpd->new(name => 'websocket', threads => 32, conf => <<"EOF2")->start;
@@ -69,8 +65,8 @@ SSLSessionCache none
 Listen 127.0.0.1:$tls_port
 <VirtualHost 127.0.0.1:$tls_port>
     SSLEngine on
-    SSLCertificateFile $dir/cert
-    SSLCertificateKeyFile $dir/key
+    SSLCertificateFile $certificate.pem
+    SSLCertificateKeyFile $certificate.key
     @{[ websocket_location('/ws', 'RaglineSubscribe orders') ]}
 </VirtualHost>
 EOF2

@@ -16,7 +16,7 @@ use Test::More;
 
 use Ragline::Httpd ();
 use Ragline::Peers qw(browse chromium close_browser peer_script python_with ws_package);
-use Ragline::Proc qw(free_port run_command slurp spawn spew stop_pid wait_until);
+use Ragline::Proc qw(free_port slurp spawn spew stop_pid wait_until);
 use Ragline::Test;
 
 plan skip_all => 'prefork ends children as it likes' if vars('mpm') eq 'prefork';
@@ -24,11 +24,7 @@ plan skip_all => 'prefork ends children as it likes' if vars('mpm') eq 'prefork'
 my $redis = redis_a();
 my $json = JSON::PP->new->canonical;
 
-my $dir = vars('run_dir') . '/websocket-clients';
-mkdir $dir;
-my ($made) = run_command('openssl', 'req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', 2,
-    '-subj', '/CN=localhost', '-keyout', "$dir/key", '-out', "$dir/cert");
-is($made, 0, 'a certificate');
+my $certificate = certificate('localhost');
 my $tls_port = free_port();
 
 sub httpd
@@ -51,8 +47,8 @@ SSLSessionCache none
 Listen 127.0.0.1:$tls_port
 <VirtualHost 127.0.0.1:$tls_port>
     SSLEngine on
-    SSLCertificateFile $dir/cert
-    SSLCertificateKeyFile $dir/key
+    SSLCertificateFile $certificate.pem
+    SSLCertificateKeyFile $certificate.key
     $location
 </VirtualHost>
 EOF2

@@ -11,7 +11,7 @@ use lib "$FindBin::Bin/lib";
 use Test::More;
 
 use Ragline::Httpd ();
-use Ragline::Proc qw(free_port run_command slurp);
+use Ragline::Proc qw(free_port slurp);
 use Ragline::Test;
 use Ragline::WebSocket ();
 
@@ -23,11 +23,7 @@ my $agreed = 'permessage-deflate; server_no_context_takeover; client_no_context_
 
 use constant { MORE => 0, TEXT => 1, BINARY => 2, PING => 9, PONG => 10, DEFLATED => 4 };
 
-my $dir = vars('run_dir') . '/deflate-tls';
-mkdir $dir;
-my ($made) = run_command('openssl', 'req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', 2,
-    '-subj', '/CN=localhost', '-keyout', "$dir/key", '-out', "$dir/cert");
-is($made, 0, 'a certificate');
+my $certificate = certificate('localhost');
 my $tls_port = free_port();
 my $httpd = Ragline::Httpd->new(name => 'deflate', conf => <<"EOF2")->start;
 RaglineRedis @{[ $redis->url ]}
@@ -47,8 +43,8 @@ Listen 127.0.0.1:$tls_port
 SSLSessionCache none
 <VirtualHost 127.0.0.1:$tls_port>
     SSLEngine on
-    SSLCertificateFile $dir/cert
-    SSLCertificateKeyFile $dir/key
+    SSLCertificateFile $certificate.pem
+    SSLCertificateKeyFile $certificate.key
     @{[ websocket_location('/ws', 'RaglineSubscribe orders') ]}
 </VirtualHost>
 EOF2

@@ -12,7 +12,7 @@ use IO::Socket::INET ();
 use Test::More;
 
 use Ragline::Httpd ();
-use Ragline::Proc qw(run_command spawn stop_pid slurp);
+use Ragline::Proc qw(spawn stop_pid slurp);
 use Ragline::Test;
 
 my $redis = redis_a();
@@ -190,10 +190,7 @@ EOF
 
 {
     my $dir = vars('run_dir');
-    my ($status, $output) = run_command('openssl', 'req', '-x509', '-newkey', 'rsa:2048', '-nodes',
-        '-days', '2', '-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost',
-        '-keyout', "$dir/key.pem", '-out', "$dir/cert.pem");
-    is($status, 0, 'a certificate') or diag($output);
+    my $certificate = certificate('localhost', '-addext', 'subjectAltName=DNS:localhost');
     my $tls_port = Ragline::Proc::free_port();
     my $httpd = Ragline::Httpd->new(name => 'filters', threads => 32, conf => <<"EOF" . $common
 Listen 127.0.0.1:$tls_port
@@ -205,8 +202,8 @@ Protocols h2 h2c http/1.1
 <VirtualHost *:$tls_port>
     ServerName localhost
     SSLEngine on
-    SSLCertificateFile "$dir/cert.pem"
-    SSLCertificateKeyFile "$dir/key.pem"
+    SSLCertificateFile "$certificate.pem"
+    SSLCertificateKeyFile "$certificate.key"
     Header always set Strict-Transport-Security max-age=60
 </VirtualHost>
 EOF

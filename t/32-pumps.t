@@ -11,7 +11,7 @@ use lib "$FindBin::Bin/lib";
 use Test::More;
 
 use Ragline::Httpd ();
-use Ragline::Proc qw(free_port run_command);
+use Ragline::Proc qw(free_port);
 use Ragline::Redis ();
 use Ragline::Stock ();
 use Ragline::Test;
@@ -56,13 +56,7 @@ sub refused
     return $first->{event} eq 'connected' ? '' : json_of($first->{data})->{code} // $first->{event};
 }
 
-my $certificate = vars('run_dir') . "/pumps-$$";
-{
-    my ($status, $output) = run_command('openssl', 'req', '-x509', '-newkey', 'rsa:2048', '-nodes',
-        '-days', '2', '-subj', '/CN=localhost', '-keyout', "$certificate-key.pem",
-        '-out', "$certificate-cert.pem");
-    is($status, 0, 'a certificate') or diag($output);
-}
+my $certificate = certificate('localhost');
 
 # A host with TLS; its configuration and its port.
 sub tls_host
@@ -70,8 +64,8 @@ sub tls_host
     my ($name, @conf) = @_;
     my $port = free_port();
     return (join("\n", "Listen 127.0.0.1:$port", "<VirtualHost *:$port>", 'ServerName localhost',
-        'SSLEngine on', "SSLCertificateFile $certificate-cert.pem",
-        "SSLCertificateKeyFile $certificate-key.pem", @conf, '</VirtualHost>', ''), $port);
+        'SSLEngine on', "SSLCertificateFile $certificate.pem",
+        "SSLCertificateKeyFile $certificate.key", @conf, '</VirtualHost>', ''), $port);
 }
 
 # --- why ----------------------------------------------------------------------------------------

@@ -21,16 +21,6 @@ my $token = token('t', 1);
 my $dir = vars('run_dir');
 my $prefork = vars('mpm') eq 'prefork';
 
-sub certificate
-{
-    my ($name, @more) = @_;
-    my ($status, $output) = run_command('openssl', 'req', '-x509', '-newkey', 'rsa:2048', '-nodes',
-        '-days', '2', '-subj', "/CN=$name", '-keyout', "$dir/tls-$$-$name.key", '-out', "$dir/tls-$$-$name.pem",
-        @more);
-    is($status, 0, "a certificate for $name") or diag($output);
-    return "$dir/tls-$$-$name";
-}
-
 my %file = map { $_ => certificate($_) } qw(localhost other.example visitor);
 $file{large} = certificate('large', '-addext', 'nsComment=' . 'x' x 40_000);
 

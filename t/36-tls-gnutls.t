@@ -13,18 +13,15 @@ use lib "$FindBin::Bin/lib";
 use Test::More;
 
 use Ragline::Httpd ();
-use Ragline::Proc qw(free_port run_command);
+use Ragline::Proc qw(free_port);
 use Ragline::Test;
 
 my $module = $ENV{RAGLINE_TEST_GNUTLS} // plan skip_all => 'RAGLINE_TEST_GNUTLS names no mod_gnutls.so';
 my $redis = redis_a();
 my $key = unique('ragline:gnutls');
-my $cert = vars('run_dir') . "/gnutls-$$";
 my $port = free_port();
 
-my ($status, $output) = run_command('openssl', 'req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '2',
-    '-subj', '/CN=localhost', '-keyout', "$cert.key", '-out', "$cert.pem");
-is($status, 0, 'a certificate') or diag($output);
+my $certificate = certificate('localhost');
 
 my $httpd = Ragline::Httpd->new(name => 'main', threads => 8, loglevel => 'warn ragline_stream:info',
     conf => <<"EOF" . bearer_location('/stream', 'RaglineSubscribe orders', 'RaglineHandoff explain'))->start;
@@ -41,8 +38,8 @@ RaglineDrain 1s
 <VirtualHost *:$port>
     ServerName localhost
     GnuTLSEnable on
-    GnuTLSCertificateFile $cert.pem
-    GnuTLSKeyFile $cert.key
+    GnuTLSCertificateFile $certificate.pem
+    GnuTLSKeyFile $certificate.key
 </VirtualHost>
 EOF
 

@@ -25,9 +25,7 @@ my $port = free_port();
 my ($built, $output) = run_command('cc', '-o', "$dir/key_update", "$ENV{RAGLINE_TEST_SRCDIR}/t/key_update.c",
     '-lssl', '-lcrypto');
 is($built, 0, 'a client that changes keys') or diag($output);
-my ($made, $said) = run_command('openssl', 'req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', 2,
-    '-subj', '/CN=localhost', '-keyout', "$dir/key", '-out', "$dir/pem");
-is($made, 0, 'a certificate') or diag($said);
+my $certificate = certificate('localhost');
 
 my $httpd = Ragline::Httpd->new(name => 'keys', threads => 8, conf => <<"EOT"
 Listen 127.0.0.1:$port
@@ -41,8 +39,8 @@ RaglineStream orders $key
 <VirtualHost *:$port>
     ServerName localhost
     SSLEngine on
-    SSLCertificateFile $dir/pem
-    SSLCertificateKeyFile $dir/key
+    SSLCertificateFile $certificate.pem
+    SSLCertificateKeyFile $certificate.key
 </VirtualHost>
 EOT
     . bearer_location('/stream', 'RaglineSubscribe orders')

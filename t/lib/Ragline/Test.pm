@@ -13,13 +13,13 @@ use Test::More ();
 
 use Ragline::HTTP ();
 use Ragline::Httpd ();
-use Ragline::Proc qw(raise_descriptor_limit wait_until);
+use Ragline::Proc qw(raise_descriptor_limit run_command wait_until);
 use Ragline::Redis ();
 use Ragline::SSE ();
 use Ragline::Token ();
 
 our @EXPORT = qw(vars redis_a redis_b fetch stream token full mode again wait_until json_of unique
-    stream_key key_of
+    stream_key key_of certificate
     stats stats_connections open_count_becomes stats_stream jwt_conf bearer_location
     websocket_location has_ids position36);
 
@@ -55,6 +55,17 @@ sub import_settings
     return;
 }
 import_settings();
+
+# A certificate that nobody has signed: what stands before .pem and .key.
+sub certificate
+{
+    my ($name, @more) = @_;
+    my $files = vars('run_dir') . "/certificate-$$-$name";
+    my ($status, $output) = run_command('openssl', 'req', '-x509', '-newkey', 'rsa:2048', '-nodes',
+        '-days', '2', '-subj', "/CN=$name", '-keyout', "$files.key", '-out', "$files.pem", @more);
+    Test::More::is($status, 0, "a certificate for $name") or Test::More::diag($output);
+    return $files;
+}
 
 # A Redis id as it stands in the id of an endpoint with several streams.
 sub position36
