@@ -11,7 +11,7 @@ EXTRA = '''
 <Location "/admin">
     SetHandler ragline-admin
     RaglineAdmin all
-    Require local
+    Require expr "%{REMOTE_ADDR} == '127.0.0.1'"
 </Location>
 '''
 
