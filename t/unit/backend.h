@@ -2,7 +2,7 @@
  *
  * An application's back end for the unit tests: a thread for each connection, and the path of the
  * request says how it behaves. /ok, /status/NNN, /slow, /together, /hang, /garbage, /cut, /part,
- * /endless, /redirect.
+ * /endless, /redirect, /turns (garbage to every second request of all).
  */
 #ifndef BACKEND_H
 #define BACKEND_H
@@ -97,6 +97,16 @@ static inline void wait_for_others(backend_t *b)
     pthread_mutex_unlock(&b->lock);
 }
 
+static inline int is_odd(backend_t *b)
+{
+    int odd;
+
+    pthread_mutex_lock(&b->lock);
+    odd = b->requests % 2;
+    pthread_mutex_unlock(&b->lock);
+    return odd;
+}
+
 /* 0: the connection ends. */
 static inline int answer(backend_conn_t *c, const char *path)
 {
@@ -118,7 +128,7 @@ static inline int answer(backend_conn_t *c, const char *path)
     if (!strncmp(path, "/together", 9)) {
         wait_for_others(c->backend);
     }
-    if (!strncmp(path, "/garbage", 8)) {
+    if (!strncmp(path, "/garbage", 8) || (!strncmp(path, "/turns", 6) && is_odd(c->backend))) {
         conn_write(c, "\x16\x03\x01 this is no HTTP\n\n\xff\xfe");
         return 0;
     }

@@ -32,7 +32,7 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
 static int given_back, late, full, answered; /* lock */
 static rs_callback_t *last;                  /* lock */
-static int warnings;                         /* lock */
+static int warnings, good_again;             /* lock */
 static rs_stats_t stats;
 static char said[512];                       /* lock */
 
@@ -41,6 +41,7 @@ static void hear(const char *file, int line, int level, apr_status_t rv, const c
     (void)file, (void)line, (void)rv;
     pthread_mutex_lock(&lock);
     warnings += level <= RS_LOG_WARNING;
+    good_again += strstr(message, "RS1103") != NULL;
     apr_cpystrn(said, message, sizeof(said));
     pthread_mutex_unlock(&lock);
 }
@@ -159,6 +160,19 @@ static void trouble(void)
     ok(rs_clock_now() - began >= soon - apr_time_from_msec(5), "when its time is over");
     c = call(backend("http", plain.port, "/slow", soon, NULL, NULL));
     is_int(c->outcome, RS_CALLED_LATE, "and one that is too slow");
+}
+
+static void by_turns(void)
+{
+    int i, good = 0;
+
+    warnings = good_again = 0;
+    for (i = 0; i < 20; i++) {
+        good += call(backend("http", plain.port, "/turns", LONG, NULL, NULL))->outcome
+                == RS_CALLED_ANSWERED;
+    }
+    is_int(good, 10, "one that answers each second time");
+    ok(warnings == 1 && good_again == 1, "fills no log: %d, %d", warnings, good_again);
 }
 
 static const char *header(const char *request, const char *name)
@@ -286,6 +300,7 @@ int main(void)
     is_int(rs_callbacks_start(callbacks, p), APR_SUCCESS, "started");
     answers();
     trouble();
+    by_turns();
     secrets();
     certificates();
     crowd();
