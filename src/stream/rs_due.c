@@ -45,6 +45,13 @@ static apr_time_t blocked_until(const rs_streamer_t *s, const rs_client_t *clien
     return look < stalled ? look : stalled;
 }
 
+int rs_due_is_lost(const rs_client_t *client)
+{
+    const rs_transport_t *transport = client->conn.transport;
+
+    return transport->is_lost && transport->is_lost(&client->conn);
+}
+
 static int is_open(const rs_client_t *client)
 {
     return client->state == RS_LIVE || client->state == RS_BEHIND;

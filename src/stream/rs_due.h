@@ -16,6 +16,9 @@ apr_time_t rs_due_last_out(const rs_client_t *client);
 /* Whether it has no room. */
 int rs_due_blocked(const rs_client_t *client);
 
+/* Whether its machine is not there any more. */
+int rs_due_is_lost(const rs_client_t *client);
+
 /* How long the client may take nothing. */
 apr_interval_time_t rs_due_patience(const rs_client_t *client);
 

@@ -34,7 +34,6 @@
 #define STUCK apr_time_from_sec(10)
 
 static void go(rs_streamer_t *s, rs_client_t *client, rs_next_t next);
-
 static void go_on(rs_streamer_t *s, rs_client_t *client);
 
 /* --- deadlines --- */
@@ -218,7 +217,9 @@ static void deadline(rs_streamer_t *s, rs_client_t *client)
 
 void rs_life_deadline(rs_streamer_t *s, rs_client_t *client)
 {
-    (rs_gated_waits(client) ? set_deadline : deadline)(s, client);
+    (rs_due_is_lost(client)   ? end_stale
+     : rs_gated_waits(client) ? set_deadline
+                              : deadline)(s, client);
 }
 
 /* --- moving on --- */

@@ -262,7 +262,7 @@ static void tls_close(rs_conn_t *conn)
 }
 
 const rs_transport_t rs_transport_tls = {
-    "tls", tls_writev, tls_read, tls_finish, tls_close,
+    "tls", tls_writev, tls_read, tls_finish, tls_close, rs_transport_socket_is_lost,
 };
 
 int rs_tls_open(rs_conn_t *conn, SSL *ssl)

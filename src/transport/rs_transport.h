@@ -33,7 +33,17 @@ struct rs_transport_t {
     int (*finish)(rs_conn_t *conn);
     /* Also of what was not finished. */
     void (*close)(rs_conn_t *conn);
+    /* Whether the peer's machine has been silent for so long that it is not there any more, though
+     * what was written to it waits to be acknowledged. NULL: nobody knows. */
+    int (*is_lost)(const rs_conn_t *conn);
 };
+
+/* Of a TCP socket: whether nothing was heard for more than so many ms, though what was sent is to
+ * be acknowledged. Where the system does not say, or it is no TCP socket: 0. */
+int rs_transport_is_silent(const rs_conn_t *conn, unsigned ms);
+
+/* As a socket has it. */
+int rs_transport_socket_is_lost(const rs_conn_t *conn);
 
 extern const rs_transport_t rs_transport_socket;
 

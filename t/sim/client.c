@@ -276,7 +276,7 @@ static void conn_close(rs_conn_t *conn)
 }
 
 static const rs_transport_t transport = {"simulated", conn_writev, conn_read, conn_finish,
-                                         conn_close};
+                                         conn_close,  NULL};
 
 /* --- connecting --- */
 
