@@ -102,6 +102,9 @@ wrong('identities without a Redis',
     '<Location /sse>: RaglineIdentity needs RaglineRedis in the main server',
     location('/sse', "SetHandler ragline-gateway\nRaglineGatewayCallback http://127.0.0.1:1/\n"
         . "RaglineIdentity %{ragline_query:id}\n"));
+wrong('what is kept without a Redis',
+    '<Location /send>: RaglineIdentityKeep needs RaglineRedis in the main server',
+    location('/send', "SetHandler ragline-gateway-send\nRaglineIdentityKeep 1h\nRequire local\n"));
 wrong("an unknown stream in $_->[0]",
     "$_->[0]: there is no stream nowhere: define it with RaglineStream nowhere KEY",
     location('/x', "SetHandler $_->[1]\n$_->[0] nowhere\n", $guard, $key))

@@ -166,7 +166,7 @@ my %row = (
     RaglineGatewayRemember => { in => 'G', good => ['1h', 'off', '1s', '7d'], bad => [
         durations('999ms', '8d'), ['', 'takes one argument']] },
     RaglineIdentity => { in => 'D', good => ['%{ragline_query:id}', 'tab-%{REMOTE_USER}'], bad => [
-        ['"%{nosuchfunction:x}"', 'does not exist'], ['', 'takes one argument']] },
+        ['"%{nosuchfunction:x}"', 'does not exist'], ['request_id', 'one identity for everybody'], ['', 'takes one argument']] },
     RaglineDuplicate => { in => 'D', good => ['replace', 'Allow', 'reject'], bad => [
         ['both', 'write replace, allow or reject'], ['', 'takes one argument']] },
     RaglineIdentityKeep => { in => 'D', good => ['5min', 'off', '1s', '30d'], bad => [

@@ -12,12 +12,18 @@ use Test::More;
 
 use Ragline::Backend ();
 use Ragline::Httpd ();
+use Ragline::Proc qw(spew);
 use Ragline::Redis ();
 use Ragline::SSE ();
 use Ragline::Test;
 
 my $redis = Ragline::Redis->start(name => 'gateway-ends');
 my $backend = Ragline::Backend->start;
+my $dir = vars('run_dir');
+for my $name (qw(another third)) {
+    spew("$dir/$name", "of-$name");
+    chmod(0600, "$dir/$name");
+}
 my $conf = <<"EOF";
 RaglineRedis @{[ $redis->url ]}
 RaglineDrain 0
@@ -31,14 +37,24 @@ RaglineHeartbeat off
     SetHandler ragline-gateway
     RaglineGatewayTimeout 60s
 </Location>
+<Location /other>
+    SetHandler ragline-gateway
+    RaglineGatewayCallback @{[ $backend->url('/callback?secret=another') ]}
+    RaglineGatewaySecret file:$dir/another
+</Location>
+<Location /third>
+    SetHandler ragline-gateway
+    RaglineGatewayCallback @{[ $backend->url('/callback?secret=another') ]}
+    RaglineGatewaySecret file:$dir/third
+</Location>
 EOF
 my $one = Ragline::Httpd->new(name => 'one', children => 2, conf => $conf)->start;
 
 my $n = 0;
 sub ready
 {
-    my ($node) = @_;
-    my $path = '/sse?n=' . ++$n;
+    my ($node, $path) = @_;
+    $path = ($path // '/sse?') . '&n=' . ++$n;
     my $stream = Ragline::SSE->open(port => $node->port, path => $path, wire => 'sse',
         headers => [Cookie => 'a=1']);
     $stream->take('ready');
@@ -96,6 +112,37 @@ is($_->{body}{request}{headers}{cookie}, 'a=1', 'with the request') for map { di
 my @left = grep { !$_->ended } @streams;
 is(scalar(map { disconnects($_) } @left), 0, 'and not of what others have');
 ok(wait_until(sub { left() == @left }), 'then of these alone there are records');
+
+# --- back ends that only their queries, or their secrets, tell apart -------------------------------
+
+my %of = map { $_ => ready($one, "$_?") } qw(/other /third);
+push @left, values %of;
+kill(KILL => $one->children);
+for my $path (qw(/other /third)) {
+    ok(told($of{$path}), "a child with one of $path is killed");
+    my ($end) = disconnects($of{$path});
+    like($end->{line}, qr{^POST /callback\?secret=another }, 'its own back end is told');
+    is($end->{headers}{'x-ragline-secret'}, { '/other' => 'of-another', '/third' => 'of-third' }->{$path},
+        'with its own secret');
+}
+ok(told($_), 'all are') for @left;
+ok(wait_until(sub { left() == 0 }), 'nothing is left');
+
+# --- a back end that answers, but does not take it -------------------------------------------------
+
+my ($unbelieved, $unwanted) = map { ready($one, "/sse?end=$_") } 401, 404;
+$unbelieved->close;
+ok(wait_until(sub { disconnects($unbelieved) >= 2 }), 'who is not believed tells it again');
+ok(wait_until(sub { $one->error_log =~ /RS1104: \S+ answers 401 when it is told of an end: it is told again/ }),
+    'which is in the log');
+is(left(), 2, 'and stands in Redis');
+$backend->release;
+ok(wait_until(sub { left() == 1 }), 'until it is believed');
+$backend->hold;
+$unwanted->close;
+ok(wait_until(sub { left() == 0 }), 'an end that is not wanted');
+is(scalar(disconnects($unwanted)), 1, 'is told once');
+@left = map { ready($one) } 1 .. 2;
 
 # --- before the back end has answered ------------------------------------------------------------
 

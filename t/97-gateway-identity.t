@@ -50,6 +50,10 @@ RaglineIdentity %{ragline_query:request_id}
     SetHandler ragline-gateway-send
     Require local
 </Location>
+<Location /stats>
+    SetHandler ragline-stats
+    Require local
+</Location>
 <Location /keep>
     SetHandler ragline-gateway-send
     RaglineIdentityKeep 1h
@@ -74,15 +78,19 @@ sub reason { return $backend->disconnect_of($_[0]{path})->{body}{reason} }
 sub data_of { return join ',', map { $_->{data} } grep { $_->{event} eq 'message' } $_[0]->events }
 sub has { my ($stream, $data) = @_; return $stream->wait(sub { data_of($_[0]) eq $data }) }
 
+sub post_to
+{
+    my ($node, $path, $body) = @_;
+    my $response = Ragline::HTTP::request(port => $node->port, path => $path, method => 'POST',
+        headers => ['Content-Type' => 'application/json'], body => JSON::PP->new->utf8->encode($body));
+    my $said = $response->json // {};
+    return $response->status . ' ' . ($said->{status} // $said->{error}{code} // '');
+}
 sub sent
 {
     my ($node, $identity, $data, $path) = @_;
-    my $response = Ragline::HTTP::request(port => $node->port, path => $path // '/send',
-        method => 'POST', headers => ['Content-Type' => 'application/json'],
-        body => JSON::PP->new->utf8->encode({ identity => $identity,
-            ref $data ? %$data : (event => { data => "$data" }) }));
-    my $said = $response->json // {};
-    return $response->status . ' ' . ($said->{status} // $said->{error}{code} // '');
+    return post_to($node, $path // '/send',
+        { identity => $identity, ref $data ? %$data : (event => { data => "$data" }) });
 }
 
 # --- which ---------------------------------------------------------------------------------------
@@ -107,6 +115,8 @@ for my $node ($one, $two, $one) {
     ok(ended($first), 'another one with its identity comes, and it ends');
     ok($second->take('ready'), 'and that one is open');
     is(reason($first), 'server_closed', 'the back end is told');
+    is(join(' ', @{ ($first->events)[-1] }{qw(event data)}), 'rejected {"status":409,"message":"Replaced"}',
+        'and its page');
     is(sent($_, 'r1', 'y'), '200 ok', 'what is sent then') for $one, $two;
     ok(has($second, 'y,y'), 'is for the new one');
     $first = $second;
@@ -124,6 +134,37 @@ is(sent($two, 'r1', { event => { data => 'bye' }, close => JSON::PP::true }), '2
 ok(ended($held) && data_of($held) eq 'bye', 'by its identity');
 is(sent($two, 'r1', 'x'), '404 IDENTITY_NOT_FOUND', 'which nobody has then');
 
+# --- what is kept, by somebody who writes nonsense there -------------------------------------------
+
+{
+    my $junk = ready($one, '/sse?request_id=junk');
+    $redis->client->set('ragline:gateway:kept:junk', 'x');
+    my $next = ready($two, '/sse?request_id=junk');
+    ok(ended($junk), 'is no reason not to replace');
+    is(sent($one, 'junk', 'x'), '200 ok', 'nor not to find it');
+    ok(has($next, 'x'), 'which has it');
+    $next->close;
+}
+
+# --- who leaves before it has its identity ---------------------------------------------------------
+
+{
+    my $pid = $redis->pid;
+    my $path = '/sse?request_id=early&leaves';
+    my $answered = sub { stats($one, '/stats')->{gateway}{callbacks}{answered} };
+    my $before = $answered->();
+    ok(freeze($pid), 'Redis stands still');
+    my $stream = Ragline::SSE->open(port => $one->port, path => $path, wire => 'sse');
+    my $token = $backend->connect_of($path)->{body}{token};
+    ok(wait_until(sub { $answered->() > $before }), 'the back end lets somebody in');
+    # What comes behind the answer is behind it everywhere.
+    is(post_to($one, '/send', { token => $token, event => { data => "$_" } }), '200 buffered',
+        'who waits for its identity') for 1, 2;
+    $stream->close;
+    kill(CONT => $pid);
+    ok($backend->disconnect_of($path), 'and who leaves then has been there: it is told');
+}
+
 # --- one that cannot be ended at once ------------------------------------------------------------
 
 my $slow = ready($one, '/sse?request_id=slow');
@@ -135,7 +176,7 @@ my $quick = ready($two, '/sse?request_id=slow');
 $slow->{paused} = 0;
 ok(ended($slow), 'but ends when another one comes');
 is(reason($slow), 'server_closed', 'the back end is told');
-is(scalar($slow->events), $taken + 1, 'and what was taken has arrived');
+is(scalar(grep { $_->{event} eq 'message' } $slow->events), $taken, 'and what was taken has arrived');
 $quick->close;
 
 my $still = ready($one, '/sse?request_id=still');

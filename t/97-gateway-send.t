@@ -278,6 +278,14 @@ is(body_of("/sse/2025?body=$_", $named), $as_event, "... or none: $_")
 
 # --- what is wrong --------------------------------------------------------------------------------
 
+{
+    my ($stream, $token) = connected();
+    is(post(qq({"token":"$token","m":@{[ '[' x 100 . ']' x 100 ]},"event":{"data":"a\\ud83d|\\u0000b"}}))->status, 200,
+        'what is no text, beside what nobody knows');
+    is($stream->take('message')->{data}, "a\xef\xbf\xbd|\xef\xbf\xbdb", 'arrives as U+FFFD');
+    $stream->close;
+}
+
 my $some = '"token":"11111111-1111-4111-8111-111111111111"';
 for my $case (
     ['{}', 'token is required and must be a string', 'INVALID_TOKEN_MISSING'],

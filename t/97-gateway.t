@@ -10,6 +10,7 @@ use lib "$FindBin::Bin/lib";
 
 use Digest::SHA ();
 use JSON::PP ();
+use MIME::Base64 ();
 use Test::More;
 
 use Ragline::Backend ();
@@ -80,6 +81,12 @@ Protocols h2c http/1.1
 <Location /sse/token>
 @{[ jwt_conf() ]}
     RaglineTokenFrom header cookie:session
+</Location>
+<Location /sse/basic>
+    AuthType Basic
+    AuthName x
+    AuthUserFile @{[ vars('run_dir') ]}/htpasswd
+    Require valid-user
 </Location>
 <Location /sse/forward>
 @{[ jwt_conf() ]}
@@ -230,6 +237,8 @@ for my $status (302, 404, 409, 429, 500, 503) {
     ok(!defined $response->header('location'), 'which goes nowhere');
     is($response->header('x-of-httpd'), 'yes', 'with what httpd has to say') if $status == 404;
 }
+refused('/sse?headers', 431, 'Request headers are too large', 'HEADERS_TOO_LARGE', 'more than 32 KB',
+    headers => [map { ("X-$_" => 'x' x 7000) } 1 .. 5]);
 refused('/sse?garbage', 503, 'Backend unavailable', 'BACKEND_UNAVAILABLE', 'nonsense');
 refused('/sse/nobody', 503, 'Backend unavailable', 'BACKEND_UNAVAILABLE', 'nobody is there');
 ok($nowhere->wait(sub { $_[0]{http}->done }), 'a name that is nobody\'s') or diag($nowhere->head);
@@ -310,7 +319,8 @@ for my $path ('/sse/pump', '/sse/filtered') {
     ok($stream->wait(sub { $_[0]->body =~ /: heartbeat/ }), 'that goes on');
     $stream->close;
     is($backend->disconnect_of($path)->{body}{reason}, 'client_closed', 'its end is told');
-    refused("$path?status=409", 409, 'Backend returned 409', 'BACKEND_ERROR', "$path: refused");
+    refused("$path?status=$_", $_, "Backend returned $_", 'BACKEND_ERROR', "$path: refused by $_")
+        for 409, 418;
     is(open_stream("$path?status=403")->take('rejected')->{data},
         '{"status":403,"message":"Whatever"}', "$path: rejected");
 }
@@ -346,6 +356,13 @@ for my $path ('/sse/pump', '/sse/filtered') {
     ready($forward);
     is($backend->connect_of('/sse/forward')->{body}{request}{headers}{authorization},
         "Bearer $token", 'RaglineGatewayForwardToken');
+    my $basic = 'Basic ' . MIME::Base64::encode_base64('alice:alice', '');
+    ready(open_stream('/sse/basic', headers => [Authorization => $basic]));
+    ok(!exists $backend->connect_of('/sse/basic')->{body}{request}{headers}{authorization},
+        'nor is a password that httpd has checked');
+    ready(open_stream('/sse?own', headers => [Authorization => $basic]));
+    is($backend->connect_of('/sse?own')->{body}{request}{headers}{authorization}, $basic,
+        'what is for the application is');
     is(open_stream('/sse/token')->wait(sub { $_[0]->status }), 401, 'without one nobody is asked');
 }
 

@@ -99,6 +99,8 @@ async function post(where, body) {
         body: JSON.stringify(body),
         redirect: "error",
         signal: AbortSignal.timeout(5000),
+    }).catch((error) => {
+        throw new Error(`no answer of ${HTTPD}: ${(error.cause ?? error).message}`);
     });
     return [reply.status, await reply.text()];
 }

@@ -56,6 +56,9 @@ int rs_json_is(rs_json_t string, const char *s, size_t n);
  * pair. */
 const char *rs_json_string(apr_pool_t *p, rs_json_t value);
 
+/* Likewise, with U+FFFD for what is no text: for what is passed on, not compared. */
+const char *rs_json_text(apr_pool_t *p, rs_json_t value);
+
 /* Copies it, without a NUL at the end: its length. -1: there is none, or it is longer than max. */
 apr_ssize_t rs_json_copy(char *out, size_t max, rs_json_t value);
 

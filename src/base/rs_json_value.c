@@ -105,7 +105,8 @@ int rs_json_is(rs_json_t string, const char *s, size_t n)
     return n == 0;
 }
 
-apr_ssize_t rs_json_copy(char *out, size_t max, rs_json_t value)
+/* any: U+FFFD is for what is no text. */
+static apr_ssize_t copy(char *out, size_t max, rs_json_t value, int any)
 {
     rs_json_t t = rs_json_inside(value);
     size_t n = 0;
@@ -117,6 +118,9 @@ apr_ssize_t rs_json_copy(char *out, size_t max, rs_json_t value)
     while (t.s < t.end) {
         size_t len = next_char(&t, c);
 
+        if (len == 0 && any) {
+            len = utf8_put(c, 0xFFFD);
+        }
         if (len == 0 || len > max - n) {
             return -1;
         }
@@ -126,7 +130,12 @@ apr_ssize_t rs_json_copy(char *out, size_t max, rs_json_t value)
     return (apr_ssize_t)n;
 }
 
-const char *rs_json_string(apr_pool_t *p, rs_json_t value)
+apr_ssize_t rs_json_copy(char *out, size_t max, rs_json_t value)
+{
+    return copy(out, max, value, 0);
+}
+
+static const char *string(apr_pool_t *p, rs_json_t value, int any)
 {
     size_t max = (size_t)(value.end - value.s); /* no escape is shorter than what it stands for */
     apr_ssize_t n;
@@ -136,13 +145,17 @@ const char *rs_json_string(apr_pool_t *p, rs_json_t value)
         return NULL;
     }
     out = apr_palloc(p, max);
-    n = rs_json_copy(out, max - 1, value);
+    n = copy(out, max - 1, value, any);
     if (n < 0) {
         return NULL;
     }
     out[n] = '\0';
     return out;
 }
+
+const char *rs_json_string(apr_pool_t *p, rs_json_t value) { return string(p, value, 0); }
+
+const char *rs_json_text(apr_pool_t *p, rs_json_t value) { return string(p, value, 1); }
 
 /* --- numbers --- */
 

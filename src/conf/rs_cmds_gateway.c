@@ -35,7 +35,8 @@ const char *rs_cmd_gateway_callback(cmd_parms *cmd, void *dconf, const char *arg
         || !uri.hostname || !*uri.hostname || uri.fragment
         || (uri.port_str && *uri.port_str && !atoi(uri.port_str)) || !rs_callbacks_take(arg)) {
         return rs_cmd_problem(cmd, "write a URL such as http://127.0.0.1:8000/sse/callback: http "
-                                   "or https, a host, and nothing behind a #");
+                                   "or https, a host, a port up to 65535 if one is needed, no "
+                                   "spaces, and nothing behind a #");
     }
     conf->gateway_callback = arg;
     return NULL;
@@ -115,6 +116,10 @@ const char *rs_cmd_gateway_identity(cmd_parms *cmd, void *dconf, const char *arg
 
     if (problem) {
         return problem;
+    }
+    if (!strpbrk(arg, "%$")) {
+        return rs_cmd_problem(cmd, "that is one identity for everybody: write an expression such "
+                                   "as %{ragline_query:id}");
     }
     conf->gateway_identity =
         ap_expr_parse_cmd(cmd, arg, AP_EXPR_FLAG_STRING_RESULT, &wrong, NULL);

@@ -187,6 +187,14 @@ static void check_gateway(check_t *check, const rs_endpoint_t *e)
 
 static void check_endpoint(check_t *check, const rs_endpoint_t *e)
 {
+    if (e->kind == RS_KIND_GATEWAY_SEND && e->maybe->gateway_keep > 0
+        && !rs_conf_server(check->main_server)->redis_url) {
+        rs_check_complain(e->server, NULL,
+                          apr_psprintf(check->pool,
+                                       "%s: RaglineIdentityKeep needs RaglineRedis in the main "
+                                       "server, where it is kept",
+                                       e->where));
+    }
     if (e->kind == RS_KIND_GATEWAY) {
         check_gateway(check, e);
     }

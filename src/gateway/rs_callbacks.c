@@ -22,6 +22,9 @@
 /* Connections that are kept for the next callback. */
 #define KEPT 100
 
+/* A line that is full is looked through for those who have left so often at most. */
+#define SWEEP_EVERY apr_time_from_msec(100)
+
 /* Trouble of one back end. */
 #define SAID_EVERY apr_time_from_sec(10)
 
@@ -112,12 +115,31 @@ static void note(rs_backend_t *b, const rs_callback_t *callback, const char *why
     }
 }
 
+/* It answers, but not as one that was meant. What connections are refused with is no news. */
+static void note_status(rs_backend_t *b, const rs_callback_t *callback)
+{
+    int status = callback->outcome == RS_CALLED_ANSWERED ? callback->status : 200;
+    int at_end = *callback->id != '\0';
+    apr_time_t now = rs_clock_now();
+
+    if (status / 100 == 2 || (!at_end && (status == 400 || status == 401 || status == 403))
+        || now < b->odd_until) {
+        return;
+    }
+    b->odd_until = now + SAID_EVERY;
+    rs_log(RS_LOG_WARNING, 0, RSLOGNO(1104) "%s answers %d when it is %s", b->label, status,
+           !at_end ? "asked who may come: nobody may. Is RaglineGatewayCallback its URL?"
+           : rs_callback_is_done(callback) ? "told of an end: it is not told again"
+                                           : "told of an end: it is told again, later");
+}
+
 static void give_back(rs_callbacks_t *c, rs_callback_t *callback, const char *why)
 {
     if (c->conf.stats) {
         RS_STAT_ADD(c->conf.stats->gateway.callbacks[callback->outcome], 1);
     }
     note(callback->backend, callback, why);
+    note_status(callback->backend, callback);
     callback->done(callback);
 }
 
@@ -166,6 +188,42 @@ static rs_callback_t *take_first(rs_backend_t *b)
     return callback;
 }
 
+static int is_wanted(const rs_callback_t *callback)
+{
+    return !callback->unwanted || !__atomic_load_n(callback->unwanted, __ATOMIC_ACQUIRE);
+}
+
+static void append(rs_backend_t *b, rs_callback_t *callback)
+{
+    callback->msg.next = NULL;
+    if (b->first) {
+        b->last->msg.next = &callback->msg;
+    }
+    else {
+        b->first = callback;
+    }
+    b->last = callback;
+    b->waiting++;
+}
+
+/* Whose clients have left would only keep others waiting. */
+static void drop_unwanted(rs_callbacks_t *c, rs_backend_t *b)
+{
+    rs_callback_t *callback = b->first, *next;
+
+    b->first = b->last = NULL;
+    b->waiting = 0;
+    for (; callback; callback = next) {
+        next = (rs_callback_t *)callback->msg.next;
+        if (is_wanted(callback)) {
+            append(b, callback);
+        }
+        else {
+            fail(c, callback, RS_CALLED_STOPPED, "");
+        }
+    }
+}
+
 /* Those that waited too long are given back, and as many as there is room for begin. */
 static void begin_waiting(rs_callbacks_t *c, rs_backend_t *b)
 {
@@ -175,7 +233,14 @@ static void begin_waiting(rs_callbacks_t *c, rs_backend_t *b)
         fail(c, take_first(b), RS_CALLED_LATE, "others are waited for");
     }
     while (b->first && b->active < c->conf.concurrent) {
-        begin(c, take_first(b));
+        rs_callback_t *callback = take_first(b);
+
+        if (is_wanted(callback)) {
+            begin(c, callback);
+        }
+        else {
+            fail(c, callback, RS_CALLED_STOPPED, "");
+        }
     }
 }
 
@@ -192,19 +257,15 @@ static void wait_in_line(rs_callbacks_t *c, rs_callback_t *callback)
         begin(c, callback);
         return;
     }
+    if (b->waiting >= c->conf.waiting && rs_clock_now() >= b->swept_at + SWEEP_EVERY) {
+        b->swept_at = rs_clock_now();
+        drop_unwanted(c, b);
+    }
     if (b->waiting >= c->conf.waiting) {
         fail(c, callback, RS_CALLED_FULL, "");
         return;
     }
-    callback->msg.next = NULL;
-    if (b->first) {
-        b->last->msg.next = &callback->msg;
-    }
-    else {
-        b->first = callback;
-    }
-    b->last = callback;
-    b->waiting++;
+    append(b, callback);
 }
 
 static void harvest(rs_callbacks_t *c)

@@ -6,6 +6,7 @@
 
 #include <hiredis/hiredis.h>
 
+#include "../base/rs_clock.h"
 #include "rs_ledger_int.h"
 #include "rs_names.h"
 #include "rs_route.h"
@@ -13,30 +14,80 @@
 /* Others that are not there any more are found out, and then it is tried again. */
 #define ROUNDS 3
 
-/* Ends one that has the identity, or only looks whether it is there. */
+/* A process that has not answered is not waited for again so soon: others wait behind each that
+ * asks for a connection of its. */
+#define LATE_FOR apr_time_from_sec(2)
+
+static rs_late_t *late_of(rs_ledger_t *l, const rs_gate_token_t *where)
+{
+    int i;
+
+    for (i = 0; i < RS_LATE_MAX; i++) {
+        if (l->late[i].until && !strcmp(l->late[i].where.node, where->node)
+            && l->late[i].where.place == where->place) {
+            return &l->late[i];
+        }
+    }
+    return NULL;
+}
+
+static void note_late(rs_ledger_t *l, const rs_gate_token_t *where)
+{
+    rs_late_t *late = late_of(l, where);
+
+    if (!late) {
+        late = &l->late[l->next_late++ % RS_LATE_MAX];
+        late->where = *where;
+    }
+    late->until = rs_clock_now() + LATE_FOR;
+}
+
+/* Ends one that has the identity, or only looks whether it is there. A page has to know that it was
+ * replaced, or two of them would take turns for ever. */
 static rs_sent_t reach(rs_ledger_t *l, const char *token, int close)
 {
     rs_gateway_order_t order = {.token = token, .close = close};
+    rs_gate_token_t where;
+    const rs_late_t *late;
+    rs_sent_t sent;
 
-    return rs_route_send(l->common, l->conf.pool, &order);
+    memset(&where, 0, sizeof(where));
+    rs_gate_token_read(&where, token, l->common->registry);
+    late = late_of(l, &where);
+    if (late && rs_clock_now() < late->until) {
+        return RS_SENT_LATE;
+    }
+    if (close) {
+        order.name = "rejected";
+        order.data = "{\"status\":409,\"message\":\"Replaced\"}";
+    }
+    sent = rs_route_send(l->common, l->conf.pool, &order);
+    if (close && sent == RS_SENT_FULL) {
+        order.name = order.data = NULL; /* an end alone has room always */
+        sent = rs_route_send(l->common, l->conf.pool, &order);
+    }
+    if (sent == RS_SENT_LATE || sent == RS_SENT_UNKNOWN) {
+        note_late(l, &where);
+    }
+    return sent;
 }
 
 /* Whether any of those is there. */
 static int any_there(rs_ledger_t *l, const rs_gate_t *gate, const redisReply *others)
 {
-    size_t i, there = 0;
+    size_t i;
 
     for (i = 0; i < others->elements; i++) {
         const char *token = others->element[i]->str;
 
         if (token && reach(l, token, 0) != RS_SENT_GONE) {
-            there++;
+            return 1;
         }
-        else if (token) {
+        if (token) {
             rs_names_leave(l->conn, gate->identity, token);
         }
     }
-    return there > 0;
+    return 0;
 }
 
 /* Its node stands still, say, and may go on. Where no other process can be reached there is nothing

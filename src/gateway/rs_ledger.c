@@ -17,9 +17,6 @@
 /* What Redis forgets after a day (rs_names.c) it is told again. */
 #define WRITE_EVERY apr_time_from_sec(8 * 3600)
 
-/* Those of other nodes had so long to say that they live since Redis was there. */
-#define SETTLED apr_time_from_sec(2 * RS_STORE_LEASE)
-
 #define GATE_OF(m, member) ((rs_gate_t *)((char *)(m)-offsetof(rs_gate_t, member)))
 
 /* As rs_store_live(). */
@@ -35,7 +32,17 @@ static int go_live(rs_ledger_t *l)
                l->conf.url->label);
         rs_owed_end_open(l);
     }
+    l->anew = lives == 2;
     return lives;
+}
+
+int rs_ledger_stay(rs_ledger_t *l)
+{
+    int anew = l->anew, lives = rs_clock_now() < l->live_at ? 1 : go_live(l);
+
+    l->anew |= anew;
+    l->stale |= lives != 1;
+    return lives == 1;
 }
 
 static int open_conn(rs_ledger_t *l)
@@ -145,28 +152,14 @@ static void take_messages(rs_ledger_t *l, rs_msg_t *msg)
     }
 }
 
-/* If memory is short, later. */
-static void take_over(rs_ledger_t *l, apr_time_t now)
-{
-    rs_buf_t known = RS_BUF_INIT;
-
-    rs_backends_labels(&known, &l->common->backends);
-    rs_buf_add(&known, "", 1);
-    if (rs_buf_ok(&known)) {
-        rs_store_take_over(l->conn, l->child, now >= l->up_since + SETTLED, known.data,
-                           rs_owed_take, l);
-    }
-    rs_buf_free(&known);
-    l->look_at = now + LOOK_EVERY;
-}
-
 /* When the next turn is. */
 static apr_time_t turn(rs_ledger_t *l)
 {
     apr_time_t now = rs_clock_now(), next, at;
 
     if (keep_up(l) && l->conf.keep && now >= l->look_at) {
-        take_over(l, now);
+        rs_take_over(l);
+        l->look_at = rs_clock_now() + LOOK_EVERY;
     }
     next = rs_owed_turn(l, now);
     at = l->conf.keep ? l->look_at : l->live_at;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The ledger from inside: its thread (rs_ledger.c), what is owed to back ends (rs_owed.c), and who
- * is called what (rs_claim.c).
+ * The ledger from inside: its thread (rs_ledger.c), what is owed to back ends (rs_owed.c), what
+ * other children have left (rs_takeover.c), and who is called what (rs_claim.c).
  */
 #ifndef RS_LEDGER_INT_H
 #define RS_LEDGER_INT_H
@@ -11,15 +11,16 @@
 #include "rs_ledger.h"
 #include "rs_store.h"
 
-/* An end that a back end is to be told of: sooner or later, or again. It is known of from before the
- * back end is asked, which may let in whom a child that is killed then never answers. Where they are
- * told once: a connection that has an identity, while it is open. */
+/* An end that a back end is to be told of: sooner or later, or again. It is known of from before
+ * the back end is asked, which may let in whom a child that is killed then never answers. Where
+ * they are told once: a connection that has an identity, while it is open. */
 struct rs_owed_t {
     rs_owed_t *next, **link;
     char token[RS_GATE_TOKEN_LEN];
     rs_gate_t *gate; /* of this child's own: a reference; NULL: another child had it */
     rs_backend_t *backend; /* NULL: it is not known here */
-    const char *label, *reason, *identity, *request;
+    const char *record, *secret; /* what Redis is told of that */
+    const char *reason, *identity, *request;
     apr_time_t ended; /* wall clock; 0: it is open */
     apr_time_t due;   /* when it is told again; 0: not yet */
     int tries;
@@ -28,6 +29,20 @@ struct rs_owed_t {
     int written; /* since it knows of it */
     char text[];
 };
+
+/* A process that has not answered in time; until 0: none. */
+#define RS_LATE_MAX 8
+typedef struct {
+    rs_gate_token_t where;
+    apr_time_t until;
+} rs_late_t;
+
+/* Another node's child that has not said that it lives; since 0: none. */
+#define RS_MISSING_MAX 256
+typedef struct {
+    char child[RS_STORE_NAME_LEN];
+    apr_time_t since;
+} rs_missing_t;
 
 struct rs_ledger_t {
     rs_common_t *common;
@@ -44,14 +59,20 @@ struct rs_ledger_t {
     apr_time_t again_at;   /* when connecting is tried again */
     apr_time_t up_since;
     apr_time_t live_at, look_at;
+    rs_late_t late[RS_LATE_MAX];
+    unsigned next_late;
+    rs_missing_t missing[RS_MISSING_MAX];
+    unsigned next_missing;
     int stale;   /* Redis does not have what is in `owed` */
     int told_down;
     int over;
+    int anew; /* Redis did not know this child, and is told everything */
     int telling; /* callbacks under way that are repeated */
     int untold;  /* ends that are to be told again */
     int told_full;
     rs_owed_t *owed;
     apr_time_t owed_due; /* of all of them, the first */
+    int more_due;        /* others wait for those that are being told */
 };
 
 /* Whether Redis is there, and has what is in `owed`. */
@@ -59,6 +80,13 @@ static inline int rs_ledger_is_up(const rs_ledger_t *l)
 {
     return l->conn && !l->stale && rs_redis_conn_usable(l->conn);
 }
+
+/* Says that this child lives when it is time, in the middle of what may take long. 0: Redis does
+ * not know it any more, or is not there. */
+int rs_ledger_stay(rs_ledger_t *l);
+
+/* rs_takeover.c. Looks who is gone. */
+void rs_take_over(rs_ledger_t *l);
 
 /* rs_owed.c. The back end of a connection is being asked. */
 void rs_owed_asked(rs_ledger_t *l, rs_gate_t *gate);

@@ -38,10 +38,12 @@ static const char claim_script[] =
     UNLESS_LOST
     "local all = redis.call('HKEYS', KEYS[1])\n"
     "if ARGV[2] == 'reject' and #all > 0 then return {all} end\n"
+    "local kept = redis.pcall('LRANGE', KEYS[2], 0, -1)\n"
+    "if kept.err then kept = {} redis.call('DEL', KEYS[2]) end\n"
     "if ARGV[2] == 'replace' then redis.call('DEL', KEYS[1]) else all = {} end\n"
     "redis.call('HSET', KEYS[1], ARGV[1], '1')\n"
     "redis.call('PEXPIRE', KEYS[1], " LIVES_FOR ")\n"
-    "return {all, redis.call('LRANGE', KEYS[2], 0, -1)}\n";
+    "return {all, kept}\n";
 
 static const char send_script[] =
     UNLESS_LOST

@@ -64,9 +64,8 @@ static void settle(rs_ledger_t *l, rs_owed_t *owed)
 
 static int put_record(rs_ledger_t *l, rs_owed_t *owed)
 {
-    rs_record_of_gate_t record = {owed->label, owed->reason, owed->identity, owed->request,
-                                  apr_time_sec(owed->ended)};
-
+    rs_record_of_gate_t record = {owed->record, owed->reason,  owed->identity,
+                                  owed->secret, owed->request, apr_time_sec(owed->ended)};
     int good = rs_store_put(l->conn, l->child, owed->token, &record);
 
     /* What was not answered may have been done. */
@@ -87,6 +86,12 @@ int rs_owed_write_all(rs_ledger_t *l)
 
     for (owed = l->owed; owed; owed = next) {
         next = owed->next;
+        if (rs_clock_now() >= l->live_at && l->anew) {
+            rs_store_lost(l->conn);
+        }
+        if (!rs_ledger_stay(l)) {
+            return 0;
+        }
         if (owed->settled) {
             if (!rs_store_drop(l->conn, l->child, owed->token)) {
                 return 0;
@@ -116,7 +121,8 @@ void rs_owed_asked(rs_ledger_t *l, rs_gate_t *gate)
     memcpy(owed->token, gate->token, sizeof(owed->token));
     owed->gate = rs_gate_take(gate);
     owed->backend = gate->backend;
-    owed->label = gate->backend->label;
+    owed->record = gate->backend->record;
+    owed->secret = gate->backend->secret_record;
     owed->reason = "";
     owed->identity = gate->identity ? gate->identity : "";
     owed->request = gate->request;
@@ -147,11 +153,9 @@ static void on_told_again(rs_callback_t *callback)
     }
 }
 
-/* A back end that is there and does not want it has been told. */
-static int is_told(const rs_callback_t *callback)
+static const char *label_of(const rs_owed_t *owed)
 {
-    return callback->outcome == RS_CALLED_ANSWERED && callback->status < 500
-           && callback->status != 429 && callback->status != 408;
+    return owed->backend ? owed->backend->label : owed->record;
 }
 
 static void set_due(rs_ledger_t *l, rs_owed_t *owed, apr_time_t due)
@@ -169,7 +173,7 @@ static void put_off(rs_ledger_t *l, rs_owed_t *owed)
         if (!l->told_full) {
             rs_log(RS_LOG_WARNING, 0,
                    RSLOGNO(1135) "%s was not told of %d ends: further ones are told once",
-                   owed->label, UNTOLD_MAX);
+                   label_of(owed), UNTOLD_MAX);
         }
         l->told_full = 1;
         settle(l, owed);
@@ -183,7 +187,7 @@ static void put_off(rs_ledger_t *l, rs_owed_t *owed)
 
 static void take_outcome(rs_ledger_t *l, rs_owed_t *owed, rs_callback_t *callback)
 {
-    if (owed && is_told(callback)) {
+    if (owed && rs_callback_is_done(callback)) {
         settle(l, owed);
     }
     else if (owed) {
@@ -203,6 +207,9 @@ void rs_owed_told(rs_ledger_t *l, rs_callback_t *callback)
 void rs_owed_told_again(rs_ledger_t *l, rs_callback_t *callback)
 {
     l->telling--;
+    if (l->more_due && l->telling <= AT_ONCE / 2) {
+        l->owed_due = 0;
+    }
     take_outcome(l, callback->baton, callback);
 }
 
@@ -230,12 +237,13 @@ static int is_old(const rs_ledger_t *l, const rs_owed_t *owed)
     return owed->ended + l->conf.keep < apr_time_now();
 }
 
-static void tell_due(rs_ledger_t *l, rs_owed_t *owed, apr_time_t now)
+/* What is left then waits for those under way. */
+static void tell_due(rs_ledger_t *l, rs_owed_t *owed)
 {
     if (is_old(l, owed)) {
         rs_log(RS_LOG_WARNING, 0,
                RSLOGNO(1131) "%s was not told of the end of %.8s in time, and will not be",
-               owed->label, owed->token);
+               label_of(owed), owed->token);
         settle(l, owed);
     }
     else if (!owed->backend) {
@@ -245,7 +253,7 @@ static void tell_due(rs_ledger_t *l, rs_owed_t *owed, apr_time_t now)
         tell(l, owed);
     }
     else {
-        set_due(l, owed, now + FIRST_AGAIN);
+        l->more_due = 1;
     }
 }
 
@@ -258,10 +266,11 @@ apr_time_t rs_owed_turn(rs_ledger_t *l, apr_time_t now)
         return l->owed_due;
     }
     l->owed_due = NEVER;
+    l->more_due = 0;
     for (owed = l->owed; owed; owed = next) {
         next = owed->next;
         if (owed->due && owed->due <= now) {
-            tell_due(l, owed, now);
+            tell_due(l, owed);
         }
         else if (owed->due) {
             set_due(l, owed, owed->due);
@@ -286,10 +295,11 @@ void rs_owed_take(void *ledger, const char *token, const rs_record_of_gate_t *re
 {
     rs_ledger_t *l = ledger;
     rs_owed_t *owed = calloc(1, sizeof(*owed) + strlen(record->backend) + strlen(record->reason)
-                                    + strlen(record->identity) + strlen(record->request) + 4
-                                    + sizeof("error"));
+                                    + strlen(record->identity) + strlen(record->request)
+                                    + strlen(record->secret) + 5 + sizeof("error"));
     char *at = owed ? owed->text : NULL;
 
+    rs_ledger_stay(l);
     if (*record->identity) {
         rs_names_leave(l->conn, record->identity, token);
     }
@@ -298,11 +308,12 @@ void rs_owed_take(void *ledger, const char *token, const rs_record_of_gate_t *re
         return;
     }
     memcpy(owed->token, token, strlen(token) + 1);
-    owed->label = copy(&at, record->backend);
+    owed->record = copy(&at, record->backend);
+    owed->secret = copy(&at, record->secret);
     owed->reason = copy(&at, *record->reason ? record->reason : "error");
     owed->identity = copy(&at, "");
     owed->request = copy(&at, record->request);
-    owed->backend = rs_backends_called(&l->common->backends, owed->label);
+    owed->backend = rs_backends_of_record(&l->common->backends, owed->record, owed->secret);
     owed->ended = record->ended ? apr_time_from_sec(record->ended) : apr_time_now();
     owed->written = 1;
     set_due(l, owed, rs_clock_now());

@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * A record is five lines: back end, reason, when it ended, identity, request.
+ * A record is six lines: back end, reason, when it ended, identity, secret, request.
  */
 #include "rs_store.h"
 
-#include <errno.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -29,7 +27,7 @@
 
 static const char live_script[] =
     "local memory, new = redis.call('GET', KEYS[5]), 0\n"
-    "if not memory then\n"
+    "if not memory or #memory > #ARGV[5] + 64 or string.find(memory, '%z') then\n"
     "  memory = ARGV[5]\n"
     "  redis.call('SET', KEYS[5], memory)\n"
     "end\n"
@@ -44,6 +42,21 @@ static const char live_script[] =
     "  if redis.call('DEL', KEYS[4]) == 1 then new = -2 end\n"
     "end\n"
     "return {1 + new, memory}\n";
+
+/* Of very many not all at once. A name without anything behind it is dropped: who lives says it
+ * again. */
+static const char look_script[] =
+    "local some, out = redis.call('SRANDMEMBER', KEYS[1], 1000), {}\n"
+    "for i = 1, #some do\n"
+    "  local lives = redis.call('EXISTS', ARGV[1] .. some[i])\n"
+    "  if lives == 1 or redis.call('EXISTS', ARGV[2] .. some[i]) == 1 then\n"
+    "    out[#out + 1] = some[i]\n"
+    "    out[#out + 1] = lives\n"
+    "  else\n"
+    "    redis.call('SREM', KEYS[1], some[i])\n"
+    "  end\n"
+    "end\n"
+    "return out\n";
 
 /* Some at a time: there may be very many. */
 static const char take_script[] =
@@ -108,8 +121,8 @@ int rs_store_put(rs_redis_conn_t *conn, const char *child, const char *token,
     rs_buf_t b = RS_BUF_INIT;
     int good;
 
-    rs_buf_printf(&b, "%s\n%s\n%" APR_INT64_T_FMT "\n%s\n", record->backend, record->reason,
-                  record->ended, record->identity);
+    rs_buf_printf(&b, "%s\n%s\n%" APR_INT64_T_FMT "\n%s\n%s\n", record->backend,
+                  record->reason, record->ended, record->identity, record->secret);
     rs_buf_puts(&b, record->request);
     argv[3] = b.data;
     lens[3] = b.len;
@@ -177,7 +190,39 @@ void rs_store_end(rs_redis_conn_t *conn, const char *child)
     done(conn, 2, argv, NULL);
 }
 
+void rs_store_lost(rs_redis_conn_t *conn)
+{
+    const char *argv[] = {"SET", RS_STORE_LOST_KEY, "1", "EX", LOST_FOR};
+
+    done(conn, 5, argv, NULL);
+}
+
 /* --- what others had --- */
+
+int rs_store_look(rs_redis_conn_t *conn, void (*call)(void *baton, const char *child, int lives),
+                  void *baton)
+{
+    rs_eval_t eval = {.n = 0};
+    redisReply *reply;
+    size_t i;
+
+    rs_eval_key(&eval, CHILDREN_KEY);
+    rs_eval_arg(&eval, ALIVE_KEY, strlen(ALIVE_KEY));
+    rs_eval_arg(&eval, ENDS_KEY, strlen(ENDS_KEY));
+    if (rs_eval(conn, &reply, look_script, &eval) != APR_SUCCESS) {
+        return 0;
+    }
+    for (i = 0; reply->type == REDIS_REPLY_ARRAY && i + 1 < reply->elements; i += 2) {
+        const redisReply *child = reply->element[i];
+
+        if (child->type == REDIS_REPLY_STRING && child->len < RS_STORE_NAME_LEN
+            && child->len == strlen(child->str)) {
+            call(baton, child->str, reply->element[i + 1]->integer == 1);
+        }
+    }
+    freeReplyObject(reply);
+    return 1;
+}
 
 /* The next line of it, ended; NULL: there is none. */
 static char *line(char **at)
@@ -200,27 +245,16 @@ static int read_record(rs_record_of_gate_t *record, char *text)
     record->reason = record->backend ? line(&text) : NULL;
     ended = record->reason ? line(&text) : NULL;
     record->identity = ended ? line(&text) : NULL;
+    record->secret = record->identity ? line(&text) : NULL;
     record->ended = ended ? apr_atoi64(ended) : 0;
     record->request = text;
-    return record->identity != NULL;
+    return record->secret != NULL;
 }
 
-/* Of this node the system knows; its name is the child's up to its length. */
-static int is_dead_here(const char *me, const char *child)
-{
-    size_t node = strcspn(me, "-");
-    long pid = strncmp(me, child, node + 1) == 0 ? atol(child + node + 1) : 0;
-
-    return pid > 0 && kill((pid_t)pid, 0) != 0 && errno == ESRCH;
-}
-
-/* What some of its records are; there may be more. -1: Redis is not there. What is not a child's
- * (somebody else has written it) is no reason to leave the others alone. */
-static int take_some(rs_redis_conn_t *conn, const char *me, const char *child, int dead,
-                     const char *known,
-                     void (*call)(void *baton, const char *token,
-                                  const rs_record_of_gate_t *record),
-                     void *baton)
+int rs_store_take(rs_redis_conn_t *conn, const char *me, const char *child, int dead,
+                  const char *known,
+                  void (*call)(void *baton, const char *token, const rs_record_of_gate_t *record),
+                  void *baton)
 {
     char keys[4][KEY_LEN];
     rs_record_of_gate_t record;
@@ -252,32 +286,4 @@ static int take_some(rs_redis_conn_t *conn, const char *me, const char *child, i
     }
     freeReplyObject(reply);
     return n;
-}
-
-int rs_store_take_over(rs_redis_conn_t *conn, const char *me, int others, const char *known,
-                       void (*call)(void *baton, const char *token,
-                                    const rs_record_of_gate_t *record),
-                       void *baton)
-{
-    const char *argv[] = {"SMEMBERS", CHILDREN_KEY};
-    redisReply *all;
-    int n = 0;
-    size_t i;
-
-    if (rs_redis_conn_command(conn, &all, 2, argv, NULL) != APR_SUCCESS) {
-        return 0;
-    }
-    for (i = 0; n >= 0 && all->type == REDIS_REPLY_ARRAY && i < all->elements; i++) {
-        const char *child = all->element[i]->str;
-        int dead = child && is_dead_here(me, child);
-
-        if (!child || !strcmp(child, me) || (!dead && !others)) {
-            continue;
-        }
-        do {
-            n = take_some(conn, me, child, dead, known, call, baton);
-        } while (n > 0);
-    }
-    freeReplyObject(all);
-    return n >= 0;
 }

@@ -19,6 +19,7 @@ typedef struct {
     const char *backend;  /* what it is called in logs */
     const char *reason;   /* "": it is open */
     const char *identity; /* "": none */
+    const char *secret;   /* with which its back end is told, as rs_backend_t says */
     const char *request;
     apr_int64_t ended; /* seconds since 1970; 0: it is open */
 } rs_record_of_gate_t;
@@ -48,13 +49,22 @@ int rs_store_live(rs_redis_conn_t *conn, const char *child, apr_interval_time_t 
 /* This child ends: what is left is for others. */
 void rs_store_end(rs_redis_conn_t *conn, const char *child);
 
-/* Takes over from children that are gone: of this node as the system says; of others, where
- * `others`, as their time has run out, and then what is of back ends that are known here (their
- * labels, each between newlines): those who know the others tell them. Calls for each record, whose
- * texts live as long as the call. 0: Redis did not do it. */
-int rs_store_take_over(rs_redis_conn_t *conn, const char *child, int others, const char *known,
-                       void (*call)(void *baton, const char *token,
-                                    const rs_record_of_gate_t *record),
-                       void *baton);
+/* Redis has lost what it knew, and it is being told anew: for some seconds nobody can say who is
+ * there. */
+void rs_store_lost(rs_redis_conn_t *conn);
+
+/* Calls for each child that Redis knows of (of very many, some): whether it has said that it lives.
+ * 0: Redis is not there. */
+int rs_store_look(rs_redis_conn_t *conn, void (*call)(void *baton, const char *child, int lives),
+                  void *baton);
+
+/* Takes some records of a child that is gone, `dead`: as the system says; else what is of back ends
+ * that are known here (what records call them, each between newlines): those who know the others
+ * tell them. Calls for each, whose texts live as long as the call. How many; 0: there are none
+ * left, or it lives, or what stands there is none of ours; -1: Redis is not there. */
+int rs_store_take(rs_redis_conn_t *conn, const char *me, const char *child, int dead,
+                  const char *known,
+                  void (*call)(void *baton, const char *token, const rs_record_of_gate_t *record),
+                  void *baton);
 
 #endif

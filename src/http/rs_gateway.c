@@ -288,6 +288,10 @@ int rs_gateway_handler(request_rec *r)
     if ((status = ap_discard_request_body(r)) != OK) {
         return status;
     }
+    if (rs_gateway_asks_too_much(r)) {
+        return rs_gateway_answer(r, HTTP_REQUEST_HEADER_FIELDS_TOO_LARGE,
+                                 "Request headers are too large", "HEADERS_TOO_LARGE");
+    }
     if (!take_identity(r, &identity)) {
         return reject(r);
     }

@@ -7,10 +7,14 @@
 
 #include "rs_request.h"
 
+/* Bytes of the URL and of all headers: several times what browsers and proxies send. */
+#define ASK_MAX (32 * 1024)
+
 typedef struct {
     rs_buf_t *b;
     request_rec *r;
     const char *token; /* that is left out; NULL: none is */
+    int checked;       /* httpd has checked who it is: no application gets their password */
     int n;
 } asked_t;
 
@@ -50,7 +54,8 @@ static int add_header(void *data, const char *name, const char *value)
     if (a->token && !strcmp(lower, "cookie")) {
         value = other_cookies(a->r->pool, value, a->token);
     }
-    if (a->token && !strcmp(lower, "authorization") && is_the_token(value, a->token)) {
+    if (!strcmp(lower, "authorization")
+        && (a->checked || (a->token && is_the_token(value, a->token)))) {
         value = NULL;
     }
     if (value) {
@@ -62,12 +67,27 @@ static int add_header(void *data, const char *name, const char *value)
     return 1;
 }
 
+static int add_length(void *data, const char *name, const char *value)
+{
+    *(apr_size_t *)data += strlen(name) + strlen(value);
+    return 1;
+}
+
+int rs_gateway_asks_too_much(request_rec *r)
+{
+    apr_size_t len = strlen(r->unparsed_uri);
+
+    apr_table_do(add_length, &len, r->headers_in, NULL);
+    return len > ASK_MAX;
+}
+
 void rs_gateway_ask(rs_buf_t *b, request_rec *r)
 {
-    asked_t a = {b, r, NULL, 0};
+    asked_t a = {b, r, NULL, 0, 0};
 
-    if (rs_request(r)->jwt && !rs_request_conf(r)->gateway_forward) {
-        a.token = rs_request(r)->token;
+    if (!rs_request_conf(r)->gateway_forward) {
+        a.token = rs_request(r)->jwt ? rs_request(r)->token : NULL;
+        a.checked = r->ap_auth_type && !rs_request(r)->jwt;
     }
     rs_buf_puts(b, "{\"url\":");
     rs_buf_json(b, r->unparsed_uri, strlen(r->unparsed_uri));

@@ -13,4 +13,8 @@
  * unless RaglineGatewayForwardToken says otherwise. */
 void rs_gateway_ask(rs_buf_t *b, request_rec *r);
 
+/* Whether it is so large that no back end is asked: it would stand in memory, and in Redis, for as
+ * long as the stream does. */
+int rs_gateway_asks_too_much(request_rec *r);
+
 #endif

@@ -118,7 +118,8 @@ apr_size_t rs_gateway_head_take(request_rec *r, const char *head, apr_size_t len
     end[2] = '\0';
     line = apr_strtok(copy, "\r\n", &rest);
     r->status = line && strlen(line) > 12 ? atoi(line + 9) : HTTP_OK;
-    r->status_line = NULL;
+    /* A status that httpd does not know would be 500. */
+    r->status_line = line && strlen(line) > 12 ? line + 9 : NULL;
     while ((line = apr_strtok(NULL, "\r\n", &rest))) {
         take_line(r, line);
     }

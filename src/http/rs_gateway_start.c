@@ -29,8 +29,16 @@ int rs_gateway_secrets_are_there(apr_pool_t *p, server_rec *s)
 /* A request to send goes to any of them. */
 void rs_gateway_warn(server_rec *s)
 {
+    const rs_server_conf_t *conf = rs_conf_server(s);
     int children = 1;
 
+    if (rs_conf_has_gateway() && conf->gateway_remember && !conf->redis_url) {
+        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s,
+                     "RS0816: there is no RaglineRedis in the main server (outside of virtual "
+                     "hosts): back ends are told once of the end of a gateway connection, of those "
+                     "of a killed child not at all, and other servers cannot send to any. If that "
+                     "is as it should be: RaglineGatewayRemember off");
+    }
     ap_mpm_query(AP_MPMQ_MAX_DAEMONS, &children);
     if (rs_conf_has_gateway() && children > 1 && !rs_relay_is_there()) {
         ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s,

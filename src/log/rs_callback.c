@@ -5,6 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <apr_strings.h>
+#include <openssl/evp.h>
+
 #include "../base/rs_clock.h"
 #include "../base/rs_name.h"
 #include "rs_callback.h"
@@ -30,6 +33,17 @@ void rs_callback_free(rs_callback_t *callback)
         rs_buf_free(&callback->answer);
         free(callback);
     }
+}
+
+int rs_callback_is_done(const rs_callback_t *callback)
+{
+    int status = callback->status;
+
+    if (callback->outcome != RS_CALLED_ANSWERED || status >= 500 || status / 100 == 3) {
+        return 0;
+    }
+    return status != 401 && status != 403 && status != 407 && status != 408 && status != 425
+           && status != 429;
 }
 
 void rs_backends_open(rs_backends_t *table)
@@ -78,17 +92,52 @@ static char *put_label(char **to, const char *url)
     return label;
 }
 
+/* Of two applications behind one path the query is all that tells them apart; it may be secret. */
+#define DIGEST_LEN 9
+
+/* len - 1 hexadecimal digits. 0: the library does not do it. */
+static int digest(char *to, size_t len, const char *text)
+{
+    unsigned char all[EVP_MAX_MD_SIZE];
+    size_t i;
+
+    *to = '\0';
+    if (EVP_Digest(text, strlen(text), all, NULL, EVP_sha256(), NULL) != 1) {
+        return 0;
+    }
+    for (i = 0; 2 * i + 2 < len; i++) {
+        apr_snprintf(to + 2 * i, 3, "%02x", all[i]);
+    }
+    return 1;
+}
+
+static char *put_record(char **to, const char *label, const char *url_digest)
+{
+    char *record = put(to, label, strlen(label));
+
+    (*to)[-1] = ' ';
+    put(to, url_digest, strlen(url_digest));
+    return record;
+}
+
 static rs_backend_t *copy(const rs_backend_t *from)
 {
     size_t url = strlen(from->url), secret = from->secret ? strlen(from->secret) : 0;
     size_t ca = from->ca ? strlen(from->ca) : 0;
-    rs_backend_t *backend = calloc(1, sizeof(*backend) + 2 * url + secret + ca + 4);
-    char *text = (char *)(backend + 1);
+    rs_backend_t *backend = calloc(1, sizeof(*backend) + 3 * url + secret + ca + DIGEST_LEN + 5);
+    char *text = (char *)(backend + 1), url_digest[DIGEST_LEN];
 
+    if (!backend || !digest(url_digest, DIGEST_LEN, from->url)
+        || !digest(backend->secret_record, RS_BACKEND_SECRET_LEN,
+                   from->secret ? from->secret : "")) {
+        free(backend);
+        backend = NULL;
+    }
     if (backend) {
         backend->timeout = from->timeout;
         backend->url = put(&text, from->url, url);
         backend->label = put_label(&text, from->url);
+        backend->record = put_record(&text, backend->label, url_digest);
         backend->secret = from->secret ? put(&text, from->secret, secret) : NULL;
         backend->ca = from->ca ? put(&text, from->ca, ca) : NULL;
     }
@@ -114,25 +163,28 @@ rs_backend_t *rs_backends_intern(rs_backends_t *table, const rs_backend_t *wante
     return b;
 }
 
-rs_backend_t *rs_backends_called(rs_backends_t *table, const char *label)
+rs_backend_t *rs_backends_of_record(rs_backends_t *table, const char *record, const char *secret)
 {
-    rs_backend_t *b;
+    rs_backend_t *b, *found = NULL;
 
     pthread_mutex_lock(&table->lock);
-    for (b = table->first; b && strcmp(b->label, label) != 0; b = b->next) {
+    for (b = table->first; b; b = b->next) {
+        if (!strcmp(b->record, record) && (!found || !strcmp(b->secret_record, secret))) {
+            found = b;
+        }
     }
     pthread_mutex_unlock(&table->lock);
-    return b;
+    return found;
 }
 
-void rs_backends_labels(rs_buf_t *b, rs_backends_t *table)
+void rs_backends_records(rs_buf_t *b, rs_backends_t *table)
 {
     rs_backend_t *backend;
 
     pthread_mutex_lock(&table->lock);
     rs_buf_puts(b, "\n");
     for (backend = table->first; backend; backend = backend->next) {
-        rs_buf_puts(b, backend->label);
+        rs_buf_puts(b, backend->record);
         rs_buf_puts(b, "\n");
     }
     pthread_mutex_unlock(&table->lock);

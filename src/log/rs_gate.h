@@ -39,6 +39,7 @@ typedef enum {
 
 struct rs_gate_t {
     int refs;        /* atomic */
+    int left;        /* atomic: the streamer says that the client has */
     rs_gate_t *next; /* in its slot of the table */
 
     /* Constant once it is in the table. */

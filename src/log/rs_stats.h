@@ -83,7 +83,7 @@ typedef enum {
     RS_CALLED_LATE,        /* there was no answer in time */
     RS_CALLED_UNREACHABLE, /* nobody there, or nobody who may be believed */
     RS_CALLED_FULL,        /* too many wait already */
-    RS_CALLED_STOPPED,     /* the child ended before that was known */
+    RS_CALLED_STOPPED,     /* the child ended before, or the client left before it was made */
     RS_CALLED_MAX
 } rs_called_t;
 

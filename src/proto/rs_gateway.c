@@ -135,12 +135,12 @@ static const char *read_event(rs_gateway_order_t *order, const char **message, a
         return wrong(message, "Invalid request: event must be an object", "INVALID_EVENT_TYPE");
     }
     find(of, event, event_members, EVENT_MEMBERS);
-    order->data = of[DATA].s ? rs_json_string(p, of[DATA]) : NULL;
+    order->data = of[DATA].s ? rs_json_text(p, of[DATA]) : NULL;
     if (!order->data) {
         return wrong(message, "Invalid request: event.data is required and must be a string",
                      "INVALID_EVENT_DATA_MISSING");
     }
-    order->name = of[NAME].s ? rs_json_string(p, of[NAME]) : NULL;
+    order->name = of[NAME].s ? rs_json_text(p, of[NAME]) : NULL;
     if (of[NAME].s && !order->name) {
         return wrong(message, "Invalid request: event.name must be a string",
                      "INVALID_EVENT_NAME_TYPE");
@@ -184,7 +184,7 @@ const char *rs_gateway_order(rs_gateway_order_t *order, const char **message, ap
     const char *code;
 
     memset(order, 0, sizeof(*order));
-    if (!rs_json_is_good(&value, text, RS_JSON_DEPTH_MAX)) {
+    if (!rs_json_is_good(&value, text, RS_JSON_DEPTH_ANY)) {
         return wrong(message, "Invalid request: the body is not JSON", "INVALID_JSON");
     }
     find(of, value, order_members, ORDER_MEMBERS);
@@ -207,7 +207,7 @@ void rs_gateway_answered(rs_gateway_order_t *order, apr_pool_t *p, const char *b
     const char *ignored;
 
     memset(order, 0, sizeof(*order));
-    if (!rs_json_is_good(&value, text, RS_JSON_DEPTH_MAX)) {
+    if (!rs_json_is_good(&value, text, RS_JSON_DEPTH_ANY)) {
         return;
     }
     find(of, value, order_members, ORDER_MEMBERS);

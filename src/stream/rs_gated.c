@@ -98,6 +98,7 @@ rs_next_t rs_gated_begin(rs_streamer_t *s, rs_client_t *client)
     rs_gates_add(&s->common->gates, gate);
     callback->baton = rs_gate_take(gate);
     callback->keeps = gate->dialect == RS_DIALECT_2025_11;
+    callback->unwanted = &gate->left;
     gate->known = tell_ledger(gate, &gate->asked, RS_MSG_ASKED);
     if (!rs_inbox_post(s->common->callbacks, &callback->msg, RS_MSG_CALL)) {
         rs_gate_drop(gate);
@@ -364,7 +365,9 @@ void rs_gated_forget(rs_client_t *client)
         return;
     }
     gate->client = NULL;
-    gate->was_open = gate->state == RS_GATE_OPEN;
+    /* Who claims has been let in. */
+    gate->was_open = gate->state == RS_GATE_OPEN || gate->claims;
+    __atomic_store_n(&gate->left, 1, __ATOMIC_RELEASE);
     gate->state = RS_GATE_ENDED;
     rs_gates_remove(&gate->common->gates, gate);
     rs_buf_free(&gate->waiting);

@@ -218,6 +218,30 @@ static void certificates(void)
 }
 
 /* Those that hang take their places; others do not wait for them, and there are not too many. */
+/* Whose clients have left while others were asked for. */
+static void left(void)
+{
+    rs_backend_t *hanging = backend("http", plain.port, "/hang?left", LONG, NULL, NULL);
+    static int gone;
+    int i;
+
+    given_back = full = 0;
+    for (i = 0; i < CONCURRENT; i++) {
+        post(hanging, "{}");
+    }
+    for (i = 0; i < WAITING; i++) {
+        rs_callback_t *callback = rs_callback_create(hanging, "{}", 2, done);
+
+        callback->unwanted = &gone;
+        rs_inbox_post(inbox, &callback->msg, CALL);
+    }
+    __atomic_store_n(&gone, 1, __ATOMIC_RELEASE);
+    post(hanging, "{}");
+    wait_for(WAITING);
+    is_int(full, 0, "there is room in a line in which all have left");
+    is_int(last->outcome, RS_CALLED_STOPPED, "who are not asked for");
+}
+
 static void crowd(void)
 {
     rs_backend_t *hanging = backend("http", plain.port, "/hang", LONG, NULL, NULL);
@@ -265,7 +289,7 @@ static void stop(void)
 
     given_back = 0;
     rs_callbacks_stop(hanging, apr_time_from_msec(100));
-    is_int(given_back, CONCURRENT + WAITING, "a stop waits for nobody who hangs");
+    is_int(given_back, 2 * CONCURRENT + WAITING + 1, "a stop waits for nobody who hangs");
     is_int(last->outcome, RS_CALLED_STOPPED, "and gives back what was not done");
     rs_callbacks_create(&callbacks, p, CALL, &conf, &inbox);
     rs_callbacks_start(callbacks, p);
@@ -304,6 +328,7 @@ int main(void)
     secrets();
     certificates();
     crowd();
+    left();
     stop();
     backend_let_go(&plain);
     free(last);

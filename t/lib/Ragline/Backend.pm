@@ -2,7 +2,8 @@
 #
 # An application's back end: a process that takes callbacks, keeps them, and answers as the query of
 # the stream's own URL says: status=NNN, phrase=TEXT, hold (until release()), never, garbage,
-# body=TEXT. It answers everything else with 200 and {}.
+# body=TEXT. end=NNN is what it answers to its end, until release(). It answers everything else with
+# 200 and {}.
 package Ragline::Backend;
 
 use strict;
@@ -98,8 +99,8 @@ sub parameter
 
 sub reply
 {
-    my ($socket, $url) = @_;
-    my $status = parameter($url, 'status') || 200;
+    my ($socket, $url, $status) = @_;
+    $status ||= parameter($url, 'status') || 200;
     my $phrase = parameter($url, 'phrase') // 'Whatever';
     my $body = parameter($url, 'body') // '{}';
     syswrite($socket, "HTTP/1.1 $status $phrase\r\nContent-Type: application/json\r\n"
@@ -127,7 +128,9 @@ sub take
         $held{$socket} = [$socket, $url];
         return;
     }
-    return reply($socket, $url);
+    my $end = ($body->{action} // '') eq 'disconnect' && !-e "$dir/release"
+        && parameter($body->{request}{url}, 'end');
+    return reply($socket, $url, $end);
 }
 
 my $select;
