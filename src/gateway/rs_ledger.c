@@ -11,39 +11,12 @@
 
 #define LIMIT apr_time_from_sec(2) /* of a command */
 #define AGAIN apr_time_from_sec(1)
-#define LIVE_EVERY apr_time_from_sec(2)
 #define LOOK_EVERY apr_time_from_sec(1)
 
 /* What Redis forgets after a day (rs_names.c) it is told again. */
 #define WRITE_EVERY apr_time_from_sec(8 * 3600)
 
 #define GATE_OF(m, member) ((rs_gate_t *)((char *)(m)-offsetof(rs_gate_t, member)))
-
-/* As rs_store_live(). */
-static int go_live(rs_ledger_t *l)
-{
-    int lives = rs_store_live(l->conn, l->child, l->conf.keep, l->memory);
-
-    l->live_at = rs_clock_now() + LIVE_EVERY;
-    if (lives < 0) {
-        rs_log(RS_LOG_WARNING, 0,
-               RSLOGNO(1132) "%s: this process was taken for dead, and the ends of its gateway "
-                             "connections were told: they end",
-               l->conf.url->label);
-        rs_owed_end_open(l);
-    }
-    l->anew = lives == 2;
-    return lives;
-}
-
-int rs_ledger_stay(rs_ledger_t *l)
-{
-    int anew = l->anew, lives = rs_clock_now() < l->live_at ? 1 : go_live(l);
-
-    l->anew |= anew;
-    l->stale |= lives != 1;
-    return lives == 1;
-}
 
 static int open_conn(rs_ledger_t *l)
 {
@@ -54,7 +27,7 @@ static int open_conn(rs_ledger_t *l)
     }
     l->stale = 1;
     l->up_since = rs_clock_now();
-    return l->conn && rs_redis_conn_open(l->conn) == APR_SUCCESS && go_live(l)
+    return l->conn && rs_redis_conn_open(l->conn) == APR_SUCCESS && rs_lease_renew(l)
            && rs_owed_write_all(l);
 }
 
@@ -70,7 +43,7 @@ static int connected(rs_ledger_t *l)
         return 0;
     }
     if (open_conn(l)) {
-        l->stale = 0;
+        l->stale = l->anew = 0;
         if (l->told_down) {
             l->told_down = 0;
             rs_log(RS_LOG_NOTICE, 0, RSLOGNO(1134) "%s: the gateway's records are kept again",
@@ -132,8 +105,12 @@ static int keep_up(rs_ledger_t *l)
 {
     int up = connected(l);
 
-    if (up && rs_clock_now() >= l->live_at && go_live(l) != 1) {
-        l->stale = 1; /* Redis has lost data, say */
+    if (up) {
+        rs_lease_keep(l);
+    }
+    if (l->taken) {
+        l->taken = 0;
+        rs_owed_end_open(l);
     }
     if (rs_clock_now() >= l->up_since + WRITE_EVERY) {
         l->stale = 1;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The ledger from inside: its thread (rs_ledger.c), what is owed to back ends (rs_owed.c), what
- * other children have left (rs_takeover.c), and who is called what (rs_claim.c).
+ * The ledger from inside: its thread (rs_ledger.c), that this child lives (rs_lease.c), what is
+ * owed to back ends (rs_owed.c), what other children have left (rs_takeover.c), and who is called
+ * what (rs_claim.c).
  */
 #ifndef RS_LEDGER_INT_H
 #define RS_LEDGER_INT_H
@@ -66,6 +67,7 @@ struct rs_ledger_t {
     int stale;   /* Redis does not have what is in `owed` */
     int told_down;
     int over;
+    int taken; /* others have told of connections that are still here */
     int anew; /* Redis did not know this child, and is told everything */
     int telling; /* callbacks under way that are repeated */
     int untold;  /* ends that are to be told again */
@@ -81,9 +83,11 @@ static inline int rs_ledger_is_up(const rs_ledger_t *l)
     return l->conn && !l->stale && rs_redis_conn_usable(l->conn);
 }
 
-/* Says that this child lives when it is time, in the middle of what may take long. 0: Redis does
- * not know it any more, or is not there. */
-int rs_ledger_stay(rs_ledger_t *l);
+/* rs_lease.c. As rs_store_live(). */
+int rs_lease_renew(rs_ledger_t *l);
+
+/* When it is time. 0: Redis does not know this child any more, or is not there. */
+int rs_lease_keep(rs_ledger_t *l);
 
 /* rs_takeover.c. Looks who is gone. */
 void rs_take_over(rs_ledger_t *l);

@@ -89,7 +89,7 @@ int rs_owed_write_all(rs_ledger_t *l)
         if (rs_clock_now() >= l->live_at && l->anew) {
             rs_store_lost(l->conn);
         }
-        if (!rs_ledger_stay(l)) {
+        if (!rs_lease_keep(l)) {
             return 0;
         }
         if (owed->settled) {
@@ -299,7 +299,7 @@ void rs_owed_take(void *ledger, const char *token, const rs_record_of_gate_t *re
                                     + strlen(record->secret) + 5 + sizeof("error"));
     char *at = owed ? owed->text : NULL;
 
-    rs_ledger_stay(l);
+    rs_lease_keep(l);
     if (*record->identity) {
         rs_names_leave(l->conn, record->identity, token);
     }

@@ -77,7 +77,7 @@ static void take(look_t *look, const char *child, int dead)
     int n;
 
     do {
-        n = rs_ledger_stay(l)
+        n = rs_lease_keep(l)
                 ? rs_store_take(l->conn, l->child, child, dead, look->known, rs_owed_take, l)
                 : -1;
     } while (n > 0);

@@ -139,6 +139,7 @@ static void copy(request_rec *r, copy_t *c)
 {
     int http2 = r->connection->master != NULL;
     struct pollfd fds[2] = {{c->fd, POLLIN, 0}, {ear_of(r->connection, c), GONE, 0}};
+    const rs_conn_t client = {.fd = c->socket};
 
     while (!r->connection->aborted) {
         int n, waits;
@@ -156,7 +157,8 @@ static void copy(request_rec *r, copy_t *c)
         if (n < 0 && errno != EINTR) {
             return;
         }
-        if (n > 0 && (fds[1].revents & ~POLLIN)) {
+        if ((n > 0 && (fds[1].revents & ~POLLIN))
+            || (n == 0 && rs_transport_socket_is_lost(&client))) {
             r->connection->aborted = 1;
             return;
         }
@@ -198,6 +200,7 @@ int rs_pump(request_rec *r, rs_client_params_t *params, int socket, rs_pump_sink
         return -1;
     }
     rs_engine_submit(engine, client);
+    rs_transport_keepalive(socket);
     if (params->profile->wire->peer) {
         has_all_the_time(r->connection);
     }

@@ -98,6 +98,16 @@ static void set(int fd, int level, int option, int value)
     (void)setsockopt(fd, level, option, &value, sizeof(value));
 }
 
+void rs_transport_keepalive(int fd)
+{
+    set(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+#ifdef TCP_KEEPIDLE
+    set(fd, IPPROTO_TCP, TCP_KEEPIDLE, KEEPALIVE_IDLE);
+    set(fd, IPPROTO_TCP, TCP_KEEPINTVL, KEEPALIVE_INTERVAL);
+    set(fd, IPPROTO_TCP, TCP_KEEPCNT, KEEPALIVE_COUNT);
+#endif
+}
+
 void rs_transport_socket_setup(int fd, int send_buffer)
 {
     int flags = fcntl(fd, F_GETFL);
@@ -106,12 +116,7 @@ void rs_transport_socket_setup(int fd, int send_buffer)
         (void)fcntl(fd, F_SETFL, flags | O_NONBLOCK);
     }
     set(fd, SOL_SOCKET, SO_SNDBUF, send_buffer);
-    set(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
-#ifdef TCP_KEEPIDLE
-    set(fd, IPPROTO_TCP, TCP_KEEPIDLE, KEEPALIVE_IDLE);
-    set(fd, IPPROTO_TCP, TCP_KEEPINTVL, KEEPALIVE_INTERVAL);
-    set(fd, IPPROTO_TCP, TCP_KEEPCNT, KEEPALIVE_COUNT);
-#endif
+    rs_transport_keepalive(fd);
 #ifdef TCP_NOTSENT_LOWAT
     set(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, send_buffer / 2);
 #endif

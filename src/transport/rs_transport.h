@@ -42,8 +42,9 @@ struct rs_transport_t {
  * be acknowledged. Where the system does not say, or it is no TCP socket: 0. */
 int rs_transport_is_silent(const rs_conn_t *conn, unsigned ms);
 
-/* As a socket has it. */
+/* As a socket has it, whose peer is asked by keepalive while nothing is sent. */
 int rs_transport_socket_is_lost(const rs_conn_t *conn);
+void rs_transport_keepalive(int fd);
 
 extern const rs_transport_t rs_transport_socket;
 
