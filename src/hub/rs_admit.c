@@ -19,11 +19,14 @@
 
 static rs_topics_t *topics_of(const rs_client_t *client) { return client->profile->source->topics; }
 
+/* Who is refused is to be told only that: nothing is appended for it, or kept. */
+static int follows(const rs_client_t *client) { return client->follow && !client->refused; }
+
 void rs_admit_release(rs_client_t *client)
 {
     rs_common_t *common = topics_of(client)->common;
 
-    if (client->follow) {
+    if (follows(client)) {
         client->follow->clients--;
     }
     rs_group_leave(client);
@@ -58,7 +61,7 @@ void rs_admit_attach(rs_client_t *client)
     client->follow = follow;
     rs_group_set_from(client);
     client->resume->losses = rs_verdict_losses(topic);
-    if (follow) {
+    if (follows(client)) {
         follow->clients++;
     }
     if (!follow || !rs_admit_attach_to(client, turn)) {

@@ -10,7 +10,8 @@
  * connection begins, and once a second at most between two reads: a blocked XREAD does not notice
  * that a stream was deleted, or trimmed to nothing, and a key that is not a stream, which would
  * make every XREAD fail, is left out until it is one. So no read blocks for longer than BLOCK_MAX,
- * whatever is configured.
+ * whatever is configured. A key that was known to end further on, of which a read found nothing
+ * while another one had something, is asked for, too: readers may wait until that is passed.
  *
  * Each round sends a read or a look and waits for the answer; a read that finds nothing waits in
  * Redis. The first XREAD of a connection does not block: only when Redis has answered it is reading
@@ -57,7 +58,8 @@ struct rs_reader_t {
     int told_down;           /* logged, until it is up again */
     char refusal[24];        /* the first word of what Redis said, as logged since then */
     char left_out[KEYS_MAX]; /* 1: not a stream now */
-    char read[KEYS_MAX];     /* 1: in the last XREAD */
+    char read[KEYS_MAX];     /* 1: in the last XREAD, */
+    rs_id_t after[KEYS_MAX]; /* from this id on */
     rs_history_t history[KEYS_MAX];
     char seen[KEYS_MAX]; /* 1: that is of this look */
 };
@@ -97,7 +99,13 @@ static const redisReply *held_entries(const rs_reader_t *r, int key)
     return NULL;
 }
 
-/* At all keys when that is due, otherwise at those of which something is held. */
+/* What is up to its end, as far as that was known, is gone. */
+static int is_gone(const rs_reader_t *r, int key)
+{
+    return r->held && r->read[key] && rs_id_cmp(r->history[key].newest, r->after[key]) > 0;
+}
+
+/* At all keys when that is due, otherwise at those of which something is held, or is gone. */
 static void look(rs_reader_t *r)
 {
     int i, all = rs_clock_now() >= r->probe;
@@ -107,7 +115,7 @@ static void look(rs_reader_t *r)
         const char *argv[3] = {"XINFO", "STREAM", r->keys[i]};
 
         r->seen[i] = 0;
-        if (all || held_entries(r, i)) {
+        if (all || held_entries(r, i) || is_gone(r, i)) {
             if (!rs_link_append(r->link, 3, argv)) {
                 return;
             }
@@ -173,7 +181,8 @@ static void read_on(rs_reader_t *r)
     }
     for (i = 0; i < r->n; i++) {
         if (r->read[i]) {
-            rs_id_format(ids[i], r->calls.ask(r->calls.baton, i));
+            r->after[i] = r->calls.ask(r->calls.baton, i);
+            rs_id_format(ids[i], r->after[i]);
             argv[argc++] = ids[i];
         }
     }
@@ -201,6 +210,9 @@ static void give_out(rs_reader_t *r)
         const redisReply *entries = held_entries(r, i);
 
         n = entries ? (int)entries->elements : 0;
+        if (r->held && r->read[i] && !entries) {
+            r->calls.answered(r->calls.baton, i); /* before the look, which tells how */
+        }
         if (r->seen[i]
             && !r->calls.take(r->calls.baton, i, &r->history[i], entries, n >= r->count,
                               !r->first_look)) {
@@ -213,9 +225,6 @@ static void give_out(rs_reader_t *r)
             full |= n >= r->count;
             rs_batch_learn(&size, entries, r->count);
             least = least.count == r->size.count || size.count < least.count ? size : least;
-        }
-        else if (r->held && r->read[i]) {
-            r->calls.answered(r->calls.baton, i);
         }
     }
     r->size = least;

@@ -14,11 +14,13 @@ void sim_backlog_reset(void) { memset(groups, 0, sizeof(groups)); }
 
 void sim_backlog_close(const sim_conn_t *c) { groups[c->profile][c->tenant].open = 0; }
 
-/* Before Redis 7 nothing tells an engine that something was trimmed before it read it; each of them
- * moves the group. */
-static int is_uncounted(const sim_entry_t *e)
+/* Nothing tells an engine that something was trimmed before it read it: before Redis 7, or where it
+ * looks like a queue that was worked off. Each of them moves the group, for all that come later. */
+static int is_untellable(const sim_entry_t *e)
 {
-    return sim_conf.redis6 && e->how == SIM_TRIMMED && e->read_by != (1 << sim_conf.engines) - 1;
+    return e->how == SIM_TRIMMED
+           && (e->hidden & SIM_HIDDEN_ONCE
+               || (sim_conf.redis6 && e->read_by != (1 << sim_conf.engines) - 1));
 }
 
 /* It went with its key, which the only engine has had, has looked at since, and can tell by what it
@@ -46,7 +48,7 @@ void sim_backlog_starts(sim_conn_t *c)
         for (i = groups[g][c->tenant].floor[k]; i < c->next[k]; i++) {
             const sim_entry_t *e = &sim_entries[key->all[i]];
 
-            if (e->tenant == c->tenant && !(e->accepted & 1 << g) && !is_uncounted(e)
+            if (e->tenant == c->tenant && !(e->accepted & 1 << g) && !is_untellable(e)
                 && ((key->disturbed_at < 0
                      && (e->how == SIM_PRESENT
                          || (e->how == SIM_TRIMMED

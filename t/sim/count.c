@@ -59,7 +59,7 @@ static void note_worked_off(sim_counted_t *c, int slot, int k, const sim_look_t 
         }
         n++;
         if (!c->trims) {
-            sim_entries[key->all[i]].hidden |= (uint8_t)(1 << slot);
+            sim_entries[key->all[i]].hidden |= (uint8_t)(1 << slot | SIM_HIDDEN_ONCE);
         }
     }
     c->trims &= n > 1;
@@ -78,7 +78,7 @@ static int gone_unread(const sim_counted_t *c, int slot, int k, const sim_look_t
         if (!was_there(e, look) && e->epoch == look->epoch
             && (rs_id_cmp(e->id, hand->last) > 0 || i < hand->lo || e->removed <= hand->removals)) {
             n++;
-            e->hidden |= (uint8_t)(hidden ? 1 << slot : 0);
+            e->hidden |= (uint8_t)(hidden ? 1 << slot | SIM_HIDDEN_ONCE : 0);
         }
     }
     return n;

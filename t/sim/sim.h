@@ -90,6 +90,8 @@ static inline uint32_t sim_rand(sim_rng_t *r, uint32_t n)
 
 /* --- what there ever was --- */
 
+#define SIM_HIDDEN_ONCE 0x80 /* of sim_entry_t.hidden: so it was to one, which may be no more */
+
 typedef enum { SIM_PRESENT, SIM_TRIMMED, SIM_XDELETED, SIM_LOST, SIM_KEY_GONE } sim_how_t;
 
 typedef struct {
