@@ -420,7 +420,7 @@ typedef struct {
     int nblind;
     uint64_t looked[SIM_KEYS]; /* a bit for each epoch (modulo 64) that it was told of */
     long commands_second;      /* of this second */
-    apr_time_t second, started, last_look[SIM_KEYS];
+    apr_time_t second, started, last_read[SIM_KEYS]; /* somebody was there who reads it */
     long taken; /* bytes, by its clients */
 } sim_engine_t;
 
