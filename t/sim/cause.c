@@ -39,19 +39,6 @@ int sim_removed_since(const sim_conn_t *c, apr_time_t t)
     return sim_disturbed_since(c, t);
 }
 
-/* An engine that does not know a key yet, and may not read it, takes it for one that holds nothing. */
-static int is_barred(const sim_conn_t *c)
-{
-    int k;
-
-    if (sim_redis.error_until >= c->submit_at && strncmp(sim_redis.error, "NOPERM", 6) == 0) {
-        return 1;
-    }
-    for (k = 0; k < c->nkeys && sim_keys[c->key[k]].noperm_until < c->submit_at; k++) {
-    }
-    return k < c->nkeys;
-}
-
 /* Whether something above this position may have been trimmed: trimming takes the oldest, so not
  * while an entry at or below it is there. Whether single ones were removed since, and what was
  * between the position and the first entry, no engine is asked to know. */
@@ -321,7 +308,7 @@ void sim_check_cause(sim_conn_t *c, const char *reason)
     else {
         ok = c->brought == SIM_NO_ID
              || sim_disturbed_since(c, c->hold.made_up ? 0 : c->hold.at - SEC(60))
-             || sim_is_beyond(c, 0) || is_below_lost(c) || is_barred(c);
+             || sim_is_beyond(c, 0) || is_below_lost(c);
         check_told_once(c, reason);
     }
     if (!ok) {
