@@ -122,6 +122,12 @@ int sim_above(const sim_conn_t *c, const int *next)
     return n;
 }
 
+/* This engine has seen that loss, and not only one before it. */
+int sim_knows_lost(const sim_conn_t *c, const sim_entry_t *e)
+{
+    return sim_engines[c->engine].saw_loss[e->key] >= (int)e->lost_in;
+}
+
 /* The newest entry that it has had is lost, and this engine knows. */
 void sim_check_lost(const sim_conn_t *c)
 {
@@ -133,7 +139,7 @@ void sim_check_lost(const sim_conn_t *c)
             c->hold.next[k] > 0 ? &sim_entries[key->all[c->hold.next[k] - 1]] : NULL;
 
         if (e && e->how == SIM_LOST && e->removed_at > c->hold.at
-            && sim_engines[c->engine].saw_loss[c->key[k]] > (int)e->epoch) {
+            && sim_knows_lost(c, e)) {
             sim_fail("lost", "c%d at e%d: resumed with %s, but Redis has lost what it had",
                      c->client, c->engine, c->hold.text);
         }

@@ -101,6 +101,7 @@ typedef struct {
     uint32_t size;             /* of the payload */
     uint32_t epoch, index;     /* of its key */
     uint32_t put_back;         /* in this epoch of its key, having been gone; 0: never */
+    uint32_t lost_in;          /* from this one on it is lost, or gone with its key */
     long removed;              /* the how-manieth removal that was */
     apr_time_t added_at, removed_at;
 } sim_entry_t;
