@@ -146,8 +146,8 @@ void sim_check_lost(const sim_conn_t *c)
     }
 }
 
-/* The id of an entry that was lost (and perhaps put back), or one given while what the loss had left
- * was replayed: who has that is not told apart from one that has what was lost. */
+/* The id of an entry that was lost, and perhaps put back: who has that is not told apart from one
+ * that has what was lost, however long ago that was. */
 static int is_of_two(const sim_conn_t *c)
 {
     int k, i;
@@ -163,7 +163,7 @@ static int is_of_two(const sim_conn_t *c)
             }
         }
     }
-    return c->hold.replaying;
+    return 0;
 }
 
 /* Below what a lost tail left, or what another stream held when it was seen, it goes on from its own
@@ -232,7 +232,7 @@ static void check_told_once(sim_conn_t *c, const char *reason)
         return;
     }
     if (c->brought == SIM_ID && c->hold.told_at >= 0 && !sim_conf.redis6
-        && !(strcmp(reason, "redis_reset") == 0 && is_of_two(c))
+        && !(strcmp(reason, "redis_reset") == 0 && (is_of_two(c) || c->hold.replaying))
         && !sim_removed_since(c, c->hold.told_at - TOLD_MARGIN)) {
         sim_fail("twice", "c%d at e%d: reset %s again with %s, which it got when it was told",
                  c->client, c->engine, reason, c->hold.text);
@@ -314,7 +314,8 @@ void sim_check_cause(sim_conn_t *c, const char *reason)
     else {
         ok = c->brought == SIM_NO_ID
              || sim_disturbed_since(c, c->hold.made_up ? 0 : c->hold.at - SEC(60))
-             || sim_is_beyond(c, 0) || is_below_lost(c);
+             || sim_is_beyond(c, 0) || is_below_lost(c)
+             || (is_of_two(c) && sim_disturbed_since(c, sim_engines[c->engine].started));
         check_told_once(c, reason);
     }
     if (!ok) {
