@@ -71,6 +71,24 @@ static int leave_out(rs_key_t *key, const redisReply *reply, rs_history_t *histo
     return rs_reply_is_error(reply, "WRONGTYPE");
 }
 
+/* What may not be read seems to hold nothing, and that says nothing of what was known of it: it is
+ * put away until Redis says what the key is. */
+static void put_away(rs_key_t *key)
+{
+    unsigned losses = key->now.losses;
+
+    rs_scars_keep(key->source, key->name, &key->now);
+    memset(&key->now, 0, sizeof(key->now));
+    key->now.losses = losses; /* readers compare it */
+}
+
+/* It begins here, not at its oldest entry. */
+static void begin_again(rs_key_t *key)
+{
+    rs_scars_apply(key->source, key->name, &key->now);
+    key->now.sure = 0;
+}
+
 /* The entries of [[name, [entry…]]]; NULL: there are none. 0: that is no answer to XREAD. */
 static int read_of(const redisReply *reply, const redisReply **entries)
 {
@@ -127,6 +145,12 @@ static int on_left_out(rs_key_t *key, const redisReply *reply)
     if (key->forbidden && key->now.sure) {
         return 0;
     }
+    if (key->forbidden) {
+        put_away(key);
+    }
+    else if (key->unseen) {
+        begin_again(key);
+    }
     more = take(key, &history);
     key->unseen = key->forbidden;
     return more;
@@ -150,7 +174,7 @@ static int on_look(rs_key_t *key, const redisReply *reply)
         return 0;
     }
     if (key->unseen) {
-        key->now.sure = 0; /* it begins here, not at its oldest entry */
+        begin_again(key);
     }
     key->left_out = key->forbidden = 0;
     more = take(key, &history);

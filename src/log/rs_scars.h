@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * What was lost or removed unread of keys that nobody reads any more: a tenant's own key is
- * forgotten with its last reader, but one who comes back later must be told all the same. For the
- * child's life, of the last RS_SCARS_MAX such keys. The hub's thread.
+ * forgotten with its last reader, but one who comes back later must be told all the same. Or that
+ * may not be read now. For the child's life, of the last RS_SCARS_MAX such keys. The hub's thread.
  */
 #ifndef RS_SCARS_H
 #define RS_SCARS_H

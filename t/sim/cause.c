@@ -39,19 +39,6 @@ int sim_removed_since(const sim_conn_t *c, apr_time_t t)
     return sim_disturbed_since(c, t);
 }
 
-/* An engine that does not know a key yet, and may not read it, takes it for one that holds nothing. */
-static int is_barred(const sim_conn_t *c)
-{
-    int k;
-
-    if (sim_redis.error_until >= c->submit_at && strncmp(sim_redis.error, "NOPERM", 6) == 0) {
-        return 1;
-    }
-    for (k = 0; k < c->nkeys && sim_keys[c->key[k]].noperm_until < c->submit_at; k++) {
-    }
-    return k < c->nkeys;
-}
-
 /* Whether something above this position may have been trimmed: trimming takes the oldest, so not
  * while an entry at or below it is there. Whether single ones were removed since, and what was
  * between the position and the first entry, no engine is asked to know. */
@@ -135,6 +122,12 @@ int sim_above(const sim_conn_t *c, const int *next)
     return n;
 }
 
+/* This engine has seen that loss, and not only one before it. */
+int sim_knows_lost(const sim_conn_t *c, const sim_entry_t *e)
+{
+    return sim_engines[c->engine].saw_loss[e->key] >= (int)e->lost_in;
+}
+
 /* The newest entry that it has had is lost, and this engine knows. */
 void sim_check_lost(const sim_conn_t *c)
 {
@@ -146,15 +139,15 @@ void sim_check_lost(const sim_conn_t *c)
             c->hold.next[k] > 0 ? &sim_entries[key->all[c->hold.next[k] - 1]] : NULL;
 
         if (e && e->how == SIM_LOST && e->removed_at > c->hold.at
-            && sim_engines[c->engine].saw_loss[c->key[k]] > (int)e->epoch) {
+            && sim_knows_lost(c, e)) {
             sim_fail("lost", "c%d at e%d: resumed with %s, but Redis has lost what it had",
                      c->client, c->engine, c->hold.text);
         }
     }
 }
 
-/* The id of an entry that was lost (and perhaps put back), or one given while what the loss had left
- * was replayed: who has that is not told apart from one that has what was lost. */
+/* The id of an entry that was lost, and perhaps put back: who has that is not told apart from one
+ * that has what was lost, however long ago that was. */
 static int is_of_two(const sim_conn_t *c)
 {
     int k, i;
@@ -170,7 +163,7 @@ static int is_of_two(const sim_conn_t *c)
             }
         }
     }
-    return c->hold.replaying;
+    return 0;
 }
 
 /* Below what a lost tail left, or what another stream held when it was seen, it goes on from its own
@@ -239,7 +232,7 @@ static void check_told_once(sim_conn_t *c, const char *reason)
         return;
     }
     if (c->brought == SIM_ID && c->hold.told_at >= 0 && !sim_conf.redis6
-        && !(strcmp(reason, "redis_reset") == 0 && is_of_two(c))
+        && !(strcmp(reason, "redis_reset") == 0 && (is_of_two(c) || c->hold.replaying))
         && !sim_removed_since(c, c->hold.told_at - TOLD_MARGIN)) {
         sim_fail("twice", "c%d at e%d: reset %s again with %s, which it got when it was told",
                  c->client, c->engine, reason, c->hold.text);
@@ -321,7 +314,8 @@ void sim_check_cause(sim_conn_t *c, const char *reason)
     else {
         ok = c->brought == SIM_NO_ID
              || sim_disturbed_since(c, c->hold.made_up ? 0 : c->hold.at - SEC(60))
-             || sim_is_beyond(c, 0) || is_below_lost(c) || is_barred(c);
+             || sim_is_beyond(c, 0) || is_below_lost(c)
+             || (is_of_two(c) && sim_disturbed_since(c, sim_engines[c->engine].started));
         check_told_once(c, reason);
     }
     if (!ok) {

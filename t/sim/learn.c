@@ -7,26 +7,38 @@
 
 sim_rrep_t *sim_noting; /* the reply that is being made */
 
-/* A tenant's own key is forgotten half a minute after its last reader: what it was then is not known
- * any more. */
-static void forget(int engine, int k)
+/* Since when it has a reader of this key; SIM_NEVER: it has none. */
+static apr_time_t read_since(int engine, int k)
 {
-    static const rs_id_t none;
-    sim_engine_t *e = &sim_engines[engine];
+    apr_time_t since = SIM_NEVER;
     int i, j;
 
     for (i = 0; i < sim_conns_used; i++) {
         const sim_conn_t *c = &sim_conns[i];
 
         for (j = 0; c->used && !c->closed && c->engine == engine && j < c->nkeys; j++) {
-            if (c->key[j] == k && c->submit_at < sim_now - SEC(29)) {
-                return;
-            }
+            since = c->key[j] == k && c->submit_at < since ? c->submit_at : since;
         }
     }
-    e->saw_loss[k] = 0;
-    e->counted[k].known = 0;
-    e->born[k] = e->followed[k] = none;
+    return since;
+}
+
+/* A tenant's own key is forgotten half a minute after its last reader, though it is looked at until
+ * then: what it was is not known any more. */
+static void forget_unread(int engine, int k)
+{
+    static const rs_id_t none;
+    sim_engine_t *e = &sim_engines[engine];
+    apr_time_t since = read_since(engine, k);
+
+    if (e->last_read[k] < sim_now - SEC(29) && since >= sim_now - SEC(29)) {
+        e->saw_loss[k] = 0;
+        e->counted[k].known = 0;
+        e->born[k] = e->followed[k] = none;
+    }
+    if (since != SIM_NEVER) {
+        e->last_read[k] = sim_now;
+    }
 }
 
 /* Redis has said afterwards that the stream ends there. */
@@ -51,10 +63,7 @@ void sim_learn(int engine, const sim_rrep_t *rep)
             continue;
         }
         if (k >= SIM_OWN && rep->note[i].info) {
-            if (e->last_look[k] < sim_now - SEC(29)) {
-                forget(engine, k);
-            }
-            e->last_look[k] = sim_now;
+            forget_unread(engine, k);
         }
         if (rep->note[i].hi > rep->note[i].lo) {
             e->hand_lo[k] = rep->note[i].lo;

@@ -364,7 +364,7 @@ void sim_model_closed(sim_conn_t *c)
 
     /* Its engine has known its keys until now. */
     for (k = 0; c->connected && k < c->nkeys; k++) {
-        sim_engines[c->engine].last_look[c->key[k]] = sim_now;
+        sim_engines[c->engine].last_read[c->key[k]] = sim_now;
     }
     /* What its socket had taken, the group has had: where that ends is not known here. */
     if (c->unread && sim_conf.pgroup[c->profile]) {

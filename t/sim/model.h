@@ -16,6 +16,7 @@ int sim_disturbed_since(const sim_conn_t *c, apr_time_t t);
 int sim_removed_since(const sim_conn_t *c, apr_time_t t);
 int sim_is_beyond(const sim_conn_t *c, int both);
 int sim_above(const sim_conn_t *c, const int *next);
+int sim_knows_lost(const sim_conn_t *c, const sim_entry_t *e);
 void sim_check_lost(const sim_conn_t *c);
 void sim_check_cause(sim_conn_t *c, const char *reason);
 int sim_may_be_reset(const sim_conn_t *c, const char *reason);

@@ -98,7 +98,7 @@ int sim_is_owed(const sim_conn_t *c, int k, const sim_entry_t *e)
             return 0;
         }
         return (e->counted_by & 1 << c->engine) && c->told_at < e->removed_at
-               && sim_engines[c->engine].saw_loss[c->key[k]] > (int)e->epoch;
+               && sim_knows_lost(c, e);
     default:
         return 0;
     }

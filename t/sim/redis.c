@@ -164,6 +164,7 @@ static void remove_entry(int k, int uid, sim_how_t how)
     e->how = (uint8_t)how;
     e->removed_at = sim_now;
     e->removed = ++sim_redis.removals;
+    e->lost_in = key->epoch + 1;
     key->removed_at = sim_now;
     if (rs_id_cmp(e->id, key->max_removed) > 0) {
         key->max_removed = e->id;
@@ -362,7 +363,12 @@ static void replace(int k, const sim_stream_t *from)
     }
     remove_all(k, SIM_LOST);
     for (i = key->nall - 1; i >= 0 && rs_id_cmp(sim_entries[key->all[i]].id, from->last) > 0; i--) {
-        sim_entries[key->all[i]].how = SIM_LOST;
+        sim_entry_t *e = &sim_entries[key->all[i]];
+
+        if (e->how == SIM_TRIMMED || e->how == SIM_XDELETED) {
+            e->lost_in = key->epoch + 1;
+        }
+        e->how = SIM_LOST;
     }
     copy_stream(s, from);
     for (i = s->start; i < s->end; i++) {

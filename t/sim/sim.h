@@ -103,6 +103,7 @@ typedef struct {
     uint32_t size;             /* of the payload */
     uint32_t epoch, index;     /* of its key */
     uint32_t put_back;         /* in this epoch of its key, having been gone; 0: never */
+    uint32_t lost_in;          /* from this one on it is lost, or gone with its key */
     long removed;              /* the how-manieth removal that was */
     apr_time_t added_at, removed_at;
 } sim_entry_t;
@@ -422,7 +423,7 @@ typedef struct {
     int nblind;
     uint64_t looked[SIM_KEYS]; /* a bit for each epoch (modulo 64) that it was told of */
     long commands_second;      /* of this second */
-    apr_time_t second, started, last_look[SIM_KEYS];
+    apr_time_t second, started, last_read[SIM_KEYS]; /* somebody was there who reads it */
     long taken; /* bytes, by its clients */
 } sim_engine_t;
 

@@ -169,6 +169,19 @@ static void is_reset(sim_conn_t *c, const char *reason, const rs_id_t *pos)
     }
 }
 
+/* What its engine still knows of its keys it goes on knowing. */
+static void note_reader(const sim_conn_t *c)
+{
+    apr_time_t *last_read = sim_engines[c->engine].last_read;
+    int k;
+
+    for (k = 0; k < c->nkeys; k++) {
+        if (last_read[c->key[k]] >= sim_now - SEC(29)) {
+            last_read[c->key[k]] = sim_now;
+        }
+    }
+}
+
 void sim_connected(sim_conn_t *c, const sim_frame_t *f)
 {
     char recovery[16], reason[16];
@@ -179,6 +192,7 @@ void sim_connected(sim_conn_t *c, const sim_frame_t *f)
     }
     c->connected = 1;
     c->connected_at = sim_now;
+    note_reader(c);
     if (!sim_json_word(f, "recovery", recovery, sizeof(recovery)) || !f->has_id || !f->retry
         || !sim_cursor_parse(c->profile, f->id, pos)) {
         sim_fail("malformed", "c%d: connected without what it needs: %s", c->client, f->data);
