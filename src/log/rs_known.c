@@ -37,11 +37,14 @@ static long long removed_unread(const rs_known_t *k, const rs_history_t *h, cons
                                                             : h->gone - k->added - hand->gone;
 }
 
-/* One is older than the oldest was, or than the first that was read behind what was read before. */
+/* One is older than the oldest was (where all was gone, and newer ones have come: than those), or
+ * than the first that was read behind what was read before. */
 static int is_older(const rs_known_t *k, const rs_history_t *h, const rs_hand_t *hand)
 {
     return !h->empty
            && (rs_id_cmp(h->first, k->first) < 0
+               || (rs_id_cmp(k->first, none) == 0 && rs_id_cmp(h->first, k->newest) <= 0
+                   && rs_id_cmp(h->newest, k->newest) > 0)
                || (hand->n && rs_id_cmp(h->first, k->at) > 0
                    && rs_id_cmp(h->first, hand->first) < 0));
 }
@@ -61,6 +64,14 @@ static int is_gone_uncounted(const rs_known_t *k, const rs_history_t *h)
            && (h->empty || rs_id_cmp(h->first, k->first) > 0);
 }
 
+/* All of it is read, older ones are there, and of those that were not read more are there than can
+ * be gone: they were put back in front of what was read. */
+static int is_put_back(const rs_known_t *k, const rs_history_t *h, const rs_hand_t *hand)
+{
+    return k->added >= 0 && h->gone >= 0 && hand->n && rs_id_cmp(h->newest, hand->last) == 0
+           && h->added - k->added - hand->n > h->gone - k->settled && !is_all_new(k, h);
+}
+
 /* Ids went back (also that of the oldest one, or of the last one deleted), or it counts fewer
  * entries than were read, or fewer that are gone. */
 static int is_another(const rs_known_t *k, const rs_history_t *h, const rs_hand_t *hand)
@@ -73,7 +84,8 @@ static int is_another(const rs_known_t *k, const rs_history_t *h, const rs_hand_
         return 0; /* nobody can tell them apart, and nothing is missing */
     }
     return order < 0 || is_older(k, h, hand) || held_more(k, h)
-           || is_gone_uncounted(k, h) || (h->added >= 0 && rs_id_cmp(h->deleted, k->deleted) < 0)
+           || is_gone_uncounted(k, h) || is_put_back(k, h, hand)
+           || (h->added >= 0 && rs_id_cmp(h->deleted, k->deleted) < 0)
            || (h->added >= 0 && k->added >= 0 && h->added < k->added + hand->n)
            || removed_unread(k, h, hand) < 0;
 }
@@ -159,6 +171,7 @@ static void lose(rs_known_t *k, const rs_history_t *h, const rs_hand_t *hand)
     k->trims = only_trimmed(h);
     k->begin = k->is_copy ? none : first_ever(h);
     k->added = k->marked = -1;
+    k->settled = h->gone;
     if (!h->empty && rs_id_cmp(start, rs_id_before(h->first)) == 0) {
         k->added = h->gone;
     }
@@ -275,9 +288,11 @@ static void count_anew(rs_known_t *k, const rs_history_t *h, const rs_hand_t *ha
 {
     if (hand->n == 0 && rs_id_cmp(h->newest, k->at) == 0) {
         k->added = h->added;
+        k->settled = h->gone;
     }
     else if (hand->gone < hand->n && rs_id_cmp(h->newest, hand->last) == 0) {
         k->added = h->added < 0 ? -1 : h->added - hand->n;
+        k->settled = h->gone;
     }
 }
 

@@ -18,6 +18,7 @@ typedef struct {
     long long added;   /* how many entries were read or are known to be gone; -1: not known */
     rs_id_t deleted;   /* max-deleted-entry-id, when what was removed was counted last */
     long long gone;    /* how many were not there any more, when Redis was asked last */
+    long long settled; /* of those up to `at`, when it was known for sure how many there were */
     int trims;         /* it was trimmed since it was last seen worked off */
     rs_id_t mark;      /* after this id no entry is missing unless more than so many are gone: */
     long long marked;  /* -1: not known */

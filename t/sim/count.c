@@ -4,7 +4,9 @@
  * it were the old one that went on, if just as many of its entries are gone unread as the engine
  * knew of the old one; or one more, and one was deleted. Whoever follows a key by XREAD and XINFO has
  * nothing else to go by. The same goes for one that lost its tail and has more than before again:
- * until all of it is read, as many may be gone unread as were lost.
+ * until all of it is read, as many may be gone unread as were lost. And for one that was put back and
+ * has newer ones: until all of it is read nothing tells that some are in front of what was read; nor
+ * then, if as many of those that were read are not in the copy, or gone.
  */
 #include "sim.h"
 
@@ -121,6 +123,33 @@ static void note_trims(sim_counted_t *c, const sim_look_t *look)
     c->first = look->length ? look->first : look->last;
 }
 
+static int is_seen(const sim_counted_t *c, const sim_look_t *look, const sim_hand_t *hand)
+{
+    long long gone = look->added - look->length;
+
+    if (!c->known || (rs_id_cmp(look->last, c->at) == 0 && c->epoch != look->epoch)
+        || rs_id_cmp(look->last, hand->n ? hand->last : c->at) < 0
+        || rs_id_cmp(look->deleted, c->deleted) < 0 || look->added < c->added + hand->n
+        || (look->length && rs_id_cmp(look->first, c->first) < 0)) {
+        return 1;
+    }
+    return hand->n && rs_id_cmp(look->last, hand->last) == 0
+           && look->added - c->all_added - c->since - hand->n > gone - c->all_gone;
+}
+
+static void note_seen(sim_counted_t *c, const sim_look_t *look, const sim_hand_t *hand)
+{
+    if (is_seen(c, look, hand)) {
+        c->seen = look->epoch;
+    }
+    c->since += hand->n;
+    if (rs_id_cmp(look->last, hand->n ? hand->last : c->at) <= 0 || !c->known) {
+        c->all_added = look->added;
+        c->all_gone = look->added - look->length;
+        c->since = 0;
+    }
+}
+
 void sim_count_look(sim_engine_t *e, int slot, int k, const sim_look_t *look)
 {
     sim_counted_t *c = &e->counted[k];
@@ -143,6 +172,7 @@ void sim_count_look(sim_engine_t *e, int slot, int k, const sim_look_t *look)
         b->removals = look->removals;
     }
     note_surplus(c, slot, k, look, hand, gone);
+    note_seen(c, look, hand);
     note_trims(c, look);
     note_worked_off(c, slot, k, look, hand);
     if (!c->known) {
@@ -171,7 +201,7 @@ int sim_count_put_back(const sim_engine_t *e, const sim_entry_t *entry)
 {
     const sim_counted_t *c = &e->counted[entry->key];
 
-    return entry->put_back && c->known && c->epoch < entry->put_back;
+    return entry->put_back && c->known && c->seen < entry->put_back;
 }
 
 int sim_count_hides(const sim_engine_t *e, const sim_entry_t *entry)

@@ -393,6 +393,9 @@ typedef struct {
     long long gone;
     int trims;         /* it was trimmed since it was seen worked off */
     long long surplus; /* so many more the engine believes to have counted */
+    uint32_t seen;     /* what was put back up to this epoch can be known of */
+    /* When all was read last: so many had there been, and were gone; and were read since. */
+    long long all_added, all_gone, since;
 } sim_counted_t;
 
 typedef struct {

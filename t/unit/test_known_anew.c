@@ -100,6 +100,33 @@ static void anew(void)
     is_int(losses, 1, "one that counts fewer than were seen, though not fewer than were read");
 }
 
+/* Entries that nobody here has read are there again, below what was read. */
+static void put_back(void)
+{
+    begin();
+    look_at(1, 10, 10, 0, 1, 0);
+    look_at(4, 10, 60, 0, 4, 50); /* 20 and 30; 50 is not there any more */
+    is_int(losses, 0, "a copy of before with more than was read: there may be more to read");
+    look_at(4, 10, 60, 0, 4, 60);
+    is_int(losses, 1, "all is read, and none of those that it counts more can be gone");
+    is_int(came_with(20), RS_VERDICT_LOST, "who stands among them is told");
+
+    begin();
+    look_at(2, 10, 20, 0, 2, 0);
+    look_at(0, 0, 20, 0, 2, 0);
+    look_at(4, 10, 60, 0, 4, 50);
+    is_int(losses, 1, "likewise where none was left: at once");
+
+    begin();
+    look_at(1, 10, 10, 0, 1, 0);
+    look_at(2, 10, 60, 40, 4, 60);
+    look_at(3, 10, 70, 65, 6, 70);
+    look_at(4, 10, 80, 75, 8, 80);
+    is_int(losses, 0, "as many as it counts more were deleted");
+    look_at(6, 10, 95, 75, 10, 95);
+    is_int(losses, 1, "those were counted already");
+}
+
 /* What Redis says to somebody who comes with an id that is not in memory. */
 static rs_verdict_t asked_with(apr_uint64_t ms, long long there, apr_uint64_t first,
                                     apr_uint64_t last, long long count)
@@ -153,6 +180,7 @@ static void worked_off(void)
 int main(void)
 {
     anew();
+    put_back();
     emptied();
     worked_off();
     return done_testing();
