@@ -118,7 +118,8 @@ static int is_settled(const rs_client_t *client, unsigned losses)
 }
 
 /* From its position on, in its topic; what that does not hold is asked of Redis. What it is told
- * moves its position, so it is told once. */
+ * moves its position, so it is told once. As long as it is not known whether what it had is of what
+ * the keys are now (of one stream it may have more than the hub has read), it gets nothing new. */
 static rs_next_t find_place(rs_streamer_t *s, rs_client_t *client)
 {
     rs_id_t first;
@@ -136,7 +137,7 @@ static rs_next_t find_place(rs_streamer_t *s, rs_client_t *client)
         client->seq = 0; /* once more, a moment later */
         return wait_until(client, s->now + RS_WHEEL_TICK);
     }
-    if (!client->seq) {
+    if (!client->seq || resume->losses != losses) {
         return fetch(s, client);
     }
     return client->pinned ? RS_NEXT_ROOM : RS_NEXT_GO;
