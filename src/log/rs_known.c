@@ -437,6 +437,15 @@ static rs_id_t behind_gap(const rs_known_t *k)
     return rs_id_cmp(k->after_gap, k->gap) > 0 ? rs_id_before(k->after_gap) : k->gap;
 }
 
+/* Where the reader of something that was lost goes on: where what is there now begins. Nothing that
+ * was removed since it was lost is behind that, so it is not told again. */
+static rs_id_t behind_loss(const rs_known_t *k)
+{
+    rs_id_t place = rs_id_cmp(k->first, none) > 0 ? rs_id_before(k->first) : k->at;
+
+    return rs_id_cmp(place, k->born) > 0 && !is_lost(k, place) ? place : k->born;
+}
+
 rs_verdict_t rs_known_judge(const rs_known_t *k, rs_id_t start, rs_id_t id, int came,
                             const rs_history_t *h)
 {
@@ -444,7 +453,7 @@ rs_verdict_t rs_known_judge(const rs_known_t *k, rs_id_t start, rs_id_t id, int 
     int idle = !before && !ahead && rs_id_cmp(id, k->idle) >= 0;
 
     if (came && is_lost(k, id)) {
-        rs_id_t place = k->is_copy && rs_id_cmp(id, k->copied) < 0 ? id : k->born;
+        rs_id_t place = k->is_copy && rs_id_cmp(id, k->copied) < 0 ? id : behind_loss(k);
 
         return say(RS_VERDICT_LOST, later(place, k->gap), none);
     }
@@ -456,7 +465,7 @@ rs_verdict_t rs_known_judge(const rs_known_t *k, rs_id_t start, rs_id_t id, int 
         return say(RS_VERDICT_TRIMMED, behind_gap(k), k->after_gap);
     }
     if (before && k->lost) {
-        return say(RS_VERDICT_LOST, later(k->born, k->gap), none);
+        return say(RS_VERDICT_LOST, later(behind_loss(k), k->gap), none);
     }
     if (came && is_foreign(k->whole, k->first, id) && !is_next(k, id, k->first)) {
         return say(RS_VERDICT_TRIMMED, rs_id_before(k->first), k->first);

@@ -137,6 +137,40 @@ static rs_verdict_t asked_with(apr_uint64_t ms, long long there, apr_uint64_t fi
     return rs_known_judge(&k, start, id, 1, &h);
 }
 
+/* Who is told of a loss gets an id that is good until more is removed. */
+static void place_of_lost(void)
+{
+    rs_id_t start = {0, 0}, late = {60, 0}, old = {20, 0};
+    rs_history_t h = {{60, 0}, {40, 0}, 0, 0, 2, 1, {60, 0}};
+    rs_verdict_t v;
+
+    begin();
+    look_at(1, 20, 20, 0, 1, 0);
+    look_at(0, 0, 0, 0, 0, 0);
+    is_int((long long)rs_known_judge(&k, start, old, 1, NULL).place.ms, 0,
+           "a key that is gone has no place but the first");
+    look_at(1, 40, 40, 0, 1, 40);
+    look_at(1, 40, 60, 60, 2, 0);
+    v = rs_known_judge(&k, start, old, 1, NULL);
+    ok(v.kind == RS_VERDICT_LOST && rs_id_cmp(v.place, rs_id_before((rs_id_t){40, 0})) == 0,
+       "when it is there again, who is told goes on in front of its first entry");
+    is_int(rs_known_judge(&k, late, v.place, 1, &h).kind, RS_VERDICT_RESUMED,
+           "and is not told again, though one was deleted");
+    look_at(1, 70, 70, 60, 3, 70);
+    v = rs_known_judge(&k, start, old, 1, NULL);
+    ok(rs_id_cmp(v.place, rs_id_before((rs_id_t){70, 0})) == 0, "of the first that is left");
+    look_at(0, 0, 70, 70, 3, 0);
+    is_int((long long)rs_known_judge(&k, start, old, 1, NULL).place.ms, 70,
+           "or behind all, if none is");
+
+    begin();
+    look_at(2, 20, 50, 0, 2, 0);
+    look_at(0, 0, 0, 0, 0, 0);
+    look_at(1, 40, 40, 0, 1, 40);
+    v = rs_known_judge(&k, start, (rs_id_t){50, 0}, 1, NULL);
+    ok(v.kind == RS_VERDICT_LOST && v.place.ms == 0, "but not with an id that may be a lost one");
+}
+
 static void emptied(void)
 {
     int i;
@@ -181,6 +215,7 @@ int main(void)
 {
     anew();
     put_back();
+    place_of_lost();
     emptied();
     worked_off();
     return done_testing();
