@@ -261,7 +261,8 @@ package main;
         $stream->close;
         my @missed = map { my $s = $_; map { add($s, $tenant, "$s" . ++$n); "$s$n" } 1, 2 } qw(one two three);
         $change->($conf);
-        $stream = reader($httpd, '/e', $tenant, $id);
+        # A child of before that still takes connections sends them on.
+        ok(wait_until(sub { $stream = reader($httpd, '/e', $tenant, $id); recovery($stream) }), "$name: connected");
         ok($stream->take('caught_up'), "$name: caught up") if $lost ne 'unknown';
         is(recovery($stream), $lost eq 'unknown' ? 'reset/unknown' : 'resumed', "$name: the verdict");
         my $want = join '|', @names;

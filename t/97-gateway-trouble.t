@@ -8,6 +8,7 @@ use warnings;
 use FindBin ();
 use lib "$FindBin::Bin/lib";
 
+use Digest::SHA ();
 use JSON::PP ();
 use POSIX ();
 use Test::More;
@@ -250,17 +251,27 @@ SKIP: {
 }
 # The same as it comes to be: it does not run for a while. Of two others one has another back end.
 SKIP: {
-    skip('others wait for twenty seconds: --full', 10) if !full();
+    skip('others wait for twenty seconds: --full', 11) if !full();
     my $three = Ragline::Httpd->new(name => 'three', children => 1, conf => conf())->start;
     my $stream = ready($one, '/known?id=stopped');
     # By then others believe what is not there.
     select(undef, undef, undef, 21);
     for (1 .. 3) {
-        $admin->del($admin->keys('ragline:gateway:alive:*'));
+        my @lives = $admin->keys('ragline:gateway:alive:*');
+        $admin->del(@lives) if @lives;
         select(undef, undef, undef, 1);
     }
     is(to_token($two, $stream, 'here'), '200 ok', 'who lives ends for no key that Redis has dropped');
     is($backend->count_of($stream->{path}, 'disconnect'), 0, 'and nobody tells of it');
+    # A whole data centre.
+    my $record = $backend->url . ' ' . substr(Digest::SHA::sha256_hex($backend->url), 0, 8);
+    for my $n (1 .. 600) {
+        $admin->hset("ragline:gateway:ends:gone$n-1-00000000", sprintf('33333333-3333-4333-8333-%012d', $n),
+            join("\n", $record, '', 0, '', '', '{"url":"/sse?gone","headers":{}}'));
+        $admin->sadd('ragline:gateway:children', "gone$n-1-00000000");
+    }
+    ok(wait_until(sub { $backend->count_of('/sse?gone', 'disconnect') >= 600 }, 120),
+        'of 600 that are gone at once each is told of') or diag($backend->count_of('/sse?gone', 'disconnect'));
     left_becomes(1, 'one is open');
     my @children = $one->children;
     ok(freeze(@children), 'its node stops');

@@ -27,6 +27,7 @@
 
 /* Trouble of one back end. */
 #define SAID_EVERY apr_time_from_sec(10)
+#define ODD_EVERY apr_time_from_sec(60)
 
 struct rs_callbacks_t {
     rs_callbacks_conf_t conf; /* constant */
@@ -122,13 +123,14 @@ static void note_status(rs_backend_t *b, const rs_callback_t *callback)
     int at_end = *callback->id != '\0';
     apr_time_t now = rs_clock_now();
 
-    if (status / 100 == 2 || (!at_end && (status == 400 || status == 401 || status == 403))
+    if (status / 100 == 2
+        || (!at_end && (status == 400 || status == 401 || status == 403 || status == 429))
         || now < b->odd_until) {
         return;
     }
-    b->odd_until = now + SAID_EVERY;
+    b->odd_until = now + ODD_EVERY;
     rs_log(RS_LOG_WARNING, 0, RSLOGNO(1104) "%s answers %d when it is %s", b->label, status,
-           !at_end ? "asked who may come: nobody may. Is RaglineGatewayCallback its URL?"
+           !at_end ? "asked who may come. If it always does: is RaglineGatewayCallback its URL?"
            : rs_callback_is_done(callback) ? "told of an end: it is not told again"
                                            : "told of an end: it is told again, later");
 }

@@ -21,6 +21,7 @@ struct rs_owed_t {
     rs_gate_t *gate; /* of this child's own: a reference; NULL: another child had it */
     rs_backend_t *backend; /* NULL: it is not known here */
     const char *record, *secret; /* what Redis is told of that */
+    const char *label;           /* and a log */
     const char *reason, *identity, *request;
     apr_time_t ended; /* wall clock; 0: it is open */
     apr_time_t due;   /* when it is told again; 0: not yet */
@@ -38,11 +39,12 @@ typedef struct {
     apr_time_t until;
 } rs_late_t;
 
-/* Another node's child that has not said that it lives; since 0: none. */
-#define RS_MISSING_MAX 256
+/* Another node's child that has not said that it lives; seen 0: none. */
+#define RS_MISSING_MAX 1000
 typedef struct {
     char child[RS_STORE_NAME_LEN];
-    apr_time_t since;
+    apr_time_t seen;    /* when it was missing last */
+    apr_time_t dead_at; /* if it is missing then, it is dead */
 } rs_missing_t;
 
 struct rs_ledger_t {
@@ -63,13 +65,12 @@ struct rs_ledger_t {
     rs_late_t late[RS_LATE_MAX];
     unsigned next_late;
     rs_missing_t missing[RS_MISSING_MAX];
-    unsigned next_missing;
+    int told_blind; /* that nobody can be looked for */
     int stale;   /* Redis does not have what is in `owed` */
     int told_down;
     int over;
     int taken; /* others have told of connections that are still here */
     int anew; /* Redis did not know this child, and is told everything */
-    int telling; /* callbacks under way that are repeated */
     int untold;  /* ends that are to be told again */
     int told_full;
     rs_owed_t *owed;

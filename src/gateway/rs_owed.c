@@ -13,7 +13,7 @@
 
 #define FIRST_AGAIN apr_time_from_sec(1)
 #define LAST_AGAIN apr_time_from_sec(60)
-/* So many are repeated at once: a back end that comes back has others to answer. */
+/* So many are repeated at once to each: a back end that comes back has others to answer. */
 #define AT_ONCE 20
 /* So many of a child, whatever is open. */
 #define UNTOLD_MAX 10000
@@ -123,6 +123,7 @@ void rs_owed_asked(rs_ledger_t *l, rs_gate_t *gate)
     owed->backend = gate->backend;
     owed->record = gate->backend->record;
     owed->secret = gate->backend->secret_record;
+    owed->label = gate->backend->label;
     owed->reason = "";
     owed->identity = gate->identity ? gate->identity : "";
     owed->request = gate->request;
@@ -153,11 +154,6 @@ static void on_told_again(rs_callback_t *callback)
     }
 }
 
-static const char *label_of(const rs_owed_t *owed)
-{
-    return owed->backend ? owed->backend->label : owed->record;
-}
-
 static void set_due(rs_ledger_t *l, rs_owed_t *owed, apr_time_t due)
 {
     owed->due = due;
@@ -173,7 +169,7 @@ static void put_off(rs_ledger_t *l, rs_owed_t *owed)
         if (!l->told_full) {
             rs_log(RS_LOG_WARNING, 0,
                    RSLOGNO(1135) "%s was not told of %d ends: further ones are told once",
-                   label_of(owed), UNTOLD_MAX);
+                   owed->label, UNTOLD_MAX);
         }
         l->told_full = 1;
         settle(l, owed);
@@ -206,8 +202,8 @@ void rs_owed_told(rs_ledger_t *l, rs_callback_t *callback)
 
 void rs_owed_told_again(rs_ledger_t *l, rs_callback_t *callback)
 {
-    l->telling--;
-    if (l->more_due && l->telling <= AT_ONCE / 2) {
+    callback->backend->telling--;
+    if (l->more_due && callback->backend->telling <= AT_ONCE / 2) {
         l->owed_due = 0;
     }
     take_outcome(l, callback->baton, callback);
@@ -229,7 +225,7 @@ static void tell(rs_ledger_t *l, rs_owed_t *owed)
         rs_callback_free(callback); /* they have ended, and so will this child */
         return;
     }
-    l->telling++;
+    owed->backend->telling++;
 }
 
 static int is_old(const rs_ledger_t *l, const rs_owed_t *owed)
@@ -243,13 +239,13 @@ static void tell_due(rs_ledger_t *l, rs_owed_t *owed)
     if (is_old(l, owed)) {
         rs_log(RS_LOG_WARNING, 0,
                RSLOGNO(1131) "%s was not told of the end of %.8s in time, and will not be",
-               label_of(owed), owed->token);
+               owed->label, owed->token);
         settle(l, owed);
     }
     else if (!owed->backend) {
         put_off(l, owed); /* a later configuration may know it */
     }
-    else if (l->telling < AT_ONCE) {
+    else if (owed->backend->telling < AT_ONCE) {
         tell(l, owed);
     }
     else {
@@ -291,12 +287,24 @@ static const char *copy(char **at, const char *text)
     return start;
 }
 
+/* Without the digest. */
+static const char *copy_label(char **at, const char *record)
+{
+    char *start = *at;
+    size_t len = strcspn(record, " ");
+
+    memcpy(start, record, len);
+    start[len] = '\0';
+    *at = start + len + 1;
+    return start;
+}
+
 void rs_owed_take(void *ledger, const char *token, const rs_record_of_gate_t *record)
 {
     rs_ledger_t *l = ledger;
-    rs_owed_t *owed = calloc(1, sizeof(*owed) + strlen(record->backend) + strlen(record->reason)
+    rs_owed_t *owed = calloc(1, sizeof(*owed) + 2 * strlen(record->backend) + strlen(record->reason)
                                     + strlen(record->identity) + strlen(record->request)
-                                    + strlen(record->secret) + 5 + sizeof("error"));
+                                    + strlen(record->secret) + 6 + sizeof("error"));
     char *at = owed ? owed->text : NULL;
 
     rs_lease_keep(l);
@@ -310,6 +318,7 @@ void rs_owed_take(void *ledger, const char *token, const rs_record_of_gate_t *re
     memcpy(owed->token, token, strlen(token) + 1);
     owed->record = copy(&at, record->backend);
     owed->secret = copy(&at, record->secret);
+    owed->label = copy_label(&at, record->backend);
     owed->reason = copy(&at, *record->reason ? record->reason : "error");
     owed->identity = copy(&at, "");
     owed->request = copy(&at, record->request);

@@ -220,8 +220,9 @@ int rs_store_look(rs_redis_conn_t *conn, void (*call)(void *baton, const char *c
             call(baton, child->str, reply->element[i + 1]->integer == 1);
         }
     }
+    i = reply->type == REDIS_REPLY_ARRAY;
     freeReplyObject(reply);
-    return 1;
+    return (int)i;
 }
 
 /* The next line of it, ended; NULL: there is none. */

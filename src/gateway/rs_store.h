@@ -54,7 +54,7 @@ void rs_store_end(rs_redis_conn_t *conn, const char *child);
 void rs_store_lost(rs_redis_conn_t *conn);
 
 /* Calls for each child that Redis knows of (of very many, some): whether it has said that it lives.
- * 0: Redis is not there. */
+ * 0: Redis is not there, or refuses it. */
 int rs_store_look(rs_redis_conn_t *conn, void (*call)(void *baton, const char *child, int lives),
                   void *baton);
 

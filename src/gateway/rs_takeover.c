@@ -12,6 +12,7 @@
 #include <apr_strings.h>
 
 #include "../base/rs_clock.h"
+#include "../base/rs_log.h"
 #include "rs_ledger_int.h"
 
 /* Those of other nodes had so long to say that they live since Redis was there. */
@@ -19,6 +20,10 @@
 
 /* Who lives says so several times meanwhile. */
 #define MISSING_FOR apr_time_from_sec(5)
+#define AGAIN apr_time_from_sec(60)
+
+/* Who was not missing for so long may be missing anew. */
+#define FORGOTTEN apr_time_from_sec(120)
 
 typedef struct {
     rs_ledger_t *l;
@@ -40,26 +45,26 @@ static rs_missing_t *find(rs_ledger_t *l, const char *child)
     int i;
 
     for (i = 0; i < RS_MISSING_MAX; i++) {
-        if (l->missing[i].since && !strcmp(l->missing[i].child, child)) {
+        if (l->missing[i].seen && !strcmp(l->missing[i].child, child)) {
             return &l->missing[i];
         }
     }
     return NULL;
 }
 
-/* Another node's, which says nothing. Where too many are missing some wait for others. */
-static int is_given_up(rs_ledger_t *l, const char *child)
+/* NULL: so many are missing that this one waits until others have been taken over. */
+static rs_missing_t *add(rs_ledger_t *l, const char *child, apr_time_t now)
 {
-    apr_time_t now = rs_clock_now();
-    rs_missing_t *m = find(l, child);
+    int i;
 
-    if (m) {
-        return now >= m->since + MISSING_FOR;
+    for (i = 0; i < RS_MISSING_MAX; i++) {
+        if (l->missing[i].seen + FORGOTTEN < now) {
+            apr_cpystrn(l->missing[i].child, child, sizeof(l->missing[i].child));
+            l->missing[i].dead_at = now + MISSING_FOR;
+            return &l->missing[i];
+        }
     }
-    m = &l->missing[l->next_missing++ % RS_MISSING_MAX];
-    apr_cpystrn(m->child, child, sizeof(m->child));
-    m->since = now;
-    return 0;
+    return NULL;
 }
 
 static void found_alive(rs_ledger_t *l, const char *child)
@@ -67,7 +72,7 @@ static void found_alive(rs_ledger_t *l, const char *child)
     rs_missing_t *m = find(l, child);
 
     if (m) {
-        m->since = 0;
+        m->seen = 0;
     }
 }
 
@@ -82,6 +87,24 @@ static void take(look_t *look, const char *child, int dead)
                 : -1;
     } while (n > 0);
     look->up = n == 0;
+}
+
+/* Another node's, which says nothing. What is left of it then is of back ends that are not known
+ * here, and mostly stays so. */
+static void take_if_dead(look_t *look, const char *child)
+{
+    apr_time_t now = rs_clock_now();
+    rs_missing_t *m = find(look->l, child);
+
+    m = m ? m : add(look->l, child, now);
+    if (!m) {
+        return;
+    }
+    m->seen = now;
+    if (now >= m->dead_at) {
+        take(look, child, 0);
+        m->dead_at = now + AGAIN;
+    }
 }
 
 static void look_at(void *baton, const char *child, int lives)
@@ -99,9 +122,21 @@ static void look_at(void *baton, const char *child, int lives)
     else if (lives) {
         found_alive(l, child);
     }
-    else if (rs_clock_now() >= l->up_since + SETTLED && is_given_up(l, child)) {
-        take(look, child, 0);
+    else if (rs_clock_now() >= l->up_since + SETTLED) {
+        take_if_dead(look, child);
     }
+}
+
+/* Redis does not do it. It is there: else that is said elsewhere. */
+static void tell_blind(rs_ledger_t *l, int blind)
+{
+    if (blind && !l->told_blind) {
+        rs_log(RS_LOG_WARNING, 0,
+               RSLOGNO(1136) "%s: what killed processes have left cannot be looked for: Redis "
+                             "refuses it (is a right of its user missing?)",
+               l->conf.url->label);
+    }
+    l->told_blind = blind;
 }
 
 /* If memory is short, later. */
@@ -114,7 +149,11 @@ void rs_take_over(rs_ledger_t *l)
     rs_buf_add(&known, "", 1);
     look.known = known.data;
     if (rs_buf_ok(&known)) {
-        rs_store_look(l->conn, look_at, &look);
+        int done = rs_store_look(l->conn, look_at, &look);
+
+        if (rs_redis_conn_usable(l->conn)) {
+            tell_blind(l, !done);
+        }
     }
     rs_buf_free(&known);
 }

@@ -32,6 +32,8 @@ struct rs_backend_t {
     const char *ca;     /* a file with the authorities that are believed; NULL: the system's */
     apr_interval_time_t timeout;
 
+    int telling; /* the ledger's: of ends, callbacks that are repeated */
+
     /* The callbacks' thread. */
     int known; /* it is in the list of that thread: */
     rs_backend_t *other;
