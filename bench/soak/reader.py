@@ -229,9 +229,15 @@ class Reader(Stream):
         for key, place, (removals, top) in zip(self.keys, position, self.brought.told):
             if key.removals != removals or (key.live and key.live[0].id > place and not key.whole):
                 return False
-            if reason == 'redis_reset' and place < top:
+            if reason == 'redis_reset' and (place < top or self.is_end_of_copy(key, place, top)):
                 return False
         return True
+
+    @staticmethod
+    def is_end_of_copy(key, place, top):
+        """It stood where a copy of before ends, below what was lost, and something has come since: a child that
+        read that before it found the loss does not know where the copy ended."""
+        return place <= key.copied and place < key.highest.get('lost', place) and top < key.top
 
     def on_caught_up(self, replayed):
         self.moved()

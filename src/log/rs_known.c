@@ -90,15 +90,22 @@ static int is_another(const rs_known_t *k, const rs_history_t *h, const rs_hand_
            || removed_unread(k, h, hand) < 0;
 }
 
+/* All that is in hand is of a tail that was lost since it was read. */
+static int is_lost_in_hand(const rs_history_t *h, const rs_hand_t *hand)
+{
+    return hand->n && rs_id_cmp(hand->first, h->newest) > 0;
+}
+
 /* From which id on is it read now? Readers of before are told by their ids, which must not be that
- * one: so it is one that no entry of before had. What a copy holds is not given out again. */
+ * one: so it is one that no entry of before had. What a copy holds is not given out again; nor is
+ * anything lost to who stands where it ends, if what was lost was only in hand. */
 static rs_id_t new_start(const rs_known_t *k, const rs_history_t *h, const rs_hand_t *hand)
 {
-    int copy = !h->empty && is_older_copy(k, h);
-    rs_id_t first = copy && hand->n ? hand->first : h->first;
-    rs_id_t start = h->empty || (copy && !hand->n) ? h->newest : rs_id_before(first);
+    int copy = !h->empty && is_older_copy(k, h), lost = is_lost_in_hand(h, hand);
+    rs_id_t first = copy && hand->n && !lost ? hand->first : h->first;
+    rs_id_t start = h->empty || (copy && (!hand->n || lost)) ? h->newest : rs_id_before(first);
 
-    return rs_id_cmp(start, k->at) == 0 && !h->empty ? first : start;
+    return rs_id_cmp(start, k->at) == 0 && !h->empty && !(copy && lost) ? first : start;
 }
 
 /* No entry that it ever held had a lower id than this. That is known of one from which none is
@@ -160,7 +167,7 @@ static void lose(rs_known_t *k, const rs_history_t *h, const rs_hand_t *hand)
         k->old = later(k->old, k->newest);
     }
     /* What is in hand is what comes next after `at`. */
-    k->copied = hand->n && rs_id_cmp(k->at, start) < 0 ? k->at : start;
+    k->copied = hand->n && !is_lost_in_hand(h, hand) && rs_id_cmp(k->at, start) < 0 ? k->at : start;
     k->lost = 1;
     k->losses++;
     k->is_copy = h->empty ? rs_id_cmp(h->newest, none) > 0 : is_older_copy(k, h);

@@ -171,6 +171,43 @@ static void place_of_lost(void)
     ok(v.kind == RS_VERDICT_LOST && v.place.ms == 0, "but not with an id that may be a lost one");
 }
 
+/* What was read of the tail is lost before it is given out: XINFO STREAM tells of a copy that has
+ * nothing of it. 1 .. 20, 30 and 40 are there; those up to `given` were given out. */
+static void lost_in_hand(int given)
+{
+    rs_history_t copy = {{20, 0}, {10, 0}, 0, 1, 2, 0, {0, 0}};
+    rs_hand_t hand = {given ? 1 : 2, 0, {given ? 40 : 30, 0}, {40, 0}};
+
+    begin();
+    look_at(2, 10, 20, 0, 2, 0);
+    if (given) {
+        look_at(3, 10, 30, 0, 3, 30);
+    }
+    is_int(rs_known_look(&k, &copy, &hand, 1), RS_LOOK_LOST, "a tail that is lost in hand");
+}
+
+static void told_of_lost_in_hand(void)
+{
+    rs_id_t start = {50, 0};
+    rs_verdict_t v;
+
+    lost_in_hand(1);
+    v = rs_known_judge(&k, start, (rs_id_t){30, 0}, 1, NULL);
+    ok(v.kind == RS_VERDICT_LOST && v.place.ms == 20 && v.place.seq == 0,
+       "who had some of it goes on where the copy ends, as others say who had nothing in hand");
+    ok(rs_known_judge(&k, k.at, v.place, 1, NULL).kind == RS_VERDICT_RESUMED,
+       "and is not told again here who was told that by another");
+    is_int((long long)k.at.ms, 20, "it is read on from there");
+    is_int((long long)k.added, 2, "and what is there counts");
+
+    lost_in_hand(0);
+    is_int((long long)k.at.ms, 20, "nor is it read from the beginning where none was given out");
+    is_int(rs_known_judge(&k, k.at, (rs_id_t){20, 0}, 1, NULL).kind, RS_VERDICT_RESUMED,
+           "who had nothing of it has all there is");
+    is_int(rs_known_judge(&k, k.at, (rs_id_t){40, 0}, 1, NULL).kind, RS_VERDICT_ASK,
+           "who had it, from another, is asked for");
+}
+
 static void emptied(void)
 {
     int i;
@@ -216,6 +253,7 @@ int main(void)
     anew();
     put_back();
     place_of_lost();
+    told_of_lost_in_hand();
     emptied();
     worked_off();
     return done_testing();
