@@ -158,6 +158,7 @@ is($back_two->fault, '', 'nothing was wrong');
 # --- who is slow --------------------------------------------------------------------------------
 
 $_->close for values %reader, $back, $back_two;
+$redis->all_read;
 my ($slow, $fast) = map { connected('/all', bulk => 1) } 1, 2;
 $slow->{paused} = 1;
 my $noise = join '', map { chr(35 + ($_ * 7919 ^ $_ >> 3) % 57) } 1 .. 200_000;
