@@ -335,10 +335,32 @@ static int was_barred(const sim_conn_t *c)
     return k < c->nkeys;
 }
 
-int sim_may_be_reset(const sim_conn_t *c, const char *reason)
+/* Up to this place there is something that was removed before its engine had it: by itself too, of
+ * which a read that could not see it when it was there did not hear how it went. */
+static int is_gap_at(const sim_conn_t *c, const rs_id_t *at)
+{
+    int k, i;
+
+    for (k = 0; k < c->nkeys; k++) {
+        const sim_key_t *key = &sim_keys[c->key[k]];
+
+        for (i = sim_index_above(c->key[k], c->pos[k]); i < key->nall; i++) {
+            const sim_entry_t *e = &sim_entries[key->all[i]];
+
+            if (e->how != SIM_PRESENT && !(e->read_by & 1 << c->engine)
+                && rs_id_cmp(e->id, at[k]) <= 0) {
+                return 1;
+            }
+        }
+    }
+    return 0;
+}
+
+int sim_may_be_reset(const sim_conn_t *c, const char *reason, const rs_id_t *at)
 {
     if (strcmp(reason, "trimmed") == 0) {
         return sim_conf.redis6 || was_barred(c) || !sim_well(sim_now) || may_be_trimmed(c, c->pos)
+               || is_gap_at(c, at)
                || gap_since(c, c->told_at < 0 ? c->submit_at - SEC(5) : c->told_at - TOLD_MARGIN);
     }
     if (strcmp(reason, "limit") == 0) { /* a cache was full, so the way back was not measured */

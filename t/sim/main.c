@@ -22,6 +22,7 @@
 #define JOBS_MAX 16
 #define CLASSES_MAX 64
 #define RUN_LIMIT 60 /* seconds */
+#define TOLD_MAX  10 /* failures of a kind that are told at once */
 
 const char *const sim_stat_names[SIM_S_MAX] = {
     "runs",        "actions",     "turns",   "commands",      "entries",
@@ -199,7 +200,9 @@ static void count_failure(const sim_run_t *s)
         classes[i].seed = s->seed;
         nclasses++;
     }
-    classes[i].count++;
+    if (++classes[i].count <= TOLD_MAX) {
+        printf("# %11s seed %llu: %s\n", s->class, (unsigned long long)s->seed, s->text);
+    }
 }
 
 static pid_t start_worker(int job, uint64_t seed, uint64_t end, double until)

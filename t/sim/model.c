@@ -210,7 +210,7 @@ static void reset(sim_conn_t *c, const sim_frame_t *f)
     sim_stats[reason[0] == 't'   ? SIM_S_MID_TRIMMED
               : reason[0] == 'l' ? SIM_S_MID_LIMIT
                                  : SIM_S_MID_REDIS_RESET]++;
-    if (!sim_may_be_reset(c, reason)) {
+    if (!sim_may_be_reset(c, reason, pos)) {
         sim_fail("false", "c%d at e%d: reset %s at %s, for no cause", c->client, c->engine, reason,
                  f->id);
     }

@@ -19,7 +19,7 @@ int sim_above(const sim_conn_t *c, const int *next);
 int sim_knows_lost(const sim_conn_t *c, const sim_entry_t *e);
 void sim_check_lost(const sim_conn_t *c);
 void sim_check_cause(sim_conn_t *c, const char *reason);
-int sim_may_be_reset(const sim_conn_t *c, const char *reason);
+int sim_may_be_reset(const sim_conn_t *c, const char *reason, const rs_id_t *at);
 int sim_was_string_since(const sim_conn_t *c, apr_time_t t);
 
 /* --- owed.c --- */
