@@ -13,25 +13,29 @@
 #define GREET_LIMIT SEC(3)  /* all being well, a client knows its verdict by then */
 #define QUIET_COMMANDS 40   /* a second, of an engine about which nothing happens */
 
-/* How long the questions for so many entries may take, with so many bytes in an answer at most:
- * of large entries few come at once. */
-static apr_time_t reading_time(const sim_conn_t *c, int n, size_t bytes, size_t max)
+/* How many entries of each stream come at once, with so many bytes in an answer at most. */
+static size_t in_an_answer(const sim_conn_t *c, size_t bytes, size_t max)
 {
-    apr_time_t round = 2 * sim_conf.lat_us;
     size_t most = 1, fit;
     int i, k;
 
     for (k = 0; k < c->nkeys; k++) {
         const sim_key_t *key = &sim_keys[c->key[k]];
 
-        round += sim_conf.split ? 2 * sim_conf.lat_us : 0;
         for (i = 0; i < key->nall; i++) {
             most = sim_entries[key->all[i]].size > most ? sim_entries[key->all[i]].size : most;
         }
     }
     fit = bytes / most / (size_t)c->nkeys;
-    fit = fit < 1 ? 1 : fit > max ? max : fit;
-    return (apr_time_t)((size_t)n / fit) * round;
+    return fit < 1 ? 1 : fit > max ? max : fit;
+}
+
+/* How long the questions for so many entries may take. */
+static apr_time_t reading_time(const sim_conn_t *c, int n, size_t bytes, size_t max)
+{
+    apr_time_t round = 2 * sim_conf.lat_us * (sim_conf.split ? c->nkeys + 1 : 1);
+
+    return (apr_time_t)((size_t)n / in_an_answer(c, bytes, max)) * round;
 }
 
 /* Who may have a question between any two of another one. */
@@ -185,6 +189,20 @@ static int catches_up(const sim_conn_t *c)
     return c->replay && (!c->caught_up || c->caught_up / SEC(1) == sim_engines[c->engine].second);
 }
 
+/* Who fell behind what is in memory asks for it: each time two commands for each stream. */
+static long reads_back(sim_conn_t *c)
+{
+    long n = 0, most;
+    int k;
+
+    for (k = 0; k < c->nkeys; k++) {
+        n += sim_keys[c->key[k]].s.end - sim_redis_above(c->key[k], c->pos[k]);
+    }
+    most = n > c->above ? n : c->above;
+    c->above = n;
+    return most ? 2 * c->nkeys * (1 + most / (long)in_an_answer(c, RS_FETCH_BYTES, 64)) : 0;
+}
+
 /* What was written before the quiet is read on: two commands, at most, for each entry. */
 static long reads_on(int engine)
 {
@@ -207,10 +225,10 @@ long sim_model_affords(int engine)
     int i;
 
     for (i = 0; i < sim_conns_used; i++) {
-        const sim_conn_t *c = &sim_conns[i];
+        sim_conn_t *c = &sim_conns[i];
 
         if (c->used && c->engine == engine) {
-            n += 4 + (catches_up(c) ? c->behind / 16 : 0);
+            n += 4 + (catches_up(c) ? c->behind / 16 : 0) + reads_back(c);
         }
     }
     return n;

@@ -279,6 +279,7 @@ typedef struct {
     int resets;          /* since something was removed */
     int wanted_last;
     int behind, ahead; /* of its engine, so many entries when it was connected */
+    long above;        /* what its streams held behind its place, when that was counted last */
     int unheard;       /* it had an id then of which its engine had not heard */
     rs_id_t start[SIM_PROFILE_KEYS];
     long events;
