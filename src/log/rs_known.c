@@ -117,10 +117,11 @@ static rs_id_t first_ever(const rs_history_t *h)
     return !h->whole ? any : h->empty ? h->newest : h->first;
 }
 
-/* The same of one that was seen when it held nothing, or nothing but what it was restored from. */
+/* The same of one that was seen when it held nothing, or nothing but what it was restored from. Who
+ * has read all of that has the id where it ended, also if that is of no entry (XSETID). */
 static void note_begin(rs_known_t *k, const rs_history_t *h, const rs_hand_t *hand)
 {
-    rs_id_t first = hand->n ? hand->first : h->empty ? h->newest : h->first;
+    rs_id_t first = hand->n ? hand->first : h->empty ? h->newest : later(h->first, k->at);
 
     if (rs_id_cmp(k->begin, none) > 0 || rs_id_cmp(first, k->born) <= 0) {
         return;
@@ -334,10 +335,10 @@ rs_look_t rs_known_look(rs_known_t *k, const rs_history_t *h, const rs_hand_t *h
         look = RS_LOOK_LOST;
     }
     else {
-        note_begin(k, h, hand);
         note_put_back(k, h);
         k->trims |= was_trimmed(k, h);
         look = look_for_gap(k, h, hand, watched);
+        note_begin(k, h, hand);
     }
     k->gone = h->gone;
     k->newest = h->newest;
