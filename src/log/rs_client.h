@@ -64,8 +64,8 @@ struct rs_client_t {
     apr_uint64_t events; /* that it got; LIVE: less what its feed has sent */
     rs_event_t *pinned;  /* begun and not finished: nothing else may be written before */
     size_t pinned_off;
-    apr_time_t last_out; /* unless LIVE and the feed wrote later */
-    apr_time_t wants;    /* wants_out: since when */
+    apr_time_t last_out; /* LIVE: if the feed has written nothing since it entered that */
+    apr_time_t since;    /* wants_out: when that began; LIVE: when it entered its feed */
     apr_time_t deadline; /* CLOSING, LINGER; or when a fetch is tried again */
     apr_time_t expires;  /* of the token, on the monotonic clock; 0: never */
     apr_time_t challenge;      /* when a new one is asked for; 0: it is not, or was */

@@ -7,6 +7,7 @@
 #include "../wire/rs_wire.h"
 #include "rs_deliver.h"
 #include "rs_due.h"
+#include "rs_feed.h"
 #include "rs_gated.h"
 #include "rs_hear.h"
 #include "rs_renew.h"
@@ -17,13 +18,6 @@
 /* How old what the registry says of a client may be. */
 #define NOTE apr_time_from_sec(60)
 
-apr_time_t rs_due_last_out(const rs_client_t *client)
-{
-    return client->state == RS_LIVE && client->feed->last_out > client->last_out
-               ? client->feed->last_out
-               : client->last_out;
-}
-
 int rs_due_blocked(const rs_client_t *client) { return client->pinned || client->wants_out; }
 
 apr_interval_time_t rs_due_patience(const rs_client_t *client)
@@ -33,7 +27,7 @@ apr_interval_time_t rs_due_patience(const rs_client_t *client)
 
 apr_time_t rs_due_stuck_since(const rs_client_t *client)
 {
-    return client->wants > client->last_out ? client->wants : client->last_out;
+    return client->since > client->last_out ? client->since : client->last_out;
 }
 
 /* When a client that has no room is looked at again. */
@@ -70,9 +64,9 @@ apr_time_t rs_due(rs_streamer_t *s, const rs_client_t *client)
     }
     else if (client->state == RS_BEHIND && (rs_due_blocked(client) || client->topic)) {
         due = rs_due_blocked(client) ? blocked_until(s, client) : client->deadline;
-        if (beat && !rs_due_blocked(client) && rs_due_last_out(client) + beat < due) {
+        if (beat && !rs_due_blocked(client) && rs_feed_last_out(client) + beat < due) {
             /* A replay may go through much that is not for it. */
-            due = rs_due_last_out(client) + beat;
+            due = rs_feed_last_out(client) + beat;
         }
     }
     else if (client->state == RS_LIVE && client->profile->wire->one_batch) {
@@ -81,7 +75,7 @@ apr_time_t rs_due(rs_streamer_t *s, const rs_client_t *client)
     else if (beat) {
         /* Up to an eighth early: clients that all got the same event must not all be due at the
          * same moment. */
-        due = rs_due_last_out(client) + beat
+        due = rs_feed_last_out(client) + beat
               - rs_jitter(&s->jitter, (apr_uint32_t)(apr_time_as_msec(beat) / 8 + 1)) * 1000;
     }
     if (client->expires && client->expires < due) {

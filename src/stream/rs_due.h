@@ -10,9 +10,6 @@
 /* When it is looked at again. */
 apr_time_t rs_due(rs_streamer_t *s, const rs_client_t *client);
 
-/* When the client was written to last. */
-apr_time_t rs_due_last_out(const rs_client_t *client);
-
 /* Whether it has no room. */
 int rs_due_blocked(const rs_client_t *client);
 

@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 
 #include "rs_feed.h"
+#include "../base/rs_clock.h"
 #include "../wire/rs_frames.h"
 #include "rs_output.h"
 #include "../log/rs_accepted.h"
@@ -132,6 +133,7 @@ int rs_feed_enter(rs_client_t *client)
     }
     client->slot = feed->live++;
     client->state = RS_LIVE;
+    client->since = rs_clock_now();
     client->events -= feed->sent;
     client->deadline = client->resume->until;
     free(client->resume);
@@ -142,6 +144,16 @@ int rs_feed_enter(rs_client_t *client)
     return 1;
 }
 
+apr_time_t rs_feed_last_out(const rs_client_t *client)
+{
+    const rs_feed_t *feed = client->feed;
+
+    return client->state == RS_LIVE && feed->last_out > client->last_out
+                   && feed->last_out > client->since
+               ? feed->last_out
+               : client->last_out;
+}
+
 int rs_feed_exit(rs_client_t *client)
 {
     rs_feed_t *feed = client->feed;
@@ -149,12 +161,10 @@ int rs_feed_exit(rs_client_t *client)
 
     feed->slots[client->slot] = *last;
     last->client->slot = client->slot;
+    client->last_out = rs_feed_last_out(client);
     client->state = RS_BEHIND;
     client->events += feed->sent;
     client->seq = feed->seq;
-    if (feed->last_out > client->last_out) {
-        client->last_out = feed->last_out;
-    }
     client->resume = calloc(1, sizeof(*client->resume));
     if (!client->resume) {
         return 0;

@@ -47,6 +47,9 @@ void rs_feed_leave(rs_client_t *client);
 /* Makes the client LIVE: it must have what the feed has. 0 when memory is short. */
 int rs_feed_enter(rs_client_t *client);
 
+/* When something was last written to it: by itself, or, while LIVE, as to one of its feed. */
+apr_time_t rs_feed_last_out(const rs_client_t *client);
+
 /* Takes it out of the LIVE ones; its position is the feed's. 0 when memory is short: it is out, but
  * has no position, and can only be ended. */
 int rs_feed_exit(rs_client_t *client);

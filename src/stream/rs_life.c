@@ -21,6 +21,7 @@
 #include "rs_deliver.h"
 #include "rs_due.h"
 #include "rs_end.h"
+#include "rs_feed.h"
 #include "rs_gated.h"
 #include "rs_hear.h"
 #include "rs_life.h"
@@ -157,7 +158,7 @@ static int challenge(rs_streamer_t *s, rs_client_t *client)
 static void deadline(rs_streamer_t *s, rs_client_t *client)
 {
     apr_interval_time_t beat = client->profile->heartbeat;
-    int beat_due = beat && s->now >= rs_due_last_out(client) + beat - beat / 8;
+    int beat_due = beat && s->now >= rs_feed_last_out(client) + beat - beat / 8;
 
     if (client->state == RS_CLOSING || client->state == RS_LINGER) {
         if (s->now >= client->deadline) {

@@ -23,7 +23,7 @@ void rs_watch_out(rs_streamer_t *s, rs_client_t *client, int wanted)
 {
     if (client->wants_out != wanted) {
         client->wants_out = wanted;
-        client->wants = s->now;
+        client->since = s->now;
     }
     rs_watch(s, client);
 }
