@@ -195,7 +195,7 @@ static void lose_unseen(rs_known_t *k, const rs_history_t *h)
     static const rs_hand_t nothing;
 
     lose(k, h, &nothing);
-    if (k->is_copy && rs_id_cmp(k->old, h->newest) < 0) {
+    if (rs_id_cmp(k->old, h->newest) < 0) {
         k->born = k->copied = rs_id_after(k->old);
     }
 }
