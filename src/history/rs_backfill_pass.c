@@ -13,7 +13,8 @@
 #include "rs_backfill_int.h"
 
 #define CHUNK 512
-/* After a pass for somebody of a tenant, the tenant's next one has to wait: the others' turn. */
+/* After a pass for somebody of a tenant, the tenant's next one has to wait: the others' turn. Not for
+ * who only joined one: it began nothing, and those who could not join are not to wait for it. */
 #define AGAIN apr_time_from_sec(1)
 
 static rs_topic_t *first_from(const rs_backfill_t *b, rs_topic_t *topic)
@@ -154,6 +155,7 @@ static void join(rs_backfill_t *b)
             continue;
         }
         raise_limit(b, client);
+        client->resume->along = 1;
         for (k = 0; k < b->n; k++) {
             extend(&b->part[k], client->resume->own.pos[k]);
         }
@@ -267,7 +269,9 @@ static void settle(rs_backfill_t *b, rs_client_t *client)
     rs_cursor_t *own = &client->resume->own;
     int k;
 
-    client->topic->pass_after = rs_clock_now() + AGAIN;
+    if (!client->resume->along) {
+        client->topic->pass_after = rs_clock_now() + AGAIN;
+    }
     client->resume->unmeasured = b->full;
     if (client->resuming) {
         rs_backfill_judge(client, b->history);

@@ -29,6 +29,7 @@ typedef struct {
     int ended;        /* hub: it came from before its keys may have ended and begun anew */
     int missed;       /* streamer: likewise, by an id that it said; it is to be told */
     int want;         /* hub: so many of the newest events have not been found yet */
+    int along;        /* hub: it joined a pass that was under way */
     int unmeasured;   /* it may be more than RaglineReplayLimit behind: */
     int scanned;      /* entries that were looked at for it since */
     rs_cursor_t from; /* of a group: since here it has, or others of its feed had, everything */

@@ -30,12 +30,16 @@ static size_t in_an_answer(const sim_conn_t *c, size_t bytes, size_t max)
     return fit < 1 ? 1 : fit > max ? max : fit;
 }
 
-/* How long the questions for so many entries may take. */
+/* How long one question for all its streams may take. */
+static apr_time_t round_time(const sim_conn_t *c)
+{
+    return 2 * sim_conf.lat_us * (sim_conf.split ? c->nkeys + 1 : 1);
+}
+
+/* Those for so many entries. */
 static apr_time_t reading_time(const sim_conn_t *c, int n, size_t bytes, size_t max)
 {
-    apr_time_t round = 2 * sim_conf.lat_us * (sim_conf.split ? c->nkeys + 1 : 1);
-
-    return (apr_time_t)((size_t)n / in_an_answer(c, bytes, max)) * round;
+    return (apr_time_t)((size_t)n / in_an_answer(c, bytes, max)) * round_time(c);
 }
 
 /* Who may have a question between any two of another one. */
@@ -96,7 +100,7 @@ static apr_time_t replay_from(const sim_conn_t *c)
     return from;
 }
 
-/* The pass that it came too late for, and its own. */
+/* The pass that it came too late for, and its own: each begins with a few entries. */
 static apr_time_t greet_time(const sim_conn_t *c)
 {
     int k, n = 0;
@@ -104,7 +108,7 @@ static apr_time_t greet_time(const sim_conn_t *c)
     for (k = 0; k < c->nkeys; k++) {
         n += sim_keys[c->key[k]].s.end - sim_keys[c->key[k]].s.start;
     }
-    return 2 * reading_time(c, n, RS_BATCH_BYTES, 512) * readers(c);
+    return 2 * (round_time(c) + reading_time(c, n, RS_BATCH_BYTES, 512)) * readers(c);
 }
 
 static int is_open(const sim_conn_t *c)
