@@ -96,16 +96,29 @@ static int is_lost_in_hand(const rs_history_t *h, const rs_hand_t *hand)
     return hand->n && rs_id_cmp(hand->first, h->newest) > 0;
 }
 
+/* Of what was there before it was lost. Ids that are below all of those are not: a stream may begin
+ * anew with lower ones. */
+static int is_lost(const rs_known_t *k, rs_id_t id)
+{
+    if (!k->lost || rs_id_cmp(id, k->born) == 0 || rs_id_cmp(id, later(k->born, k->old)) > 0) {
+        return 0;
+    }
+    return rs_id_cmp(id, k->born) < 0 || rs_id_cmp(id, k->at) > 0
+           || rs_id_cmp(id, k->old_from) >= 0;
+}
+
 /* From which id on is it read now? Readers of before are told by their ids, which must not be that
  * one: so it is one that no entry of before had. What a copy holds is not given out again; nor is
- * anything lost to who stands where it ends, if what was lost was only in hand. */
+ * anything lost to who stands where it ends, if what was lost was only in hand, or if nothing was,
+ * and what was deleted is there again: who comes from now on is given that id, too. */
 static rs_id_t new_start(const rs_known_t *k, const rs_history_t *h, const rs_hand_t *hand)
 {
     int copy = !h->empty && is_older_copy(k, h), lost = is_lost_in_hand(h, hand);
+    int has_all = lost || (!hand->n && h->added >= k->added && !is_lost(k, k->at));
     rs_id_t first = copy && hand->n && !lost ? hand->first : h->first;
     rs_id_t start = h->empty || (copy && (!hand->n || lost)) ? h->newest : rs_id_before(first);
 
-    return rs_id_cmp(start, k->at) == 0 && !h->empty && !(copy && lost) ? first : start;
+    return rs_id_cmp(start, k->at) == 0 && !h->empty && !(copy && has_all) ? first : start;
 }
 
 /* No entry that it ever held had a lower id than this. That is known of one from which none is
@@ -391,17 +404,6 @@ static rs_verdict_t say(rs_verdict_kind_t kind, rs_id_t place, rs_id_t first)
     rs_verdict_t verdict = {kind, place, first};
 
     return verdict;
-}
-
-/* Of what was there before it was lost. Ids that are below all of those are not: a stream may begin
- * anew with lower ones. */
-static int is_lost(const rs_known_t *k, rs_id_t id)
-{
-    if (!k->lost || rs_id_cmp(id, k->born) == 0 || rs_id_cmp(id, later(k->born, k->old)) > 0) {
-        return 0;
-    }
-    return rs_id_cmp(id, k->born) < 0 || rs_id_cmp(id, k->at) > 0
-           || rs_id_cmp(id, k->old_from) >= 0;
 }
 
 /* Of what there was before it: no entry of this one had an id as low as that. */

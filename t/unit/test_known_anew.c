@@ -125,6 +125,15 @@ static void put_back(void)
     is_int(losses, 0, "as many as it counts more were deleted");
     look_at(6, 10, 95, 75, 10, 95);
     is_int(losses, 1, "those were counted already");
+
+    begin();
+    look_at(1, 20, 20, 10, 2, 0);
+    look_at(2, 10, 20, 0, 2, 0);
+    is_int(losses, 1, "what was deleted is there again, and nothing else has changed");
+    is_int(came_with(20), RS_VERDICT_RESUMED, "who stands where it ends has all of it");
+    is_int(came_with(15), RS_VERDICT_LOST, "who stands below that is told");
+    look_at(3, 10, 30, 0, 3, 30);
+    is_int(came_with(20), RS_VERDICT_RESUMED, "nor is the first told when it goes on");
 }
 
 /* What Redis says to somebody who comes with an id that is not in memory. */
