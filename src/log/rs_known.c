@@ -100,7 +100,8 @@ static int is_lost_in_hand(const rs_history_t *h, const rs_hand_t *hand)
  * anew with lower ones. */
 static int is_lost(const rs_known_t *k, rs_id_t id)
 {
-    if (!k->lost || rs_id_cmp(id, k->born) == 0 || rs_id_cmp(id, later(k->born, k->old)) > 0) {
+    if (!k->lost || rs_id_cmp(id, none) == 0 || rs_id_cmp(id, k->born) == 0
+        || rs_id_cmp(id, later(k->born, k->old)) > 0) {
         return 0;
     }
     return rs_id_cmp(id, k->born) < 0 || rs_id_cmp(id, k->at) > 0
