@@ -262,6 +262,7 @@ redisReply *sim_command_run(sim_rconn_t *c, sim_cmd_t *cmd)
     redisReply *r = refusal(name);
 
     if (r) {
+        sim_noting->more = 1; /* who asks hangs up, and goes by nothing that came before it */
         return strcmp(name, "XINFO") == 0 ? refuse_look(c, key_of(cmd, 2), r) : r;
     }
     if (strcmp(name, "XREAD") == 0) {

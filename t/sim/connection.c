@@ -43,6 +43,8 @@ static void empty(sim_rconn_t *c)
     free_cmds(c->queued);
     free_cmds(c->blocked);
     free_replies(c->out);
+    free_replies(c->taken);
+    c->taken = NULL;
     c->pend = c->in = c->queued = c->blocked = NULL;
     c->pend_last = &c->pend;
     c->in_last = &c->in;
@@ -192,6 +194,7 @@ void sim_rconn_send(sim_rconn_t *c)
     *c->in_last = cmd;
     for (; cmd; cmd = cmd->next) {
         cmd->at = at;
+        cmd->more = cmd->next != NULL;
         c->in_last = &cmd->next;
         if (sim_conf.split && sim_rand(&sim_sched, 4) == 0) {
             at += latency();
@@ -217,9 +220,9 @@ redisReply *sim_rconn_take(sim_rconn_t *c)
     if (!c->out) {
         c->out_last = &c->out;
     }
-    sim_learn(c->engine, rep);
     r = rep->r;
-    sim_free(rep);
+    rep->r = NULL;
+    sim_learn(c, rep);
     return r;
 }
 
@@ -289,6 +292,7 @@ static void one(sim_rconn_t *c, sim_cmd_t *cmd)
     sim_stats[SIM_S_COMMANDS]++;
     sim_engines[c->engine].commands_second++;
     sim_noting = sim_new_reply();
+    sim_noting->more = cmd->more;
     if (strcmp(cmd->argv[0], "EXEC") == 0 && c->in_multi) {
         exec(c);
     }

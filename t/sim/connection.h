@@ -16,6 +16,7 @@ struct sim_cmd_t {
     sim_cmd_t *next;
     apr_time_t at;
     int argc;
+    int more; /* others were sent with it, behind it */
     const char *argv[];
 };
 
@@ -40,6 +41,7 @@ struct sim_rrep_t {
     sim_rrep_t *next;
     apr_time_t at;
     redisReply *r;
+    int more;   /* it counts together with the next one, if that comes */
     int nnotes; /* what the engine learns from it */
     struct {
         int key, lo, hi; /* entries: lo to hi - 1 of all[] */
@@ -59,6 +61,7 @@ typedef struct {
     apr_time_t ready_at, broken_at;
     sim_cmd_t *pend, **pend_last, *in, **in_last, *queued, **queued_last;
     sim_rrep_t *out, **out_last;
+    sim_rrep_t *taken; /* of a look of which not all has come */
     apr_time_t last_in, last_out;
     int in_multi, subscribed, tracking;
     int follows; /* it reads on, or is told of changes; or will, as the one before it did */
@@ -96,7 +99,7 @@ sim_rrep_t *sim_new_reply(void);
 void sim_note(int k, int lo, int hi, int info, rs_id_t last);
 void sim_note_look(const sim_rconn_t *c, int k);
 void sim_note_hand(int k, int n);
-void sim_learn(int engine, const sim_rrep_t *rep);
+void sim_learn(sim_rconn_t *c, sim_rrep_t *rep);
 void sim_unlearn(const sim_rconn_t *c);
 
 #endif

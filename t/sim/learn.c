@@ -48,7 +48,7 @@ static int still_counts(const sim_entry_t *entry, rs_id_t last, long removals)
            && (entry->how == SIM_PRESENT || entry->removed > removals);
 }
 
-void sim_learn(int engine, const sim_rrep_t *rep)
+static void learn(int engine, const sim_rrep_t *rep)
 {
     sim_engine_t *e = &sim_engines[engine];
     int i, j;
@@ -112,6 +112,33 @@ void sim_learn(int engine, const sim_rrep_t *rep)
     }
 }
 
+/* A reader of keys that all share asks for several at once, and goes by none of the answers before it
+ * has all of them. */
+static int is_part(const sim_rconn_t *c, const sim_rrep_t *rep)
+{
+    return rep->more && c->follows && rep->nnotes && rep->note[0].key < SIM_OWN;
+}
+
+/* The reply is the model's from here on. */
+void sim_learn(sim_rconn_t *c, sim_rrep_t *rep)
+{
+    sim_rrep_t **last = &c->taken;
+
+    while (*last) {
+        last = &(*last)->next;
+    }
+    *last = rep;
+    rep->next = NULL;
+    if (is_part(c, rep)) {
+        return;
+    }
+    while ((rep = c->taken)) {
+        c->taken = rep->next;
+        learn(c->engine, rep);
+        sim_free(rep);
+    }
+}
+
 /* What was read by a connection that is gone counts no more, unless Redis has said what it is of. */
 void sim_unlearn(const sim_rconn_t *c)
 {
@@ -130,6 +157,7 @@ sim_rrep_t *sim_new_reply(void)
 
     rep->next = NULL;
     rep->r = NULL;
+    rep->more = 0;
     rep->nnotes = 0;
     return rep;
 }
