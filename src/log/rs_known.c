@@ -319,10 +319,12 @@ static void count_anew(rs_known_t *k, const rs_history_t *h, const rs_hand_t *ha
 }
 
 /* How many entries there were up to here is remembered where everything is gone, or something was
- * missed: who comes back with an id after this may miss nothing. */
+ * missed: who comes back with an id after this may miss nothing. As long as there are no more, it
+ * began there already. */
 static void note_mark(rs_known_t *k, const rs_history_t *h, const rs_hand_t *hand, rs_look_t look)
 {
-    if (look == RS_LOOK_GAP || (h->empty && !hand->n && rs_id_cmp(k->at, h->newest) == 0)) {
+    if ((look == RS_LOOK_GAP || (h->empty && !hand->n && rs_id_cmp(k->at, h->newest) == 0))
+        && (k->marked < 0 || k->marked != k->added)) {
         k->mark = k->at;
         k->marked = k->added;
     }
