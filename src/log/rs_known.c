@@ -409,11 +409,12 @@ static int is_before(const rs_known_t *k, rs_id_t id)
     return rs_id_cmp(id, k->born) > 0 && rs_id_cmp(id, rs_id_before(k->begin)) < 0;
 }
 
-/* Older than the first entry of a stream of which nothing was ever removed: it is of another one.
- */
-static int is_foreign(int whole, rs_id_t first, rs_id_t id)
+/* Older than the first entry of a stream of which nothing was ever removed, and than where that
+ * stood when it held nothing (XSETID): it is of another one. */
+static int is_foreign(const rs_known_t *k, int whole, rs_id_t first, rs_id_t id)
 {
-    return whole && rs_id_cmp(id, none) > 0 && rs_id_cmp(id, rs_id_before(first)) < 0;
+    return whole && rs_id_cmp(id, none) > 0 && rs_id_cmp(id, rs_id_before(first)) < 0
+           && (rs_id_cmp(k->begin, none) == 0 || rs_id_cmp(id, k->begin) < 0);
 }
 
 /* Whether this entry is the first that there was after the id. */
@@ -474,10 +475,10 @@ rs_verdict_t rs_known_judge(const rs_known_t *k, rs_id_t start, rs_id_t id, int 
     if (before && k->lost) {
         return say(RS_VERDICT_LOST, later(behind_loss(k), k->gap), none);
     }
-    if (came && is_foreign(k->whole, k->first, id) && !is_next(k, id, k->first)) {
+    if (came && is_foreign(k, k->whole, k->first, id) && !is_next(k, id, k->first)) {
         return say(RS_VERDICT_TRIMMED, rs_id_before(k->first), k->first);
     }
-    if (came && h && is_foreign(h->whole, h->first, id) && !is_next(k, id, h->first)) {
+    if (came && h && is_foreign(k, h->whole, h->first, id) && !is_next(k, id, h->first)) {
         return say(RS_VERDICT_TRIMMED, rs_id_before(h->first), h->first);
     }
     if (before && rs_id_cmp(rs_id_before(k->begin), start) >= 0) {

@@ -61,6 +61,27 @@ static int may_be_trimmed(const sim_conn_t *c, const rs_id_t *pos)
     return 0;
 }
 
+/* In front of all that a stream ever held that was never replaced, so XSETID made it: to who has
+ * not seen that stream stand there when it held nothing, it is of another one. */
+static int may_be_foreign(const sim_conn_t *c, const rs_id_t *pos)
+{
+    static const rs_id_t none;
+    int k;
+
+    for (k = 0; k < c->nkeys; k++) {
+        const sim_key_t *key = &sim_keys[c->key[k]];
+        rs_id_t first = key->nall ? sim_entries[key->all[0]].id : key->s.last;
+        rs_id_t began = sim_engines[c->engine].began[c->key[k]];
+
+        if (key->disturbed_at < 0 && rs_id_cmp(pos[k], none) > 0
+            && rs_id_cmp(rs_id_after(pos[k]), first) < 0
+            && (!began.ms || rs_id_cmp(pos[k], began) < 0)) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
 /* Whether this engine has to take it for trimmed, or gone with its key. One that was removed by
  * itself: if it never had it, and no older one is there. */
 static int may_be_gap(const sim_conn_t *c, const sim_entry_t *e)
@@ -228,7 +249,8 @@ static int is_not_remembered(const sim_conn_t *c)
 /* Whether what is said again was said before: nothing was removed since. */
 static void check_told_once(sim_conn_t *c, const char *reason)
 {
-    if (is_below_lost(c) || is_below_removed(c) || is_not_remembered(c)) {
+    if (is_below_lost(c) || is_below_removed(c) || is_not_remembered(c)
+        || may_be_foreign(c, c->hold.pos)) {
         return;
     }
     if (c->brought == SIM_ID && c->hold.told_at >= 0 && !sim_conf.redis6
@@ -305,6 +327,7 @@ void sim_check_cause(sim_conn_t *c, const char *reason)
 
     if (strcmp(reason, "trimmed") == 0) {
         ok = c->brought == SIM_NO_ID || c->hold.made_up || sim_conf.redis6
+             || may_be_foreign(c, c->hold.pos)
              || (may_be_trimmed(c, c->hold.pos) && (sim_disturbed_since(c, 0) || !is_held(c)));
         check_told_once(c, reason);
     }

@@ -34,7 +34,7 @@ static void forget_unread(int engine, int k)
     if (e->last_read[k] < sim_now - SEC(29) && since >= sim_now - SEC(29)) {
         e->saw_loss[k] = 0;
         e->counted[k].known = 0;
-        e->born[k] = e->followed[k] = none;
+        e->born[k] = e->followed[k] = e->began[k] = none;
     }
     if (since != SIM_NEVER) {
         e->last_read[k] = sim_now;
@@ -105,6 +105,9 @@ void sim_learn(int engine, const sim_rrep_t *rep)
         }
         if (rep->note[i].look.is) {
             rs_id_raise(&e->followed[k], last);
+        }
+        if (rep->note[i].look.is && !rep->note[i].look.added && !e->began[k].ms) {
+            e->began[k] = last;
         }
         if (rs_id_cmp(last, e->max_seen[k]) > 0) {
             e->max_seen[k] = last;

@@ -419,6 +419,7 @@ typedef struct {
     int hand_lo[SIM_KEYS], hand_hi[SIM_KEYS]; /* read, and not yet looked at */
     long hand_removals[SIM_KEYS];
     rs_id_t born[SIM_KEYS];              /* where the key ended when that was seen */
+    rs_id_t began[SIM_KEYS]; /* and when it was first seen with an id, and had held nothing so far */
     apr_time_t looked_time[SIM_KEYS][8]; /* at it as it was then, by epoch */
     sim_counted_t counted[SIM_KEYS];
     sim_hand_t hand[SIM_KEYS];

@@ -244,6 +244,15 @@ static void asked(void)
            "all of a stream of which nothing was removed");
     is_int(rs_known_judge(&k, id(0), id(30), 1, NULL).kind, RS_VERDICT_TRIMMED,
            "an id of another one, in front of it");
+    k = begun(says(40, 0, 0, 0));
+    whole = says(100, 80, 5, 5);
+    took(&k, whole, IDS(80, 85, 90, 95, 100), 1);
+    is_int(rs_known_judge(&k, id(100), id(40), 1, NULL).kind, RS_VERDICT_ASK,
+           "one of its own, that it had when it held nothing");
+    is_int(rs_known_judge(&k, id(100), id(40), 1, &whole).kind, RS_VERDICT_RESUMED,
+           "and Redis has what it needs");
+    is_int(rs_known_judge(&k, id(100), id(39), 1, &whole).kind, RS_VERDICT_TRIMMED,
+           "one in front of that is of another one");
 }
 
 int main(void)
