@@ -61,8 +61,8 @@ static int may_be_trimmed(const sim_conn_t *c, const rs_id_t *pos)
     return 0;
 }
 
-/* In front of all that a stream ever held that was never replaced, so XSETID made it: to who has not
- * seen that stream stand there when it held nothing, it is of another one. */
+/* In front of all that a stream ever held that was never replaced, so XSETID made it: to who has
+ * not seen that stream stand there when it held nothing, it is of another one. */
 static int may_be_foreign(const sim_conn_t *c, const rs_id_t *pos)
 {
     static const rs_id_t none;
