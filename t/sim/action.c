@@ -195,12 +195,15 @@ static void do_error(const sim_action_t *a)
         "READONLY You can't write against a read only replica.",
         "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.",
     };
-    int which = a->a % (int)RS_ARRAY_LEN(errors);
+    int which = a->a % (int)RS_ARRAY_LEN(errors), k;
 
     strcpy(sim_redis.error, errors[which]);
     sim_redis.error_writes = which == 1 || which == 3;
     sim_redis.error_until = sim_now + MSEC(a->b);
     sim_model_trouble(sim_redis.error_until);
+    for (k = 0; which == 2 && k < SIM_KEYS; k++) {
+        sim_redis_bar(k, sim_redis.error_until);
+    }
 }
 
 static void to_redis(const sim_action_t *a)
@@ -290,8 +293,7 @@ static void to_world(const sim_action_t *a)
         do_error(a);
         break;
     case SIM_NOPERM:
-        sim_keys[a->a].noperm_until = sim_now + MSEC(a->b);
-        sim_model_trouble(sim_keys[a->a].noperm_until);
+        sim_redis_bar(a->a, sim_now + MSEC(a->b));
         break;
     case SIM_KILL:
         sim_engine_kill(a->a);

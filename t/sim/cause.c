@@ -349,11 +349,14 @@ void sim_check_cause(sim_conn_t *c, const char *reason)
 
 /* What a key held while it could not be read is said to be missing to those who were there: in its
  * place, by which others come later. */
-static int was_barred(const sim_conn_t *c)
+static int was_barred(const sim_conn_t *c, const rs_id_t *at)
 {
     int k;
 
-    for (k = 0; k < c->nkeys && !sim_keys[c->key[k]].noperm_until; k++) {
+    for (k = 0; k < c->nkeys
+                && (rs_id_cmp(at[k], c->pos[k]) <= 0
+                    || rs_id_cmp(at[k], sim_keys[c->key[k]].barred) > 0);
+         k++) {
     }
     return k < c->nkeys;
 }
@@ -382,7 +385,7 @@ static int is_gap_at(const sim_conn_t *c, const rs_id_t *at)
 int sim_may_be_reset(const sim_conn_t *c, const char *reason, const rs_id_t *at)
 {
     if (strcmp(reason, "trimmed") == 0) {
-        return sim_conf.redis6 || was_barred(c) || !sim_well(sim_now) || may_be_trimmed(c, c->pos)
+        return sim_conf.redis6 || was_barred(c, at) || !sim_well(sim_now) || may_be_trimmed(c, c->pos)
                || is_gap_at(c, at)
                || gap_since(c, c->told_at < 0 ? c->submit_at - SEC(5) : c->told_at - TOLD_MARGIN);
     }

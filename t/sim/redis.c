@@ -7,6 +7,8 @@
 #include "redis/rs_group_script.h"
 #include "sim.h"
 
+#define BARRED_MARGIN SEC(12) /* so long after a key may be read again it may not have been */
+
 sim_entry_t sim_entries[SIM_ENTRIES];
 int sim_nentries;
 sim_key_t sim_keys[SIM_KEYS];
@@ -129,8 +131,25 @@ int sim_redis_above(int k, rs_id_t id)
 
 /* --- who waits hears of it --- */
 
+static void note_barred(sim_key_t *key)
+{
+    if (key->noperm_until && sim_now <= key->noperm_until + BARRED_MARGIN) {
+        rs_id_raise(&key->barred, key->s.last);
+    }
+}
+
+void sim_redis_bar(int k, apr_time_t until)
+{
+    sim_key_t *key = &sim_keys[k];
+
+    key->noperm_until = until > key->noperm_until ? until : key->noperm_until;
+    note_barred(key);
+    sim_model_trouble(until);
+}
+
 void sim_redis_changed(int k)
 {
+    note_barred(&sim_keys[k]);
     sim_keys[k].dirty = 1;
     sim_redis_multi(-1);
 }

@@ -130,6 +130,7 @@ typedef struct {
     char name[48], hash[80];
     int is_string, hash_is_string;
     apr_time_t string_until, noperm_until; /* one of them was that, it was not to be read */
+    rs_id_t barred; /* up to here it held what was not to be read then, or a moment later */
     sim_stream_t s, copy;
     int has_copy;
     uint64_t tracked; /* a bit for each connection that read it since it was changed */
@@ -155,6 +156,7 @@ void sim_redis_del(int k);
 void sim_redis_set_string(int k);
 void sim_redis_set_hash_string(int k, int on);
 void sim_redis_setid(int k, int ahead_ms);
+void sim_redis_bar(int k, apr_time_t until); /* NOPERM */
 void sim_redis_copy(int k);
 void sim_redis_restore(int k);
 void sim_redis_snapshot(void);
