@@ -13,8 +13,8 @@
 #include "rs_backfill_int.h"
 
 #define CHUNK 512
-/* After a pass for somebody of a tenant, the tenant's next one has to wait: the others' turn. Not for
- * who only joined one: it began nothing, and those who could not join are not to wait for it. */
+/* After a pass for somebody of a tenant, the tenant's next one has to wait: the others' turn. Not
+ * for who only joined one: it began nothing, and those who could not join must not wait for it. */
 #define AGAIN apr_time_from_sec(1)
 
 static rs_topic_t *first_from(const rs_backfill_t *b, rs_topic_t *topic)

@@ -10,8 +10,6 @@
 
 static const rs_id_t none = {0, 0};
 
-static rs_id_t later(rs_id_t a, rs_id_t b) { return rs_id_cmp(a, b) > 0 ? a : b; }
-
 /* A copy of before (a restored one, a replica that lagged): its oldest entry is one of ours. */
 static int is_older_copy(const rs_known_t *k, const rs_history_t *h)
 {
@@ -79,13 +77,11 @@ static int is_another(const rs_known_t *k, const rs_history_t *h, const rs_hand_
     int order = rs_id_cmp(h->newest, hand->n ? hand->last : k->at);
 
     if (order == 0 && !hand->n && (h->empty || is_older_copy(k, h))
-        && (h->added < 0
-            || (h->added >= k->added && rs_id_cmp(h->deleted, k->deleted) >= 0))) {
+        && (h->added < 0 || (h->added >= k->added && rs_id_cmp(h->deleted, k->deleted) >= 0))) {
         return 0; /* nobody can tell them apart, and nothing is missing */
     }
-    return order < 0 || is_older(k, h, hand) || held_more(k, h)
-           || is_gone_uncounted(k, h) || is_put_back(k, h, hand)
-           || (h->added >= 0 && rs_id_cmp(h->deleted, k->deleted) < 0)
+    return order < 0 || is_older(k, h, hand) || held_more(k, h) || is_gone_uncounted(k, h)
+           || is_put_back(k, h, hand) || (h->added >= 0 && rs_id_cmp(h->deleted, k->deleted) < 0)
            || (h->added >= 0 && k->added >= 0 && h->added < k->added + hand->n)
            || removed_unread(k, h, hand) < 0;
 }
@@ -96,18 +92,6 @@ static int is_lost_in_hand(const rs_history_t *h, const rs_hand_t *hand)
     return hand->n && rs_id_cmp(hand->first, h->newest) > 0;
 }
 
-/* Of what was there before it was lost. Ids that are below all of those are not: a stream may begin
- * anew with lower ones. */
-static int is_lost(const rs_known_t *k, rs_id_t id)
-{
-    if (!k->lost || rs_id_cmp(id, none) == 0 || rs_id_cmp(id, k->born) == 0
-        || rs_id_cmp(id, later(k->born, k->old)) > 0) {
-        return 0;
-    }
-    return rs_id_cmp(id, k->born) < 0 || rs_id_cmp(id, k->at) > 0
-           || rs_id_cmp(id, k->old_from) >= 0;
-}
-
 /* From which id on is it read now? Readers of before are told by their ids, which must not be that
  * one: so it is one that no entry of before had. What a copy holds is not given out again; nor is
  * anything lost to who stands where it ends, if what was lost was only in hand, or if nothing was,
@@ -115,7 +99,7 @@ static int is_lost(const rs_known_t *k, rs_id_t id)
 static rs_id_t new_start(const rs_known_t *k, const rs_history_t *h, const rs_hand_t *hand)
 {
     int copy = !h->empty && is_older_copy(k, h), lost = is_lost_in_hand(h, hand);
-    int has_all = lost || (!hand->n && h->added >= k->added && !is_lost(k, k->at));
+    int has_all = lost || (!hand->n && h->added >= k->added && !rs_known_is_lost(k, k->at));
     rs_id_t first = copy && hand->n && !lost ? hand->first : h->first;
     rs_id_t start = h->empty || (copy && (!hand->n || lost)) ? h->newest : rs_id_before(first);
 
@@ -135,7 +119,7 @@ static rs_id_t first_ever(const rs_history_t *h)
  * has read all of that has the id where it ended, also if that is of no entry (XSETID). */
 static void note_begin(rs_known_t *k, const rs_history_t *h, const rs_hand_t *hand)
 {
-    rs_id_t first = hand->n ? hand->first : h->empty ? h->newest : later(h->first, k->at);
+    rs_id_t first = hand->n ? hand->first : h->empty ? h->newest : rs_id_later(h->first, k->at);
 
     if (rs_id_cmp(k->begin, none) > 0 || rs_id_cmp(first, k->born) <= 0) {
         return;
@@ -176,10 +160,10 @@ static void lose(rs_known_t *k, const rs_history_t *h, const rs_hand_t *hand)
     if (!k->lost || rs_id_cmp(oldest, k->old_from) < 0) {
         k->old_from = oldest;
     }
-    k->old = later(k->at, k->lost ? k->old : none);
+    k->old = rs_id_later(k->at, k->lost ? k->old : none);
     if (rs_id_cmp(h->newest, k->newest) < 0) {
         /* Who was told to go on where it ended has that id, though it was not read yet. */
-        k->old = later(k->old, k->newest);
+        k->old = rs_id_later(k->old, k->newest);
     }
     /* What is in hand is what comes next after `at`. */
     k->copied = hand->n && !is_lost_in_hand(h, hand) && rs_id_cmp(k->at, start) < 0 ? k->at : start;
@@ -247,7 +231,7 @@ static long long in_hand(const rs_history_t *h, const rs_hand_t *hand)
 /* Who stands where we stood goes on standing there, unless something may have been removed. */
 static void move_on(rs_known_t *k, const rs_history_t *h, rs_id_t to, rs_look_t look)
 {
-    k->at = later(k->at, to);
+    k->at = rs_id_later(k->at, to);
     if (look == RS_LOOK_GAP || k->added < 0 || h->gone < 0) {
         k->idle = k->at;
     }
@@ -278,7 +262,7 @@ static rs_look_t look_for_gap(rs_known_t *k, const rs_history_t *h, const rs_han
         to = rs_id_before(next);
     }
     if (!hand->n) {
-        to = later(to, k->covered);
+        to = rs_id_later(to, k->covered);
     }
     if (uncounted && rs_id_cmp(to, k->at) > 0) {
         k->added = h->gone - hand->gone;
@@ -292,7 +276,7 @@ static rs_look_t look_for_gap(rs_known_t *k, const rs_history_t *h, const rs_han
         k->marked += k->marked >= 0 && look == RS_LOOK_SAME ? gone : 0;
     }
     if (look == RS_LOOK_GAP) {
-        k->gap = later(k->gap, later(k->at, to));
+        k->gap = rs_id_later(k->gap, rs_id_later(k->at, to));
         k->after_gap = hand->n || !h->empty ? next : none;
     }
     if (look == RS_LOOK_GAP || n > 0 || !hand->n) {
@@ -400,106 +384,4 @@ void rs_known_answered(rs_known_t *k, int full)
 {
     k->covered = full ? none : k->covers;
     k->covers = none;
-}
-
-static rs_verdict_t say(rs_verdict_kind_t kind, rs_id_t place, rs_id_t first)
-{
-    rs_verdict_t verdict = {kind, place, first};
-
-    return verdict;
-}
-
-/* Of what there was before it: no entry of this one had an id as low as that. */
-static int is_before(const rs_known_t *k, rs_id_t id)
-{
-    return rs_id_cmp(id, k->born) > 0 && rs_id_cmp(id, rs_id_before(k->begin)) < 0;
-}
-
-/* Older than the first entry of a stream of which nothing was ever removed, and than where that
- * stood when it held nothing (XSETID): it is of another one. */
-static int is_foreign(const rs_known_t *k, int whole, rs_id_t first, rs_id_t id)
-{
-    return whole && rs_id_cmp(id, none) > 0 && rs_id_cmp(id, rs_id_before(first)) < 0
-           && (rs_id_cmp(k->begin, none) == 0 || rs_id_cmp(id, k->begin) < 0);
-}
-
-/* Whether this entry is the first that there was after the id. */
-static int is_next(const rs_known_t *k, rs_id_t id, rs_id_t first)
-{
-    int i;
-
-    for (i = 0; i < RS_KNOWN_LATELY; i++) {
-        if (rs_id_cmp(k->lately[i].id, first) == 0 && rs_id_cmp(first, none) > 0) {
-            return rs_id_cmp(id, k->lately[i].after) >= 0;
-        }
-    }
-    return 0;
-}
-
-/* No more is gone than there was up to this id: so nothing of what came after it. */
-static int all_is_there_after(const rs_known_t *k, const rs_history_t *h, rs_id_t id)
-{
-    return h->gone >= 0
-           && ((rs_id_cmp(id, k->at) >= 0 && h->gone <= k->added)
-               || (rs_id_cmp(id, k->mark) >= 0 && h->gone <= k->marked));
-}
-
-/* Right before the next entry, where others, who know nothing of the gap, see that none is missing.
- */
-static rs_id_t behind_gap(const rs_known_t *k)
-{
-    return rs_id_cmp(k->after_gap, k->gap) > 0 ? rs_id_before(k->after_gap) : k->gap;
-}
-
-/* Where the reader of something that was lost goes on: where what is there now begins. Nothing that
- * was removed since it was lost is behind that, so it is not told again. */
-static rs_id_t behind_loss(const rs_known_t *k)
-{
-    rs_id_t place = rs_id_cmp(k->first, none) > 0 ? rs_id_before(k->first) : k->at;
-
-    return rs_id_cmp(place, k->born) > 0 && !is_lost(k, place) ? place : k->born;
-}
-
-rs_verdict_t rs_known_judge(const rs_known_t *k, rs_id_t start, rs_id_t id, int came,
-                            const rs_history_t *h)
-{
-    int ahead = rs_id_cmp(id, k->at) > 0, before = came && is_before(k, id);
-    int idle = !before && !ahead && rs_id_cmp(id, k->idle) >= 0;
-
-    if (came && is_lost(k, id)) {
-        rs_id_t place = k->is_copy && rs_id_cmp(id, k->copied) < 0 ? id : behind_loss(k);
-
-        return say(RS_VERDICT_LOST, later(place, k->gap), none);
-    }
-    /* The id was there before the question: what is not there any more is lost. */
-    if (h && rs_id_cmp(id, h->newest) > 0) {
-        return say(RS_VERDICT_LOST, h->newest, none);
-    }
-    if (rs_id_cmp(id, k->gap) < 0) {
-        return say(RS_VERDICT_TRIMMED, behind_gap(k), k->after_gap);
-    }
-    if (before && k->lost) {
-        return say(RS_VERDICT_LOST, later(behind_loss(k), k->gap), none);
-    }
-    if (came && is_foreign(k, k->whole, k->first, id) && !is_next(k, id, k->first)) {
-        return say(RS_VERDICT_TRIMMED, rs_id_before(k->first), k->first);
-    }
-    if (came && h && is_foreign(k, h->whole, h->first, id) && !is_next(k, id, h->first)) {
-        return say(RS_VERDICT_TRIMMED, rs_id_before(h->first), h->first);
-    }
-    if (before && rs_id_cmp(rs_id_before(k->begin), start) >= 0) {
-        return say(RS_VERDICT_TRIMMED, rs_id_before(k->begin), none);
-    }
-    if (!ahead && rs_id_cmp(id, start) >= 0) {
-        return say(RS_VERDICT_RESUMED, id, none);
-    }
-    if (!h) {
-        return say(RS_VERDICT_ASK, id, none);
-    }
-    if (rs_id_cmp(idle ? k->at : id, rs_history_floor(h)) >= 0
-        || (!ahead && !before && all_is_there_after(k, h, idle ? k->at : id))
-        || (!before && is_next(k, id, h->first))) {
-        return say(RS_VERDICT_RESUMED, id, none);
-    }
-    return say(RS_VERDICT_TRIMMED, h->empty ? h->newest : rs_id_before(h->first), h->first);
 }

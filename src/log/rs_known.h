@@ -89,6 +89,9 @@ typedef struct {
     rs_id_t first; /* TRIMMED: the oldest entry after that; 0-0: not known */
 } rs_verdict_t;
 
+/* Whether the id is of what was there before something was lost. */
+int rs_known_is_lost(const rs_known_t *known, rs_id_t id);
+
 /* For a reader that has everything up to `id`. came: it came with that, or was there before
  * something was lost; otherwise its id is of what is there now, whatever ids that has. start:
  * nothing after this is missing in memory. history: what Redis said in answer to a question about

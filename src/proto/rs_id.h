@@ -33,6 +33,8 @@ static inline int rs_id_cmp(rs_id_t a, rs_id_t b)
     return a.seq < b.seq ? -1 : a.seq > b.seq;
 }
 
+static inline rs_id_t rs_id_later(rs_id_t a, rs_id_t b) { return rs_id_cmp(a, b) > 0 ? a : b; }
+
 static inline void rs_id_raise(rs_id_t *id, rs_id_t other)
 {
     if (rs_id_cmp(other, *id) > 0) {
