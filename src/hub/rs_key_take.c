@@ -99,6 +99,13 @@ static void on_gap(rs_key_t *key)
     each_topic(key, tell_gap);
 }
 
+/* Its topics begin behind the gap, and what was before it is still in front of that: nothing can
+ * be put in between. */
+static void clear_topic(rs_topic_t *topic, const rs_key_t *key)
+{
+    rs_topics_clear(key->source->topics, topic);
+}
+
 /* It was not to be read so far, so nobody knows what it held: to those who are there already that
  * is a gap. */
 static void begin_topic(rs_topic_t *topic, const rs_key_t *key)
@@ -118,6 +125,7 @@ static void begin_topic(rs_topic_t *topic, const rs_key_t *key)
 static int look(rs_key_t *key, const rs_history_t *history, const rs_hand_t *hand, int watched)
 {
     int was_sure = key->now.sure;
+    rs_id_t gap = key->now.gap;
     rs_look_t what = rs_known_look(&key->now, history, hand, watched);
 
     moved(key);
@@ -130,6 +138,9 @@ static int look(rs_key_t *key, const rs_history_t *history, const rs_hand_t *han
     }
     else if (what == RS_LOOK_GAP) {
         on_gap(key);
+    }
+    else if (rs_id_cmp(key->now.gap, gap) < 0) {
+        each_topic(key, clear_topic); /* what was missing was put back */
     }
     return what != RS_LOOK_LOST;
 }

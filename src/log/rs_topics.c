@@ -97,6 +97,12 @@ void rs_topics_prepend(rs_topics_t *t, rs_topic_t *topic, rs_event_t *event)
     weigh(t, rs_topic_prepend(topic, event, t->now));
 }
 
+void rs_topics_clear(rs_topics_t *t, rs_topic_t *topic)
+{
+    t->bytes -= rs_topic_clear(topic);
+    note_dirty(t, topic);
+}
+
 void rs_topics_break(rs_topics_t *t, rs_topic_t *topic)
 {
     t->bytes -= rs_topic_break(topic);

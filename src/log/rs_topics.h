@@ -64,6 +64,7 @@ void rs_topics_tell(rs_topics_t *topics);
 void rs_topics_relieve(rs_topics_t *topics);
 
 /* The topic has lost something: its readers get it from Redis. */
+void rs_topics_clear(rs_topics_t *topics, rs_topic_t *topic);
 void rs_topics_break(rs_topics_t *topics, rs_topic_t *topic);
 
 /* RaglineCache is used up. */

@@ -8,6 +8,8 @@ static struct {
     int open;
     int floor[SIM_PROFILE_KEYS];
     apr_time_t told_at;
+    apr_time_t began_at[SIM_PROFILE_KEYS]; /* one of it came from 0-0: what was gone by then is of
+                                              no stream that it knows */
 } groups[SIM_PROFILES][SIM_TENANTS];
 
 void sim_backlog_reset(void) { memset(groups, 0, sizeof(groups)); }
@@ -24,15 +26,14 @@ static int is_untellable(const sim_entry_t *e)
 }
 
 /* It went with its key, which the only engine has had, has looked at since, and can tell by what it
- * counts, unless the
- * group stands where the key began anew. */
-static int is_known_gone(const sim_conn_t *c, int k, const sim_entry_t *e, apr_time_t told_at)
+ * counts, unless the group stands where the key began anew. */
+static int is_known_gone(const sim_conn_t *c, int k, const sim_entry_t *e, apr_time_t since)
 {
     const sim_engine_t *engine = &sim_engines[c->engine];
 
     return sim_conf.engines == 1 && !sim_conf.redis6
            && rs_id_cmp(c->pos[k], engine->born[e->key]) != 0 && e->how == SIM_KEY_GONE
-           && (e->counted_by & 1 << c->engine) && e->removed_at > told_at
+           && (e->counted_by & 1 << c->engine) && e->removed_at > since
            && engine->counted[e->key].epoch == sim_keys[e->key].epoch
            && !sim_count_hides(engine, e);
 }
@@ -44,6 +45,8 @@ void sim_backlog_starts(sim_conn_t *c)
     sim_stats[SIM_S_GROUP_STARTS]++;
     for (k = 0; k < c->nkeys && groups[g][c->tenant].open; k++) {
         const sim_key_t *key = &sim_keys[c->key[k]];
+        apr_time_t told_at = groups[g][c->tenant].told_at;
+        apr_time_t began_at = groups[g][c->tenant].began_at[k];
 
         for (i = groups[g][c->tenant].floor[k]; i < c->next[k]; i++) {
             const sim_entry_t *e = &sim_entries[key->all[i]];
@@ -51,9 +54,8 @@ void sim_backlog_starts(sim_conn_t *c)
             if (e->tenant == c->tenant && !(e->accepted & 1 << g) && !is_untellable(e)
                 && ((key->disturbed_at < 0
                      && (e->how == SIM_PRESENT
-                         || (e->how == SIM_TRIMMED
-                             && e->removed_at > groups[g][c->tenant].told_at)))
-                    || is_known_gone(c, k, e, groups[g][c->tenant].told_at))) {
+                         || (e->how == SIM_TRIMMED && e->removed_at > told_at)))
+                    || is_known_gone(c, k, e, told_at > began_at ? told_at : began_at))) {
                 sim_fail("group", "c%d at e%d: starts at %s, but %s %s (n %d) was given to nobody",
                          c->client, c->engine, sim_id_text(c->pos[k]), key->name,
                          sim_id_text(e->id), key->all[i]);
@@ -88,8 +90,16 @@ void sim_backlog_raise(const sim_conn_t *c)
 /* One that comes from further on than its group has not had what is in between. */
 void sim_backlog_brings(const sim_conn_t *c)
 {
+    static const rs_id_t none;
+    int k;
+
     if (c->leads || !groups[c->profile][c->tenant].open) {
         sim_backlog_raise(c);
+    }
+    for (k = 0; k < c->nkeys; k++) {
+        if (rs_id_cmp(c->pos[k], none) == 0) {
+            groups[c->profile][c->tenant].began_at[k] = sim_now;
+        }
     }
 }
 
