@@ -314,7 +314,10 @@ static void begin_anew(rs_backfill_t *b, const rs_key_t *key, rs_id_t at, int br
         if (b->key[k] == key) {
             b->since[k] = broken || rs_id_cmp(at, b->since[k]) > 0 ? at : b->since[k];
             b->forgot = 1;
-            b->known_limit = broken ? 0 : b->known_limit;
+            if (broken) {
+                b->broken = 1;
+                b->known_limit = 0;
+            }
         }
     }
 }

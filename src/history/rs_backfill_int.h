@@ -51,6 +51,7 @@ struct rs_backfill_t {
     int full;                         /* nothing more can be kept */
     int forgot; /* during this pass: of tenants without a topic something was left out, or a topic
                  * was forgotten */
+    int broken; /* during this pass: what a key held was lost, so its limit is of something else */
     struct {
         int k;
         int history;             /* XINFO, else entries */

@@ -167,7 +167,8 @@ static void begin(rs_backfill_t *b)
 {
     rs_topic_t *topic;
 
-    b->scanned = b->limit = b->limited = b->failed = b->full = b->forgot = 0;
+    b->scanned = b->limit = b->limited = b->failed = b->full = 0;
+    b->forgot = b->broken = 0;
     rs_backfill_keep(b, rs_clock_now());
     board(b);
     set_range(b);
@@ -239,29 +240,19 @@ static rs_id_t reached(const rs_backfill_t *b, int k)
     return id;
 }
 
-/* Of what was lost while Redis answered it says nothing. */
-static void note_limit(rs_backfill_t *b)
-{
-    static const rs_id_t beginning = {0, 0};
-    int k;
-
-    for (k = 0; k < b->n && b->part[k].known.losses == b->key[k]->now.losses; k++) {
-        b->limit_at[k] = b->part[k].done ? beginning : b->part[k].upper;
-    }
-    b->known_limit = k == b->n ? b->limit : 0;
-}
-
 static void complete(rs_backfill_t *b)
 {
+    static const rs_id_t beginning = {0, 0};
     rs_topic_t *topic;
     int k;
 
-    if (b->limited) {
-        note_limit(b);
-    }
     for (k = 0; k < b->n; k++) {
         rs_id_t id = reached(b, k);
 
+        if (b->limited && !b->broken) {
+            b->limit_at[k] = b->part[k].done ? beginning : b->part[k].upper;
+            b->known_limit = b->limit;
+        }
         if (!b->forgot) {
             rs_id_lower(&b->since[k], id);
         }
