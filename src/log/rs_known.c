@@ -48,10 +48,11 @@ static int is_older(const rs_known_t *k, const rs_history_t *h, const rs_hand_t 
 }
 
 /* It held more, or newer ones, when it was last looked at, though not all of that was read; and it
- * is no copy of before: of a tail that was lost unread nobody has had anything. */
+ * is no copy of before: of a tail that was lost unread nobody has had anything. Where entries are
+ * not counted (before Redis 7), more may be lost than that. */
 static int held_more(const rs_known_t *k, const rs_history_t *h)
 {
-    return !is_older_copy(k, h)
+    return (h->added < 0 || !is_older_copy(k, h))
            && (rs_id_cmp(h->newest, k->newest) < 0 || (h->added >= 0 && h->added < k->ever));
 }
 
