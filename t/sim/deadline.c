@@ -82,18 +82,37 @@ static apr_time_t read_time(void)
     return MSEC(sim_conf.block_ms) < READ_LIMIT ? MSEC(sim_conf.block_ms) : READ_LIMIT;
 }
 
-/* From when on nothing is in its way: that a key which all share is another one its engine hears when
- * its read of that ends, and until then nothing that is missing can be told from what never was.
- * An id of which it has not heard, and of which nothing is there, is passed by the next read. */
+/* When it became another one, or lost what is behind this place before its engine had read that. */
+static apr_time_t changed_at(const sim_conn_t *c, int k)
+{
+    const sim_key_t *key = &sim_keys[c->key[k]];
+    apr_time_t at = key->disturbed_at;
+    int i;
+
+    for (i = key->nall - 1; i >= 0 && key->removed_at > at; i--) {
+        const sim_entry_t *e = &sim_entries[key->all[i]];
+
+        if (e->removed_at > at && !(e->counted_by & 1 << c->engine)
+            && rs_id_cmp(e->id, c->start[k]) > 0) {
+            at = e->removed_at;
+        }
+    }
+    return at;
+}
+
+/* From when on nothing is in its way: that a key which all share is another one, or that something
+ * came and went in it unread, its engine hears when its read of that ends, and until then nothing
+ * that is missing can be told from what never was, or was deleted. An id of which it has not heard,
+ * and of which nothing is there, is passed by the next read. */
 static apr_time_t replay_from(const sim_conn_t *c)
 {
     apr_time_t from = c->connected_at + (c->unheard ? 2 * read_time() : 0);
     int k;
 
     for (k = 0; k < c->nkeys; k++) {
-        apr_time_t at = sim_keys[c->key[k]].disturbed_at;
+        apr_time_t at = c->key[k] < SIM_OWN ? changed_at(c, k) : -1;
 
-        if (c->key[k] < SIM_OWN && at >= 0 && at + read_time() > from) {
+        if (at >= 0 && at + read_time() > from) {
             from = at + read_time();
         }
     }
