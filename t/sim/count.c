@@ -2,7 +2,7 @@
  *
  * What nobody can tell: a stream that was made anew between two looks, with higher ids, looks as if
  * it were the old one that went on, if just as many of its entries are gone unread as the engine
- * knew of the old one; or one more, and one was deleted. Whoever follows a key by XREAD and XINFO has
+ * had counted of the old one; or one more, and one was deleted. Whoever follows a key by XREAD and XINFO has
  * nothing else to go by. The same goes for one that lost its tail and has more than before again:
  * until all of it is read, as many may be gone unread as were lost. And for one that was put back and
  * has newer ones: until all of it is read nothing tells that some are in front of what was read; nor
@@ -28,6 +28,34 @@ static int unread(int k, const sim_look_t *look, rs_id_t at)
     return n;
 }
 
+/* Nothing seems to be missing where so many more are gone than there were; it may have counted less:
+ * that of what was read. */
+static int goes_unseen(const sim_counted_t *c, long long n, int deleted)
+{
+    return n == 0 || n == -c->unsure || (deleted && (n == 1 || n == 1 - c->unsure));
+}
+
+/* Of those that are gone unread, so many it need not have counted: while an older one is there, and
+ * until all is read, Redis's counts do not tell what was deleted from what is still to come. */
+static long long not_counted(const sim_counted_t *c, const sim_look_t *look, const sim_hand_t *hand,
+                             long long gone_of_hand, long long n)
+{
+    int any_left = !hand->n || gone_of_hand < hand->n;
+    long long doubtful = hand->n && rs_id_cmp(look->deleted, look->first) > 0
+                             ? hand->n - gone_of_hand - 1
+                             : 0;
+
+    if (!c->known || (c->epoch != look->epoch && !c->surplus)
+        || (any_left && rs_id_cmp(look->last, hand->n ? hand->last : c->at) <= 0)) {
+        return 0;
+    }
+    n = c->unsure + (c->epoch == look->epoch ? n : 0);
+    if (any_left && (!look->length || rs_id_cmp(look->first, c->at) > 0)) {
+        return n < doubtful ? n : doubtful;
+    }
+    return n;
+}
+
 static int looks_the_same(const sim_counted_t *c, const sim_look_t *look, const sim_hand_t *hand,
                           long long gone_of_hand)
 {
@@ -38,9 +66,8 @@ static int looks_the_same(const sim_counted_t *c, const sim_look_t *look, const 
     }
     return rs_id_cmp(look->last, hand->n ? hand->last : c->at) >= 0
            && rs_id_cmp(look->deleted, c->deleted) >= 0
-           && (n == 0
-               || (n == 1 && rs_id_cmp(look->deleted, c->at) > 0
-                   && rs_id_cmp(look->deleted, c->deleted) > 0));
+           && goes_unseen(c, n, rs_id_cmp(look->deleted, c->at) > 0
+                                    && rs_id_cmp(look->deleted, c->deleted) > 0);
 }
 
 /* What went unread while the newest of all was deleted, and nothing says that the stream is one that
@@ -96,12 +123,12 @@ static void note_surplus(sim_counted_t *c, int slot, int k, const sim_look_t *lo
     if (c->known && c->epoch != look->epoch) {
         c->surplus += c->added - (look->added - unread(k, look, c->at) - gone_of_hand - n);
         if (rs_id_cmp(look->last, hand->n ? hand->last : c->at) < 0
-            || rs_id_cmp(look->deleted, c->deleted) < 0 || look->added < c->added + hand->n
+            || rs_id_cmp(look->deleted, c->deleted) < 0 || look->added < c->added - c->unsure + hand->n
             || c->surplus < 0) {
             c->surplus = 0; /* that is seen */
         }
     }
-    if (c->surplus && (n == c->surplus || (n == c->surplus + 1 && deleted))) {
+    if (c->surplus && goes_unseen(c, n - c->surplus, deleted)) {
         gone_unread(c, slot, k, look, hand, 1);
     }
     c->surplus = n < c->surplus ? c->surplus - n : 0;
@@ -129,7 +156,7 @@ static int is_seen(const sim_counted_t *c, const sim_look_t *look, const sim_han
 
     if (!c->known || (rs_id_cmp(look->last, c->at) == 0 && c->epoch != look->epoch)
         || rs_id_cmp(look->last, hand->n ? hand->last : c->at) < 0
-        || rs_id_cmp(look->deleted, c->deleted) < 0 || look->added < c->added + hand->n
+        || rs_id_cmp(look->deleted, c->deleted) < 0 || look->added < c->added - c->unsure + hand->n
         || (look->length && rs_id_cmp(look->first, c->first) < 0)) {
         return 1;
     }
@@ -175,6 +202,8 @@ void sim_count_look(sim_engine_t *e, int slot, int k, const sim_look_t *look)
     note_seen(c, look, hand);
     note_trims(c, look);
     note_worked_off(c, slot, k, look, hand);
+    c->unsure = not_counted(c, look, hand, gone,
+                            look->added - unread(k, look, c->at) - gone - c->added);
     if (!c->known) {
         c->at = look->last; /* it begins with what comes then */
     }

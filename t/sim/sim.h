@@ -392,6 +392,7 @@ typedef struct {
     int known;
     uint32_t epoch;
     long long added; /* entries that were read, or are gone */
+    long long unsure; /* so many of these that are gone it may not have counted yet */
     rs_id_t at, deleted, first, top; /* top: where the newest of its streams ended when it was seen */
     long long gone;
     int trims;         /* it was trimmed since it was seen worked off */
