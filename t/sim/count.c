@@ -154,6 +154,11 @@ static int is_seen(const sim_counted_t *c, const sim_look_t *look, const sim_han
 {
     long long gone = look->added - look->length;
 
+    if (sim_conf.redis6) { /* by ids alone; where it ends as before, it is taken for the same */
+        return !c->known || rs_id_cmp(look->last, hand->n ? hand->last : c->at) < 0
+               || (look->length && rs_id_cmp(look->first, c->first) < 0
+                   && (hand->n || rs_id_cmp(look->last, c->at) != 0));
+    }
     if (!c->known || (rs_id_cmp(look->last, c->at) == 0 && c->epoch != look->epoch)
         || rs_id_cmp(look->last, hand->n ? hand->last : c->at) < 0
         || rs_id_cmp(look->deleted, c->deleted) < 0 || look->added < c->added - c->unsure + hand->n

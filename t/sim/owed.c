@@ -147,6 +147,14 @@ void sim_pass_put_back(sim_conn_t *c, int k, rs_id_t to)
     }
 }
 
+/* Whether an id above all that there is speaks of this entry: it is of what was there before, as long
+ * as the engine has not seen that this is another stream. Then who has that id is told. */
+static int speaks_of(const sim_conn_t *c, int k, rs_id_t pos, const sim_entry_t *e)
+{
+    return rs_id_cmp(pos, sim_keys[e->key].s.last) <= 0
+           || sim_engines[c->engine].looked[c->key[k]] >> (e->epoch & 63) & 1;
+}
+
 /* An id line: everything up to this position was given or told. */
 void sim_raise_position(sim_conn_t *c, const rs_id_t *pos)
 {
@@ -161,7 +169,8 @@ void sim_raise_position(sim_conn_t *c, const rs_id_t *pos)
                      c->engine, key->name, sim_id_text(c->pos[k]), sim_id_text(pos[k]));
         }
         while (to < key->nall && rs_id_cmp(sim_entries[key->all[to]].id, pos[k]) <= 0
-               && rs_id_cmp(sim_entries[key->all[to]].id, c->pos[k]) > 0) {
+               && rs_id_cmp(sim_entries[key->all[to]].id, c->pos[k]) > 0
+               && speaks_of(c, k, pos[k], &sim_entries[key->all[to]])) {
             to++;
         }
         sim_pass_put_back(c, k, pos[k]);
