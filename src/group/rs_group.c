@@ -30,7 +30,7 @@ typedef struct rs_groups_t {
     apr_time_t told; /* when it was logged that Redis refuses */
     /* Of this round: groups of one set of streams. */
     rs_group_t *group[BATCH];
-    rs_cursor_t to[BATCH]; /* where they are moved; n = 0: only opened */
+    rs_cursor_t to[BATCH]; /* where they are moved; n = 0: only opened, there if they are new */
     int n;
 } rs_groups_t;
 
@@ -47,17 +47,15 @@ static void ask(rs_groups_t *all, int first, int n, int k)
 
     for (i = 0; i < n; i++) {
         const rs_cursor_t *to = &all->to[first + i];
-        int opens = !all->group[first + i]->opened;
+        int opens = !to->n;
 
-        id[i][0] = entries[i][0] = '\0';
-        if (opens || to->n) {
-            id[i][0] = '=';
-            rs_id_format(id[i] + opens, to->pos[k]);
-            /* How many entries that are is known only where the hub stands. */
-            if (key->now.added >= 0 && rs_id_cmp(to->pos[k], key->now.at) == 0) {
-                apr_snprintf(entries[i], sizeof(entries[i]), "%" APR_INT64_T_FMT,
-                             (apr_int64_t)key->now.added);
-            }
+        entries[i][0] = '\0';
+        id[i][0] = '=';
+        rs_id_format(id[i] + opens, to->pos[k]);
+        /* How many entries that are is known only where the hub stands. */
+        if (key->now.added >= 0 && rs_id_cmp(to->pos[k], key->now.at) == 0) {
+            apr_snprintf(entries[i], sizeof(entries[i]), "%" APR_INT64_T_FMT,
+                         (apr_int64_t)key->now.added);
         }
         argv[argc++] = all->group[first + i]->name;
         argv[argc++] = id[i];
@@ -155,10 +153,16 @@ static void ask_round(rs_job_t *job)
     }
 }
 
-static void note(rs_group_t *group, int k, rs_id_t id, rs_group_state_t state)
+/* was: where it stood when Redis was asked, if it was opened before. */
+static void note(rs_group_t *group, int k, rs_id_t was, rs_id_t id, rs_group_state_t state)
 {
     rs_topic_t *topic = group->accepted.topic;
 
+    /* Redis has lost it, not we: it goes on from where it was. */
+    if (group->opened && state == RS_GROUP_NEW) {
+        state = rs_id_cmp(id, was) < 0 ? RS_GROUP_AHEAD : RS_GROUP_OLD;
+        id = was;
+    }
     group->at.pos[k] = id;
     /* New only if it is that in all of its streams: one of them may have been added. */
     if (state == RS_GROUP_AHEAD || group->state == RS_GROUP_NEW) {
@@ -212,7 +216,7 @@ static void reply(rs_job_t *job, int n, redisReply **r, int last)
 
     (void)last;
     for (i = 0; i < count && rs_group_parse(*r, i, &id, &state); i++) {
-        note(all->group[first + i], k, id, state);
+        note(all->group[first + i], k, all->to[first + i].pos[k], id, state);
     }
     if (i < count) {
         refuse(all, all->group[first]->accepted.topic->key[k], *r);

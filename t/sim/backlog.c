@@ -8,8 +8,10 @@ static struct {
     int open;
     int floor[SIM_PROFILE_KEYS];
     apr_time_t told_at;
-    apr_time_t began_at[SIM_PROFILE_KEYS]; /* one of it came from 0-0: what was gone by then is of
-                                              no stream that it knows */
+    apr_time_t left_at;
+    apr_time_t began_at[SIM_PROFILE_KEYS]; /* one of it came from 0-0, or nobody knew any more where
+                                              it was: what was gone by then is of no stream that it
+                                              knows */
 } groups[SIM_PROFILES][SIM_TENANTS];
 
 void sim_backlog_reset(void) { memset(groups, 0, sizeof(groups)); }
@@ -60,6 +62,48 @@ void sim_backlog_starts(sim_conn_t *c)
                          c->client, c->engine, sim_id_text(c->pos[k]), key->name,
                          sim_id_text(e->id), key->all[i]);
                 return;
+            }
+        }
+    }
+}
+
+void sim_backlog_leaves(const sim_conn_t *c)
+{
+    if (c->connected) {
+        groups[c->profile][c->tenant].left_at = sim_now;
+    }
+}
+
+/* A child knows where a group is for half a minute after its last client. */
+static int is_remembered(int g, int tenant)
+{
+    int i;
+
+    for (i = 0; i < sim_conns_used; i++) {
+        const sim_conn_t *c = &sim_conns[i];
+
+        if (c->used && !c->closed && c->connected && c->profile == g && c->tenant == tenant) {
+            return 1;
+        }
+    }
+    return groups[g][tenant].left_at >= sim_now - SEC(29);
+}
+
+void sim_backlog_anew(int k, const char *name)
+{
+    char of[SIM_GROUP_LEN];
+    int key[SIM_PROFILE_KEYS], g, tenant, i;
+
+    for (g = 0; g < SIM_PROFILES; g++) {
+        for (tenant = 0; tenant < SIM_TENANTS; tenant++) {
+            sim_group_name(of, g, tenant);
+            if (strcmp(of, name) != 0 || is_remembered(g, tenant)) {
+                continue;
+            }
+            for (i = sim_profile_keys(g, tenant, key) - 1; i >= 0; i--) {
+                if (key[i] == k) {
+                    groups[g][tenant].began_at[i] = sim_now;
+                }
             }
         }
     }

@@ -41,12 +41,17 @@ static int position(const sim_group_t *g, rs_id_t *id)
     return space && rs_id_parse(id, g->position, (size_t)(space - g->position));
 }
 
+void sim_group_name(char name[SIM_GROUP_LEN], int profile, int tenant)
+{
+    snprintf(name, SIM_GROUP_LEN, "ragline-p%d-%s", profile, sim_tenant(tenant));
+}
+
 int sim_group_position(const sim_key_t *key, int profile, int tenant, rs_id_t *id)
 {
-    char name[sizeof(key->groups[0].name)];
+    char name[SIM_GROUP_LEN];
     int i;
 
-    snprintf(name, sizeof(name), "ragline-p%d-%s", profile, sim_tenant(tenant));
+    sim_group_name(name, profile, tenant);
     for (i = 0; i < key->ngroups && strcmp(key->groups[i].name, name) != 0; i++) {
     }
     return i < key->ngroups && position(&key->groups[i], id);
@@ -69,6 +74,7 @@ static const char *one(sim_key_t *key, const char *name, const char *to, const c
             g->exists = 1;
             g->at = top;
             key->s.exists = 1;
+            sim_backlog_anew((int)(key - sim_keys), name);
         }
     }
     if (rs_id_cmp(top, *at) < 0) {

@@ -366,6 +366,7 @@ void sim_model_closed(sim_conn_t *c)
     for (k = 0; c->connected && k < c->nkeys; k++) {
         sim_engines[c->engine].last_read[c->key[k]] = sim_now;
     }
+    sim_backlog_leaves(c);
     /* What its socket had taken, the group has had: where that ends is not known here. */
     if (c->unread && sim_conf.pgroup[c->profile]) {
         sim_backlog_close(c);

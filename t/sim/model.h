@@ -41,6 +41,7 @@ void sim_backlog_raise(const sim_conn_t *c);
 void sim_backlog_brings(const sim_conn_t *c);
 void sim_backlog_settles(const sim_conn_t *c);
 void sim_backlog_unknown(const sim_conn_t *c);
+void sim_backlog_leaves(const sim_conn_t *c);
 void sim_backlog_comes(sim_conn_t *c);
 void sim_backlog_follows(const sim_conn_t *c);
 

@@ -35,6 +35,7 @@
 #define SIM_KEYS (SIM_OWN + 2 * SIM_TENANTS)
 #define SIM_PROFILES 4
 #define SIM_PROFILE_KEYS 3
+#define SIM_GROUP_LEN 48
 #define SIM_CLIENTS 10
 #define SIM_CONNS 48
 #define SIM_ENTRIES (1 << 18)
@@ -119,7 +120,7 @@ typedef struct {
 } sim_stream_t;
 
 typedef struct {
-    char name[48];     /* of the group */
+    char name[SIM_GROUP_LEN];
     char position[64]; /* in the hash; "": not there */
     int exists;        /* in the stream */
     rs_id_t at;        /* there */
@@ -191,6 +192,7 @@ redisReply *sim_reply_info(sim_key_t *key);
 size_t sim_payload(char *to, int uid); /* to NULL: its length */
 
 /* --- group.c --- */
+void sim_group_name(char name[SIM_GROUP_LEN], int profile, int tenant);
 int sim_group_position(const sim_key_t *key, int profile, int tenant, rs_id_t *id);
 
 /* --- link.c --- */
@@ -311,6 +313,8 @@ void sim_model_frame(sim_conn_t *c, sim_frame_t *f);
 void sim_model_hold(const sim_conn_t *c, const char *text, sim_hold_t *h);
 void sim_model_settled(void); /* the world was quiet and healthy: everybody has everything */
 void sim_model_closed(sim_conn_t *c);
+/* Redis has made a group that it had not. */
+void sim_backlog_anew(int k, const char *name);
 void sim_model_tick(void);                /* the clock moves on */
 void sim_model_trouble(apr_time_t until); /* Redis is not well */
 
