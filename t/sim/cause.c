@@ -167,8 +167,9 @@ void sim_check_lost(const sim_conn_t *c)
     }
 }
 
-/* The id of an entry that was lost, and perhaps put back: who has that is not told apart from one
- * that has what was lost, however long ago that was. */
+/* The id of an entry that was lost, and perhaps put back, or one that may be, since the stream had
+ * gone as far (XSETID): who has that is not told apart from one that has what was lost, however long
+ * ago that was. */
 static int is_of_two(const sim_conn_t *c)
 {
     int k, i;
@@ -176,6 +177,10 @@ static int is_of_two(const sim_conn_t *c)
     for (k = 0; k < c->nkeys; k++) {
         const sim_key_t *key = &sim_keys[c->key[k]];
 
+        if (rs_id_cmp(c->hold.pos[k], key->lost_from) > 0
+            && rs_id_cmp(c->hold.pos[k], key->lost_to) <= 0) {
+            return 1;
+        }
         for (i = key->nall - 1; i >= 0; i--) {
             const sim_entry_t *e = &sim_entries[key->all[i]];
 

@@ -35,10 +35,15 @@ static int was_looked_at(const sim_conn_t *c, int k, const sim_entry_t *e)
     return sim_engines[c->engine].looked[c->key[k]] >> (e->epoch & 63) & 1;
 }
 
-/* It stands where a stream began anew for its engine, or came with that id after this was removed. */
+/* It stands where a stream began anew for its engine, or has all that is there up to that; or came
+ * with that id after this was removed. */
 static int stood_at_birth(const sim_conn_t *c, int k, const sim_entry_t *e)
 {
-    return rs_id_cmp(c->pos[k], sim_engines[c->engine].born[c->key[k]]) == 0
+    rs_id_t born = sim_engines[c->engine].born[c->key[k]];
+
+    return rs_id_cmp(c->pos[k], born) == 0
+           || (rs_id_cmp(c->pos[k], born) < 0
+               && sim_redis_above(c->key[k], c->pos[k]) == sim_redis_above(c->key[k], born))
            || (c->came_at_birth[k] && e->removed_at <= c->submit_at);
 }
 

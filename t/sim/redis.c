@@ -255,10 +255,18 @@ int sim_redis_xdel(int k, int nth)
     return 1;
 }
 
-static void remove_all(int k, sim_how_t how)
+/* down_to: what is there instead ends here. */
+static void remove_all(int k, sim_how_t how, rs_id_t down_to)
 {
-    sim_stream_t *s = &sim_keys[k].s;
+    sim_key_t *key = &sim_keys[k];
+    sim_stream_t *s = &key->s;
 
+    if (s->exists && (!key->lost_to.ms || rs_id_cmp(down_to, key->lost_from) < 0)) {
+        key->lost_from = down_to;
+    }
+    if (s->exists) {
+        rs_id_raise(&key->lost_to, s->last);
+    }
     while (s->start < s->end) {
         remove_entry(k, s->uid[s->start++], how);
     }
@@ -266,13 +274,14 @@ static void remove_all(int k, sim_how_t how)
 
 void sim_redis_del(int k)
 {
+    static const rs_id_t none;
     sim_key_t *key = &sim_keys[k];
     int i;
 
     if (!key->s.exists && !key->is_string) {
         return;
     }
-    remove_all(k, SIM_KEY_GONE);
+    remove_all(k, SIM_KEY_GONE, none);
     if (key->s.exists) {
         disturb(k);
     }
@@ -380,7 +389,7 @@ static void replace(int k, const sim_stream_t *from)
             sim_entries[from->uid[i]].put_back = key->epoch + 1;
         }
     }
-    remove_all(k, SIM_LOST);
+    remove_all(k, SIM_LOST, from->last);
     for (i = key->nall - 1; i >= 0 && rs_id_cmp(sim_entries[key->all[i]].id, from->last) > 0; i--) {
         sim_entry_t *e = &sim_entries[key->all[i]];
 

@@ -131,6 +131,7 @@ typedef struct {
     char name[48], hash[80];
     int is_string, hash_is_string;
     apr_time_t string_until, noperm_until; /* one of them was that, it was not to be read */
+    rs_id_t lost_from, lost_to; /* ids in between may be of what was lost */
     rs_id_t barred; /* up to here it held what was not to be read then, or a moment later */
     sim_stream_t s, copy;
     int has_copy;
