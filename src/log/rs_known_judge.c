@@ -17,7 +17,7 @@ static rs_verdict_t say(rs_verdict_kind_t kind, rs_id_t place, rs_id_t first)
 /* Ids that are below all of those are not: a stream may begin anew with lower ones. */
 int rs_known_is_lost(const rs_known_t *k, rs_id_t id)
 {
-    if (!k->lost || rs_id_cmp(id, none) == 0 || rs_id_cmp(id, k->born) == 0
+    if (!k->lost || rs_id_cmp(id, k->born) == 0
         || rs_id_cmp(id, rs_id_later(k->born, k->old)) > 0) {
         return 0;
     }

@@ -326,6 +326,17 @@ static int may_be_limited(const sim_conn_t *c)
            || (c->nkeys > 1 && n > sim_conf.plimit[c->profile]);
 }
 
+/* It stood before everything, or where nobody ever was: what was lost at any time was behind that. */
+static int came_from_nothing(const sim_conn_t *c)
+{
+    static const rs_id_t none;
+    int k;
+
+    for (k = 0; k < c->nkeys && rs_id_cmp(c->hold.pos[k], none) != 0; k++) {
+    }
+    return c->hold.made_up || k < c->nkeys;
+}
+
 void sim_check_cause(sim_conn_t *c, const char *reason)
 {
     int ok;
@@ -341,7 +352,7 @@ void sim_check_cause(sim_conn_t *c, const char *reason)
     }
     else {
         ok = c->brought == SIM_NO_ID
-             || sim_disturbed_since(c, c->hold.made_up ? 0 : c->hold.at - SEC(60))
+             || sim_disturbed_since(c, came_from_nothing(c) ? 0 : c->hold.at - SEC(60))
              || sim_is_beyond(c, 0) || is_below_lost(c)
              || (is_of_two(c) && sim_disturbed_since(c, sim_engines[c->engine].started));
         check_told_once(c, reason);
