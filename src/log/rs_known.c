@@ -57,10 +57,11 @@ static int held_more(const rs_known_t *k, const rs_history_t *h)
 }
 
 /* What was its oldest entry when it was last looked at is not there, though no more are gone; or
- * none of all that it held then is, though fewer are gone. */
+ * none of all that it held then is, though fewer are gone, less a newer one that was deleted. */
 static int is_gone_uncounted(const rs_known_t *k, const rs_history_t *h)
 {
-    if (h->gone >= 0 && !h->empty && rs_id_cmp(h->first, k->newest) > 0 && h->gone < k->ever) {
+    if (h->gone >= 0 && !h->empty && rs_id_cmp(h->first, k->newest) > 0
+        && h->gone - (rs_id_cmp(h->deleted, k->newest) > 0) < k->ever) {
         return 1;
     }
     return h->gone >= 0 && k->gone >= h->gone && k->gone < k->ever

@@ -241,7 +241,7 @@ static int is_not_remembered(const sim_conn_t *c)
 {
     int k, own = 0;
 
-    if (sim_engines[c->engine].started > c->hold.told_at) {
+    if (sim_engines[c->engine].started >= c->hold.told_at) {
         return 1;
     }
 
