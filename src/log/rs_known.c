@@ -10,9 +10,19 @@
 
 static const rs_id_t none = {0, 0};
 
+/* It has an id lower than any that this key is known to have ever held. */
+static int is_below_all(const rs_known_t *k, const rs_history_t *h)
+{
+    return !h->empty && rs_id_cmp(h->first, k->begin) < 0
+           && (!k->lost || rs_id_cmp(h->first, k->old_from) < 0);
+}
+
 /* A copy of before (a restored one, a replica that lagged): its oldest entry is one of ours. */
 static int is_older_copy(const rs_known_t *k, const rs_history_t *h)
 {
+    if (is_below_all(k, h)) {
+        return 0;
+    }
     return rs_id_cmp(h->first, k->first) <= 0 || (!h->whole && rs_id_cmp(h->first, k->at) <= 0);
 }
 

@@ -257,6 +257,29 @@ static void worked_off(void)
     is_int(gaps, 1, "but it may become one");
 }
 
+/* Made anew with ids below all that it ever held. */
+static void with_lower_ids(void)
+{
+    begin();
+    look_at(3, 20, 40, 0, 3, 0);
+    look_at(3, 5, 7, 0, 3, 0);
+    is_int(losses, 1, "made anew with lower ids");
+    is_int((long long)k.at.ms, 4, "is no copy of before: all of it is read");
+    is_int((long long)rs_known_judge(&k, k.at, (rs_id_t){20, 0}, 1, NULL).place.ms, 4,
+           "and who has what is lost gets all of it");
+
+    begin();
+    look_at(2, 30, 40, 0, 4, 0);
+    look_at(2, 10, 20, 0, 2, 0);
+    is_int((long long)k.at.ms, 20, "what was trimmed may have held those: a copy of before");
+
+    begin();
+    look_at(3, 10, 30, 0, 3, 0);
+    look_at(2, 50, 60, 0, 2, 0);
+    look_at(2, 10, 20, 0, 2, 0);
+    is_int((long long)k.at.ms, 20, "so may what was lost");
+}
+
 int main(void)
 {
     anew();
@@ -265,5 +288,6 @@ int main(void)
     told_of_lost_in_hand();
     emptied();
     worked_off();
+    with_lower_ids();
     return done_testing();
 }
