@@ -240,7 +240,8 @@ static int fall_behind(rs_client_t *client, const batch_t *batch, ssize_t writte
     return 1;
 }
 
-static void send_to_all(rs_feed_t *feed, const batch_t *batch, const rs_feed_calls_t *calls)
+static void send_to_all(rs_feed_t *feed, const batch_t *batch, const rs_feed_calls_t *calls,
+                        apr_time_t now)
 {
     apr_uint64_t delivered = 0, filtered = 0;
     int i = 0;
@@ -256,7 +257,10 @@ static void send_to_all(rs_feed_t *feed, const batch_t *batch, const rs_feed_cal
         }
         written = batch->broken ? -1 : write_slot(&feed->slots[i], batch->iov, batch->n);
         if (written == (ssize_t)batch->bytes) {
-            client->events += batch->directed && !batch->events[0]->notice;
+            if (batch->directed) { /* of what is for all the feed keeps count */
+                client->events += !batch->events[0]->notice;
+                client->last_out = now;
+            }
             delivered++;
             i++;
         }
@@ -347,7 +351,7 @@ int rs_feed_flush(rs_feed_t *feed, const rs_feed_calls_t *calls, apr_time_t now)
             int covered = choose(feed, events + done, n - done, &batch);
 
             if (batch.n) {
-                send_to_all(feed, &batch, calls);
+                send_to_all(feed, &batch, calls, now);
                 feed->last_out = batch.directed || !feed->live ? feed->last_out : now;
             }
             data += batch.data;

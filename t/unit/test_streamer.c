@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * A streamer, and that nobody has it for long: who has few bytes ask for many answers is heard in
- * parts, all of it and in order, be its socket full or not; many large events go out in parts. It
- * ends after the last client that was let in.
+ * parts, all of it and in order, be its socket full or not; many large events go out in parts. What
+ * is for one user alone puts off the heartbeat of that one. It ends after the last client that was
+ * let in.
  */
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -17,6 +18,7 @@
 #include "log/rs_source.h"
 #include "log/rs_topics.h"
 #include "proto/rs_ws.h"
+#include "stream/rs_feed.h"
 #include "stream/rs_streamer.h"
 #include "tap.h"
 #include "wire/rs_frames.h"
@@ -268,6 +270,45 @@ static void test_large(void)
     rs_buf_free(&text);
 }
 
+/* Two of one feed, and an event for one of them. */
+static void test_directed(void)
+{
+    static rs_buf_t scratch;
+    rs_follow_t *follow = rs_topic_follow(topic, common.streamer[0], 0);
+    rs_entry_t entry = {.type = {"t", 1}, .data = {"1", 1}, .user = {"7", 1}};
+    rs_cursor_t cursor = {1, &topic->tags, {{100, 0}}};
+    rs_profile_t own = profile;
+    rs_buf_t none = RS_BUF_INIT;
+    rs_client_t *its, *other;
+    apr_time_t entered, before;
+    int pair[2][2], turns;
+
+    own.user_only = 1;
+    socketpair(AF_UNIX, SOCK_STREAM, 0, pair[0]);
+    socketpair(AF_UNIX, SOCK_STREAM, 0, pair[1]);
+    its = attach(pair[0][0], &own, "7", &none);
+    other = attach(pair[1][0], &own, "8", &none);
+    for (turns = 0; (its->state != RS_LIVE || other->state != RS_LIVE) && turns < 1000; turns++) {
+        rs_streamer_turn(streamer);
+    }
+    entered = rs_feed_last_out(other);
+    usleep(20000);
+    before = rs_clock_now();
+    rs_topic_append(topic, rs_frames_event(&scratch, &entry, 0, (rs_id_t){100, 0}, &cursor),
+                    rs_clock_now(), 0);
+    __atomic_store_n(&follow->queued, 1, __ATOMIC_SEQ_CST);
+    rs_inbox_post(common.streamer[0], &follow->dirty, RS_MSG_DIRTY);
+    for (turns = 0; its->events == 0 && turns < 1000; turns++) {
+        rs_streamer_turn(streamer);
+    }
+    ok(its->events == 1 && rs_feed_last_out(its) >= before,
+       "what is for one user puts off that one's heartbeat");
+    ok(other->events == 0 && rs_feed_last_out(other) == entered, "and no other's");
+    close(pair[0][1]);
+    close(pair[1][1]);
+    rs_streamer_turn(streamer);
+}
+
 /* A request was let in before the child was told to end, and its stream comes after that. */
 static void test_drain(void)
 {
@@ -334,6 +375,7 @@ int main(void)
     test_spam(0, 0);
     test_namesake();
     test_large();
+    test_directed();
     test_drain();
     end_world();
     apr_pool_destroy(pool);
