@@ -65,16 +65,14 @@ static void ask(rs_groups_t *all, int first, int n, int k)
 }
 
 /* Whether everything that came for the tenant was accepted, of what its keys hold now: who stands
- * where that is not, or in front of it, has to be told. With the topic's lock held. */
+ * at what they held before has to be told. With the topic's lock held. */
 static int has_all(const rs_group_t *group)
 {
     const rs_topic_t *topic = group->accepted.topic;
     int k;
 
     for (k = 0; k < topic->nstreams; k++) {
-        const rs_known_t *now = &topic->key[k]->now;
-
-        if (now->lost && rs_id_cmp(group->accepted.at.pos[k], now->born) < 0) {
+        if (rs_known_is_lost(&topic->key[k]->now, group->accepted.at.pos[k])) {
             return 0;
         }
     }

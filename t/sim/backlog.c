@@ -154,20 +154,22 @@ void sim_backlog_settles(const sim_conn_t *c)
     sim_backlog_raise(c);
 }
 
-/* An id that is none is as good as none, and stays the reason where older ones were trimmed, or its
- * limit leaves them out. */
+/* An id that is none is as good as none, and stays the reason where older ones were trimmed or went
+ * with their key, or its limit leaves them out. */
 void sim_backlog_unknown(const sim_conn_t *c)
 {
-    int k, i, n = 0, trimmed = 0;
+    int k, i, n = 0, gone = 0;
 
     for (k = 0; k < c->nkeys; k++) {
         const sim_key_t *key = &sim_keys[c->key[k]];
 
         for (i = groups[c->profile][c->tenant].floor[k]; i < key->nall; i++, n++) {
-            trimmed |= sim_entries[key->all[i]].how == SIM_TRIMMED;
+            const sim_entry_t *e = &sim_entries[key->all[i]];
+
+            gone |= e->how == SIM_TRIMMED || e->how == SIM_KEY_GONE;
         }
     }
-    if (trimmed || n > sim_conf.plimit[c->profile]) {
+    if (gone || n > sim_conf.plimit[c->profile]) {
         sim_backlog_settles(c);
     }
 }
