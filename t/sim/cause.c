@@ -409,12 +409,12 @@ int sim_may_be_reset(const sim_conn_t *c, const char *reason, const rs_id_t *at)
         return c->replay
                && (c->brought == SIM_NO_ID || sim_disturbed_since(c, 0) || may_be_limited(c));
     }
-    if (c->told_at < 0 || !sim_well(c->submit_at)) {
+    if (c->reset_at < 0 || !sim_well(c->submit_at)) {
         /* Of what happened while Redis did not answer it is heard later. */
         return sim_is_beyond(c, 0)
                || sim_disturbed_since(c, c->submit_at - SEC(sim_well(c->submit_at) ? 5 : 15));
     }
-    return sim_is_beyond(c, 0) || sim_disturbed_since(c, c->told_at - TOLD_MARGIN);
+    return sim_is_beyond(c, 0) || sim_disturbed_since(c, c->reset_at - TOLD_MARGIN);
 }
 
 /* One of its keys, or of their groups' hashes, was not what it has to be. */

@@ -220,6 +220,7 @@ static void reset(sim_conn_t *c, const sim_frame_t *f)
         sim_raise_position(c, pos);
     }
     else {
+        c->reset_at = sim_now;
         sim_stand_at(c, pos);
         c->floating = 1;
         for (k = 0; k < c->nkeys; k++) {
@@ -351,7 +352,7 @@ void sim_model_submit(sim_conn_t *c)
     int k;
 
     c->submit_at = c->out_at = c->reading_since = sim_now;
-    c->told_at = c->stood_at = -1;
+    c->told_at = c->reset_at = c->stood_at = -1;
     for (k = 0; k < c->nkeys; k++) {
         c->last_at_submit[k] = sim_keys[c->key[k]].s.last;
     }

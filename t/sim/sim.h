@@ -277,6 +277,7 @@ typedef struct {
     int connected, replay, ended, floating;
     int choosing; /* RaglineStart last=N: what is older may be left out until it is caught up */
     apr_time_t submit_at, out_at, connected_at, caught_up, told_at, reading_since;
+    apr_time_t reset_at; /* told of a loss, which `trimmed` is not; negative: never */
     apr_time_t stood_at; /* what was removed by then is none of its business */
     int came_at_birth[SIM_PROFILE_KEYS];
     int leads; /* it stood where its group was, or before */

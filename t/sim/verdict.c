@@ -114,7 +114,7 @@ static void is_resumed(sim_conn_t *c, const rs_id_t *pos)
             rs_id_cmp(c->pos[k], sim_engines[c->engine].born[c->key[k]]) == 0
             || rs_id_cmp(c->pos[k], none) == 0;
     }
-    c->told_at = c->hold.told_at;
+    c->told_at = c->reset_at = c->hold.told_at;
     c->stood_at = c->hold.stood_at;
     if (c->brought == SIM_ID && c->hold.debt) {
         sim_fail("hole", "c%d at e%d: resumed with %s, in front of which something was removed",
@@ -158,6 +158,7 @@ static void is_reset(sim_conn_t *c, const char *reason, const rs_id_t *pos)
         sim_raise_position(c, pos);
     }
     else {
+        c->reset_at = sim_now;
         sim_stand_at(c, pos);
     }
     c->told_at = sim_now;
