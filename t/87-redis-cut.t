@@ -192,7 +192,7 @@ sub add
         add($tenant, $n + 1, $n + $more);
         $n += $more;
         # It has come back and was cut again, until the line is good.
-        ok($streams[0]->wait(sub { $proxy->connections >= $before + 2 * $children }),
+        ok($streams[0]->wait(sub { $proxy->connections >= $before + 2 * $children }, 120),
             "answers cut after $bytes bytes: it comes back");
         my $again = $httpd->stream('/one', token => token($tenant, 1), last_event_id => $first);
         $again->wait(sub { $_[0]->ended || $_[0]->events });
