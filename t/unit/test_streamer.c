@@ -292,8 +292,9 @@ static void test_directed(void)
         rs_streamer_turn(streamer);
     }
     entered = rs_feed_last_out(other);
-    usleep(20000);
-    before = rs_clock_now();
+    do { /* what is written from here on can be told by the time */
+        before = rs_clock_now();
+    } while (before <= entered || before <= rs_feed_last_out(its));
     rs_topic_append(topic, rs_frames_event(&scratch, &entry, 0, (rs_id_t){100, 0}, &cursor),
                     rs_clock_now(), 0);
     __atomic_store_n(&follow->queued, 1, __ATOMIC_SEQ_CST);
